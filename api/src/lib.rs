@@ -1,0 +1,20 @@
+//! The vocabulary: objects, kinds, metadata, selectors, quantities, patches, errors.
+//!
+//! Everything else speaks in these words. No I/O, no clock, no async: the whole crate can be fuzzed. Objects are one
+//! ordered tree ([`Value`]); what a kind's fields mean is not known here.
+
+pub mod attributes;
+pub mod field;
+pub mod gvk;
+pub mod meta;
+pub mod status;
+pub mod time;
+pub mod user;
+pub mod value;
+
+pub use attributes::Attributes;
+pub use ecow::EcoString;
+pub use gvk::{Gvk, GroupResource, GroupVersion};
+pub use status::{Reason, Status};
+pub use user::User;
+pub use value::{Map, Value};

@@ -1,0 +1,28 @@
+//! Keys and certificates: authorities, issuing, rotation, TLS settings, kubeconfig text.
+//!
+//! Read in this order: [`pki::Pki`] is everything one server keeps in its directory, [`authority::Authority`] signs,
+//! [`tls`] turns the result into settings for a listener, [`kubeconfig`] writes what a user needs to connect.
+//!
+//! The crate knows no API object: a certificate request reaches it as bytes. It reads no clock either; whoever calls
+//! hands in `now` as Unix seconds, so that rotation can be tested at any date.
+
+pub mod authority;
+pub mod error;
+pub mod files;
+pub mod key;
+pub mod kubeconfig;
+pub mod names;
+pub mod pem;
+pub mod pki;
+pub mod tls;
+
+mod encode;
+
+pub use authority::{Authority, Issued, Profile, Subject, Usage};
+pub use error::Error;
+pub use key::PrivateKey;
+pub use names::Names;
+pub use pki::Pki;
+
+/// Unix time in seconds.
+pub type UnixSeconds = i64;

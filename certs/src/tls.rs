@@ -1,0 +1,212 @@
+//! TLS settings: the listener's, and those of a client that trusts one authority.
+//!
+//! A listener asks for a client certificate and takes any whose holder proves to have its key, unknown issuers and
+//! expired ones included: whether it means anything is the authenticator's question, and its answer is a 401 that a
+//! client can read, not a broken connection. Upstream: apiserver pkg/server/secure_serving.go (RequestClientCert).
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme, SupportedProtocolVersion};
+
+use crate::authority::parse;
+use crate::{Error, PrivateKey, pem};
+
+/// The one cryptography provider of the program.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A serving certificate that can be replaced while connections are accepted.
+pub struct ServerCert {
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+/// The oldest version of TLS a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OldestVersion {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+/// What a listener needs.
+#[derive(Debug)]
+pub struct ServerSettings {
+    pub certificate: Arc<ServerCert>,
+    /// The authorities whose clients are welcome, as PEM: a client with several certificates picks by them. Empty text
+    /// when there are none. Nothing is verified against them here.
+    pub client_authorities_pem: String,
+    pub oldest_version: OldestVersion,
+    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    pub http2: bool,
+}
+
+/// A client's certificate chain, and its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    pub certificate_pem: &'a str,
+    pub key: &'a PrivateKey,
+}
+
+/// Settings for a listener: TLS 1.2 and 1.3, HTTP/2 and 1.1.
+pub fn server_config(settings: ServerSettings) -> Result<rustls::ServerConfig, Error> {
+    let ServerSettings { certificate, client_authorities_pem, oldest_version, http2 } = settings;
+    let provider = provider();
+    let verifier = AnyClient {
+        algorithms: provider.signature_verification_algorithms,
+        hints: authority_names(&client_authorities_pem)?,
+    };
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions(oldest_version))?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = alpn(http2);
+    Ok(config)
+}
+
+/// Settings for a client that trusts the authorities of `bundle_pem` alone.
+pub fn client_config(
+    bundle_pem: &str,
+    identity: Option<Identity<'_>>,
+    http2: bool,
+) -> Result<rustls::ClientConfig, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in pem::certificates(bundle_pem)? {
+        roots.add(certificate)?;
+    }
+    let builder = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(OldestVersion::Tls12))?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { certificate_pem, key }) => {
+            builder.with_client_auth_cert(pem::certificates(certificate_pem)?, key.to_rustls())?
+        }
+    };
+    config.alpn_protocols = alpn(http2);
+    Ok(config)
+}
+
+fn versions(oldest: OldestVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match oldest {
+        OldestVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        OldestVersion::Tls13 => &[&rustls::version::TLS13],
+    }
+}
+
+fn alpn(http2: bool) -> Vec<Vec<u8>> {
+    let offered: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    offered.iter().map(|protocol| protocol.to_vec()).collect()
+}
+
+fn authority_names(bundle_pem: &str) -> Result<Vec<DistinguishedName>, Error> {
+    if bundle_pem.is_empty() {
+        return Ok(Vec::new());
+    }
+    let certificates = pem::certificates(bundle_pem)?;
+    certificates.iter().map(|der| Ok(DistinguishedName::from(parse(der)?.subject().as_raw().to_vec()))).collect()
+}
+
+// === impl ServerCert ===
+
+impl ServerCert {
+    /// Fails when the key is not the certificate's.
+    pub fn new(certificate_pem: &str, key: &PrivateKey) -> Result<ServerCert, Error> {
+        Ok(ServerCert { current: RwLock::new(certified(certificate_pem, key)?) })
+    }
+
+    /// Puts another pair into use for connections from now on. On failure the old pair stays.
+    pub fn replace(&self, certificate_pem: &str, key: &PrivateKey) -> Result<(), Error> {
+        let new = certified(certificate_pem, key)?;
+        *self.current.write() = new;
+        Ok(())
+    }
+
+    /// The chain in use, the server's own certificate first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.current.read().cert.clone()
+    }
+}
+
+fn certified(certificate_pem: &str, key: &PrivateKey) -> Result<Arc<CertifiedKey>, Error> {
+    let chain = pem::certificates(certificate_pem)?;
+    Ok(Arc::new(CertifiedKey::from_der(chain, key.to_rustls(), &provider())?))
+}
+
+impl ResolvesServerCert for ServerCert {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.read().clone())
+    }
+}
+
+impl fmt::Debug for ServerCert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerCert")
+    }
+}
+
+/// Takes every client certificate whose key the client holds.
+#[derive(Debug)]
+struct AnyClient {
+    algorithms: WebPkiSupportedAlgorithms,
+    hints: Vec<DistinguishedName>,
+}
+
+// === impl AnyClient ===
+
+impl ClientCertVerifier for AnyClient {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    /// The chain is judged by the x509 authenticator, request by request: see the head of this file.
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;
