@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _, EcPublicKeyUncompressedBin, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, RsaKeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -93,10 +93,7 @@ impl PrivateKey {
     /// An elliptic curve's public point (`04 || x || y`); `None` for RSA.
     pub fn public_point(&self) -> Option<Vec<u8>> {
         match &self.pair {
-            Pair::Ecdsa(pair) => {
-                let point: EcPublicKeyUncompressedBin<'_> = pair.public_key().as_big_endian().ok()?;
-                Some(point.as_ref().to_vec())
-            }
+            Pair::Ecdsa(pair) => Some(pair.public_key().as_ref().to_vec()),
             Pair::Rsa(_) => None,
         }
     }

@@ -4,6 +4,7 @@
 //! and never replaced behind their owner's back: when one is damaged or has expired, opening fails and says so.
 //! Certificates below them are reissued whenever they are due, damaged, or lack a name; nobody has to be asked.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ const ADMIN: Kept =
 const KUBELET_CLIENT: Kept = Kept {
     file: "apiserver-kubelet-client",
     common_name: "kube-apiserver-kubelet-client",
-    organizations: &["kubeadm:cluster-admins"],
+    organizations: &["system:masters"],
     usage: Usage::Client,
 };
 const FRONT_PROXY_CLIENT: Kept =
@@ -194,15 +195,16 @@ fn names_of(parsed: &x509_parser::certificate::X509Certificate<'_>) -> Names {
     for name in &found.value.general_names {
         match name {
             GeneralName::DNSName(host) => drop(names.hosts.insert((*host).to_owned())),
-            GeneralName::IPAddress(&[a, b, c, d]) => drop(names.addresses.insert([a, b, c, d].into())),
-            GeneralName::IPAddress(octets) => {
-                let octets: Result<[u8; 16], _> = (*octets).try_into();
-                names.addresses.extend(octets.map(std::net::IpAddr::from));
-            }
+            GeneralName::IPAddress(octets) => names.addresses.extend(address(octets)),
             _ => {}
         }
     }
     names
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 fn open_service_account_key(directory: &Path) -> Result<PrivateKey, Error> {

@@ -19,6 +19,8 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme, Supporte
 use crate::authority::parse;
 use crate::{Error, PrivateKey, pem};
 
+static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
 /// The one cryptography provider of the program.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
@@ -97,8 +99,8 @@ pub fn client_config(
 
 fn versions(oldest: OldestVersion) -> &'static [&'static SupportedProtocolVersion] {
     match oldest {
-        OldestVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        OldestVersion::Tls13 => &[&rustls::version::TLS13],
+        OldestVersion::Tls12 => rustls::ALL_VERSIONS,
+        OldestVersion::Tls13 => TLS13_ALONE,
     }
 }
 

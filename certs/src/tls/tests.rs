@@ -1,0 +1,135 @@
+//! Handshakes in memory: what a listener accepts, and what it shows.
+
+use std::sync::Arc;
+
+use rustls::{ClientConnection, ServerConnection};
+
+use super::*;
+use crate::authority::{Authority, Issued, Profile, Subject};
+use crate::names::Names;
+
+/// Runs both ends until neither has anything to say.
+fn shake(
+    client: rustls::ClientConfig,
+    server: rustls::ServerConfig,
+) -> Result<(ClientConnection, ServerConnection), Error> {
+    let name = "localhost".try_into().expect("a name");
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).expect("memory takes everything");
+        server.read_tls(&mut wire.as_slice()).expect("memory gives everything");
+        server.process_new_packets()?;
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).expect("memory takes everything");
+        client.read_tls(&mut wire.as_slice()).expect("memory gives everything");
+        client.process_new_packets()?;
+    }
+    Ok((client, server))
+}
+
+/// rustls reads the clock of the machine for the server's certificate, so these are made for today.
+fn now() -> i64 {
+    UnixTime::now().as_secs() as i64
+}
+
+fn serving(authority: &Authority) -> Issued {
+    let names = Names::api_server::<&str>(&[], "cluster.local", &[]);
+    authority.issue(&Profile::server("kube-apiserver", names), now()).expect("issued")
+}
+
+fn settings(authority: &Authority) -> ServerSettings {
+    let issued = serving(authority);
+    ServerSettings {
+        certificate: Arc::new(ServerCert::new(&issued.certificate_pem, &issued.key).expect("a pair")),
+        client_authorities_pem: String::new(),
+        oldest_version: OldestVersion::Tls12,
+        http2: true,
+    }
+}
+
+#[test]
+fn a_client_of_an_unknown_authority_gets_through_the_handshake() {
+    let (ours, theirs) =
+        (Authority::generate("ours", now()).expect("made"), Authority::generate("theirs", now()).expect("made"));
+    let stranger = theirs.issue(&Profile::client(Subject::user("mallory", &[])), now()).expect("issued");
+    let identity = Identity { certificate_pem: &stranger.certificate_pem, key: &stranger.key };
+    let client = client_config(ours.bundle_pem(), Some(identity), true).expect("settings");
+    let (_, server) = shake(client, server_config(settings(&ours)).expect("settings")).expect("a connection");
+    let shown = server.peer_certificates().expect("the client showed one");
+    assert_eq!(shown, pem::certificates(&stranger.certificate_pem).expect("a certificate"));
+    assert_eq!(server.alpn_protocol(), Some(&b"h2"[..]));
+    assert_eq!(server.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+}
+
+#[test]
+fn no_client_certificate_is_needed() {
+    let ours = Authority::generate("ours", now()).expect("made");
+    let client = client_config(ours.bundle_pem(), None, false).expect("settings");
+    let (client, server) = shake(client, server_config(settings(&ours)).expect("settings")).expect("a connection");
+    assert!(server.peer_certificates().is_none());
+    assert_eq!(client.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[test]
+fn a_client_without_the_key_of_its_certificate_is_refused() {
+    #[derive(Debug)]
+    struct Thief(Arc<CertifiedKey>);
+    impl rustls::client::ResolvesClientCert for Thief {
+        fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let ours = Authority::generate("ours", now()).expect("made");
+        let admin = ours.issue(&Profile::client(Subject::user("admin", &["system:masters"])), now()).expect("issued");
+        let own = PrivateKey::generate().expect("made");
+        let chain = pem::certificates(&admin.certificate_pem).expect("a certificate");
+        let signer = provider().key_provider.load_private_key(own.to_rustls()).expect("a key");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ours.certificate().clone()).expect("an authority");
+        let client = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(Thief(Arc::new(CertifiedKey::new(chain, signer)))));
+        let refused = shake(client, server_config(settings(&ours)).expect("settings"));
+        assert!(matches!(refused, Err(Error::Tls(rustls::Error::InvalidCertificate(_)))), "{version:?}");
+    }
+}
+
+#[test]
+fn a_replaced_certificate_serves_the_next_connection() {
+    let ours = Authority::generate("ours", now()).expect("made");
+    let settings = settings(&ours);
+    let certificate = settings.certificate.clone();
+    let server = server_config(settings).expect("settings");
+    let next = serving(&ours);
+    certificate.replace(&next.certificate_pem, &next.key).expect("replaced");
+    let client = client_config(ours.bundle_pem(), None, true).expect("settings");
+    let (client, _) = shake(client, server).expect("a connection");
+    let shown = client.peer_certificates().expect("the server showed one");
+    assert_eq!(shown, pem::certificates(&next.certificate_pem).expect("a certificate"));
+    assert!(certificate.replace(&next.certificate_pem, &PrivateKey::generate().expect("made")).is_err());
+    assert_eq!(certificate.chain(), shown);
+}
+
+#[test]
+fn tls_1_2_is_spoken_unless_refused() {
+    let ours = Authority::generate("ours", now()).expect("made");
+    for (oldest, accepted) in [(OldestVersion::Tls12, true), (OldestVersion::Tls13, false)] {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ours.certificate().clone()).expect("an authority");
+        let client = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = server_config(ServerSettings { oldest_version: oldest, ..settings(&ours) }).expect("settings");
+        assert_eq!(shake(client, server).is_ok(), accepted);
+    }
+}
