@@ -2,6 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
+use x509_parser::oid_registry;
 use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
 
 use crate::encode::{self, Leaf};
@@ -15,6 +16,8 @@ pub const AUTHORITY_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 pub const LEAF_SECONDS: i64 = 365 * DAY_SECONDS;
 /// Certificates begin in the past by this much, so that a peer whose clock is behind accepts them at once.
 const BACKDATE_SECONDS: i64 = 5 * 60;
+/// Kubernetes' own attribute for a user's uid. Upstream: apiserver pkg/authentication/request/x509 asn1util.X509UID.
+const KUBERNETES_UID: &str = "1.3.6.1.4.1.57683.2";
 
 /// Whom a certificate is about. For clients: the user's name, groups and uid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,6 +167,30 @@ impl Subject {
         let organizations = groups.iter().map(|&group| group.to_owned()).collect();
         Subject { common_name: name.to_owned(), organizations, uid: None }
     }
+
+    /// Whom a certificate is about. Of several common names the last counts, as with Go; several uids, an empty one
+    /// or one that is no text are refused. Upstream: apiserver pkg/authentication/request/x509 parseUIDFromCert.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Subject, Error> {
+        let parsed = parse(certificate)?;
+        let mut subject = Subject::default();
+        for attribute in parsed.subject().iter_attributes() {
+            let (kind, value) = (attribute.attr_type(), attribute.as_str().ok().map(str::to_owned));
+            if *kind == oid_registry::OID_X509_COMMON_NAME {
+                subject.common_name = value.unwrap_or(subject.common_name);
+            } else if *kind == oid_registry::OID_X509_ORGANIZATION_NAME {
+                subject.organizations.extend(value);
+            } else if kind.to_id_string() == KUBERNETES_UID {
+                let value = value.ok_or_else(|| bad_uid("unable to parse UID into a string"))?;
+                if value.is_empty() {
+                    return Err(bad_uid("UID cannot be an empty string"));
+                }
+                if let Some(first) = subject.uid.replace(value) {
+                    return Err(bad_uid(&format!("expected 1 UID, but found multiple, the first is {first}")));
+                }
+            }
+        }
+        Ok(subject)
+    }
 }
 
 // === impl Profile ===
@@ -251,6 +278,10 @@ fn check_names(names: &Names) -> Result<(), Error> {
         Some(host) => Err(Error::BadName(host.clone())),
         None => Ok(()),
     }
+}
+
+fn bad_uid(reason: &str) -> Error {
+    Error::Certificate(reason.to_owned())
 }
 
 fn unsigned(error: rcgen::Error) -> Error {

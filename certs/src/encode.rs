@@ -32,7 +32,7 @@ pub(crate) struct Leaf<'a> {
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 const ORGANIZATION: &[u64] = &[2, 5, 4, 10];
 /// Kubernetes' own attribute for a user's uid. Upstream: apiserver pkg/authentication/request/x509 asn1util.X509UID.
-pub(crate) const KUBERNETES_UID: &[u64] = &[1, 3, 6, 1, 4, 1, 57683, 2];
+const KUBERNETES_UID: &[u64] = &[1, 3, 6, 1, 4, 1, 57683, 2];
 const KEY_USAGE: &[u64] = &[2, 5, 29, 15];
 const ALT_NAMES: &[u64] = &[2, 5, 29, 17];
 const BASIC_CONSTRAINTS: &[u64] = &[2, 5, 29, 19];
@@ -177,4 +177,28 @@ fn write_time(writer: DERWriter<'_>, moment: OffsetDateTime) {
 
 fn write_oid(writer: DERWriter<'_>, parts: &[u64]) {
     writer.write_oid(&ObjectIdentifier::from_slice(parts));
+}
+
+/// A leaf of version 1, valid for a day around a fixed moment: nothing here issues one, tests need one.
+#[cfg(test)]
+pub(crate) fn version_1(
+    issuer: &x509_parser::certificate::X509Certificate<'_>,
+    common_name: &str,
+    public_key: &[u8],
+    signer: &crate::PrivateKey,
+) -> Vec<u8> {
+    let to_be_signed = yasna::construct_der(|writer| {
+        writer.write_sequence(|parts| {
+            parts.next().write_i8(1);
+            write_algorithm(parts.next(), signer.kind());
+            parts.next().write_der(issuer.subject().as_raw());
+            parts.next().write_sequence(|validity| {
+                write_time(validity.next(), moment(1_795_000_000 - 86_400).expect("a date"));
+                write_time(validity.next(), moment(1_795_000_000 + 86_400).expect("a date"));
+            });
+            write_subject(parts.next(), &Subject::user(common_name, &[]));
+            parts.next().write_der(public_key);
+        });
+    });
+    certificate(&to_be_signed, signer.kind(), &signer.sign(&to_be_signed).expect("signed"))
 }

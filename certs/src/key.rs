@@ -10,6 +10,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, RsaKeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
 use crate::{Error, pem};
 
 /// What a key is, which decides the signatures it makes.
@@ -27,6 +30,29 @@ pub struct PrivateKey {
     pair: Pair,
     pkcs8: Vec<u8>,
     public: Vec<u8>,
+}
+
+/// A public key: what verifies a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// SubjectPublicKeyInfo.
+    pub der: Vec<u8>,
+    pub parts: PublicParts,
+}
+
+/// The numbers of a public key, big-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicParts {
+    /// Each coordinate padded to the length of the curve.
+    Curve {
+        kind: KeyKind,
+        x: Vec<u8>,
+        y: Vec<u8>,
+    },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
 }
 
 enum Pair {
@@ -90,24 +116,19 @@ impl PrivateKey {
         self.kind
     }
 
-    /// An elliptic curve's public point (`04 || x || y`); `None` for RSA.
-    pub fn public_point(&self) -> Option<Vec<u8>> {
-        match &self.pair {
-            Pair::Ecdsa(pair) => Some(pair.public_key().as_ref().to_vec()),
-            Pair::Rsa(_) => None,
+    /// An RSA key as PKCS#1, which is what PKCS#8 wraps: the secret itself. `None` for elliptic curves.
+    pub fn pkcs1(&self) -> Option<Vec<u8>> {
+        if self.kind != KeyKind::Rsa {
+            return None;
         }
-    }
-
-    /// An RSA key's modulus and exponent, big-endian; `None` for elliptic curves.
-    pub fn public_rsa(&self) -> Option<(Vec<u8>, Vec<u8>)> {
-        match &self.pair {
-            Pair::Ecdsa(_) => None,
-            Pair::Rsa(pair) => {
-                let public = pair.public_key();
-                let modulus = public.modulus().big_endian_without_leading_zero().to_vec();
-                Some((modulus, public.exponent().big_endian_without_leading_zero().to_vec()))
-            }
-        }
+        yasna::parse_der(&self.pkcs8, |reader| {
+            reader.read_sequence(|parts| {
+                parts.next().read_der()?;
+                parts.next().read_der()?;
+                parts.next().read_bytes()
+            })
+        })
+        .ok()
     }
 
     /// Signs as certificates and TLS want it: ECDSA in ASN.1 with the curve's hash, RSA as PKCS#1 v1.5 with SHA-256.
@@ -151,6 +172,54 @@ impl PrivateKey {
         let public = public.as_ref().to_vec();
         Ok(PrivateKey { kind: KeyKind::Rsa, pair: Pair::Rsa(pair), pkcs8, public })
     }
+}
+
+// === impl PublicKey ===
+
+impl PublicKey {
+    /// Reads SubjectPublicKeyInfo.
+    pub fn from_der(der: &[u8]) -> Result<PublicKey, Error> {
+        let (_, info) = SubjectPublicKeyInfo::from_der(der).map_err(|_| Error::Key("the public key is damaged"))?;
+        let parts = match info.parsed().map_err(|_| Error::Key("the public key is damaged"))? {
+            x509_parser::public_key::PublicKey::RSA(key) => PublicParts::Rsa {
+                modulus: without_zeros(key.modulus).to_vec(),
+                exponent: without_zeros(key.exponent).to_vec(),
+            },
+            x509_parser::public_key::PublicKey::EC(point) => curve(point.data())?,
+            _ => return Err(Error::Key("it is neither RSA nor ECDSA on P-256, P-384 or P-521")),
+        };
+        Ok(PublicKey { der: der.to_vec(), parts })
+    }
+
+    /// Every public key of the text: `PUBLIC KEY` blocks, or else the public half of its private key.
+    pub fn all_from_pem(text: &str) -> Result<Vec<PublicKey>, Error> {
+        let found = pem::public_keys(text)?;
+        if found.is_empty() {
+            return Ok(vec![PublicKey::from_der(PrivateKey::from_pem(text)?.public_der())?]);
+        }
+        found.iter().map(|der| PublicKey::from_der(der)).collect()
+    }
+}
+
+fn curve(point: &[u8]) -> Result<PublicParts, Error> {
+    let kind = match point.len() {
+        65 => KeyKind::P256,
+        97 => KeyKind::P384,
+        133 => KeyKind::P521,
+        _ => return Err(Error::Key("its curve is neither P-256, P-384 nor P-521")),
+    };
+    match point.split_first() {
+        Some((4, coordinates)) => {
+            let (x, y) = coordinates.split_at(coordinates.len() / 2);
+            Ok(PublicParts::Curve { kind, x: x.to_vec(), y: y.to_vec() })
+        }
+        _ => Err(Error::Key("the public key is compressed")),
+    }
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+    &number[zeros..]
 }
 
 impl fmt::Debug for PrivateKey {

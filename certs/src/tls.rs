@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme, SupportedProtocolVersion};
+use x509_parser::prelude::X509Version;
 
 use crate::authority::parse;
 use crate::{Error, PrivateKey, pem};
@@ -194,6 +198,7 @@ impl ClientCertVerifier for AnyClient {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls12_signature(message, cert, dss, &self.algorithms)
+            .or_else(|refused| self.verify_version_1(message, cert, dss, refused))
     }
 
     fn verify_tls13_signature(
@@ -202,12 +207,40 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        verify_tls13_signature(message, cert, dss, &self.algorithms).or_else(|refused| {
+            let Some(key) = version_1_key(cert) else { return Err(refused) };
+            verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms)
+        })
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+impl AnyClient {
+    /// rustls reads no certificate of version 1, which Go does: their key is taken out and used by itself.
+    fn verify_version_1(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+        refused: rustls::Error,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let Some(key) = version_1_key(cert) else { return Err(refused) };
+        let Ok(key) = webpki::RawPublicKeyEntity::try_from(&key) else { return Err(refused) };
+        let fitting = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
+        let mut algorithms = fitting.flat_map(|(_, algorithms)| algorithms.iter());
+        match algorithms.any(|&algorithm| key.verify_signature(algorithm, message, dss.signature()).is_ok()) {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(refused),
+        }
+    }
+}
+
+fn version_1_key(cert: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let parsed = parse(cert).ok().filter(|parsed| parsed.version() == X509Version::V1)?;
+    Some(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
 }
 
 #[cfg(test)]

@@ -72,18 +72,22 @@ fn no_client_certificate_is_needed() {
     assert_eq!(client.alpn_protocol(), Some(&b"http/1.1"[..]));
 }
 
+/// Shows this pair to every server, whether or not the key belongs to the certificate.
+#[derive(Debug)]
+struct Fixed(Arc<CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Fixed {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn a_client_without_the_key_of_its_certificate_is_refused() {
-    #[derive(Debug)]
-    struct Thief(Arc<CertifiedKey>);
-    impl rustls::client::ResolvesClientCert for Thief {
-        fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-            Some(self.0.clone())
-        }
-        fn has_certs(&self) -> bool {
-            true
-        }
-    }
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let ours = Authority::generate("ours", now()).expect("made");
         let admin = ours.issue(&Profile::client(Subject::user("admin", &["system:masters"])), now()).expect("issued");
@@ -96,7 +100,7 @@ fn a_client_without_the_key_of_its_certificate_is_refused() {
             .with_protocol_versions(&[version])
             .expect("a version")
             .with_root_certificates(roots)
-            .with_client_cert_resolver(Arc::new(Thief(Arc::new(CertifiedKey::new(chain, signer)))));
+            .with_client_cert_resolver(Arc::new(Fixed(Arc::new(CertifiedKey::new(chain, signer)))));
         let refused = shake(client, server_config(settings(&ours)).expect("settings"));
         assert!(matches!(refused, Err(Error::Tls(rustls::Error::InvalidCertificate(_)))), "{version:?}");
     }
@@ -131,5 +135,37 @@ fn tls_1_2_is_spoken_unless_refused() {
             .with_no_client_auth();
         let server = server_config(ServerSettings { oldest_version: oldest, ..settings(&ours) }).expect("settings");
         assert_eq!(shake(client, server).is_ok(), accepted);
+    }
+}
+
+#[test]
+fn clients_of_version_1_get_through_in_both_versions() {
+    let ours = Authority::generate("ours", now()).expect("made");
+    let signer = PrivateKey::from_pem(&ours.key_pem()).expect("a key");
+    for (version, honest) in [
+        (&rustls::version::TLS12, true),
+        (&rustls::version::TLS13, true),
+        (&rustls::version::TLS12, false),
+        (&rustls::version::TLS13, false),
+    ] {
+        let key = PrivateKey::generate().expect("made");
+        let shown = if honest {
+            key.public_der().to_vec()
+        } else {
+            PrivateKey::generate().expect("made").public_der().to_vec()
+        };
+        let issuer = parse(ours.certificate()).expect("parsed");
+        let leaf = crate::encode::version_1(&issuer, "old", &shown, &signer);
+        let signing = provider().key_provider.load_private_key(key.to_rustls()).expect("a key");
+        let pair = Arc::new(CertifiedKey::new(vec![leaf.into()], signing));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ours.certificate().clone()).expect("an authority");
+        let client = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(Fixed(pair)));
+        let shaken = shake(client, server_config(settings(&ours)).expect("settings"));
+        assert_eq!(shaken.is_ok(), honest, "{version:?}");
     }
 }
