@@ -1,0 +1,314 @@
+//! Reads JSON into a tree of a known type.
+//!
+//! The first misfit of a type is remembered and reading goes on, since a syntax error further down comes first, as in
+//! Go, which scans the whole text before it looks at types.
+
+use std::collections::HashSet;
+
+use api::{EcoString, Map, Value};
+use schema::{Field, OneOf, Schemas, Shape, TypeId, normalise};
+
+use super::{
+    lexer::{self, Lexer},
+    scalar::{self, Misfit, Token},
+};
+use crate::{DEPTH_MAX, Decoded, Error};
+
+/// At most this many strict errors are kept. Upstream: `saveStrictError`.
+const STRICT_LEN_MAX: usize = 100;
+
+/// Reads an object of a struct type.
+pub fn object(text: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Error> {
+    let mut reader = Reader::new(text, schemas);
+    let kind = schemas.get(id);
+    reader.context = kind.go_name().into();
+    let value = match reader.lexer.peek_value()? {
+        b'{' => reader.structure(id)?,
+        _ => reader.shape(&Shape::Struct(id), &kind.go)?,
+    };
+    reader.finish(value)
+}
+
+/// Reads any JSON, as upstream's unstructured objects are read.
+pub fn any(text: &[u8]) -> Result<Decoded, Error> {
+    static NONE: std::sync::OnceLock<Schemas> = std::sync::OnceLock::new();
+    let mut reader = Reader::new(text, NONE.get_or_init(Schemas::new));
+    let value = reader.any()?;
+    reader.finish(value)
+}
+
+struct Reader<'a> {
+    lexer: Lexer<'a>,
+    schemas: &'a Schemas,
+    depth: usize,
+    /// The first misfit.
+    misfit: Option<Error>,
+    strict: Vec<String>,
+    seen: HashSet<String>,
+    /// Where we are, for strict errors: names, keys and indices.
+    path: Vec<Step>,
+    /// The struct we are in, for type errors.
+    context: EcoString,
+}
+
+enum Step {
+    Field(EcoString),
+    Key(EcoString),
+    Index(usize),
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a [u8], schemas: &'a Schemas) -> Reader<'a> {
+        let lexer = Lexer::new(text);
+        let context = EcoString::new();
+        Reader { lexer, schemas, depth: 0, misfit: None, strict: vec![], seen: HashSet::new(), path: vec![], context }
+    }
+
+    fn finish(mut self, value: Value) -> Result<Decoded, Error> {
+        self.lexer.end()?;
+        match self.misfit {
+            Some(error) => Err(error),
+            None => Ok(Decoded { value, strict: self.strict }),
+        }
+    }
+
+    /// A value of this shape; null for JSON's null and for what did not fit. `go_type` names a named type.
+    fn shape(&mut self, shape: &Shape, go_type: &str) -> Result<Value, Error> {
+        match (self.lexer.peek_value()?, shape) {
+            (b'n', _) => self.lexer.literal("null").map(|()| Value::Null),
+            (_, Shape::Raw(_)) => self.any(),
+            (b'{', Shape::Struct(id)) => self.nested(|r| r.structure(*id)),
+            (b'{', Shape::Map(item)) => self.nested(|r| r.map(item)),
+            (b'[', Shape::List(item)) => self.nested(|r| r.list(item)),
+            (c, Shape::OneOf(form, id)) => self.one_of(c, *form, *id),
+            (b'{', _) => self.skip_misfit("object", shape, go_type),
+            (b'[', _) => self.skip_misfit("array", shape, go_type),
+            (_, shape) => self.scalar(shape, go_type),
+        }
+    }
+
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(lexer::too_deep());
+        }
+        let read = read(self);
+        self.depth -= 1;
+        read
+    }
+
+    fn structure(&mut self, id: TypeId) -> Result<Value, Error> {
+        self.lexer.bump();
+        let kind = self.schemas.get(id);
+        let outer = std::mem::replace(&mut self.context, kind.go_name().into());
+        let mut members = Map::with_capacity(kind.fields.len().min(8));
+        let mut first = true;
+        let mut hint = 0;
+        while let Some(name) = self.lexer.key(std::mem::take(&mut first))? {
+            if let Some((i, field)) = kind.field_after(hint, &name) {
+                hint = i + 1;
+                self.member(&mut members, field)?;
+            } else if kind.type_meta && (name == "kind" || name == "apiVersion") {
+                self.type_meta(&mut members, name)?;
+            } else {
+                self.note("unknown field", &name);
+                self.lexer.peek_value()?;
+                self.lexer.skip()?;
+            }
+        }
+        self.context = outer;
+        Ok(Value::from(members))
+    }
+
+    fn member(&mut self, members: &mut Map, field: &Field) -> Result<(), Error> {
+        if members.contains_key(&field.name) {
+            self.note("duplicate field", &field.name);
+        }
+        self.path.push(Step::Field(field.name.clone()));
+        let value = self.shape(&field.shape, &field.go_type)?;
+        self.path.pop();
+        if value.is_null() || !is_kept(&value, field) {
+            members.remove(&field.name);
+        } else {
+            members.insert(field.name.clone(), value);
+        }
+        Ok(())
+    }
+
+    fn type_meta(&mut self, members: &mut Map, name: EcoString) -> Result<(), Error> {
+        if members.contains_key(&name) {
+            self.note("duplicate field", &name);
+        }
+        self.path.push(Step::Field(name.clone()));
+        let value = self.shape(&Shape::Str, "")?;
+        self.path.pop();
+        members.insert(name, value);
+        Ok(())
+    }
+
+    fn map(&mut self, item: &Shape) -> Result<Value, Error> {
+        self.lexer.bump();
+        let mut members = Map::new();
+        let mut first = true;
+        while let Some(key) = self.lexer.key(std::mem::take(&mut first))? {
+            if members.contains_key(&key) {
+                self.note("duplicate field", &key);
+            }
+            self.path.push(Step::Key(key.clone()));
+            let mut value = self.shape(item, "")?;
+            self.path.pop();
+            // Go keeps the key with the zero value of its type.
+            if value.is_null() {
+                value = zero(item);
+            }
+            members.insert(key, value);
+        }
+        Ok(Value::from(members))
+    }
+
+    fn list(&mut self, item: &Shape) -> Result<Value, Error> {
+        self.lexer.bump();
+        let mut items = Vec::new();
+        while self.lexer.element(items.is_empty())? {
+            self.path.push(Step::Index(items.len()));
+            let value = self.shape(item, "")?;
+            self.path.pop();
+            items.push(if value.is_null() { zero(item) } else { value });
+        }
+        Ok(Value::array(items))
+    }
+
+    fn one_of(&mut self, first: u8, form: OneOf, id: TypeId) -> Result<Value, Error> {
+        match (first, form) {
+            (b'{', _) => self.nested(|r| r.structure(id)),
+            (b'[', OneOf::Array) => self.nested(|r| r.list(&Shape::Struct(id))),
+            (b'[', OneOf::StringArray) => self.nested(|r| r.list(&Shape::Str)),
+            (b't' | b'f', OneOf::Bool) => self.scalar(&Shape::Bool, ""),
+            _ => {
+                self.lexer.skip()?;
+                self.fail(Error(match form {
+                    OneOf::Bool => "boolean or JSON schema expected".into(),
+                    _ => "array or JSON schema expected".into(),
+                }));
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    fn scalar(&mut self, shape: &Shape, go_type: &str) -> Result<Value, Error> {
+        let text;
+        let token = match self.lexer.peek_value()? {
+            b'"' => {
+                text = self.lexer.string()?;
+                Token::Str(&text)
+            }
+            b't' => self.lexer.literal("true").map(|()| Token::Bool(true))?,
+            b'f' => self.lexer.literal("false").map(|()| Token::Bool(false))?,
+            _ => Token::Number(self.lexer.number()?),
+        };
+        match scalar::read(token, shape) {
+            Ok(value) => return Ok(value),
+            Err(Misfit::Own(text)) => self.fail(Error(text)),
+            Err(Misfit::Type(word)) => self.misfit(&word, shape, go_type),
+        }
+        Ok(Value::Null)
+    }
+
+    fn any(&mut self) -> Result<Value, Error> {
+        match self.lexer.peek_value()? {
+            b'{' => self.nested(|r| r.map(&Shape::Raw(schema::types::RawForm::Json))),
+            b'[' => self.nested(|r| r.list(&Shape::Raw(schema::types::RawForm::Json))),
+            b'n' => self.lexer.literal("null").map(|()| Value::Null),
+            _ => self.scalar(&Shape::Raw(schema::types::RawForm::Json), ""),
+        }
+    }
+
+    fn skip_misfit(&mut self, word: &str, shape: &Shape, go_type: &str) -> Result<Value, Error> {
+        self.lexer.skip()?;
+        match shape {
+            Shape::Quantity => self.fail(Error(
+                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".into(),
+            )),
+            Shape::Time | Shape::MicroTime | Shape::Duration => {
+                self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type string")));
+            }
+            Shape::IntOrString => self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type int32"))),
+            _ => self.misfit(word, shape, go_type),
+        }
+        Ok(Value::Null)
+    }
+
+    /// Upstream: `UnmarshalTypeError.Error`.
+    fn misfit(&mut self, word: &str, shape: &Shape, go_type: &str) {
+        let wanted = if go_type.is_empty() { self.go_shape(shape) } else { go_type.to_string() };
+        let names: Vec<&str> =
+            self.path.iter().filter_map(|s| if let Step::Field(n) = s { Some(n.as_str()) } else { None }).collect();
+        let error = match names.is_empty() {
+            true => format!("json: cannot unmarshal {word} into Go value of type {wanted}"),
+            false => {
+                let (context, path) = (&self.context, names.join("."));
+                format!("json: cannot unmarshal {word} into Go struct field {context}.{path} of type {wanted}")
+            }
+        };
+        self.fail(Error(error));
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.misfit.get_or_insert(error);
+    }
+
+    fn note(&mut self, what: &str, name: &str) {
+        if self.strict.len() >= STRICT_LEN_MAX {
+            return;
+        }
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field(n) | Step::Key(n) if path.is_empty() => path += n,
+                Step::Field(n) | Step::Key(n) => path += &format!(".{n}"),
+                Step::Index(i) => path += &format!("[{i}]"),
+            }
+        }
+        let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let text = format!("{what} {}", api::field::quote(&path));
+        if self.seen.insert(text.clone()) {
+            self.strict.push(text);
+        }
+    }
+
+    /// Go's name for a shape.
+    fn go_shape(&self, shape: &Shape) -> String {
+        match shape {
+            Shape::Bool => "bool".into(),
+            Shape::Int32 => "int32".into(),
+            Shape::Int64 => "int64".into(),
+            Shape::Float => "float64".into(),
+            Shape::Bytes => "[]uint8".into(),
+            Shape::Struct(id) => self.schemas.get(*id).go.to_string(),
+            Shape::List(item) => format!("[]{}", self.go_shape(item)),
+            Shape::Map(item) => format!("map[string]{}", self.go_shape(item)),
+            Shape::Quantity => "resource.Quantity".into(),
+            _ => "string".into(),
+        }
+    }
+}
+
+/// Whether a decoded member stays: an empty list or map is as good as none, whatever the tag says, since protobuf
+/// storage knows no difference.
+fn is_kept(value: &Value, field: &Field) -> bool {
+    match field.shape {
+        Shape::List(_) | Shape::Map(_) => !value.is_empty(),
+        _ => field.omit == schema::Omit::Never || normalise::is_written(value, field),
+    }
+}
+
+fn zero(shape: &Shape) -> Value {
+    match shape {
+        Shape::Str | Shape::Bytes => Value::from(""),
+        Shape::Int32 | Shape::Int64 => Value::Int(0),
+        Shape::Bool => Value::Bool(false),
+        Shape::Struct(_) => Value::object(),
+        Shape::Quantity => Value::from("0"),
+        _ => Value::Null,
+    }
+}

@@ -1,0 +1,315 @@
+//! Tokens of JSON, with the errors that Go's scanner gives.
+
+use api::EcoString;
+
+use crate::Error;
+
+/// What the scanner calls too deep. Upstream: `maxNestingDepth`.
+const SKIP_DEPTH_MAX: usize = 10_000;
+
+/// A position in a text.
+#[derive(Clone, Debug)]
+pub struct Lexer<'a> {
+    bytes: &'a [u8],
+    pos: usize,
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+impl<'a> Lexer<'a> {
+    pub fn new(bytes: &'a [u8]) -> Lexer<'a> {
+        Lexer { bytes, pos: 0 }
+    }
+
+    pub fn position(&self) -> usize {
+        self.pos
+    }
+
+    /// The text between two positions.
+    pub fn slice(&self, from: usize, to: usize) -> &'a [u8] {
+        &self.bytes[from..to]
+    }
+
+    /// The next byte that is no white space, not taken.
+    pub fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.bytes.get(self.pos) {
+            self.pos += 1;
+        }
+        self.bytes.get(self.pos).copied()
+    }
+
+    /// The first byte of a value, not taken.
+    pub fn peek_value(&mut self) -> Result<u8> {
+        match self.peek() {
+            Some(c @ (b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) => Ok(c),
+            _ => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    /// Takes one byte that `peek` has seen.
+    pub fn bump(&mut self) {
+        self.pos += 1;
+    }
+
+    /// After `{`: the next key, or none at `}`.
+    pub fn key(&mut self, first: bool) -> Result<Option<EcoString>> {
+        match (self.peek(), first) {
+            (Some(b'}'), _) => {
+                self.bump();
+                return Ok(None);
+            }
+            (Some(b','), false) => {
+                self.bump();
+                if self.peek() != Some(b'"') {
+                    return Err(self.unexpected("looking for beginning of object key string"));
+                }
+            }
+            (Some(b'"'), true) => {}
+            (_, true) => return Err(self.unexpected("looking for beginning of object key string")),
+            (_, false) => return Err(self.unexpected("after object key:value pair")),
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("after object key"));
+        }
+        self.bump();
+        Ok(Some(key))
+    }
+
+    /// After `[`: whether another element follows.
+    pub fn element(&mut self, first: bool) -> Result<bool> {
+        match (self.peek(), first) {
+            (Some(b']'), _) => {
+                self.bump();
+                Ok(false)
+            }
+            (Some(b','), false) => {
+                self.bump();
+                Ok(true)
+            }
+            (_, true) => Ok(true),
+            (_, false) => Err(self.unexpected("after array element")),
+        }
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Result<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.unexpected("after top-level value")),
+        }
+    }
+
+    /// Takes `true`, `false` or `null`.
+    pub fn literal(&mut self, word: &'static str) -> Result<()> {
+        for expected in word.bytes() {
+            if self.bytes.get(self.pos) != Some(&expected) {
+                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", expected as char)));
+            }
+            self.pos += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a string at its opening quote.
+    pub fn string(&mut self) -> Result<EcoString> {
+        self.pos += 1;
+        let start = self.pos;
+        loop {
+            match self.bytes.get(self.pos) {
+                Some(b'"') => {
+                    let raw = &self.bytes[start..self.pos];
+                    self.pos += 1;
+                    return Ok(match std::str::from_utf8(raw) {
+                        Ok(text) => text.into(),
+                        Err(_) => String::from_utf8_lossy(raw).as_ref().into(),
+                    });
+                }
+                Some(b'\\') => return self.escaped(start),
+                Some(0..=31) => return Err(self.unexpected("in string literal")),
+                Some(_) => self.pos += 1,
+                None => return Err(end_of_input()),
+            }
+        }
+    }
+
+    /// The rest of a string with escapes; `start` is its first byte.
+    fn escaped(&mut self, start: usize) -> Result<EcoString> {
+        let mut out = self.bytes[start..self.pos].to_vec();
+        loop {
+            match self.bytes.get(self.pos) {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return Ok(match String::from_utf8(out) {
+                        Ok(text) => text.into(),
+                        Err(e) => String::from_utf8_lossy(e.as_bytes()).as_ref().into(),
+                    });
+                }
+                Some(b'\\') => {
+                    self.pos += 1;
+                    let c = self.escape()?;
+                    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Some(0..=31) => return Err(self.unexpected("in string literal")),
+                Some(b) => {
+                    out.push(*b);
+                    self.pos += 1;
+                }
+                None => return Err(end_of_input()),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let Some(c) = self.bytes.get(self.pos) else { return Err(end_of_input()) };
+        let plain = match c {
+            b'"' | b'\\' | b'/' => *c as char,
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                self.pos += 1;
+                return self.unicode();
+            }
+            _ => return Err(self.unexpected("in string escape code")),
+        };
+        self.pos += 1;
+        Ok(plain)
+    }
+
+    /// `\uXXXX`, with its second half when it is a surrogate; a lone one becomes U+FFFD as in Go.
+    fn unicode(&mut self) -> Result<char> {
+        let high = self.hex4()?;
+        if (0xd800..0xdc00).contains(&high) && self.bytes[self.pos..].starts_with(b"\\u") {
+            let back = self.pos;
+            self.pos += 2;
+            let low = self.hex4()?;
+            if (0xdc00..0xe000).contains(&low) {
+                let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or('\u{fffd}'));
+            }
+            self.pos = back;
+        }
+        Ok(char::from_u32(high).unwrap_or('\u{fffd}'))
+    }
+
+    fn hex4(&mut self) -> Result<u32> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.bytes.get(self.pos).and_then(|b| (*b as char).to_digit(16));
+            let Some(digit) = digit else { return Err(self.unexpected("in \\u hexadecimal character escape")) };
+            code = code * 16 + digit;
+            self.pos += 1;
+        }
+        Ok(code)
+    }
+
+    /// Takes a number and gives its text.
+    pub fn number(&mut self) -> Result<&'a str> {
+        let start = self.pos;
+        if self.bytes[self.pos] == b'-' {
+            self.pos += 1;
+        }
+        match self.bytes.get(self.pos) {
+            Some(b'0') => self.pos += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.unexpected("in numeric literal")),
+        }
+        if self.bytes.get(self.pos) == Some(&b'.') {
+            self.pos += 1;
+            self.some_digits("after decimal point in numeric literal")?;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.pos) {
+            self.pos += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(self.pos) {
+                self.pos += 1;
+            }
+            self.some_digits("in exponent of numeric literal")?;
+        }
+        Ok(std::str::from_utf8(&self.bytes[start..self.pos]).expect("digits are ASCII"))
+    }
+
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.bytes.get(self.pos) {
+            self.pos += 1;
+        }
+    }
+
+    fn some_digits(&mut self, place: &str) -> Result<()> {
+        if !matches!(self.bytes.get(self.pos), Some(b'0'..=b'9')) {
+            return Err(self.unexpected(place));
+        }
+        self.digits();
+        Ok(())
+    }
+
+    /// Takes any value without building it. No recursion: depth costs one byte a level.
+    pub fn skip(&mut self) -> Result<()> {
+        let mut open: Vec<u8> = Vec::new();
+        loop {
+            match self.peek_value()? {
+                c @ (b'{' | b'[') => {
+                    self.bump();
+                    open.push(c);
+                    if open.len() > SKIP_DEPTH_MAX {
+                        return Err(too_deep());
+                    }
+                    if self.go_on(&mut open, true)? {
+                        continue;
+                    }
+                }
+                b'"' => drop(self.string()?),
+                b't' => self.literal("true")?,
+                b'f' => self.literal("false")?,
+                b'n' => self.literal("null")?,
+                _ => drop(self.number()?),
+            }
+            if !self.go_on(&mut open, false)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After a value (or an opening bracket): closes what closes; whether another value follows.
+    fn go_on(&mut self, open: &mut Vec<u8>, mut first: bool) -> Result<bool> {
+        while let Some(bracket) = open.last() {
+            let more = if *bracket == b'{' { self.key(first)?.is_some() } else { self.element(first)? };
+            if more {
+                return Ok(true);
+            }
+            open.pop();
+            first = false;
+        }
+        Ok(false)
+    }
+
+    /// The error for the byte that stands here.
+    pub fn unexpected(&self, place: &str) -> Error {
+        match self.bytes.get(self.pos) {
+            None => end_of_input(),
+            Some(c) => Error(format!("invalid character {} {place}", quote_char(*c))),
+        }
+    }
+}
+
+pub fn too_deep() -> Error {
+    Error("exceeded max depth".into())
+}
+
+fn end_of_input() -> Error {
+    Error("unexpected end of JSON input".into())
+}
+
+/// Upstream: `quoteChar` of encoding/json.
+fn quote_char(c: u8) -> String {
+    match c {
+        b'\'' => r"'\''".into(),
+        b'"' => "'\"'".into(),
+        _ => {
+            let quoted = api::field::quote(&(c as char).to_string());
+            format!("'{}'", &quoted[1..quoted.len() - 1])
+        }
+    }
+}

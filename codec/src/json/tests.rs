@@ -1,0 +1,91 @@
+//! Cases for JSON.
+
+use api::{Value, value};
+use schema::{Field, Listing, Omit, Schemas, Shape, Type};
+
+use super::{any, object, pretty, to_string};
+
+fn schemas() -> Schemas {
+    let mut schemas = Schemas::new();
+    let spec = schemas.reserve("Spec");
+    let field = |name: &str, shape: Shape| Field { name: name.into(), shape, ..Field::default() };
+    schemas.add(Type {
+        name: "Spec".into(),
+        go: "v1.Spec".into(),
+        fields: vec![
+            Field { pointer: true, ..field("replicas", Shape::Int32) },
+            field("paused", Shape::Bool),
+            field("cpu", Shape::Quantity),
+            Field { listing: Listing::Map, ..field("items", Shape::List(Box::new(Shape::Struct(spec)))) },
+            field("labels", Shape::Map(Box::new(Shape::Str))),
+        ],
+        ..Type::default()
+    });
+    schemas.add(Type {
+        name: "Thing".into(),
+        go: "v1.Thing".into(),
+        type_meta: true,
+        fields: vec![Field { omit: Omit::Empty, ..field("spec", Shape::Struct(spec)) }],
+        ..Type::default()
+    });
+    schemas
+}
+
+fn read(text: &str) -> Result<(Value, Vec<String>), String> {
+    let schemas = schemas();
+    let id = schemas.id("Thing").expect("it was added");
+    object(text.as_bytes(), id, &schemas).map(|d| (d.value, d.strict)).map_err(|e| e.0)
+}
+
+#[test]
+fn misfits_read_as_gos() {
+    let cases = [
+        (r#"{"spec":{"replicas":"x"}}"#, "json: cannot unmarshal string into Go struct field Spec.spec.replicas of type int32"),
+        (r#"{"spec":{"replicas":1.5}}"#, "json: cannot unmarshal number 1.5 into Go struct field Spec.spec.replicas of type int32"),
+        (r#"{"spec":{"items":[{"paused":3}]}}"#, "json: cannot unmarshal number into Go struct field Spec.spec.items.paused of type bool"),
+        (r#"{"spec":[]}"#, "json: cannot unmarshal array into Go struct field Thing.spec of type v1.Spec"),
+        (r#"{"spec":{"replicas":"x"},}"#, "invalid character '}' looking for beginning of object key string"),
+        (r#"{"spec":{"#, "unexpected end of JSON input"),
+        (r#"{"spec":tru}"#, "invalid character '}' in literal true (expecting 'e')"),
+        ("{}x", "invalid character 'x' after top-level value"),
+    ];
+    for (text, message) in cases {
+        assert_eq!(read(text).err().as_deref(), Some(message), "{text}");
+    }
+}
+
+#[test]
+fn strict_errors_name_their_paths() {
+    let (value, strict) = read(r#"{"a":[[{}]],"spec":{"items":[{"no":1}],"replicas":1,"replicas":2}}"#).expect("it is well-formed");
+    assert_eq!(strict, ["unknown field \"a\"", "unknown field \"spec.items[0].no\"", "duplicate field \"spec.replicas\""]);
+    assert_eq!(value.at("spec").int("replicas"), 2);
+}
+
+#[test]
+fn what_go_would_leave_out_is_left_out() {
+    let (value, _) =
+        read(r#"{"spec":{"replicas":0,"paused":false,"labels":{},"items":[],"cpu":"0.5"}}"#).expect("it is well-formed");
+    assert_eq!(value, value!({"spec": {"replicas": 0, "cpu": "500m"}}));
+}
+
+#[test]
+fn depth_is_bounded_in_trees_and_in_what_is_skipped() {
+    let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+    assert!(any(deep(500).as_bytes()).is_ok());
+    assert_eq!(any(deep(100_000).as_bytes()).err().map(|e| e.0).as_deref(), Some("exceeded max depth"));
+    assert_eq!(read(&format!("{{\"x\":{}}}", deep(100_000))).err().as_deref(), Some("exceeded max depth"));
+    assert!(read(&format!("{{\"x\":{}}}", deep(9_000))).is_ok());
+}
+
+#[test]
+fn strings_survive_and_html_is_escaped() {
+    let text = r#"{"a":"<b>&\u2028\"\\\n\u0001é😀"}"#;
+    let value = any(text.as_bytes()).expect("it is well-formed").value;
+    assert_eq!(to_string(&value), "{\"a\":\"\\u003cb\\u003e\\u0026\\u2028\\\"\\\\\\n\\u0001é😀\"}");
+    assert_eq!(any(br#""\ud83d\ude00\ud83d""#).expect("it is well-formed").value, Value::from("😀\u{fffd}"));
+}
+
+#[test]
+fn pretty_reads_as_marshal_indent() {
+    assert_eq!(pretty(&value!({"a": [1, {}], "b": []})), "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
+}
