@@ -1,2 +1,69 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: everything that is done to the project rather than by it.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program for whoever builds: it speaks on the terminal, reads the environment and the clock"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod bootstrap;
+mod ci;
+mod fetch;
+mod reference;
+mod run;
+mod tidy;
+mod up;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  up [FLAG…]          build Skiff and start it in the background; FLAGs go to `skiff up`
+  down                stop what `up` started
+  ci [--quick|--long] every check, each with its time; --quick is `make check`
+  tidy                the laws of the house
+  fix                 format, and what clippy can mend
+  bootstrap           install what is missing on this machine
+  clients             stock kubectl and helm of several versions into .cache/clients
+  reference [WHAT]    build upstream's programs: control (default), suite, node, all
+  reference up|down   etcd and kube-apiserver on loopback, for a look by hand
+  twin | bench        compare with upstream: answers, or speed and memory
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<()> {
+    match words {
+        ["up", flags @ ..] => up::up(flags),
+        ["down"] => up::down(),
+        ["ci"] => ci::ci(ci::Tier::Full),
+        ["ci", "--quick"] => ci::ci(ci::Tier::Quick),
+        ["ci", "--long"] => ci::ci(ci::Tier::Long),
+        ["tidy"] => tidy::command(),
+        ["fix"] => ci::fix(),
+        ["bootstrap"] => bootstrap::all(),
+        ["clients"] => fetch::clients(),
+        ["reference"] => reference::build(&["control"]),
+        ["reference", what @ ..] => reference::command(what),
+        ["twin", flags @ ..] => reference::compare("twin", flags),
+        ["bench", flags @ ..] => reference::compare("bench", flags),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("no such command: {}\n\n{USAGE}", other.join(" ")),
+    }
+}

@@ -1,0 +1,14 @@
+# A thin front of `cargo xtask`, which does the work and says what it does. `cargo xtask` alone lists every command.
+.PHONY: up down check test test-long bench twin fix tidy reference bootstrap
+
+up:         ; @cargo xtask up $(ARGS)
+down:       ; @cargo xtask down
+check:      ; @cargo xtask ci --quick $(ARGS)
+test:       ; @cargo xtask ci $(ARGS)
+test-long:  ; @cargo xtask ci --long $(ARGS)
+bench:      ; @cargo xtask bench $(ARGS)
+twin:       ; @cargo xtask twin $(ARGS)
+fix:        ; @cargo xtask fix
+tidy:       ; @cargo xtask tidy
+reference:  ; @cargo xtask reference $(ARGS)
+bootstrap:  ; @cargo xtask bootstrap $(ARGS)

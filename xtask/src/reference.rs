@@ -1,0 +1,287 @@
+//! Upstream's programs, built from their Go modules: what our answers, speed and memory are compared with.
+//!
+//! The modules that pin them stand in `xtask/go/reference`; programs go to `.cache/reference/bin`, each with a file that
+//! says of which version it is. Whoever has them already names their directory in `SKIFF_REFERENCE_BIN`, and nothing
+//! that is found there is built again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{bootstrap, run};
+
+/// The version of Kubernetes that we are measured by.
+const KUBERNETES: &str = "1.37.1";
+const ETCD: &str = "3.7.3";
+
+/// A Go module that pins some programs: a directory of `xtask/go/reference`, or made when it is first needed.
+struct Module {
+    name: &'static str,
+    version: &'static str,
+    /// What to require where no `go.mod` is in the tree.
+    path: &'static str,
+    stamp: Stamp,
+    programs: &'static [Program],
+}
+
+/// What the linker writes into a program, which otherwise would not know its version.
+enum Stamp {
+    None,
+    Kubernetes,
+    Variable(&'static str),
+}
+
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    set: &'static str,
+    build: Build,
+}
+
+#[derive(PartialEq, Eq)]
+enum Build {
+    Plain,
+    /// A package's tests as a program: the conformance suite is one.
+    Tests,
+    /// runc links libseccomp.
+    Seccomp,
+}
+
+const fn program(set: &'static str, name: &'static str, package: &'static str) -> Program {
+    Program { name, package, set, build: Build::Plain }
+}
+
+const MODULES: &[Module] = &[
+    Module {
+        name: "kube",
+        version: KUBERNETES,
+        path: "k8s.io/kubernetes",
+        stamp: Stamp::Kubernetes,
+        programs: &[
+            program("control", "kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            program("control", "kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+            program("control", "kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            program("control", "kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+            program("suite", "ginkgo", "github.com/onsi/ginkgo/v2/ginkgo"),
+            program("suite", "agnhost", "k8s.io/kubernetes/test/images/agnhost"),
+            Program { name: "e2e.test", package: "k8s.io/kubernetes/test/e2e", set: "suite", build: Build::Tests },
+            program("node", "kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+            program("node", "kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+        ],
+    },
+    Module {
+        name: "etcd",
+        version: ETCD,
+        path: "go.etcd.io/etcd/server/v3",
+        stamp: Stamp::None,
+        programs: &[
+            program("control", "etcd", "go.etcd.io/etcd/server/v3"),
+            program("control", "etcdctl", "go.etcd.io/etcd/etcdctl/v3"),
+        ],
+    },
+    Module {
+        name: "sample",
+        version: "0.29.2",
+        path: "k8s.io/sample-apiserver",
+        stamp: Stamp::None,
+        programs: &[program("suite", "sample-apiserver", "k8s.io/sample-apiserver")],
+    },
+    Module {
+        name: "coredns",
+        version: "1.15.0",
+        path: "github.com/coredns/coredns",
+        stamp: Stamp::None,
+        programs: &[program("suite", "coredns", "github.com/coredns/coredns")],
+    },
+    Module {
+        name: "containerd",
+        version: "2.4.2",
+        path: "github.com/containerd/containerd/v2",
+        stamp: Stamp::Variable("github.com/containerd/containerd/v2/version.Version"),
+        programs: &[
+            program("node", "containerd", "github.com/containerd/containerd/v2/cmd/containerd"),
+            program(
+                "node",
+                "containerd-shim-runc-v2",
+                "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+            ),
+            program("node", "ctr", "github.com/containerd/containerd/v2/cmd/ctr"),
+        ],
+    },
+    Module {
+        name: "runc",
+        version: "1.5.2",
+        path: "github.com/opencontainers/runc",
+        stamp: Stamp::Variable("main.version"),
+        programs: &[Program {
+            name: "runc",
+            package: "github.com/opencontainers/runc",
+            set: "node",
+            build: Build::Seccomp,
+        }],
+    },
+];
+
+/// `cargo xtask reference SET… | up | down`.
+pub fn command(words: &[&str]) -> Result<()> {
+    match words {
+        ["up" | "down"] => {
+            if words == ["up"] {
+                build(&["control"])?;
+            }
+            program_of_conformance("upstream", words, &[])
+        }
+        ["all"] => build(&["control", "suite", "node"]),
+        sets => build(sets),
+    }
+}
+
+/// A program of `conformance` that compares us with upstream, built for speed; upstream's programs are built before.
+pub fn compare(name: &str, flags: &[&str]) -> Result<()> {
+    build(&["control"])?;
+    run::run(&mut run::cargo(["build", "--release", "--locked", "--package", "skiff"]))?;
+    program_of_conformance(name, flags, &["--release"])
+}
+
+/// Where the programs are, or will be.
+pub fn directory() -> PathBuf {
+    std::env::var_os("SKIFF_REFERENCE_BIN").map_or_else(|| run::cache().join("reference/bin"), PathBuf::from)
+}
+
+/// Builds what is missing of the sets.
+pub fn build(sets: &[&str]) -> Result<()> {
+    let known = |set: &str| MODULES.iter().flat_map(|module| module.programs).any(|program| program.set == set);
+    if let Some(set) = sets.iter().find(|set| !known(set)) {
+        bail!("no set of programs is called `{set}`: control, suite, node, all");
+    }
+    if sets.contains(&"node") {
+        bootstrap::debian(bootstrap::Set::Node)?;
+    }
+    fs::create_dir_all(directory())?;
+    for module in MODULES {
+        for program in module.programs.iter().filter(|program| sets.contains(&program.set)) {
+            if !is_built(module, program) {
+                module.build(program).with_context(|| format!("building {} {}", program.name, module.version))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn program_of_conformance(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
+    let source = run::root().join(format!("conformance/src/bin/{name}.rs"));
+    ensure!(source.is_file(), "there is no conformance/src/bin/{name}.rs yet");
+    let mut cargo = run::cargo(["run", "--quiet", "--locked", "--package", "conformance", "--bin", name]);
+    run::run(cargo.args(profile).arg("--").args(flags).env("SKIFF_REFERENCE_BIN", directory()))
+}
+
+/// Ours have their version beside them; for a directory that somebody names, being there is enough.
+fn is_built(module: &Module, program: &Program) -> bool {
+    let file = directory().join(program.name);
+    let is_theirs = std::env::var_os("SKIFF_REFERENCE_BIN").is_some();
+    file.is_file() && (is_theirs || fs::read_to_string(version_file(&file)).is_ok_and(|is| is == module.version))
+}
+
+fn version_file(program: &Path) -> PathBuf {
+    let name = program.file_name().expect("a program has a name").to_string_lossy();
+    program.with_file_name(format!(".{name}.version"))
+}
+
+// === impl Module ===
+
+impl Module {
+    fn build(&self, program: &Program) -> Result<()> {
+        println!("building {} {}", program.name, self.version);
+        let source = self.lay_out()?;
+        let (file, new) = (directory().join(program.name), directory().join(format!(".{}.new", program.name)));
+        let mut go = go(&source);
+        go.env("CGO_ENABLED", if program.build == Build::Seccomp { "1" } else { "0" });
+        match program.build {
+            // The imports of a dependency's tests are outside of what `go mod tidy` follows, so their sums come now.
+            Build::Tests => go.args(["test", "-mod=mod", "-c"]),
+            Build::Plain => go.arg("build"),
+            Build::Seccomp => go.args(["build", "-tags", "seccomp"]),
+        };
+        run::run(go.arg("-ldflags").arg(self.linker_flags()).arg("-o").arg(&new).arg(program.package))?;
+        fs::rename(&new, &file)?;
+        fs::write(version_file(&file), self.version)?;
+        Ok(())
+    }
+
+    /// A copy of the module outside of the tree: go writes into `go.sum`.
+    fn lay_out(&self) -> Result<PathBuf> {
+        let pinned = run::root().join("xtask/go/reference").join(self.name);
+        let place = run::cache().join("reference/src").join(format!("{}-{}", self.name, self.version));
+        if place.join("go.sum").is_file() {
+            return Ok(place);
+        }
+        fs::create_dir_all(&place)?;
+        if pinned.is_dir() {
+            for name in ["tools.go", "go.mod", "go.sum"] {
+                fs::copy(pinned.join(name), place.join(name)).with_context(|| format!("{}/{name}", self.name))?;
+            }
+            return Ok(place);
+        }
+        let imports: String =
+            self.programs.iter().map(|program| format!("import _ \"{}\"\n", program.package)).collect();
+        fs::write(place.join("tools.go"), format!("//go:build tools\n\npackage {}\n\n{imports}", self.name))?;
+        fs::write(place.join("go.mod"), format!("module skiff/reference/{}\n\ngo 1.26.0\n", self.name))?;
+        run::run(go(&place).arg("get").arg(format!("{}@v{}", self.path, self.version)))?;
+        run::run(go(&place).args(["mod", "tidy"]))?;
+        Ok(place)
+    }
+
+    fn linker_flags(&self) -> String {
+        let mut flags = "-s -w".to_owned();
+        match self.stamp {
+            Stamp::None => {}
+            Stamp::Variable(name) => flags.push_str(&format!(" -X {name}={}", self.version)),
+            Stamp::Kubernetes => {
+                let minor = self.version.split('.').nth(1).unwrap_or_default();
+                let (version, commit) = (format!("v{}", self.version), "0".repeat(40));
+                let values = [
+                    ("gitVersion", version.as_str()),
+                    ("gitMajor", "1"),
+                    ("gitMinor", minor),
+                    ("gitTreeState", "clean"),
+                    ("gitCommit", &commit),
+                    ("buildDate", "2026-09-01T00:00:00Z"),
+                ];
+                for (name, value) in values {
+                    flags.push_str(&format!(" -X k8s.io/component-base/version.{name}={value}"));
+                }
+            }
+        }
+        flags
+    }
+}
+
+fn go(directory: &Path) -> Command {
+    let mut go = run::command("go");
+    go.current_dir(directory).env("GOWORK", "off");
+    go
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MODULES;
+
+    #[test]
+    fn every_pinned_program_is_of_the_version_it_says() {
+        for module in MODULES {
+            let directory = crate::run::root().join("xtask/go/reference").join(module.name);
+            if !directory.is_dir() {
+                continue;
+            }
+            let read = |name| std::fs::read_to_string(directory.join(name)).expect("the module is complete");
+            let (pins, imports) = (read("go.mod"), read("tools.go"));
+            assert!(pins.contains(&format!("{} v{}\n", module.path, module.version)), "{}", module.name);
+            let tests = |program: &super::Program| program.build == super::Build::Tests;
+            for program in module.programs.iter().filter(|program| !tests(program)) {
+                assert!(imports.contains(&format!("\"{}\"", program.package)), "{}", program.name);
+            }
+        }
+    }
+}

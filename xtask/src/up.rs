@@ -1,0 +1,118 @@
+//! `make up`: Skiff from the sources, running in the background until `make down`.
+
+use std::fs;
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{bootstrap, run};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Builds, starts, and says where the kubeconfig is. `flags` go to `skiff up`.
+pub fn up(flags: &[&str]) -> Result<()> {
+    bootstrap::debian(bootstrap::Set::Build)?;
+    run::run(&mut run::cargo(["build", "--release", "--locked", "--package", "skiff"]))?;
+    let directory = data_directory(flags);
+    if let Some(pid) = running(&directory) {
+        println!("Skiff is up already (process {pid}).");
+        return say_how_to_use(&directory);
+    }
+    fs::create_dir_all(&directory)?;
+    let log = fs::File::create(directory.join("skiff.log"))?;
+    let mut skiff = run::command(run::root().join("target/release/skiff"));
+    skiff.arg("up").args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    if !flags.iter().any(|flag| flag.starts_with("--data-dir")) {
+        skiff.arg("--data-dir").arg(&directory);
+    }
+    let started = Instant::now();
+    let mut child = skiff.spawn().context("cannot start target/release/skiff")?;
+    fs::write(pid_file(&directory), child.id().to_string())?;
+    wait_for_answer(&mut child, &directory)?;
+    println!("Skiff is up after {:.2} s (process {}).", started.elapsed().as_secs_f64(), child.id());
+    say_how_to_use(&directory)
+}
+
+/// Stops what [`up`] started, and waits until it has drained.
+pub fn down() -> Result<()> {
+    let directory = data_directory(&[]);
+    let Some(pid) = running(&directory) else {
+        println!("Skiff is not up.");
+        return Ok(());
+    };
+    run::run(run::command("kill").arg(pid.to_string()))?;
+    let started = Instant::now();
+    while running(&directory).is_some() {
+        ensure!(
+            started.elapsed() < STOP_LIMIT,
+            "process {pid} still runs; see {}",
+            directory.join("skiff.log").display()
+        );
+        std::thread::sleep(POLL);
+    }
+    fs::remove_file(pid_file(&directory))?;
+    println!("Skiff has stopped.");
+    Ok(())
+}
+
+fn data_directory(flags: &[&str]) -> PathBuf {
+    let named = flags.iter().enumerate().find_map(|(index, flag)| match flag.split_once('=') {
+        Some(("--data-dir", value)) => Some(value),
+        _ if *flag == "--data-dir" => flags.get(index + 1).copied(),
+        _ => None,
+    });
+    named.map_or_else(|| run::root().join(".skiff"), PathBuf::from)
+}
+
+fn pid_file(directory: &Path) -> PathBuf {
+    directory.join("skiff.pid")
+}
+
+/// The process that the pid file names, if it is one and is Skiff: numbers are used again.
+fn running(directory: &Path) -> Option<u32> {
+    let pid = fs::read_to_string(pid_file(directory)).ok()?.trim().parse().ok()?;
+    let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    program.to_string_lossy().contains("/skiff").then_some(pid)
+}
+
+/// Ready is when the kubeconfig is there and its server takes connections.
+fn wait_for_answer(child: &mut Child, directory: &Path) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let log = fs::read_to_string(directory.join("skiff.log")).unwrap_or_default();
+            fs::remove_file(pid_file(directory))?;
+            bail!("skiff ended with {status}: {}", log.lines().next_back().unwrap_or("it said nothing"));
+        }
+        if fs::read_to_string(kubeconfig(directory)).is_ok_and(|text| answers(&text)) {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < START_LIMIT, "no answer yet; see {}", directory.join("skiff.log").display());
+        std::thread::sleep(POLL);
+    }
+}
+
+fn answers(kubeconfig: &str) -> bool {
+    let Some(server) = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("server: https://")) else {
+        return false;
+    };
+    let address = server.trim_matches(['"', '\'', '/']).to_socket_addrs().ok().and_then(|mut found| found.next());
+    address.is_some_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok())
+}
+
+fn kubeconfig(directory: &Path) -> PathBuf {
+    directory.join("admin.kubeconfig")
+}
+
+fn say_how_to_use(directory: &Path) -> Result<()> {
+    let path = kubeconfig(directory);
+    let shown = path.strip_prefix(run::root()).unwrap_or(&path);
+    println!("\n  export KUBECONFIG={}\n  kubectl get namespaces\n\nStop it: make down", shown.display());
+    Ok(())
+}
