@@ -89,7 +89,28 @@ pub enum Event {
     Progress(Revision),
 }
 
+impl Event {
+    /// The revision that the event happened at, or that the progress reaches.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Event::Put { entry, .. } => entry.mod_revision,
+            Event::Delete { revision, .. } | Event::Progress(revision) => *revision,
+        }
+    }
+
+    /// Whether it changes a key that begins with `prefix`; a progress changes none.
+    pub fn is_under(&self, prefix: &str) -> bool {
+        match self {
+            Event::Put { entry, .. } => entry.key.starts_with(prefix),
+            Event::Delete { key, .. } => key.starts_with(prefix),
+            Event::Progress(_) => false,
+        }
+    }
+}
+
 /// A subscription: events in revision order, none skipped, none repeated. It ends with an error when it cannot go on.
+/// The events of one revision are never split between two answers. [`Store::revision`] makes every feed that is behind
+/// its answer deliver at least a [`Event::Progress`] that reaches it, so a cache knows when it holds what was confirmed.
 #[async_trait]
 pub trait Feed: Send {
     /// Waits for at least one event and takes all that are ready (bounded). An empty answer never happens.
@@ -99,7 +120,7 @@ pub trait Feed: Send {
 /// Why a store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The revision asked for is gone; `oldest` is the first that can still be read.
+    /// The revision asked for is gone; `oldest` is the first that can still be read, 0 where the backend does not say.
     #[error("required revision has been compacted (oldest is {oldest})")]
     Compacted { oldest: Revision },
     /// The revision asked for has not happened yet.
@@ -114,6 +135,9 @@ pub enum Error {
     /// The value or the transaction is larger than the backend takes.
     #[error("etcdserver: request is too large")]
     TooLarge,
+    /// The transaction could never go through: a key twice or none, a lease that is not there. Nothing was written.
+    #[error("etcdserver: {0}")]
+    Invalid(String),
     /// What is on disk cannot be what was written.
     #[error("the database is damaged: {0}")]
     Damaged(String),
@@ -126,13 +150,16 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, key: &str) -> Result<(Option<Entry>, Revision), Error>;
     /// Reads keys in order, as of now or as of a revision.
     async fn range(&self, range: Range) -> Result<Page, Error>;
-    /// Carries out a transaction; the answer is durable.
+    /// Carries out a transaction; the answer is durable. One that changes nothing (no ops, or deletes of absent keys)
+    /// takes no revision and is answered with the current one, as in etcd. The ops name each key at most once.
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error>;
-    /// Delivers every change under `prefix` with a revision greater than `after`. Fails with `Compacted` when that is gone.
+    /// Delivers every change under `prefix` with a revision greater than `after`. Fails with `Compacted` when that is
+    /// gone, here or from the feed. An `after` that has not happened yet is waited for.
     async fn follow(&self, prefix: &str, after: Revision) -> Result<Box<dyn Feed>, Error>;
     /// The revision of the last commit, linearizably.
     async fn revision(&self) -> Result<Revision, Error>;
-    /// Forgets what is older than `revision`: reads at it still work, earlier ones fail with `Compacted`.
+    /// Forgets what is older than `revision`: reads at it still work, earlier ones fail with `Compacted`, and so does
+    /// compacting there again.
     async fn compact(&self, revision: Revision) -> Result<(), Error>;
     /// A lease of `ttl_seconds`; keys put with it are deleted (with events) when it ends.
     async fn lease(&self, ttl_seconds: i64) -> Result<LeaseId, Error>;

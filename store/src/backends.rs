@@ -1,0 +1,4 @@
+//! Where revisions are kept: in memory (tests), in one SQLite file (the default), in etcd (several machines).
+
+pub mod memory;
+mod txn;
