@@ -1,1 +1,156 @@
-//! admission
+//! Should this change be allowed, and in what form.
+//!
+//! A [`Chain`] is a list of plugins in upstream's order. Mutating plugins run before validation and see no generated name
+//! and no uid; validating ones run last and see the object as it will be stored. Plugins read the cluster through
+//! [`Look`] and act only through [`Act`]. Upstream: apiserver/pkg/admission, pkg/kubeapiserver/options/plugins.go.
+
+pub mod plugins;
+
+use std::sync::Arc;
+
+use api::{GroupResource, Gvk, Status, User, Value};
+use async_trait::async_trait;
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// A change on its way into the store.
+pub struct Request<'a> {
+    pub user: &'a User,
+    pub operation: Operation,
+    /// The resource and version that the client spoke.
+    pub resource: &'a GroupResource,
+    pub version: &'a str,
+    pub subresource: &'a str,
+    /// The kind of `object` as the client spoke it (of a subresource: that of its body).
+    pub kind: &'a Gvk,
+    pub namespace: &'a str,
+    /// `""` while a name has still to be generated.
+    pub name: &'a str,
+    pub dry_run: bool,
+    /// The object after the change, in the hub version; null for deletions.
+    pub object: Value,
+    /// The object before the change; null for creations.
+    pub old: &'a Value,
+    /// CreateOptions, UpdateOptions or DeleteOptions as the client gave them; connects: their own options.
+    pub options: &'a Value,
+    /// Texts for Warning headers; plugins push.
+    pub warnings: Vec<String>,
+}
+
+/// One step of the chain. Upstream: `admission.Interface`, `MutationInterface`, `ValidationInterface`.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Upstream's name: `NamespaceLifecycle`.
+    fn name(&self) -> &'static str;
+
+    fn handles(&self, operation: Operation) -> bool;
+
+    /// May change the object or refuse.
+    async fn mutate(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
+        let _ = (request, cluster);
+        Ok(())
+    }
+
+    /// May refuse.
+    async fn validate(&self, request: &Request<'_>, cluster: &Cluster) -> Result<(), Status> {
+        let _ = (request, cluster);
+        Ok(())
+    }
+}
+
+/// What plugins may know and do.
+#[derive(Clone)]
+pub struct Cluster {
+    pub look: Arc<dyn Look>,
+    pub act: Arc<dyn Act>,
+    pub may: Arc<dyn May>,
+    pub clock: Arc<dyn api::time::Clock>,
+}
+
+/// Reads the cluster. Objects come in their hub version.
+#[async_trait]
+pub trait Look: Send + Sync {
+    /// From memory; what other servers wrote a moment ago may be missing.
+    fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value>;
+
+    /// From memory, in order; `""` is all namespaces.
+    fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value>;
+
+    /// From the store: nothing that was acknowledged is missing.
+    async fn get_live(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Option<Value>, Status>;
+}
+
+/// The closed list of what admission may do, through the door as `system:apiserver`. Nothing happens on dry run.
+#[async_trait]
+pub trait Act: Send + Sync {
+    /// Makes a namespace on demand: NamespaceAutoProvision.
+    async fn create_namespace(&self, name: &str) -> Result<(), Status>;
+
+    /// Replaces the status of a ResourceQuota, guarded by its resourceVersion; answers the new object.
+    async fn update_quota_status(&self, quota: Value) -> Result<Value, Status>;
+}
+
+/// Asks whether a user may do something: certificate plugins, owner references.
+#[async_trait]
+pub trait May: Send + Sync {
+    async fn may(&self, user: &User, attributes: &api::Attributes) -> Result<bool, Status>;
+}
+
+/// The plugins that are on, in order.
+#[derive(Clone, Default)]
+pub struct Chain {
+    plugins: Vec<Arc<dyn Plugin>>,
+}
+
+impl Chain {
+    pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Chain {
+        Chain { plugins }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.plugins.iter().map(|p| p.name())
+    }
+
+    /// Runs the mutating side. Upstream: `chainAdmissionHandler.Admit`.
+    pub async fn mutate(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
+        let operation = request.operation;
+        for plugin in self.plugins.iter().filter(|p| p.handles(operation)) {
+            plugin.mutate(request, cluster).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the validating side. Upstream: `chainAdmissionHandler.Validate`.
+    pub async fn validate(&self, request: &Request<'_>, cluster: &Cluster) -> Result<(), Status> {
+        for plugin in self.plugins.iter().filter(|p| p.handles(request.operation)) {
+            plugin.validate(request, cluster).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Request<'_> {
+    /// Whether this is about a resource itself and not about one of its subresources.
+    pub fn is_for(&self, group: &str, resource: &str) -> bool {
+        self.resource.group == group && self.resource.resource == resource && self.subresource.is_empty()
+    }
+
+    /// Refuses: `pods "x" is forbidden: …`. Upstream: `admission.NewForbidden`.
+    pub fn forbid(&self, why: impl std::fmt::Display) -> Status {
+        let name = match self.name {
+            "" => {
+                let meta = api::meta::of(&self.object);
+                if meta.name().is_empty() && !meta.generate_name().is_empty() { "Unknown" } else { meta.name() }
+            }
+            name => name,
+        };
+        Status::forbidden(self.resource, name, why)
+    }
+}

@@ -199,7 +199,7 @@ pub struct Context<'a> {
     pub version: &'a str,
     pub dry_run: bool,
     /// A facility for the few rules that need fresh names or uids inside an object.
-    pub fresh_uid: fn() -> String,
+    pub fresh_uid: &'a (dyn Fn() -> String + Sync),
 }
 
 /// The residue that is not a fact. Each is optional: `Rules::NONE` does nothing and finds nothing wrong.

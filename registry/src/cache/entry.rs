@@ -1,0 +1,128 @@
+//! One object as the cache holds it: its bytes, and the few things that filters need to know.
+
+use api::{EcoString, Value};
+use bytes::Bytes;
+use store::Revision;
+
+use crate::definition::Definition;
+
+/// An object at a revision. The bytes are shared with the store, the log and every answer.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// `namespace/name` or `name`.
+    pub key: EcoString,
+    pub revision: Revision,
+    pub head: Head,
+    /// Canonical JSON of the hub version, without a resourceVersion.
+    pub json: Bytes,
+    /// Where `"resourceVersion":"…",` belongs in `json`.
+    pub splice: u32,
+    /// Where `"metadata":` begins in `json`, behind kind and apiVersion.
+    pub body: u32,
+}
+
+/// What selectors and preconditions look at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Head {
+    pub name: EcoString,
+    pub namespace: EcoString,
+    pub uid: EcoString,
+    /// An object of strings, or null.
+    pub labels: Value,
+    /// The values of the row's selectable fields, in the row's order.
+    pub fields: Box<[EcoString]>,
+}
+
+impl Entry {
+    /// The entry of canonical JSON. `hub` is the same object as a tree.
+    pub fn new(definition: &Definition, key: EcoString, json: Bytes, hub: &Value, revision: Revision) -> Entry {
+        let (splice, body) = places(&json);
+        Entry { key, revision, head: Head::of(definition, hub), json, splice, body }
+    }
+
+    /// The same object at another revision: what a deletion shows.
+    pub fn at(&self, revision: Revision) -> Entry {
+        Entry { revision, ..self.clone() }
+    }
+
+    /// The object as a tree, with its resourceVersion.
+    pub fn tree(&self) -> Value {
+        let mut tree = codec::json::any(&self.json).expect("the cache holds only JSON that was encoded here").value;
+        tree.set_path(&["metadata", "resourceVersion"], self.revision.to_string());
+        tree
+    }
+
+    /// Appends the object as JSON; `head` replaces kind and apiVersion (`{` for none, as in lists).
+    pub fn write(&self, head: &str, out: &mut Vec<u8>) {
+        let (splice, body) = (self.splice as usize, self.body as usize);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(&self.json[body..splice]);
+        let last = self.json.get(splice) == Some(&b'}');
+        if last && self.json[splice - 1] != b'{' {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"resourceVersion\":\"");
+        out.extend_from_slice(itoa::Buffer::new().format(self.revision).as_bytes());
+        out.extend_from_slice(if last { b"\"" } else { b"\"," });
+        out.extend_from_slice(&self.json[splice..]);
+    }
+}
+
+impl Head {
+    pub fn of(definition: &Definition, hub: &Value) -> Head {
+        let meta = hub.at("metadata");
+        Head {
+            name: text(meta, "name"),
+            namespace: text(meta, "namespace"),
+            uid: text(meta, "uid"),
+            labels: meta.at("labels").clone(),
+            fields: definition.row.selectable.iter().map(|s| (s.value)(hub).into()).collect(),
+        }
+    }
+}
+
+fn text(meta: &Value, key: &str) -> EcoString {
+    match meta.at(key) {
+        Value::Str(s) => s.clone(),
+        _ => EcoString::new(),
+    }
+}
+
+/// Finds the two places in canonical JSON: `metadata` comes right behind kind and apiVersion, and `resourceVersion`
+/// behind name, generateName, namespace, selfLink and uid, which the types say.
+fn places(json: &[u8]) -> (u32, u32) {
+    let mut lexer = codec::json::Lexer::new(json);
+    let mut first = true;
+    let mut body = 0;
+    lexer.peek();
+    lexer.bump();
+    while let Ok(Some(key)) = lexer.key(std::mem::take(&mut first)) {
+        if key == "metadata" {
+            return (splice_in(&mut lexer), body);
+        }
+        if lexer.skip().is_err() {
+            break;
+        }
+        // Behind the comma that follows.
+        body = lexer.position() as u32 + 1;
+    }
+    (body, body)
+}
+
+fn splice_in(lexer: &mut codec::json::Lexer<'_>) -> u32 {
+    const BEFORE: [&str; 5] = ["name", "generateName", "namespace", "selfLink", "uid"];
+    lexer.peek();
+    lexer.bump();
+    let mut place = lexer.position() as u32;
+    let mut first = true;
+    while let Ok(Some(key)) = lexer.key(std::mem::take(&mut first)) {
+        if !BEFORE.contains(&key.as_str()) || lexer.skip().is_err() {
+            break;
+        }
+        place = lexer.position() as u32;
+        if lexer.peek() == Some(b',') {
+            place += 1;
+        }
+    }
+    place
+}

@@ -1,0 +1,164 @@
+//! From the store's feed into the caches, in revision order, one task for all.
+//!
+//! One feed over everything means one number says how far every cache is: `applied`. A write is answered only once its
+//! revision is applied, so whoever has been answered reads what was written.
+
+use std::{collections::HashMap, sync::Arc};
+
+use api::EcoString;
+use parking_lot::{Mutex, RwLock};
+use store::{Event as Stored, Feed, Range, Revision, Store};
+use tokio::sync::watch;
+
+use super::{Cache, Change, Entry};
+use crate::{definition::Definition, storage};
+
+/// Which cache a key belongs to, and how far all of them are.
+pub struct Filler {
+    store: Arc<dyn Store>,
+    /// `/registry`
+    root: String,
+    routes: RwLock<HashMap<String, Arc<Definition>>>,
+    applied: watch::Sender<Revision>,
+    /// Entries of this server's own writes, so that they need not be parsed again: by store key, with their bytes' address.
+    own: Mutex<HashMap<String, Arc<Entry>>>,
+}
+
+impl Filler {
+    pub fn new(store: Arc<dyn Store>, root: &str) -> Filler {
+        let applied = watch::Sender::new(0);
+        Filler { store, root: root.into(), routes: RwLock::default(), applied, own: Mutex::default() }
+    }
+
+    /// Sends the changes under a definition's prefix to its cache.
+    pub fn route(&self, definition: &Arc<Definition>) {
+        self.routes.write().entry(definition.row.stored.prefix.into()).or_insert_with(|| definition.clone());
+    }
+
+    /// How far every cache is.
+    pub fn applied(&self) -> Revision {
+        *self.applied.borrow()
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Revision> {
+        self.applied.subscribe()
+    }
+
+    /// Waits until every cache holds `revision`.
+    pub async fn wait(&self, revision: Revision) {
+        if self.applied() >= revision {
+            return;
+        }
+        let mut applied = self.applied.subscribe();
+        // The sender lives in this filler.
+        let _ = applied.wait_for(|a| *a >= revision).await;
+    }
+
+    /// Remembers the entry of a write that is on its way, to be adopted when its event comes.
+    pub fn expect(&self, key: &str, entry: Arc<Entry>) {
+        self.own.lock().insert(key.into(), entry);
+    }
+
+    /// Forgets an expected entry whose write did not happen.
+    pub fn forget(&self, key: &str, entry: &Arc<Entry>) {
+        let mut own = self.own.lock();
+        if own.get(key).is_some_and(|e| Arc::ptr_eq(e, entry)) {
+            own.remove(key);
+        }
+    }
+
+    /// Reads everything once and returns the feed that goes on from there.
+    pub async fn load(&self) -> Result<Box<dyn Feed>, store::Error> {
+        let prefix = format!("{}/", self.root);
+        let page = self.store.range(Range { prefix: prefix.clone(), ..Range::default() }).await?;
+        let mut by_prefix: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
+        for stored in page.entries {
+            let Some((definition, local)) = self.find(&stored.key) else { continue };
+            match storage::read(&definition, local, &stored) {
+                Ok(entry) => by_prefix.entry(definition.row.stored.prefix.into()).or_default().push(Arc::new(entry)),
+                Err(error) => tracing::error!(key = stored.key, %error, "an object in the store cannot be read"),
+            }
+        }
+        for (prefix, definition) in self.routes.read().iter() {
+            definition.cache.load(by_prefix.remove(prefix).unwrap_or_default(), page.revision);
+        }
+        self.applied.send_replace(page.revision);
+        self.store.follow(&prefix, page.revision).await
+    }
+
+    /// Follows the feed until it ends; `now_seconds` is the clock.
+    pub async fn run(&self, mut feed: Box<dyn Feed>, now_seconds: impl Fn() -> i64) -> store::Error {
+        loop {
+            match feed.next().await {
+                Ok(events) => self.take(events, now_seconds()),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    fn take(&self, events: Vec<Stored>, now_seconds: i64) {
+        let mut batches: Vec<(Arc<Definition>, Vec<Change>)> = Vec::new();
+        let mut applied = self.applied();
+        for event in events {
+            let (key, revision, change) = match event {
+                Stored::Progress(revision) => {
+                    applied = applied.max(revision);
+                    continue;
+                }
+                Stored::Put { entry, .. } => (entry.key.clone(), entry.mod_revision, Some(entry)),
+                Stored::Delete { key, revision, .. } => (key, revision, None),
+            };
+            applied = applied.max(revision);
+            let Some((definition, local)) = self.find(&key) else { continue };
+            let Some(change) = self.change(&definition, local, &key, revision, change) else { continue };
+            match batches.iter_mut().find(|(d, _)| Arc::ptr_eq(&d.cache, &definition.cache)) {
+                Some((_, batch)) => batch.push(change),
+                None => batches.push((definition, vec![change])),
+            }
+        }
+        for (definition, batch) in batches {
+            definition.cache.apply(batch, now_seconds);
+        }
+        self.applied.send_replace(applied);
+    }
+
+    fn change(
+        &self,
+        definition: &Arc<Definition>,
+        local: &str,
+        key: &str,
+        revision: Revision,
+        stored: Option<store::Entry>,
+    ) -> Option<Change> {
+        let own = self.own.lock().remove(key);
+        let Some(stored) = stored else {
+            return Some(Change::Delete { key: local.into(), revision });
+        };
+        if let Some(own) = own.filter(|o| o.json.as_ptr() == stored.value.as_ptr()) {
+            return Some(Change::Put(Arc::new(own.at(revision))));
+        }
+        match storage::read(definition, local, &stored) {
+            Ok(entry) => Some(Change::Put(Arc::new(entry))),
+            Err(error) => {
+                tracing::error!(key, %error, "an object in the store cannot be read");
+                None
+            }
+        }
+    }
+
+    /// The definition of a store key and the rest of the key. Prefixes have one segment or two.
+    fn find<'k>(&self, key: &'k str) -> Option<(Arc<Definition>, &'k str)> {
+        let rest = key.strip_prefix(&self.root)?.strip_prefix('/')?;
+        let routes = self.routes.read();
+        let first = rest.find('/')?;
+        if let Some(definition) = routes.get(&rest[..first]) {
+            return Some((definition.clone(), &rest[first + 1..]));
+        }
+        let second = first + 1 + rest[first + 1..].find('/')?;
+        let definition = routes.get(&rest[..second])?;
+        Some((definition.clone(), &rest[second + 1..]))
+    }
+}
+
+/// Keys are compared as text; this is how one is held.
+pub type LocalKey = EcoString;

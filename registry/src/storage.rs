@@ -1,0 +1,74 @@
+//! Objects as they lie in the store: upstream's layout.
+//!
+//! JSON of the hub version without a resourceVersion, or upstream's protobuf envelope; either is read, the server's
+//! `--storage-media-type` says which is written.
+
+use api::Value;
+use bytes::Bytes;
+
+use crate::{cache::Entry, definition::Definition};
+
+/// Why bytes in the store are no object.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Decode(#[from] codec::Error),
+    #[error("it says it is {0}, which this server does not know")]
+    Unknown(String),
+}
+
+/// The bytes under which a hub object is kept in the cache: canonical JSON without a resourceVersion.
+pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
+    if let Some(meta) = hub.get_mut("metadata") {
+        meta.remove("resourceVersion");
+        meta.remove("selfLink");
+    }
+    api::meta::set_gvk(hub, &definition.hub);
+    schema::normalise::object(hub, definition.hub_type, definition.schemas());
+    let mut out = Vec::with_capacity(1024);
+    codec::json::write(hub, &mut out);
+    Bytes::from(out)
+}
+
+/// Reads a stored value into an entry. JSON of the hub version is adopted as it is.
+pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Error> {
+    let key = local.into();
+    let revision = stored.mod_revision;
+    if let Some(json) = adoptable(definition, &stored.value) {
+        let hub = codec::json::any(&json)?.value;
+        return Ok(Entry::new(definition, key, json, &hub, revision));
+    }
+    let mut hub = decode(definition, &stored.value)?;
+    let json = json(definition, &mut hub);
+    Ok(Entry::new(definition, key, json, &hub, revision))
+}
+
+/// The bytes without their final line break, when they are JSON of the hub version as this server writes it.
+fn adoptable(definition: &Definition, value: &Bytes) -> Option<Bytes> {
+    let head = definition.versions.iter().find(|v| v.gvk == definition.hub)?.json_head.as_bytes();
+    if !value.starts_with(head) {
+        return None;
+    }
+    let len = value.len() - usize::from(value.last() == Some(&b'\n'));
+    Some(value.slice(..len))
+}
+
+/// Reads any stored form into a hub object with defaults.
+fn decode(definition: &Definition, value: &Bytes) -> Result<Value, Error> {
+    let untyped = codec::json::any(value)?.value;
+    let gvk = api::meta::gvk(&untyped);
+    let mut tree = if gvk == definition.hub {
+        let mut tree = codec::json::object(value, definition.hub_type, definition.schemas())?.value;
+        definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
+        tree
+    } else {
+        let served = definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
+        let mut tree = codec::json::object(value, served.kind_type, definition.schemas())?.value;
+        definition.to_hub(&mut tree, served);
+        tree
+    };
+    if let Some(on_read) = definition.row.rules.on_read {
+        on_read(&mut tree);
+    }
+    Ok(tree)
+}
