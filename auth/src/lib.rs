@@ -1,1 +1,22 @@
-//! auth
+//! Who is asking, and may they.
+//!
+//! [`authenticate::Chain`] turns what a request shows into a user, or refuses it. [`impersonate`] may put another user
+//! in its place. [`authorize::Authorizer`] decides, and is the only one that can make an [`authorize::Authorized`],
+//! without which nothing can be written or read. [`escalate`] keeps those who hand out rights from handing out more
+//! than they have.
+//!
+//! Nothing here reads policy, keys or the clock by itself: an index, key sets and the time are handed in. Everything
+//! is a plain function, and nothing waits.
+
+pub mod authenticate;
+pub mod authorize;
+pub mod escalate;
+pub mod impersonate;
+
+mod text;
+
+pub use authenticate::{Chain, Credentials, Identity};
+//pub use authorize::{Authorized, Authorizer};
+
+/// Unix time in seconds.
+pub type UnixSeconds = i64;
