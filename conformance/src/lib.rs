@@ -1,1 +1,3 @@
-//! conformance
+//! The outside view: what a client of the API can see, and upstream's programs to compare it with.
+
+pub mod upstream;
