@@ -48,7 +48,7 @@ fn walls_stand() {
 
 #[test]
 fn the_road_names_no_kind() {
-    let text = "//! Pods.\nenum Event { Pods }\nfn f(pod_name: &str) {\n  g(\"/api/v1/pods/x\", \"podsecurity\", ConfigMap)\n}\n";
+    let text = "//! Pods.\nenum Event { Added }\nfn f(pod_name: &str) {\n  g(\"/api/v1/pods/x\", \"podsecurity\", ConfigMap)\n}\n";
     let expected = [(3, "pod"), (4, "ConfigMap"), (4, "pods")].map(|(line, item)| ("kind", line, item.to_owned()));
     assert_eq!(broken(&tree(&[("server/src/lib.rs", text)])), expected);
     assert_eq!(broken(&tree(&[("registry/src/lib.rs", "//!\nmod special;"), ("registry/src/special.rs", text)])), []);
