@@ -81,7 +81,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// Where `cargo xtask reference` puts upstream's programs, unless `SKIFF_REFERENCE_BIN` names another place.
 #[expect(clippy::disallowed_methods, reason = "the one setting of tests that no configuration can hand in")]
 pub fn programs() -> PathBuf {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/reference/bin");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace");
+    let built = || workspace.join(".cache/reference/bin");
     std::env::var_os("SKIFF_REFERENCE_BIN").map_or_else(built, PathBuf::from)
 }
 

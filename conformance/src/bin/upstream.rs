@@ -8,9 +8,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use conformance::upstream::{Settings, Upstream};
+
+const POLL: Duration = Duration::from_millis(100);
+/// The API server drains for as long as a minute; this is a store for a look by hand.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
@@ -37,10 +42,19 @@ fn up() -> Result<()> {
 /// Ends those processes that were started here and still are what they were: numbers are used again.
 fn down() -> Result<()> {
     let file = pid_file(&directory());
-    for pid in fs::read_to_string(&file).unwrap_or_default().lines().rev() {
-        let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        if program.starts_with(fs::canonicalize(conformance::upstream::programs())?) {
-            Command::new("kill").arg(pid).status()?;
+    let programs = fs::canonicalize(conformance::upstream::programs())?;
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let runs =
+        |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program.starts_with(&programs));
+    for pid in text.lines().rev() {
+        let asked = Instant::now();
+        let mut signal = "-TERM";
+        while runs(pid) {
+            Command::new("kill").args([signal, pid]).status()?;
+            std::thread::sleep(POLL);
+            if asked.elapsed() > PATIENCE {
+                signal = "-KILL";
+            }
         }
     }
     if file.is_file() {
@@ -50,7 +64,8 @@ fn down() -> Result<()> {
 }
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/reference/run")
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace");
+    workspace.join(".cache/reference/run")
 }
 
 fn pid_file(directory: &Path) -> PathBuf {
