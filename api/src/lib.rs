@@ -8,6 +8,7 @@ pub mod duration;
 pub mod field;
 pub mod gvk;
 pub mod meta;
+pub mod names;
 pub mod status;
 pub mod time;
 pub mod user;
