@@ -79,7 +79,7 @@ fn collect(value: &Value, names: &mut BTreeSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
         Value::Object(members) => {
             if members.contains_key("kind") {
-                let own = ["kind", "name", "resource", "plural"].iter().filter_map(|key| members.get(*key)?.as_str());
+                let own = ["kind", "plural"].iter().filter_map(|key| members.get(*key)?.as_str());
                 names.extend(own.filter(|name| name.chars().all(char::is_alphanumeric)).map(str::to_owned));
             }
             members.values().for_each(|member| collect(member, names));
