@@ -1,8 +1,60 @@
 //! What exists: a module per API group with its rows and the rules that are not facts.
 //!
-//! [`row::Row`] is the page to read first. Adding a resource is one row in its group's module.
+//! [`row::Row`] is the page to read first. Adding a resource is one row in its group's module; a group that is new is
+//! one line in `mod` and one in [`GROUPS`].
 
+pub mod cells;
+pub mod checks;
 pub mod names;
+pub mod node_labels;
 pub mod row;
+pub mod strategy;
+#[cfg(test)]
+mod testing;
 
-pub use row::Row;
+pub mod admissionregistration;
+pub mod apiextensions;
+pub mod apiregistration;
+pub mod apiserverinternal;
+pub mod authentication;
+pub mod authorization;
+pub mod certificates;
+pub mod flowcontrol;
+pub mod lifecycle;
+pub mod node;
+pub mod rbac;
+pub mod resource_k8s;
+pub mod scheduling;
+pub mod storage;
+pub mod storagemigration;
+
+pub use row::{Row, TypeDefault};
+
+/// Rows and type defaults, a line per API group.
+const GROUPS: &[(&[Row], &[TypeDefault])] = &[
+    (admissionregistration::ROWS, admissionregistration::DEFAULTS),
+    (apiextensions::ROWS, apiextensions::DEFAULTS),
+    (apiregistration::ROWS, apiregistration::DEFAULTS),
+    (apiserverinternal::ROWS, apiserverinternal::DEFAULTS),
+    (authentication::ROWS, authentication::DEFAULTS),
+    (authorization::ROWS, authorization::DEFAULTS),
+    (certificates::ROWS, certificates::DEFAULTS),
+    (flowcontrol::ROWS, flowcontrol::DEFAULTS),
+    (lifecycle::ROWS, lifecycle::DEFAULTS),
+    (node::ROWS, node::DEFAULTS),
+    (rbac::ROWS, rbac::DEFAULTS),
+    (resource_k8s::ROWS, resource_k8s::DEFAULTS),
+    (scheduling::ROWS, scheduling::DEFAULTS),
+    (storage::ROWS, storage::DEFAULTS),
+    (storagemigration::ROWS, storagemigration::DEFAULTS),
+];
+
+/// Every built-in resource.
+pub fn all() -> impl Iterator<Item = &'static Row> {
+    GROUPS.iter().flat_map(|(rows, _)| rows.iter())
+}
+
+/// What missing members become, for every type that has a say.
+pub fn defaults() -> impl Iterator<Item = &'static TypeDefault> {
+    GROUPS.iter().flat_map(|(_, defaults)| defaults.iter())
+}

@@ -1,0 +1,10 @@
+//! scheduling.k8s.io: how important pods are, and which belong together.
+
+mod priority_class;
+
+use crate::row::{Row, TypeDefault};
+
+pub const ROWS: &[Row] = &[priority_class::ROW];
+
+pub const DEFAULTS: &[TypeDefault] =
+    &[TypeDefault { schema: "io.k8s.api.scheduling.v1.PriorityClass", run: priority_class::default }];
