@@ -1,1 +1,182 @@
+//! May they: from a user and what it wants to a decision, and the proof of it.
+//!
+//! [`Authorized`] is that proof. Its fields are private and this module alone makes one, so that what must not happen
+//! without permission can ask for it in its signature. Modes are asked in order; the first that allows or denies ends
+//! the matter, and when none does, the answer is no.
+//! Upstream: pkg/kubeapiserver/authorizer/reload.go, apiserver pkg/authorization/union.
 
+pub mod fixed;
+pub mod rbac;
+pub mod review;
+pub mod rule;
+
+use std::sync::Arc;
+
+use api::field::quote;
+use api::{Attributes, GroupResource, Status, User, user};
+
+use crate::text;
+
+pub use fixed::{AlwaysAllow, AlwaysDeny};
+pub use rbac::{Index, Rbac};
+pub use rule::{Rule, Rules};
+
+/// What one mode, or all of them together, say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Allow,
+    Deny,
+    /// Not for this mode to say; no, when it is the last.
+    NoOpinion,
+}
+
+/// A verdict with its reason, for clients, reviews and the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub verdict: Verdict,
+    /// May be empty.
+    pub reason: String,
+    /// What went wrong while deciding; a decision may stand nevertheless.
+    pub error: Option<String>,
+}
+
+/// One way to decide.
+pub trait Mode: Send + Sync {
+    /// As `--authorization-mode` has it, in lower case; it stands before reasons.
+    fn name(&self) -> &'static str;
+
+    fn decide(&self, user: &User, attributes: &Attributes) -> Decision;
+
+    /// What `user` may do in `namespace`, as far as this mode can list it.
+    fn rules(&self, user: &User, namespace: &str) -> Rules;
+}
+
+/// All modes, in order. Members of `system:masters` pass before any is asked.
+pub struct Authorizer {
+    modes: Vec<Box<dyn Mode>>,
+}
+
+/// Proof that `user` was allowed what `attributes` say.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    user: Arc<User>,
+    attributes: Attributes,
+    reason: String,
+}
+
+// === impl Authorizer ===
+
+impl Authorizer {
+    pub fn new(modes: Vec<Box<dyn Mode>>) -> Authorizer {
+        Authorizer { modes }
+    }
+
+    /// Decides, and refuses with the 403 that a client reads.
+    pub fn authorize(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
+        let decision = self.decide(user, &attributes);
+        match (decision.verdict, decision.error) {
+            (Verdict::Allow, _) => Ok(Authorized { user: user.clone(), attributes, reason: decision.reason }),
+            (_, Some(error)) => Err(Status::internal(error)),
+            (_, None) => Err(forbidden(user, &attributes, &decision.reason)),
+        }
+    }
+
+    /// Decides about anybody: for reviews, and for questions on the way such as `escalate`.
+    pub fn decide(&self, user: &User, attributes: &Attributes) -> Decision {
+        if user.is_in(user::MASTERS) {
+            return Decision::allow("");
+        }
+        let (mut reasons, mut errors) = (Vec::new(), Vec::new());
+        for mode in &self.modes {
+            let decision = mode.decide(user, attributes);
+            if decision.verdict != Verdict::NoOpinion {
+                return decision;
+            }
+            errors.extend(decision.error);
+            if !decision.reason.is_empty() {
+                reasons.push(format!("{}: {}", mode.name(), decision.reason));
+            }
+        }
+        let error = (!errors.is_empty()).then(|| text::aggregate(&errors));
+        Decision { verdict: Verdict::NoOpinion, reason: reasons.join("\n"), error }
+    }
+
+    /// As [`Authorizer::decide`], with a refusal as a client would read it.
+    pub fn check(&self, user: &User, attributes: &Attributes) -> Result<(), Status> {
+        let decision = self.decide(user, attributes);
+        let why = match (decision.error, decision.reason) {
+            _ if decision.verdict == Verdict::Allow => return Ok(()),
+            (None, reason) => reason,
+            (Some(error), reason) if reason.is_empty() => error,
+            (Some(error), reason) => format!("{error}: {reason}"),
+        };
+        Err(forbidden(user, attributes, &why))
+    }
+
+    /// What `user` may do in `namespace`, by all modes. `system:masters` lists nothing of its own, as upstream.
+    pub fn rules(&self, user: &User, namespace: &str) -> Rules {
+        self.modes.iter().map(|mode| mode.rules(user, namespace)).fold(Rules::default(), Rules::join)
+    }
+}
+
+// === impl Authorized ===
+
+impl Authorized {
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    /// For the audit log.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Proof for another verb on the same target, as when an update turns out to create.
+    pub fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<Authorized, Status> {
+        let attributes = Attributes { verb: verb.to_owned(), ..self.attributes.clone() };
+        authorizer.authorize(&self.user, attributes)
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    pub fn allow(reason: impl Into<String>) -> Decision {
+        Decision { verdict: Verdict::Allow, reason: reason.into(), error: None }
+    }
+
+    pub fn no_opinion(reason: impl Into<String>) -> Decision {
+        Decision { verdict: Verdict::NoOpinion, reason: reason.into(), error: None }
+    }
+}
+
+/// The 403 for a request. Upstream: responsewriters.ForbiddenStatusError.
+pub fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Status {
+    let target = GroupResource::new(attributes.group.as_str(), attributes.resource.as_str());
+    // What could be taken for markup is escaped: some client shows the message in a browser.
+    let message = denial(user, attributes).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    match reason {
+        "" => Status::forbidden(&target, &attributes.name, message),
+        _ => Status::forbidden(&target, &attributes.name, format!("{message}: {reason}")),
+    }
+}
+
+fn denial(user: &User, attributes: &Attributes) -> String {
+    let (name, verb) = (quote(&user.name), &attributes.verb);
+    if !attributes.is_resource {
+        return format!("User {name} cannot {verb} path {}", quote(&attributes.path));
+    }
+    let resource = quote(&attributes.resource_with_subresource());
+    let what = format!("User {name} cannot {verb} resource {resource} in API group {}", quote(&attributes.group));
+    match attributes.namespace.as_str() {
+        "" => format!("{what} at the cluster scope"),
+        namespace => format!("{what} in the namespace {}", quote(namespace)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

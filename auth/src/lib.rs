@@ -16,7 +16,7 @@ pub mod impersonate;
 mod text;
 
 pub use authenticate::{Chain, Credentials, Identity};
-//pub use authorize::{Authorized, Authorizer};
+pub use authorize::{Authorized, Authorizer};
 
 /// Unix time in seconds.
 pub type UnixSeconds = i64;
