@@ -6,9 +6,13 @@
 pub mod attributes;
 pub mod duration;
 pub mod field;
+pub mod field_selector;
 pub mod gvk;
+pub mod intstr;
 pub mod meta;
 pub mod names;
+pub mod quantity;
+pub mod selector;
 pub mod status;
 pub mod time;
 pub mod user;
