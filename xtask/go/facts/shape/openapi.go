@@ -79,7 +79,7 @@ func (d definition) describe(f *Field) {
 		}
 	}
 	if text("x-kubernetes-patch-strategy") != f.Patch || text("x-kubernetes-patch-merge-key") != f.MergeKey {
-		fmt.Fprintf(os.Stderr, "patch strategy of %s: tags say %q %q, OpenAPI %q %q\n", f.Go, f.Patch, f.MergeKey, text("x-kubernetes-patch-strategy"), text("x-kubernetes-patch-merge-key"))
+		fmt.Printf("note: patch strategy of %s: tags say %q %q, OpenAPI %q %q\n", f.Go, f.Patch, f.MergeKey, text("x-kubernetes-patch-strategy"), text("x-kubernetes-patch-merge-key"))
 	}
 }
 
@@ -128,7 +128,7 @@ func compareDocuments(types []*Type) {
 			continue
 		}
 		if byName[name] == nil {
-			fmt.Fprintln(os.Stderr, "published but not collected:", name)
+			fmt.Println("note: published but not collected:", name)
 			continue
 		}
 		compareDocument(byName[name], schemas[name])
@@ -147,7 +147,7 @@ var specialNames = func() map[string]bool {
 
 func compareDocument(t *Type, doc document) {
 	say := func(what string, ours, theirs any) {
-		fmt.Fprintf(os.Stderr, "%s: %s is %v here, %v in the published document\n", t.Name, what, ours, theirs)
+		fmt.Printf("note: %s: %s is %v here, %v in the published document\n", t.Name, what, ours, theirs)
 	}
 	if t.MapType != doc.MapType {
 		say("mapType", t.MapType, doc.MapType)

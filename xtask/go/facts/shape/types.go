@@ -178,6 +178,11 @@ func (w *walker) fill(typ reflect.Type) {
 		t.MapType = src.value("structType")
 	}
 	w.addFields(t, typ, nil, "", def, published)
+	numbered := len(t.Fields) == 0
+	for _, f := range t.Fields {
+		numbered = numbered || f.PB != 0
+	}
+	t.NoProto = t.NoProto || !numbered
 }
 
 // addFields appends the fields of typ to t; those of embedded structs stand where the struct stands.
