@@ -11,6 +11,7 @@ pub mod gvk;
 pub mod intstr;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod selector;
 pub mod status;
@@ -20,7 +21,7 @@ pub mod value;
 
 pub use attributes::Attributes;
 pub use ecow::EcoString;
-pub use gvk::{Gvk, GroupResource, GroupVersion};
+pub use gvk::{GroupResource, GroupVersion, Gvk};
 pub use status::{Reason, Status};
 pub use user::User;
 pub use value::{Map, Value};
