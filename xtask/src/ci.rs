@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bootstrap, fetch, reference, run, tidy};
+use crate::{bootstrap, codegen, fetch, readme, reference, run, tidy};
 
 /// How much to check. Each tier holds those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +53,7 @@ const PARTS: &[Part] = &[
         tier: Tier::Full,
         run: || cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"]),
     },
+    Part { name: "schema facts", tier: Tier::Full, run: || once(codegen::run(&["--check"])) },
     Part { name: "build upstream", tier: Tier::Full, run: || once(reference::build(&["control"])) },
     Part { name: "install clients", tier: Tier::Full, run: || once(fetch::clients()) },
     Part { name: "tests with others", tier: Tier::Full, run: || nextest(&["--profile", "outside"]) },
@@ -87,6 +88,8 @@ pub fn ci(tier: Tier) -> Result<()> {
 
 /// `cargo xtask fix`: what a machine can put right.
 pub fn fix() -> Result<()> {
+    run::run(&mut run::cargo(["run", "--quiet", "--package", "conformance", "--example", "lists"]))?;
+    readme::fix(run::root())?;
     run::run(&mut run::cargo(["fmt", "--all"]))?;
     run::run(&mut run::cargo(["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))?;
     run::run(&mut run::cargo(["fmt", "--all"]))

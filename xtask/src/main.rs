@@ -12,7 +12,9 @@ use anyhow::{Result, bail};
 
 mod bootstrap;
 mod ci;
+mod codegen;
 mod fetch;
+mod readme;
 mod reference;
 mod run;
 mod tidy;
@@ -26,6 +28,7 @@ cargo xtask COMMAND
   ci [--quick|--long] every check, each with its time; --quick is `make check`
   tidy                the laws of the house
   fix                 format, and what clippy can mend
+  codegen [--check]   read the schema facts out of upstream's modules
   bootstrap           install what is missing on this machine
   clients             stock kubectl and helm of several versions into .cache/clients
   reference [WHAT]    build upstream's programs: control (default), suite, node, all
@@ -54,6 +57,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["ci", "--long"] => ci::ci(ci::Tier::Long),
         ["tidy"] => tidy::command(),
         ["fix"] => ci::fix(),
+        ["codegen", flags @ ..] => codegen::run(flags),
         ["bootstrap"] => bootstrap::all(),
         ["clients"] => fetch::clients(),
         ["reference"] => reference::build(&["control"]),

@@ -16,6 +16,7 @@ mod documents;
 mod exceptions;
 mod files;
 mod kinds;
+mod lists;
 mod sizes;
 mod source;
 mod test_code;
@@ -55,6 +56,8 @@ const LAWS: &[Law] = &[
     files::heads,
     files::names,
     files::contents,
+    lists::lists,
+    lists::groups,
     test_code::test_code,
     documents::documents,
 ];

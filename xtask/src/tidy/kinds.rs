@@ -55,11 +55,20 @@ const MECHANISM: &[&str] = &[
     "status",
 ];
 
-/// Kinds that an authorizer is made of or speaks to: the policy it reads, and the question that its protocol asks.
+/// Kinds that an authorizer is made of or speaks to: the policy it reads with the subjects that policy names, and the
+/// question that its protocol asks.
 const OWN: &[(&str, &[&str])] = &[
     (
         "auth/src/authorize/rbac",
-        &["clusterrole", "clusterroles", "rolebinding", "rolebindings", "clusterrolebinding", "clusterrolebindings"],
+        &[
+            "clusterrole",
+            "clusterroles",
+            "rolebinding",
+            "rolebindings",
+            "clusterrolebinding",
+            "clusterrolebindings",
+            "serviceaccount",
+        ],
     ),
     ("auth/src/authorize/webhook", &["subjectaccessreview", "subjectaccessreviews"]),
 ];

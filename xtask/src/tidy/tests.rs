@@ -75,6 +75,22 @@ fn files_have_heads_and_names_and_stand_in_a_table() {
 }
 
 #[test]
+fn what_exists_stands_in_its_list() {
+    let laws = |files: &[(&str, &str)]| broken(&tree(files)).into_iter().map(|f| f.0).collect::<Vec<_>>();
+    let listed =
+        ("resources/src/lib.rs", "//! r\nmod apps;\nmod batch;\nconst GROUPS: [R; 2] = [apps::ROWS, batch::ROWS];\n");
+    let batch = ("resources/src/batch.rs", "//! b\npub const ROWS: R = R;\n");
+    assert!(laws(&[listed, batch]).is_empty());
+    let unlisted = ("resources/src/lib.rs", "//! r\nmod apps;\nmod batch;\nconst GROUPS: [R; 1] = [apps::ROWS];\n");
+    assert_eq!(laws(&[unlisted, batch]), ["list"]);
+    let neighbour = ("resources/src/apps.rs", "//! a\nuse crate::batch::rule;\npub const ROWS: R = R;\n");
+    assert_eq!(laws(&[listed, batch, neighbour]), ["group"]);
+    let plugin = ("admission/src/plugins/quota.rs", "//! q\n");
+    let order = ("admission/src/plugins.rs", "//! p\nmod quota;\n");
+    assert_eq!(laws(&[("admission/src/lib.rs", "//! a\nmod plugins;\n"), order, plugin]), ["list"]);
+}
+
+#[test]
 fn tests_do_not_sleep_nor_hide() {
     let attributes = ["ignore", "should_panic"].map(|name| format!("#[{name}]\nfn a() {{}}\n")).concat();
     let call = "sleep";

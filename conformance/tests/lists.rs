@@ -1,0 +1,73 @@
+//! Lists of what works, kept by tests; README.md is written from them.
+//!
+//! A list is text: `# ` and its title, then `STATE<tab>NAME[<tab>REASON]` a line. `cargo xtask fix` writes
+//! those of this file (through `examples/lists.rs`); the test fails when they are out of date.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// Name of a file in `conformance/lists`, and what it should say.
+pub type List = (&'static str, fn() -> Result<String>);
+
+pub const LISTS: &[List] = &[("resources.tsv", resources)];
+
+const DISCOVERY: &str = include_str!("../../schema/facts/discovery.json");
+
+/// Every resource and version that upstream can serve: `served` when there is a row for it with that version.
+fn resources() -> Result<String> {
+    let facts: Value = serde_json::from_str(DISCOVERY).context("schema/facts/discovery.json")?;
+    let ours = served();
+    let mut text = "# Resources, each with its versions\n".to_owned();
+    for group in items(&facts["groups"]) {
+        for version in items(&group["versions"]) {
+            for resource in items(&version["resources"]) {
+                let of = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();
+                let key = (of(group, "name"), of(version, "version"), of(resource, "plural"));
+                let state = if ours.contains(&key) { "served" } else { "missing" };
+                writeln!(text, "{state}\t{}", shown(&key))?;
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Group, version and plural of all rows.
+fn served() -> BTreeSet<(String, String, String)> {
+    let versions = resources::all().flat_map(|row| row.versions.iter().map(move |version| (row, version)));
+    versions.map(|(row, version)| (row.group.to_owned(), version.name.to_owned(), row.plural.to_owned())).collect()
+}
+
+fn shown((group, version, plural): &(String, String, String)) -> String {
+    if group.is_empty() { format!("{version} {plural}") } else { format!("{group}/{version} {plural}") }
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Writes every list.
+#[cfg_attr(test, expect(dead_code, reason = "the example calls it"))]
+pub fn write() -> Result<()> {
+    let directory = directory();
+    std::fs::create_dir_all(&directory)?;
+    for (name, list) in LISTS {
+        std::fs::write(directory.join(name), list()?)?;
+    }
+    Ok(())
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lists")
+}
+
+#[test]
+fn the_lists_are_up_to_date() {
+    for (name, list) in LISTS {
+        let written = std::fs::read_to_string(directory().join(name)).unwrap_or_default();
+        assert!(list().expect("it can be made") == written, "`cargo xtask fix` writes conformance/lists/{name}");
+    }
+}
