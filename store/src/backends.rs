@@ -1,4 +1,5 @@
 //! Where revisions are kept: in memory (tests), in one SQLite file (the default), in etcd (several machines).
 
 pub mod memory;
+pub mod sqlite;
 mod txn;
