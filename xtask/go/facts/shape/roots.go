@@ -5,9 +5,11 @@ import (
 	"sort"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionv1beta1 "k8s.io/api/admission/v1beta1"
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	imagepolicyv1alpha1 "k8s.io/api/imagepolicy/v1alpha1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensionsv1beta1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,12 +28,12 @@ type root struct {
 	gvks []schema.GroupVersionKind
 }
 
-// roots are all registered kinds, the kinds of meta.k8s.io among them, and version.Info.
+// roots are all registered kinds, the kinds of meta.k8s.io among them, and what is sent without being registered.
 func roots() []root {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientscheme.AddToScheme, apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme, apidiscoveryv2.AddToScheme,
-		admissionv1.AddToScheme, imagepolicyv1alpha1.AddToScheme, auditv1.AddToScheme, apiserverv1.AddToScheme, metav1.AddMetaToScheme,
+		admissionv1.AddToScheme, admissionv1beta1.AddToScheme, imagepolicyv1alpha1.AddToScheme, auditv1.AddToScheme, apiserverv1.AddToScheme, metav1.AddMetaToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err)
@@ -58,6 +60,9 @@ func roots() []root {
 		}
 		all = append(all, root{typ, gvks})
 	}
+	// Conversion webhooks may still ask for this version, whose other kinds are gone.
+	conversion := apiextensionsv1beta1.SchemeGroupVersion.WithKind("ConversionReview")
+	all = append(all, root{reflect.TypeOf(apiextensionsv1beta1.ConversionReview{}), []schema.GroupVersionKind{conversion}})
 	all = append(all, root{typ: reflect.TypeOf(version.Info{})})
 	sort.Slice(all, func(i, j int) bool { return goName(all[i].typ) < goName(all[j].typ) })
 	return all
