@@ -5,6 +5,7 @@
 
 pub mod cells;
 pub mod checks;
+pub mod meta;
 pub mod names;
 pub mod node_labels;
 pub mod row;
