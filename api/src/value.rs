@@ -254,15 +254,54 @@ impl Value {
     }
 }
 
-/// Builds a [`Value`] from a literal that looks like JSON; a bare expression is anything `Into<Value>`.
+/// Builds a [`Value`] from a literal that looks like JSON; where a value stands, any expression that is `Into<Value>` may.
 #[macro_export]
 macro_rules! value {
+    (@object $map:ident) => {};
+    (@object $map:ident $key:literal : null $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::Value::Null);
+        $crate::value!(@object $map $($($rest)*)?);
+    };
+    (@object $map:ident $key:literal : [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::value!([ $($inner)* ]));
+        $crate::value!(@object $map $($($rest)*)?);
+    };
+    (@object $map:ident $key:literal : { $($inner:tt)* } $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::value!({ $($inner)* }));
+        $crate::value!(@object $map $($($rest)*)?);
+    };
+    (@object $map:ident $key:literal : $value:expr $(, $($rest:tt)*)?) => {
+        $map.insert($key, $value);
+        $crate::value!(@object $map $($($rest)*)?);
+    };
+    (@array $items:ident) => {};
+    (@array $items:ident null $(, $($rest:tt)*)?) => {
+        $items.push($crate::Value::Null);
+        $crate::value!(@array $items $($($rest)*)?);
+    };
+    (@array $items:ident [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
+        $items.push($crate::value!([ $($inner)* ]));
+        $crate::value!(@array $items $($($rest)*)?);
+    };
+    (@array $items:ident { $($inner:tt)* } $(, $($rest:tt)*)?) => {
+        $items.push($crate::value!({ $($inner)* }));
+        $crate::value!(@array $items $($($rest)*)?);
+    };
+    (@array $items:ident $value:expr $(, $($rest:tt)*)?) => {
+        $items.push($crate::Value::from($value));
+        $crate::value!(@array $items $($($rest)*)?);
+    };
     (null) => { $crate::Value::Null };
-    ([ $($item:tt),* $(,)? ]) => { $crate::Value::array(vec![ $( $crate::value!($item) ),* ]) };
-    ({ $($key:literal : $item:tt),* $(,)? }) => {{
+    ([ $($items:tt)* ]) => {{
+        #[allow(unused_mut)]
+        let mut items: Vec<$crate::Value> = Vec::new();
+        $crate::value!(@array items $($items)*);
+        $crate::Value::array(items)
+    }};
+    ({ $($members:tt)* }) => {{
         #[allow(unused_mut)]
         let mut map = $crate::Map::new();
-        $( map.insert($key, $crate::value!($item)); )*
+        $crate::value!(@object map $($members)*);
         $crate::Value::Object(Box::new(map))
     }};
     ($other:expr) => { $crate::Value::from($other) };

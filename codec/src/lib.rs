@@ -3,7 +3,10 @@
 //! Decoding checks types and remembers what strict clients want to hear (unknown and duplicate fields); encoding writes
 //! what Go would write, byte by byte. Every parser is bounded in depth and in what it builds.
 
+pub mod cbor;
 pub mod json;
+pub mod proto;
+pub mod yaml;
 
 /// Deeper than this nothing is read. Upstream: `maxNestingDepth` of sigs.k8s.io/json is 10,000 for skipped values;
 /// trees that are kept stop earlier, since they are walked by recursion.

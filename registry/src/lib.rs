@@ -1,1 +1,112 @@
-//! registry
+//! What happens to resources: definitions, the verbs, the cache, watches.
+//!
+//! [`Registry`] has one method for each verb; each takes an [`Ask`], which only authorisation can make, so an
+//! unauthorised write does not compile. No HTTP here, and no kind's name outside [`special`].
+
+pub mod answer;
+pub mod ask;
+pub mod body;
+pub mod cache;
+pub mod catalog;
+pub mod change;
+pub mod commit;
+pub mod continuation;
+pub mod create;
+pub mod definition;
+pub mod look;
+pub mod managed;
+pub mod options;
+pub mod patch;
+pub mod prepare;
+pub mod read;
+pub mod remove;
+pub mod special;
+pub mod storage;
+pub mod watch;
+
+use std::sync::Arc;
+
+use admission::{Chain, Cluster};
+use api::{GroupResource, Status, time::Clock};
+use auth::authorize::Authorizer;
+use resources::row::Context;
+use store::Store;
+
+pub use answer::{Answer, List};
+pub use ask::Ask;
+pub use body::{Body, Media};
+pub use catalog::{Catalog, RuntimeConfig};
+pub use definition::Definition;
+
+use cache::fill::Filler;
+
+/// Fresh identifiers, handed in so that tests can seed them.
+pub trait Ids: Send + Sync + 'static {
+    /// A uid: `8b1c…-…`.
+    fn uid(&self) -> String;
+
+    /// Five characters for a generated name. Upstream: `rand.String` of apimachinery's util/rand.
+    fn suffix(&self) -> String;
+}
+
+/// Settings of the registry.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything lies in the store: `/registry`.
+    pub prefix: String,
+    /// How long events are kept. Upstream: `--event-ttl`, an hour.
+    pub event_ttl_seconds: i64,
+}
+
+/// All resources of a server.
+pub struct Registry {
+    pub catalog: Arc<Catalog>,
+    pub filler: Arc<Filler>,
+    pub store: Arc<dyn Store>,
+    pub config: Config,
+    pub chain: Chain,
+    pub cluster: Cluster,
+    pub authorizer: Arc<Authorizer>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub(crate) leases: commit::Leases,
+}
+
+impl Registry {
+    pub fn new(
+        catalog: Arc<Catalog>,
+        filler: Arc<Filler>,
+        store: Arc<dyn Store>,
+        config: Config,
+        chain: Chain,
+        cluster: Cluster,
+        authorizer: Arc<Authorizer>,
+        ids: Arc<dyn Ids>,
+    ) -> Registry {
+        let clock = cluster.clock.clone();
+        Registry { catalog, filler, store, config, chain, cluster, authorizer, clock, ids, leases: commit::Leases::default() }
+    }
+
+    /// What rules may know about a request.
+    pub(crate) fn with_context<T>(&self, ask: &Ask, dry_run: bool, run: impl FnOnce(&Context<'_>) -> T) -> T {
+        let fresh_uid = || self.ids.uid();
+        run(&Context {
+            now: self.clock.now(),
+            user: &ask.user,
+            namespace: ask.namespace(),
+            version: &ask.served().gvk.version,
+            dry_run,
+            fresh_uid: &fresh_uid,
+        })
+    }
+}
+
+/// What the store could not do, as clients read it. Upstream: apiserver/pkg/storage/errors InterpretXError.
+pub(crate) fn unavailable(error: store::Error, target: &GroupResource, operation: &str) -> Status {
+    match error {
+        store::Error::TooLarge => Status::new(500, api::Reason::Unknown, "etcdserver: request is too large"),
+        store::Error::Unknown(_) => Status::server_timeout(target, operation, 2),
+        store::Error::Unavailable(why) | store::Error::Damaged(why) => Status::service_unavailable(why),
+        other => Status::internal(other),
+    }
+}

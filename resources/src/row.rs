@@ -282,6 +282,27 @@ pub const fn wide(name: &'static str, kind: &'static str, cell: fn(&Value, Times
     Column { name, kind, format: "", priority: 1, cell: Cell::Fn(cell) }
 }
 
+// === impl Subresource ===
+
+impl Subresource {
+    /// The last part of its path.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Subresource::Status(_) => "status",
+            Subresource::Scale { .. } => "scale",
+            Subresource::Update { name, .. } | Subresource::Create { name, .. } | Subresource::Connect { name, .. } => name,
+        }
+    }
+
+    /// The rules of those that write the main resource's own kind.
+    pub fn rules(&self) -> Option<&StatusRules> {
+        match self {
+            Subresource::Status(rules) | Subresource::Update { rules, .. } => Some(rules),
+            _ => None,
+        }
+    }
+}
+
 // === impl Version ===
 
 impl Version {

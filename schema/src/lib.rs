@@ -8,7 +8,8 @@ pub mod default;
 pub mod load;
 pub mod normalise;
 pub mod shape;
+pub mod strategic;
 pub mod types;
 
 pub use load::builtin;
-pub use types::{Field, Listing, Omit, Schemas, Shape, Type, TypeId, Wire, WireField};
+pub use types::{Field, Listing, Omit, OneOf, RawForm, Schemas, Shape, Type, TypeId, Wire, WireField};

@@ -37,7 +37,9 @@ pub struct Type {
     pub lifecycle: Lifecycle,
     /// `+k8s:` lines on the type itself.
     pub markers: Vec<EcoString>,
-    pub(crate) index: HashMap<EcoString, u16>,
+    /// Places of the fields by name; [`Schemas::add`] makes it.
+    #[doc(hidden)]
+    pub index: HashMap<EcoString, u16>,
 }
 
 /// When a kind came and when it goes: `(major, minor)`.

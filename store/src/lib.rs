@@ -163,6 +163,10 @@ pub trait Store: Send + Sync + 'static {
     async fn compact(&self, revision: Revision) -> Result<(), Error>;
     /// A lease of `ttl_seconds`; keys put with it are deleted (with events) when it ends.
     async fn lease(&self, ttl_seconds: i64) -> Result<LeaseId, Error>;
+    /// Whether others may write to it: then memory may be behind, and a read as of now has to ask first.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// Bytes the store takes on disk.
     async fn size_bytes(&self) -> Result<u64, Error>;
 }

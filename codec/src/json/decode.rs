@@ -37,6 +37,40 @@ pub fn any(text: &[u8]) -> Result<Decoded, Error> {
     reader.finish(value)
 }
 
+/// The `apiVersion` and `kind` of a text, after reading all of it for its form. Upstream: `SimpleMetaFactory.Interpret`.
+pub fn type_meta(text: &[u8]) -> Result<(String, String), Error> {
+    let mut lexer = Lexer::new(text);
+    let mut found = (String::new(), String::new());
+    if lexer.peek_value()? != b'{' {
+        let word = match lexer.peek_value()? {
+            b'[' => "array",
+            b'"' => "string",
+            b't' | b'f' => "bool",
+            b'n' => return lexer.skip().and_then(|()| lexer.end()).map(|()| found),
+            _ => "number",
+        };
+        lexer.skip()?;
+        lexer.end()?;
+        let wanted = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
+        return Err(Error(format!("json: cannot unmarshal {word} into Go value of type {wanted}")));
+    }
+    lexer.bump();
+    let mut first = true;
+    while let Some(key) = lexer.key(std::mem::take(&mut first))? {
+        let place = match key.as_str() {
+            "apiVersion" => Some(&mut found.0),
+            "kind" => Some(&mut found.1),
+            _ => None,
+        };
+        match (place, lexer.peek_value()?) {
+            (Some(place), b'"') => *place = lexer.string()?.to_string(),
+            (_, _) => lexer.skip()?,
+        }
+    }
+    lexer.end()?;
+    Ok(found)
+}
+
 struct Reader<'a> {
     lexer: Lexer<'a>,
     schemas: &'a Schemas,
@@ -216,10 +250,10 @@ impl<'a> Reader<'a> {
 
     fn any(&mut self) -> Result<Value, Error> {
         match self.lexer.peek_value()? {
-            b'{' => self.nested(|r| r.map(&Shape::Raw(schema::types::RawForm::Json))),
-            b'[' => self.nested(|r| r.list(&Shape::Raw(schema::types::RawForm::Json))),
+            b'{' => self.nested(|r| r.map(&Shape::Raw(schema::RawForm::Json))),
+            b'[' => self.nested(|r| r.list(&Shape::Raw(schema::RawForm::Json))),
             b'n' => self.lexer.literal("null").map(|()| Value::Null),
-            _ => self.scalar(&Shape::Raw(schema::types::RawForm::Json), ""),
+            _ => self.scalar(&Shape::Raw(schema::RawForm::Json), ""),
         }
     }
 
@@ -232,7 +266,9 @@ impl<'a> Reader<'a> {
             Shape::Time | Shape::MicroTime | Shape::Duration => {
                 self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type string")));
             }
-            Shape::IntOrString => self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type int32"))),
+            Shape::IntOrString => {
+                self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type int32")))
+            }
             _ => self.misfit(word, shape, go_type),
         }
         Ok(Value::Null)

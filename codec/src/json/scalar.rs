@@ -31,7 +31,9 @@ pub fn read(token: Token<'_>, shape: &Shape) -> Result<Value, Misfit> {
         (Shape::Int64, Token::Number(n)) => {
             n.parse::<i64>().map(Value::from).map_err(|_| Misfit::Type(format!("number {n}")))
         }
-        (Shape::Float, Token::Number(n)) => finite(n).map(Value::Float).ok_or_else(|| Misfit::Type(format!("number {n}"))),
+        (Shape::Float, Token::Number(n)) => {
+            finite(n).map(Value::Float).ok_or_else(|| Misfit::Type(format!("number {n}")))
+        }
         (Shape::Bytes, Token::Str(s)) => bytes(s),
         (Shape::Time, Token::Str(s)) => time(s, false),
         (Shape::MicroTime, Token::Str(s)) => time(s, true),
@@ -113,13 +115,23 @@ fn time(s: &EcoString, micro: bool) -> Result<Value, Misfit> {
 /// Upstream: Go's `time.ParseError`, for the commonest ways to be wrong.
 fn parsing_time(text: &str, layout: &str) -> String {
     const STEPS: [(usize, &str); 10] = [
-        (4, "2006"), (5, "-"), (7, "01"), (8, "-"), (10, "02"), (11, "T"), (13, "15"), (14, ":"), (16, "04"), (17, ":"),
+        (4, "2006"),
+        (5, "-"),
+        (7, "01"),
+        (8, "-"),
+        (10, "02"),
+        (11, "T"),
+        (13, "15"),
+        (14, ":"),
+        (16, "04"),
+        (17, ":"),
     ];
     let quoted = api::field::quote(text);
     let mut from = 0;
     for (to, what) in STEPS {
         let part = text.get(from..to);
-        let fits = part.is_some_and(|p| if what.len() == 1 { p == what } else { p.bytes().all(|b| b.is_ascii_digit()) });
+        let fits =
+            part.is_some_and(|p| if what.len() == 1 { p == what } else { p.bytes().all(|b| b.is_ascii_digit()) });
         if !fits {
             let rest = api::field::quote(text.get(from..).unwrap_or(""));
             return format!("parsing time {quoted} as \"{layout}\": cannot parse {rest} as \"{what}\"");
@@ -136,7 +148,13 @@ fn quantity(token: Token<'_>) -> Result<Value, Misfit> {
     let text = match token {
         Token::Str(s) => s.as_str(),
         Token::Number(n) => n,
-        Token::Bool(b) => if b { "true" } else { "false" },
+        Token::Bool(b) => {
+            if b {
+                "true"
+            } else {
+                "false"
+            }
+        }
     };
     match Quantity::parse(text) {
         Ok(quantity) => Ok(Value::str_of(quantity.to_string())),

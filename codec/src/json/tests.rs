@@ -40,9 +40,18 @@ fn read(text: &str) -> Result<(Value, Vec<String>), String> {
 #[test]
 fn misfits_read_as_gos() {
     let cases = [
-        (r#"{"spec":{"replicas":"x"}}"#, "json: cannot unmarshal string into Go struct field Spec.spec.replicas of type int32"),
-        (r#"{"spec":{"replicas":1.5}}"#, "json: cannot unmarshal number 1.5 into Go struct field Spec.spec.replicas of type int32"),
-        (r#"{"spec":{"items":[{"paused":3}]}}"#, "json: cannot unmarshal number into Go struct field Spec.spec.items.paused of type bool"),
+        (
+            r#"{"spec":{"replicas":"x"}}"#,
+            "json: cannot unmarshal string into Go struct field Spec.spec.replicas of type int32",
+        ),
+        (
+            r#"{"spec":{"replicas":1.5}}"#,
+            "json: cannot unmarshal number 1.5 into Go struct field Spec.spec.replicas of type int32",
+        ),
+        (
+            r#"{"spec":{"items":[{"paused":3}]}}"#,
+            "json: cannot unmarshal number into Go struct field Spec.spec.items.paused of type bool",
+        ),
         (r#"{"spec":[]}"#, "json: cannot unmarshal array into Go struct field Thing.spec of type v1.Spec"),
         (r#"{"spec":{"replicas":"x"},}"#, "invalid character '}' looking for beginning of object key string"),
         (r#"{"spec":{"#, "unexpected end of JSON input"),
@@ -56,15 +65,19 @@ fn misfits_read_as_gos() {
 
 #[test]
 fn strict_errors_name_their_paths() {
-    let (value, strict) = read(r#"{"a":[[{}]],"spec":{"items":[{"no":1}],"replicas":1,"replicas":2}}"#).expect("it is well-formed");
-    assert_eq!(strict, ["unknown field \"a\"", "unknown field \"spec.items[0].no\"", "duplicate field \"spec.replicas\""]);
+    let (value, strict) =
+        read(r#"{"a":[[{}]],"spec":{"items":[{"no":1}],"replicas":1,"replicas":2}}"#).expect("it is well-formed");
+    assert_eq!(
+        strict,
+        ["unknown field \"a\"", "unknown field \"spec.items[0].no\"", "duplicate field \"spec.replicas\""]
+    );
     assert_eq!(value.at("spec").int("replicas"), 2);
 }
 
 #[test]
 fn what_go_would_leave_out_is_left_out() {
-    let (value, _) =
-        read(r#"{"spec":{"replicas":0,"paused":false,"labels":{},"items":[],"cpu":"0.5"}}"#).expect("it is well-formed");
+    let (value, _) = read(r#"{"spec":{"replicas":0,"paused":false,"labels":{},"items":[],"cpu":"0.5"}}"#)
+        .expect("it is well-formed");
     assert_eq!(value, value!({"spec": {"replicas": 0, "cpu": "500m"}}));
 }
 

@@ -1,0 +1,28 @@
+//! What a verb comes to, before anyone knows in which form the client wants it.
+
+use std::sync::Arc;
+
+use api::Value;
+use store::Revision;
+
+use crate::{cache::Entry, watch::Watch};
+
+/// The outcome of a verb that went well.
+pub enum Answer {
+    /// A stored object; `created` makes it a 201.
+    Entry { entry: Arc<Entry>, created: bool },
+    /// A hub object that is not (or no longer) stored as it is shown: dry runs, deletions.
+    Hub { object: Value, created: bool },
+    /// A finished object of a kind of its own: Status, Scale, reviews, TokenRequest.
+    Value { object: Value, code: u16 },
+    List(List),
+    Watch(Watch),
+}
+
+/// Objects as of a revision.
+pub struct List {
+    pub entries: Vec<Arc<Entry>>,
+    pub revision: Revision,
+    pub continue_token: String,
+    pub remaining: Option<i64>,
+}

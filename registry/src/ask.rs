@@ -1,0 +1,101 @@
+//! An authorised request to a resource: what every verb takes.
+
+use std::sync::Arc;
+
+use api::{Attributes, Status, User};
+use auth::authorize::{Authorized, Authorizer};
+use parking_lot::Mutex;
+
+use crate::definition::{Definition, Served};
+
+/// A request that was authorised, with the definition it is about. There is no other way to a verb.
+pub struct Ask {
+    pub user: Arc<User>,
+    pub attributes: Attributes,
+    pub definition: Arc<Definition>,
+    pub user_agent: String,
+    version: usize,
+    warnings: Mutex<Vec<String>>,
+    authorized: Authorized,
+}
+
+impl Ask {
+    /// `version` is the place of the request's version in the definition.
+    pub fn new(
+        authorized: Authorized,
+        user_agent: &str,
+        definition: Arc<Definition>,
+        version: usize,
+    ) -> Ask {
+        Ask {
+            user: authorized.user().clone(),
+            attributes: authorized.attributes().clone(),
+            definition,
+            user_agent: user_agent.into(),
+            version,
+            warnings: Mutex::default(),
+            authorized,
+        }
+    }
+
+    pub fn served(&self) -> &Served {
+        &self.definition.versions[self.version]
+    }
+
+    /// The namespace of the request; `""` for cluster-wide resources and for all namespaces.
+    pub fn namespace(&self) -> &str {
+        &self.attributes.namespace
+    }
+
+    pub fn name(&self) -> &str {
+        &self.attributes.name
+    }
+
+    /// Asks whether the user may also do another thing to the same target.
+    pub(crate) fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<(), Status> {
+        self.authorized.also(authorizer, verb).map(drop)
+    }
+
+    /// The same request about one object of a collection: who may delete a collection may delete what is in it.
+    pub(crate) fn about(&self, namespace: &str, name: &str) -> Ask {
+        let attributes = Attributes { namespace: namespace.into(), name: name.into(), ..self.attributes.clone() };
+        Ask {
+            user: self.user.clone(),
+            attributes,
+            definition: self.definition.clone(),
+            user_agent: self.user_agent.clone(),
+            version: self.version,
+            warnings: Mutex::default(),
+            authorized: self.authorized.clone(),
+        }
+    }
+
+    /// Adds a text for a Warning header; the same text is said once.
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut warnings = self.warnings.lock();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock())
+    }
+
+    /// Whom changed fields belong to. Upstream: `managerOrUserAgent`, `prefixFromUserAgent`.
+    pub fn manager(&self, given: &str) -> String {
+        const LEN_MAX: usize = 128;
+        if !given.is_empty() {
+            return given.into();
+        }
+        let mut manager = String::new();
+        for c in self.user_agent.split('/').next().unwrap_or("").chars().filter(|c| !c.is_control()) {
+            if manager.len() + c.len_utf8() > LEN_MAX {
+                break;
+            }
+            manager.push(c);
+        }
+        manager
+    }
+}

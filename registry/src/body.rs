@@ -1,0 +1,130 @@
+//! From a request's body to an object of the request's version.
+//!
+//! Upstream: apiserver/pkg/endpoints/handlers/create.go createHandler, rest.go transformDecodeError.
+
+use api::{Gvk, Status, Value, field::quote};
+use schema::TypeId;
+
+use crate::{ask::Ask, options::Validation};
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Media {
+    Json,
+    Yaml,
+    Protobuf,
+    Cbor,
+}
+
+/// A request's body.
+#[derive(Clone, Copy)]
+pub struct Body<'a> {
+    pub media: Media,
+    pub bytes: &'a [u8],
+}
+
+/// What a body has to be.
+pub struct Expected<'a> {
+    pub gvk: &'a Gvk,
+    pub kind_type: TypeId,
+}
+
+/// Reads a body as the kind that the request's path stands for.
+pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Validation) -> Result<Value, Status> {
+    let schemas = ask.definition.schemas();
+    let decoded = match body.media {
+        Media::Json => codec::json::object(body.bytes, expected.kind_type, schemas),
+        Media::Yaml => codec::yaml::object(body.bytes, expected.kind_type, schemas),
+        Media::Protobuf => codec::proto::object(body.bytes, expected.kind_type, schemas),
+        Media::Cbor => codec::cbor::object(body.bytes, expected.kind_type, schemas),
+    };
+    let decoded = decoded.map_err(|error| unreadable(body, expected, &error))?;
+    let mut object = decoded.value;
+    let gvk = with_defaults(api::meta::gvk(&object), expected.gvk);
+    check_kind(&gvk, expected.gvk)?;
+    if !decoded.strict.is_empty() {
+        match validation {
+            Validation::Ignore => {}
+            Validation::Warn => decoded.strict.iter().for_each(|text| ask.warn(text.as_str())),
+            Validation::Strict => {
+                let error = format!("strict decoding error: {}", decoded.strict.join(", "));
+                return Err(cannot_be_handled(&gvk, expected.gvk, &error));
+            }
+        }
+    }
+    api::meta::set_gvk(&mut object, expected.gvk);
+    Ok(object)
+}
+
+/// What the body leaves out is taken from the path. Upstream: `gvkWithDefaults`.
+fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
+    if actual.kind.is_empty() && actual.version.is_empty() {
+        return expected.clone();
+    }
+    let mut gvk = actual;
+    if gvk.kind.is_empty() {
+        gvk.kind = expected.kind.clone();
+    }
+    if gvk.version.is_empty() && gvk.group.is_empty() {
+        gvk.group = expected.group.clone();
+        gvk.version = expected.version.clone();
+    } else if gvk.version.is_empty() && gvk.group == expected.group {
+        gvk.version = expected.version.clone();
+    }
+    gvk
+}
+
+fn check_kind(gvk: &Gvk, expected: &Gvk) -> Result<(), Status> {
+    if gvk == expected {
+        return Ok(());
+    }
+    if gvk.kind == expected.kind && gvk.group != expected.group || gvk.version != expected.version {
+        let (said, wanted) = (gvk.group_version(), expected.group_version());
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({said}) does not match the expected API version ({wanted})"
+        )));
+    }
+    let error = format!(
+        "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+        quote(&gvk.kind),
+        quote(&gvk.api_version())
+    );
+    Err(cannot_be_handled(gvk, expected, &error))
+}
+
+fn cannot_be_handled(gvk: &Gvk, expected: &Gvk, error: &str) -> Status {
+    let version = quote(&gvk.version);
+    Status::bad_request(format!("{} in version {version} cannot be handled as a {}: {error}", gvk.kind, expected.kind))
+}
+
+/// Upstream first looks for kind and apiVersion alone; what is wrong there is said in other words.
+fn unreadable(body: Body<'_>, expected: &Expected<'_>, error: &codec::Error) -> Status {
+    let said = match body.media {
+        Media::Json => codec::json::type_meta(body.bytes).map_err(|e| format!("couldn't get version/kind; json parse error: {e}")),
+        _ => Ok((String::new(), String::new())),
+    };
+    match said {
+        Ok((api_version, kind)) => {
+            let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+            let gvk = with_defaults(Gvk::new(group, version, kind), expected.gvk);
+            cannot_be_handled(&gvk, expected.gvk, &error.to_string())
+        }
+        Err(error) => Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {error} ({})",
+            expected.gvk.kind,
+            summary(body.bytes)
+        )),
+    }
+}
+
+/// Upstream: `summarizeData`.
+fn summary(data: &[u8]) -> String {
+    const LEN_MAX: usize = 30;
+    let head = &data[..data.len().min(LEN_MAX)];
+    let more = if data.len() > LEN_MAX { " ..." } else { "" };
+    match data.first() {
+        None => "<empty>".into(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(head)),
+        Some(_) => format!("{}{more}", head.iter().map(|b| format!("{b:02x}")).collect::<String>()),
+    }
+}

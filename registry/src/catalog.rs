@@ -1,0 +1,106 @@
+//! Which resources there are: definitions by group, version and plural.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::GroupResource;
+use parking_lot::RwLock;
+
+use crate::definition::{Definition, Served};
+
+/// All definitions. It changes when a CustomResourceDefinition does; readers take a snapshot.
+#[derive(Default)]
+pub struct Catalog {
+    current: RwLock<Arc<Resources>>,
+}
+
+/// The definitions at one time.
+#[derive(Default, Clone)]
+pub struct Resources {
+    by_name: BTreeMap<(String, String), Arc<Definition>>,
+    /// Versions that are served, by group and version.
+    served: BTreeMap<(String, String), bool>,
+}
+
+/// What is served: upstream's `--runtime-config`.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeConfig(pub Vec<(String, bool)>);
+
+impl Catalog {
+    pub fn new(definitions: impl IntoIterator<Item = Arc<Definition>>, config: &RuntimeConfig) -> Catalog {
+        let mut resources = Resources::default();
+        for definition in definitions {
+            for served in &definition.versions {
+                let group_version = (served.gvk.group.to_string(), served.gvk.version.to_string());
+                let on = config.says(served, definition.row.plural).unwrap_or(served.version.on);
+                let key = (format!("{}/{}", group_version.0, group_version.1), definition.row.plural.to_string());
+                resources.served.insert(key, on);
+            }
+            resources.by_name.insert((definition.row.group.into(), definition.row.plural.into()), definition);
+        }
+        Catalog { current: RwLock::new(Arc::new(resources)) }
+    }
+
+    pub fn current(&self) -> Arc<Resources> {
+        self.current.read().clone()
+    }
+
+    /// The definition and the place of its version, when it is served.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<(Arc<Definition>, usize)> {
+        self.current().find(group, version, plural)
+    }
+
+    /// The definition, whatever versions of it are served.
+    pub fn get(&self, resource: &GroupResource) -> Option<Arc<Definition>> {
+        self.current().by_name.get(&(resource.group.to_string(), resource.resource.to_string())).cloned()
+    }
+}
+
+impl Resources {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.by_name.values()
+    }
+
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<(Arc<Definition>, usize)> {
+        let definition = self.by_name.get(&(group.to_string(), plural.to_string()))?;
+        let place = definition.versions.iter().position(|v| v.gvk.version == version)?;
+        self.serves(definition, &definition.versions[place]).then(|| (definition.clone(), place))
+    }
+
+    pub fn serves(&self, definition: &Definition, served: &Served) -> bool {
+        let key = (format!("{}/{}", served.gvk.group, served.gvk.version), definition.row.plural.to_string());
+        self.served.get(&key).copied().unwrap_or(false)
+    }
+}
+
+impl RuntimeConfig {
+    /// Reads `api/all=true,batch/v1=false,apps/v1/deployments=true`.
+    pub fn parse(text: &str) -> Result<RuntimeConfig, String> {
+        let mut pairs = Vec::new();
+        for part in text.split(',').filter(|p| !p.is_empty()) {
+            let (key, value) = part.split_once('=').unwrap_or((part, "true"));
+            let on = match value {
+                "true" | "" => true,
+                "false" => false,
+                _ => return Err(format!("--runtime-config: {key}={value}: the value is true or false")),
+            };
+            pairs.push((key.trim().to_string(), on));
+        }
+        Ok(RuntimeConfig(pairs))
+    }
+
+    /// What was said about a version: the most special key wins. Upstream: `MergeAPIResourceConfigs`.
+    fn says(&self, served: &Served, plural: &str) -> Option<bool> {
+        let gv = match served.gvk.group.as_str() {
+            "" => served.gvk.version.to_string(),
+            group => format!("{group}/{}", served.gvk.version),
+        };
+        let stage = match served.gvk.version.as_str() {
+            v if v.contains("alpha") => "api/alpha",
+            v if v.contains("beta") => "api/beta",
+            _ => "api/ga",
+        };
+        [format!("{gv}/{plural}"), gv, stage.into(), "api/all".into()]
+            .iter()
+            .find_map(|key| self.0.iter().rev().find(|(k, _)| k == key).map(|(_, on)| *on))
+    }
+}

@@ -1,0 +1,212 @@
+//! Every update is a change on the live object: replace, four patches, apply, status and other subresources.
+//!
+//! The change is made anew on each attempt, against what is there then; a resourceVersion that the client sent is
+//! checked each time and never retried away. Upstream: handlers/{update,patch}.go, registry/store.go Update.
+
+use std::sync::Arc;
+
+use admission::Operation;
+use api::{Status, Value, meta};
+
+use crate::{
+    Answer, Ask, Body, Registry,
+    body::{self, Expected},
+    cache::Entry,
+    commit::Written,
+    managed,
+    options::WriteOptions,
+    prepare, special,
+};
+
+/// How often a change is made anew when others write the same object at the same time.
+const ATTEMPTS_MAX: usize = 64;
+
+/// Makes the new hub object out of the live one (null: there is none).
+pub trait Change: Sync {
+    fn make(&self, ask: &Ask, live: &Value) -> Result<Value, Status>;
+
+    /// Whether it makes the object when there is none, whatever the row says: apply.
+    fn creates(&self) -> bool {
+        false
+    }
+
+    /// Whether it notes by itself which manager owns what: apply.
+    fn manages_fields(&self) -> bool {
+        false
+    }
+}
+
+/// A PUT: the body is the new object.
+struct Replace(Value);
+
+impl Registry {
+    /// Replaces an object (or, on a subresource, the part of it that is written there).
+    pub async fn update(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
+        let served = ask.served();
+        let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type };
+        let mut object = body::read(ask, body, &expected, options.validation)?;
+        ask.definition.to_hub(&mut object, served);
+        prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
+        prepare::check_name(&mut object, ask.name(), ask.namespace())?;
+        prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
+        self.change(ask, &Replace(object), options).await
+    }
+
+    /// Carries out a change, as often as it takes.
+    pub(crate) async fn change(&self, ask: &Ask, change: &dyn Change, options: &WriteOptions) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        let key = definition.local_key(ask.namespace(), ask.name());
+        let mut live = definition.cache.get(&key);
+        let mut fresh = !self.store.is_shared();
+        for _ in 0..ATTEMPTS_MAX {
+            let outcome = match &live {
+                Some(entry) => self.change_once(ask, change, entry, options).await,
+                None => self.create_instead(ask, change, options).await.map(Attempt::Done),
+            };
+            match outcome {
+                Ok(Attempt::Done(answer)) => return Ok(answer),
+                Ok(Attempt::Again(found)) => live = found,
+                // What failed on a copy that may be old is tried once more on what the store has.
+                Err(error) if fresh => return Err(error),
+                Err(error) => {
+                    let now = self.live(definition, ask.namespace(), ask.name()).await?;
+                    if now.as_ref().map(|e| e.revision) == live.as_ref().map(|e| e.revision) {
+                        return Err(error);
+                    }
+                    live = now;
+                }
+            }
+            fresh = true;
+        }
+        Err(Status::modified(&definition.resource, ask.name()))
+    }
+
+    async fn change_once(&self, ask: &Ask, change: &dyn Change, live: &Arc<Entry>, options: &WriteOptions) -> Result<Attempt, Status> {
+        let definition = &*ask.definition;
+        let old = live.tree();
+        let mut new = change.make(ask, &old)?;
+        prepare::check_namespace(&mut new, definition, ask.namespace())?;
+        prepare::check_name(&mut new, ask.name(), ask.namespace())?;
+        check_uid(ask, &self.config.prefix, &new, &old)?;
+        if !change.manages_fields() {
+            managed::updated(self, ask, &mut new, &old, options);
+        }
+        let mut new = self.mutate(ask, Operation::Update, new, &old, options).await?;
+        prepare::dedup_owners(&mut new, |w| ask.warn(w), true);
+        check_version(ask, &mut new, live)?;
+        let reservation = special::reserve(self, ask, &mut new, &old, options.dry_run).await?;
+        self.with_context(ask, options.dry_run, |context| {
+            prepare::before_update(definition, &mut new, &old, &ask.attributes.subresource, context, |w| ask.warn(w))
+        })?;
+        managed::keep_unchanged_times(&mut new, &old);
+        self.validate(ask, Operation::Update, &new, &old, options).await?;
+        if vanishes(ask, &new, &old) {
+            return self.vanish(ask, live, new, options).await;
+        }
+        if options.dry_run {
+            return Ok(Attempt::Done(Answer::Hub { object: new, created: false }));
+        }
+        match self.put(ask, &mut new, Some(live.revision), Some(live)).await? {
+            Written::Done(entry) => {
+                reservation.keep().await;
+                Ok(Attempt::Done(Answer::Entry { entry, created: false }))
+            }
+            Written::Raced(found) => {
+                Ok(Attempt::Again(found.map(|stored| self.entry_of(definition, &stored)).transpose()?))
+            }
+        }
+    }
+
+    /// The last finalizer left a terminating object: it goes.
+    async fn vanish(&self, ask: &Ask, live: &Arc<Entry>, new: Value, options: &WriteOptions) -> Result<Attempt, Status> {
+        if options.dry_run {
+            return Ok(Attempt::Done(Answer::Hub { object: new, created: false }));
+        }
+        match self.delete(ask, live).await? {
+            Written::Done(_) | Written::Raced(None) => {
+                special::after_delete(self, ask, &new).await;
+                Ok(Attempt::Done(Answer::Hub { object: new, created: false }))
+            }
+            Written::Raced(Some(stored)) => Ok(Attempt::Again(Some(self.entry_of(&ask.definition, &stored)?))),
+        }
+    }
+
+    /// There is nothing to change: some changes make it, if the user may create.
+    async fn create_instead(&self, ask: &Ask, change: &dyn Change, options: &WriteOptions) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        let main = ask.attributes.subresource.is_empty();
+        if !main || !(change.creates() || definition.row.create_on_update) {
+            return Err(Status::not_found(&definition.resource, ask.name()));
+        }
+        let mut object = change.make(ask, Value::NULL)?;
+        prepare::check_namespace(&mut object, definition, ask.namespace())?;
+        prepare::check_name(&mut object, ask.name(), ask.namespace())?;
+        let uid = meta::of(&object).uid();
+        if !uid.is_empty() {
+            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Status::conflict(&definition.resource, ask.name(), why));
+        }
+        ask.also(&self.authorizer, "create")?;
+        prepare::wipe(&mut object);
+        if let Some(meta) = object.get_mut("metadata") {
+            meta.remove("resourceVersion");
+        }
+        if !change.manages_fields() {
+            managed::created(self, ask, &mut object, options);
+        }
+        self.admit_and_store(ask, object, options).await
+    }
+}
+
+enum Attempt {
+    Done(Answer),
+    Again(Option<Arc<Entry>>),
+}
+
+impl Change for Replace {
+    fn make(&self, _: &Ask, _: &Value) -> Result<Value, Status> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A uid in the new object has to be the live one's. Upstream: `Preconditions.Check`.
+fn check_uid(ask: &Ask, prefix: &str, new: &Value, old: &Value) -> Result<(), Status> {
+    let (wanted, found) = (meta::of(new).uid(), meta::of(old).uid());
+    if wanted.is_empty() || wanted == found {
+        return Ok(());
+    }
+    let key = format!("{prefix}/{}", ask.definition.key(ask.namespace(), ask.name()));
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    );
+    Err(Status::conflict(&ask.definition.resource, ask.name(), why))
+}
+
+/// A resourceVersion in the new object has to be the live one's.
+fn check_version(ask: &Ask, new: &mut Value, live: &Entry) -> Result<(), Status> {
+    let definition = &*ask.definition;
+    let said = meta::of(new).resource_version();
+    if said.is_empty() || said == "0" {
+        if definition.row.unconditional_update {
+            new.set_path(&["metadata", "resourceVersion"], live.revision.to_string());
+            return Ok(());
+        }
+        let mut errors = api::field::Errors::new();
+        let path = api::field::Path::new("metadata").child("resourceVersion");
+        errors.invalid(&path, 0, "must be specified for an update");
+        return errors.into_status(&definition.resource, ask.name());
+    }
+    if said.parse() != Ok(live.revision) {
+        return Err(Status::modified(&definition.resource, ask.name()));
+    }
+    Ok(())
+}
+
+/// Upstream: `ShouldDeleteDuringUpdate`.
+fn vanishes(ask: &Ask, new: &Value, old: &Value) -> bool {
+    let old_meta = old.at("metadata");
+    meta::of(new).finalizers().next().is_none()
+        && old_meta.has("deletionTimestamp")
+        && old_meta.int("deletionGracePeriodSeconds") == 0
+        && special::of(&ask.definition).is_none_or(|s| s.may_vanish(new))
+}

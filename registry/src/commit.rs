@@ -1,0 +1,112 @@
+//! Into the store: one object, guarded by what was there before.
+
+use std::sync::Arc;
+
+use api::{Status, Value};
+use parking_lot::Mutex;
+use store::{Guard, LeaseId, Op, Outcome, Revision, Txn};
+
+use crate::{Registry, ask::Ask, cache::Entry, definition::Definition, storage, unavailable};
+
+/// A new lease is taken after this long, so that many events share one. Upstream: `--lease-reuse-duration-seconds`.
+const LEASE_REUSE_SECONDS: i64 = 60;
+
+/// The lease that objects with an end hang on.
+#[derive(Default)]
+pub struct Leases(Mutex<Option<(LeaseId, i64)>>);
+
+/// What became of a write.
+pub enum Written {
+    Done(Arc<Entry>),
+    /// The guard did not hold; this is what is there now.
+    Raced(Option<store::Entry>),
+}
+
+impl Registry {
+    /// The key in the store.
+    pub(crate) fn store_key(&self, definition: &Definition, namespace: &str, name: &str) -> String {
+        format!("{}/{}", self.config.prefix, definition.key(namespace, name))
+    }
+
+    /// Writes a hub object where nothing may stand (`at` none) or over what stands at a revision.
+    pub(crate) async fn put(&self, ask: &Ask, hub: &mut Value, at: Option<Revision>, live: Option<&Arc<Entry>>) -> Result<Written, Status> {
+        let definition = &*ask.definition;
+        let (namespace, name) = {
+            let meta = api::meta::of(hub);
+            (meta.namespace().to_string(), meta.name().to_string())
+        };
+        let key = self.store_key(definition, &namespace, &name);
+        let json = storage::json(definition, hub);
+        if let Some(live) = live.filter(|l| l.json == json) {
+            // Nothing changed: no commit, no event, the same revision.
+            return Ok(Written::Done(live.clone()));
+        }
+        let local = definition.local_key(&namespace, &name);
+        let entry = Arc::new(Entry::new(definition, local, json, hub, 0));
+        let lease = self.lease(definition).await?;
+        let guard = match at {
+            None => Guard::Absent(key.clone()),
+            Some(revision) => Guard::AtRevision(key.clone(), revision),
+        };
+        self.filler.expect(&key, entry.clone());
+        let op = Op::Put { key: key.clone(), value: entry.json.clone(), lease };
+        match self.store.commit(Txn { guards: vec![guard], ops: vec![op] }).await {
+            Ok(Outcome::Committed(revision)) => {
+                self.filler.wait(revision).await;
+                Ok(Written::Done(Arc::new(entry.at(revision))))
+            }
+            Ok(Outcome::Refused(mut found)) => {
+                self.filler.forget(&key, &entry);
+                Ok(Written::Raced(found.pop().flatten()))
+            }
+            Err(error) => {
+                self.filler.forget(&key, &entry);
+                Err(unavailable(error, &definition.resource, if at.is_some() { "update" } else { "create" }))
+            }
+        }
+    }
+
+    /// Takes an object out that stands at a revision; `Raced` when something else does.
+    pub(crate) async fn delete(&self, ask: &Ask, live: &Arc<Entry>) -> Result<Written, Status> {
+        let definition = &*ask.definition;
+        let key = self.store_key(definition, &live.head.namespace, &live.head.name);
+        let guards = vec![Guard::AtRevision(key.clone(), live.revision)];
+        match self.store.commit(Txn { guards, ops: vec![Op::Delete { key }] }).await {
+            Ok(Outcome::Committed(revision)) => {
+                self.filler.wait(revision).await;
+                Ok(Written::Done(Arc::new(live.at(revision))))
+            }
+            Ok(Outcome::Refused(mut found)) => Ok(Written::Raced(found.pop().flatten())),
+            Err(error) => Err(unavailable(error, &definition.resource, "delete")),
+        }
+    }
+
+    /// The object as the store has it now, whatever the cache says.
+    pub(crate) async fn live(&self, definition: &Definition, namespace: &str, name: &str) -> Result<Option<Arc<Entry>>, Status> {
+        let key = self.store_key(definition, namespace, name);
+        let (found, _) = self.store.get(&key).await.map_err(|e| unavailable(e, &definition.resource, "get"))?;
+        found.map(|stored| self.entry_of(definition, &stored)).transpose()
+    }
+
+    /// Reads a stored value that a guard ran into.
+    pub(crate) fn entry_of(&self, definition: &Definition, stored: &store::Entry) -> Result<Arc<Entry>, Status> {
+        let local = stored.key[self.config.prefix.len() + 1 + definition.row.stored.prefix.len() + 1..].to_string();
+        storage::read(definition, &local, stored).map(Arc::new).map_err(Status::internal)
+    }
+
+    async fn lease(&self, definition: &Definition) -> Result<LeaseId, Status> {
+        if !definition.row.stored.expires {
+            return Ok(0);
+        }
+        let now = self.clock.now().as_second();
+        if let Some((lease, taken)) = *self.leases.0.lock()
+            && now - taken < LEASE_REUSE_SECONDS
+        {
+            return Ok(lease);
+        }
+        let ttl = self.config.event_ttl_seconds + LEASE_REUSE_SECONDS;
+        let lease = self.store.lease(ttl).await.map_err(|e| unavailable(e, &definition.resource, "create"))?;
+        *self.leases.0.lock() = Some((lease, now));
+        Ok(lease)
+    }
+}

@@ -1,0 +1,170 @@
+//! Create: from a body to a stored object.
+//!
+//! Decode strictly, default, to the hub, managed fields, mutate, name and uid, prepare, validate, validating admission,
+//! reserve, commit. Upstream: handlers/create.go createHandler, registry/generic/registry/store.go create.
+
+use admission::Operation;
+use api::{Reason, Status, Value, meta};
+
+use crate::{
+    Answer, Ask, Body, Registry,
+    body::{self, Expected},
+    commit::Written,
+    managed, prepare,
+    options::WriteOptions,
+    special,
+};
+
+/// How often a generated name is drawn again when it is taken. Upstream: `maxNameGenerationCreateAttempts`.
+const NAME_ATTEMPTS_MAX: usize = 8;
+
+impl Registry {
+    /// Creates an object from a body.
+    pub async fn create(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
+        let served = ask.served();
+        let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type };
+        let mut object = body::read(ask, body, &expected, options.validation)?;
+        prepare::wipe(&mut object);
+        ask.definition.to_hub(&mut object, served);
+        self.create_hub(ask, object, options).await
+    }
+
+    /// Creates a hub object: of a body, or of an update or apply that found nothing.
+    pub(crate) async fn create_hub(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        prepare::check_namespace(&mut object, definition, ask.namespace())?;
+        if let Some(answer) = special::of(definition).and_then(|s| s.answers()) {
+            return answer.answer(self, ask, object, options).await;
+        }
+        prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
+        managed::created(self, ask, &mut object, options);
+        self.admit_and_store(ask, object, options).await
+    }
+
+    /// The part of a create that follows the fields' managers, with new names as long as generated ones are taken.
+    pub(crate) async fn admit_and_store(&self, ask: &Ask, object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+        let mut object = self.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
+        prepare::dedup_owners(&mut object, |w| ask.warn(w), true);
+        let generated = meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty();
+        let mut attempt = 1;
+        loop {
+            match self.store_new(ask, object.clone(), options).await {
+                Err(error) if generated && error.is(Reason::AlreadyExists) && attempt < NAME_ATTEMPTS_MAX => attempt += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn store_new(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        prepare::fill(&mut object, self.ids.uid(), api::time::seconds(self.clock.now()));
+        if meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty() {
+            let name = generated_name(meta::of(&object).generate_name(), &self.ids.suffix());
+            object.set_path(&["metadata", "name"], name);
+        }
+        let reservation = special::reserve(self, ask, &mut object, Value::NULL, options.dry_run).await?;
+        self.with_context(ask, options.dry_run, |context| {
+            prepare::before_create(definition, &mut object, context, |w| ask.warn(w))
+        })?;
+        self.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
+        let name = meta::of(&object).name().to_string();
+        if object.at("metadata").has("resourceVersion") {
+            return Err(Status::new(500, Reason::Unknown, "resourceVersion should not be set on objects to be created"));
+        }
+        if options.dry_run {
+            return match self.live(definition, ask.namespace(), &name).await? {
+                Some(found) => Err(self.taken(ask, &found.tree(), &object)),
+                None => Ok(Answer::Hub { object, created: true }),
+            };
+        }
+        match self.put(ask, &mut object, None, None).await? {
+            Written::Done(entry) => {
+                reservation.keep().await;
+                Ok(Answer::Entry { entry, created: true })
+            }
+            Written::Raced(Some(stored)) => {
+                let found = self.entry_of(definition, &stored)?;
+                Err(self.taken(ask, &found.tree(), &object))
+            }
+            Written::Raced(None) => Err(Status::server_timeout(&definition.resource, "create", 1)),
+        }
+    }
+
+    /// The name is taken: by whom, and whether it is about to be free.
+    fn taken(&self, ask: &Ask, found: &Value, new: &Value) -> Status {
+        let target = &ask.definition.resource;
+        let error = Status::already_exists(target, meta::of(new).name());
+        let mut error = prepare::generated_name_error(error, target, new);
+        if meta::of(found).is_terminating() {
+            let failure = error.failure_mut();
+            failure.message = format!("object is being deleted: {}", failure.message);
+        }
+        error
+    }
+
+    pub(crate) async fn mutate(
+        &self,
+        ask: &Ask,
+        operation: Operation,
+        object: Value,
+        old: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
+        let options_value = options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
+        let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
+        self.chain.mutate(&mut request, &self.cluster).await?;
+        request.warnings.drain(..).for_each(|w| ask.warn(w));
+        Ok(request.object)
+    }
+
+    pub(crate) async fn validate(
+        &self,
+        ask: &Ask,
+        operation: Operation,
+        object: &Value,
+        old: &Value,
+        options: &WriteOptions,
+    ) -> Result<(), Status> {
+        let options_value = options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
+        let request = admission_request(ask, operation, object.clone(), old, options.dry_run, &options_value);
+        self.chain.validate(&request, &self.cluster).await
+    }
+}
+
+/// The request as admission sees it.
+pub(crate) fn admission_request<'a>(
+    ask: &'a Ask,
+    operation: Operation,
+    object: Value,
+    old: &'a Value,
+    dry_run: bool,
+    options: &'a Value,
+) -> admission::Request<'a> {
+    let attributes = &ask.attributes;
+    let served = ask.served();
+    admission::Request {
+        user: &ask.user,
+        operation,
+        resource: &ask.definition.resource,
+        version: &served.gvk.version,
+        subresource: &attributes.subresource,
+        kind: &served.gvk,
+        namespace: &attributes.namespace,
+        name: &attributes.name,
+        dry_run,
+        object,
+        old,
+        options,
+        warnings: Vec::new(),
+    }
+}
+
+/// Upstream: `simpleNameGenerator.GenerateName`: 63 characters in all.
+fn generated_name(base: &str, suffix: &str) -> String {
+    const BASE_LEN_MAX: usize = 63 - 5;
+    let mut end = base.len().min(BASE_LEN_MAX);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &base[..end])
+}

@@ -1,0 +1,116 @@
+//! Patches: what a client wants changed, in one of four forms.
+//!
+//! A patch is made against the object in the request's version, and the result is read back as strictly as a body.
+//! Upstream: handlers/patch.go.
+
+use api::{
+    Reason, Status, Value,
+    field::{Errors, Path},
+    patch::{json_patch, merge_patch},
+};
+
+use crate::{
+    Answer, Ask, Registry,
+    change::Change,
+    options::{Validation, WriteOptions},
+};
+
+/// The forms of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    Merge,
+    Strategic,
+    /// Server-side apply, in YAML (or JSON) or CBOR.
+    Apply { cbor: bool },
+}
+
+/// A patch as it came.
+struct Patch<'a> {
+    form: Form,
+    bytes: &'a [u8],
+    validation: Validation,
+}
+
+impl Registry {
+    /// Patches an object, or a part of it on a subresource.
+    pub async fn patch(&self, ask: &Ask, form: Form, bytes: &[u8], options: &WriteOptions) -> Result<Answer, Status> {
+        if let Form::Apply { cbor } = form {
+            return crate::managed::apply(self, ask, bytes, cbor, options).await;
+        }
+        self.change(ask, &Patch { form, bytes, validation: options.validation }, options).await
+    }
+}
+
+impl Change for Patch<'_> {
+    fn make(&self, ask: &Ask, live: &Value) -> Result<Value, Status> {
+        if live.is_null() {
+            return Err(Status::not_found(&ask.definition.resource, ask.name()));
+        }
+        let served = ask.served();
+        let mut current = live.clone();
+        ask.definition.from_hub(&mut current, served);
+        let (patched, strict) = self.apply(ask, current)?;
+        self.read_back(ask, &patched, strict)
+    }
+}
+
+impl Patch<'_> {
+    /// The patched object as a tree that nobody has checked yet, with what strict reading of the patch itself found.
+    fn apply(&self, ask: &Ask, current: Value) -> Result<(Value, Vec<String>), Status> {
+        match self.form {
+            Form::Json => {
+                let patch = json_patch::Patch::decode(self.decode("error decoding patch: ")?.value)?;
+                let patched = patch.apply(current).map_err(|e| Status::new(422, Reason::Invalid, e))?;
+                Ok((patched, patch.unknown_fields()))
+            }
+            Form::Merge => {
+                let patch = self.decode("error decoding patch: ")?;
+                if !matches!(patch.value, Value::Object(_)) {
+                    return Err(Status::bad_request("Invalid JSON Patch"));
+                }
+                let mut patched = current;
+                merge_patch::apply(&mut patched, patch.value).map_err(Status::bad_request)?;
+                Ok((patched, patch.strict))
+            }
+            Form::Strategic => {
+                let patch = self.decode("")?;
+                let schemas = ask.definition.schemas();
+                let patched = schema::strategic::apply(current, patch.value, ask.served().kind_type, schemas)?;
+                Ok((patched, patch.strict))
+            }
+            Form::Apply { .. } => Err(Status::internal("apply is no patch of the live object")),
+        }
+    }
+
+    fn decode(&self, before: &str) -> Result<codec::Decoded, Status> {
+        codec::json::any(self.bytes).map_err(|e| Status::bad_request(format!("{before}{e}")))
+    }
+
+    fn read_back(&self, ask: &Ask, patched: &Value, mut strict: Vec<String>) -> Result<Value, Status> {
+        let served = ask.served();
+        let text = codec::json::to_string(patched);
+        let refuse = |why: String| {
+            let mut errors = Errors::new();
+            errors.invalid(&Path::new("patch"), text.as_str(), why);
+            match errors.into_status(&api::GroupResource::default(), "") {
+                Err(status) => status,
+                Ok(()) => Status::new(422, Reason::Invalid, "the patch is invalid"),
+            }
+        };
+        let decoded = codec::json::object(text.as_bytes(), served.kind_type, ask.definition.schemas())
+            .map_err(|error| refuse(error.to_string()))?;
+        strict.extend(decoded.strict);
+        match self.validation {
+            Validation::Strict if !strict.is_empty() => {
+                return Err(refuse(format!("strict decoding error: {}", strict.join(", "))));
+            }
+            Validation::Warn => strict.iter().for_each(|text| ask.warn(text.as_str())),
+            _ => {}
+        }
+        let mut object = decoded.value;
+        api::meta::set_gvk(&mut object, &served.gvk);
+        ask.definition.to_hub(&mut object, served);
+        Ok(object)
+    }
+}

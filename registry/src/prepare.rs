@@ -1,0 +1,240 @@
+//! What is done to every object on its way in, whatever its kind, and what is checked.
+//!
+//! Upstream: apiserver/pkg/registry/rest/{create,update,meta}.go.
+
+use api::{GroupResource, Reason, Status, Value, field::Path, meta};
+use resources::row::{Context, Generation};
+
+use crate::definition::Definition;
+
+/// Forgets what only the server may set. Upstream: `WipeObjectMetaSystemFields`.
+pub fn wipe(object: &mut Value) {
+    let Some(meta) = object.get_mut("metadata") else { return };
+    for key in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        meta.remove(key);
+    }
+}
+
+/// Puts in what only the server may set. Upstream: `FillObjectMetaSystemFields`.
+pub fn fill(object: &mut Value, uid: String, now: String) {
+    object.set_path(&["metadata", "creationTimestamp"], now);
+    object.set_path(&["metadata", "uid"], uid);
+}
+
+/// The object is where the request says. Upstream: `EnsureObjectNamespaceMatchesRequestNamespace`.
+pub fn check_namespace(object: &mut Value, definition: &Definition, requested: &str) -> Result<(), Status> {
+    let expected = if definition.row.namespaced { requested } else { "" };
+    let actual = object.at_path(&["metadata", "namespace"]).as_str().unwrap_or("");
+    if actual == expected {
+        return Ok(());
+    }
+    if expected.is_empty() {
+        // Upstream clears a namespace on cluster-wide objects silently.
+        object.remove_path(&["metadata", "namespace"]);
+        return Ok(());
+    }
+    if actual.is_empty() {
+        object.set_path(&["metadata", "namespace"], expected);
+        return Ok(());
+    }
+    let message = format!(
+        "the namespace of the provided object does not match the namespace sent on the request"
+    );
+    Err(Status::bad_request(message))
+}
+
+/// The object is the one the request names. Upstream: `checkName` in handlers/rest.go.
+pub fn check_name(object: &mut Value, requested: &str, namespace: &str) -> Result<(), Status> {
+    let meta = meta::of(object);
+    let (name, object_namespace) = (meta.name(), meta.namespace());
+    if name.is_empty() {
+        object.set_path(&["metadata", "name"], requested);
+        return Ok(());
+    }
+    if name != requested {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({requested})"
+        )));
+    }
+    if !namespace.is_empty() && !object_namespace.is_empty() && object_namespace != namespace {
+        return Err(Status::bad_request(format!(
+            "the namespace of the object ({object_namespace}) does not match the namespace on the request ({namespace})"
+        )));
+    }
+    Ok(())
+}
+
+/// Two references to the same owner are one. Upstream: `dedupOwnerReferencesAndAddWarning`.
+pub fn dedup_owners(object: &mut Value, warn: impl FnOnce(String), after_admission: bool) {
+    let Some(owners) = object.path_mut(&["metadata", "ownerReferences"]).and_then(Value::as_array_mut) else { return };
+    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut doubles: Vec<String> = Vec::new();
+    for owner in std::mem::take(owners) {
+        if kept.contains(&owner) {
+            doubles.push(owner.str("uid").to_string());
+        } else {
+            kept.push(owner);
+        }
+    }
+    *owners = kept;
+    if doubles.is_empty() {
+        return;
+    }
+    doubles.dedup();
+    let uids = doubles.join(", ");
+    warn(match after_admission {
+        true => format!(".metadata.ownerReferences contains duplicate entries after mutating admission happens; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"),
+        false => format!(".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"),
+    });
+}
+
+/// Prepares and checks a new object. Upstream: `BeforeCreate`.
+pub fn before_create(
+    definition: &Definition,
+    object: &mut Value,
+    context: &Context<'_>,
+    warn: impl FnMut(String),
+) -> Result<(), Status> {
+    let row = definition.row;
+    check_namespace(object, definition, context.namespace)?;
+    for path in row.reset {
+        object.remove_path(&path.split('.').collect::<Vec<_>>());
+    }
+    (row.rules.prepare_create)(object, context);
+    first_generation(definition, object);
+    let path = Path::new("metadata");
+    let mut errors = resources::meta::validate(object, row.namespaced, row.name_rule, &path);
+    errors.extend((row.rules.validate)(object, context));
+    if errors.is_empty() {
+        errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
+    }
+    let name = meta::of(object).name().to_string();
+    errors.into_status(&definition.kind, &name)?;
+    (row.rules.warn)(object, None).into_iter().for_each(warn);
+    (row.rules.canonicalize)(object);
+    Ok(())
+}
+
+fn first_generation(definition: &Definition, object: &mut Value) {
+    match definition.row.generation {
+        Generation::None => {}
+        Generation::WhenChanged(_) => object.set_path(&["metadata", "generation"], 1),
+        Generation::Rule(rule) => rule(object, None),
+    }
+}
+
+/// Prepares and checks a changed object. Upstream: `BeforeUpdate`.
+pub fn before_update(
+    definition: &Definition,
+    new: &mut Value,
+    old: &Value,
+    subresource: &str,
+    context: &Context<'_>,
+    warn: impl FnMut(String),
+) -> Result<(), Status> {
+    let row = definition.row;
+    check_namespace(new, definition, context.namespace)?;
+    keep_meta(new, old, "generation");
+    let rules = definition.subresource(subresource).and_then(|s| s.rules());
+    match rules {
+        Some(rules) => (rules.prepare)(new, old, context),
+        None => {
+            for path in row.reset {
+                keep(new, old, &path.split('.').collect::<Vec<_>>());
+            }
+            (row.rules.prepare_update)(new, old, context);
+            next_generation(definition, new, old);
+        }
+    }
+    keep_system_fields(new, old);
+    let path = Path::new("metadata");
+    let mut errors = resources::meta::validate(new, row.namespaced, resources::names::path_segment, &path);
+    errors.extend(resources::meta::validate_update(new, old, &path));
+    let (found, warnings) = match rules {
+        Some(rules) => ((rules.validate)(new, old, context), (rules.warn)(new, Some(old))),
+        None => ((row.rules.validate_update)(new, old, context), (row.rules.warn)(new, Some(old))),
+    };
+    errors.extend(found);
+    let name = meta::of(new).name().to_string();
+    errors.into_status(&definition.kind, &name)?;
+    warnings.into_iter().for_each(warn);
+    (row.rules.canonicalize)(new);
+    Ok(())
+}
+
+fn keep_system_fields(new: &mut Value, old: &Value) {
+    let old_meta = old.at("metadata");
+    if new.at_path(&["metadata", "uid"]).is_empty() {
+        keep_meta(new, old, "uid");
+    }
+    for key in ["creationTimestamp", "deletionTimestamp"] {
+        if old_meta.has(key) {
+            keep_meta(new, old, key);
+        }
+    }
+    if old_meta.has("deletionGracePeriodSeconds") && !new.at("metadata").has("deletionGracePeriodSeconds") {
+        keep_meta(new, old, "deletionGracePeriodSeconds");
+    }
+}
+
+fn next_generation(definition: &Definition, new: &mut Value, old: &Value) {
+    match definition.row.generation {
+        Generation::None => {}
+        Generation::Rule(rule) => rule(new, Some(old)),
+        Generation::WhenChanged(paths) => {
+            let changed = paths.iter().any(|path| {
+                let path: Vec<&str> = path.split('.').collect();
+                !same(new.at_path(&path), old.at_path(&path))
+            });
+            if changed {
+                let generation = meta::of(old).generation() + 1;
+                new.set_path(&["metadata", "generation"], generation);
+            }
+        }
+    }
+}
+
+/// Equal as upstream's `Semantic.DeepEqual` sees it: nothing and empty are the same.
+pub fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(_), Value::Object(_)) => {
+            let holds = |x: &Value, y: &Value| x.members().all(|(k, v)| same(v, y.at(k)));
+            holds(a, b) && b.members().all(|(k, v)| a.has(k) || is_nothing(v))
+        }
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y.iter()).all(|(a, b)| same(a, b)),
+        _ => a == b || (is_nothing(a) && is_nothing(b)),
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.iter().all(|(_, v)| is_nothing(v)),
+        _ => false,
+    }
+}
+
+/// Takes a member of metadata over from the old object.
+fn keep_meta(new: &mut Value, old: &Value, key: &str) {
+    keep(new, old, &["metadata", key]);
+}
+
+/// Takes whatever stands at a path over from the old object.
+pub fn keep(new: &mut Value, old: &Value, path: &[&str]) {
+    match old.at_path(path) {
+        Value::Null => {
+            new.remove_path(path);
+        }
+        value => new.set_path(path, value.clone()),
+    }
+}
+
+/// The name was generated and is taken: the client shall try again. Upstream: `CheckGeneratedNameError`.
+pub fn generated_name_error(error: Status, target: &GroupResource, object: &Value) -> Status {
+    let meta = meta::of(object);
+    if error.is(Reason::AlreadyExists) && !meta.generate_name().is_empty() {
+        return Status::generate_name_conflict(target, meta.name());
+    }
+    error
+}

@@ -1,0 +1,267 @@
+//! Get and list: from memory, and still as of now.
+//!
+//! Upstream: apiserver/pkg/storage/cacher/delegator (which read may come from where), registry/generic/registry/store.go.
+
+use std::{ops::Bound, sync::Arc};
+
+use api::{Status, field::quote, field_selector::FieldSelector, selector::Selector};
+use store::{Range, Revision};
+
+use crate::{
+    Answer, Ask, List, Registry,
+    cache::{Entry, Snapshot},
+    continuation::Continue,
+    definition::Definition,
+    options::ListOptions,
+    storage, unavailable,
+};
+
+/// What a list or watch lets through.
+#[derive(Clone)]
+pub struct Filter {
+    /// `""` for all.
+    pub namespace: String,
+    pub labels: Selector,
+    fields: Vec<FieldTerm>,
+}
+
+/// One term of a field selector, resolved to where the value stands.
+#[derive(Clone)]
+struct FieldTerm {
+    place: Place,
+    value: String,
+    negated: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Name,
+    Namespace,
+    Field(usize),
+}
+
+impl Registry {
+    /// Reads one object.
+    pub async fn get(&self, ask: &Ask, resource_version: &str) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        self.wait_for(definition, resource_version).await?;
+        let key = definition.local_key(ask.namespace(), ask.name());
+        match definition.cache.get(&key) {
+            Some(entry) => Ok(Answer::Entry { entry, created: false }),
+            None => Err(Status::not_found(&definition.resource, ask.name())),
+        }
+    }
+
+    /// Reads many objects.
+    pub async fn list(&self, ask: &Ask, options: &ListOptions) -> Result<List, Status> {
+        let definition = &*ask.definition;
+        let filter = Filter::new(definition, ask, options)?;
+        let from = match options.continue_token.as_str() {
+            "" => None,
+            token => {
+                if !matches!(options.resource_version.as_str(), "" | "0") {
+                    return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+                }
+                Some(Continue::decode(token)?)
+            }
+        };
+        let pinned = match (&from, options.version_match.as_str()) {
+            (Some(from), _) if from.revision > 0 => Some(from.revision as Revision),
+            (None, "Exact") => Some(revision_of(&options.resource_version)?),
+            _ => None,
+        };
+        let snapshot = match pinned {
+            Some(revision) => self.snapshot_at(definition, revision, from.as_ref()).await?,
+            None => {
+                self.wait_for(definition, &options.resource_version).await?;
+                definition.cache.snapshot(self.filler.applied())
+            }
+        };
+        Ok(page(&snapshot, &filter, options.limit, from.as_ref()))
+    }
+
+    /// Waits until the cache is as fresh as the request demands: `""` as now, `"0"` as it is, else at least so new.
+    pub(crate) async fn wait_for(&self, definition: &Definition, resource_version: &str) -> Result<(), Status> {
+        match resource_version {
+            "0" => Ok(()),
+            "" => {
+                if self.store.is_shared() {
+                    let now = self.store.revision().await.map_err(|e| unavailable(e, &definition.resource, "get"))?;
+                    self.filler.wait(now).await;
+                }
+                Ok(())
+            }
+            text => {
+                let wanted = revision_of(text)?;
+                let now = self.store.revision().await.map_err(|e| unavailable(e, &definition.resource, "list"))?;
+                if wanted > now {
+                    return Err(too_large(wanted, now));
+                }
+                self.filler.wait(wanted).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// The objects as they stood at a revision: the present snapshot when nothing has changed since, else the store's history.
+    async fn snapshot_at(&self, definition: &Definition, revision: Revision, from: Option<&Continue>) -> Result<Snapshot, Status> {
+        let present = definition.cache.snapshot(0);
+        if present.revision <= revision && self.filler.applied() >= revision {
+            return Ok(Snapshot { objects: present.objects, revision });
+        }
+        let prefix = format!("{}/{}/", self.config.prefix, definition.row.stored.prefix);
+        let range = Range { prefix: prefix.clone(), at: revision, ..Range::default() };
+        let read = self.store.range(range).await.map_err(|error| match error {
+            store::Error::Compacted { .. } => expired(from),
+            store::Error::Future { current } => too_large(revision, current),
+            other => unavailable(other, &definition.resource, "list"),
+        })?;
+        let mut objects = crate::cache::Objects::new();
+        for stored in &read.entries {
+            let local = &stored.key[prefix.len()..];
+            let entry = storage::read(definition, local, stored).map_err(Status::internal)?;
+            objects.insert(entry.key.clone(), Arc::new(entry));
+        }
+        Ok(Snapshot { objects, revision })
+    }
+}
+
+/// Upstream: `storage.NewTooLargeResourceVersionError`.
+fn too_large(wanted: Revision, current: Revision) -> Status {
+    let message = format!("Too large resource version: {wanted}, current: {current}");
+    Status::timeout(&message, 1).with_cause(api::status::Cause {
+        kind: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        field: String::new(),
+    })
+}
+
+/// The history is gone. With a token, another token goes on with what is there now. Upstream: `handleCompactedErrorForPaging`.
+fn expired(from: Option<&Continue>) -> Status {
+    match from {
+        None => Status::expired("The resourceVersion for the provided list is too old."),
+        Some(from) => {
+            let token = Continue { revision: -1, start: from.start.clone() };
+            Status::expired(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+            )
+            .with_continue(token.encode())
+        }
+    }
+}
+
+/// A resourceVersion that a client sent. Upstream: `ParseResourceVersion`.
+pub fn revision_of(text: &str) -> Result<Revision, Status> {
+    text.parse().map_err(|_| {
+        let mut errors = api::field::Errors::new();
+        let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api::field::quote(text));
+        errors.invalid(&api::field::Path::new("resourceVersion"), text, why);
+        match errors.into_status(&api::GroupResource::new("", ""), "") {
+            Err(status) => status,
+            Ok(()) => Status::bad_request("invalid resource version"),
+        }
+    })
+}
+
+/// Walks a snapshot and takes what the filter lets through, up to a limit.
+fn page(snapshot: &Snapshot, filter: &Filter, limit: i64, from: Option<&Continue>) -> List {
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let revision = snapshot.revision;
+    let mut list = List { entries: Vec::new(), revision, continue_token: String::new(), remaining: None };
+    let start = match (from, filter.namespace.as_str()) {
+        (Some(from), "") => from.start.clone(),
+        // Within a namespace the token's key is counted from there.
+        (Some(from), namespace) => format!("{namespace}/{}", from.start),
+        (None, "") => String::new(),
+        (None, namespace) => format!("{namespace}/"),
+    };
+    let bounds = (Bound::Included(api::EcoString::from(start)), Bound::Unbounded);
+    let inside = |key: &str| filter.namespace.is_empty() || in_namespace(key, &filter.namespace);
+    let mut walk = snapshot.objects.range(bounds).take_while(|(key, _)| inside(key)).map(|(_, e)| e);
+    for entry in walk.by_ref() {
+        if !filter.lets_through(entry) {
+            continue;
+        }
+        list.entries.push(entry.clone());
+        if limit > 0 && list.entries.len() == limit {
+            break;
+        }
+    }
+    if limit > 0 && list.entries.len() == limit {
+        let more = walk.count() as i64;
+        if more > 0 {
+            let last = list.entries.last().map(|e| e.key.as_str()).unwrap_or("");
+            let last = last.strip_prefix(&format!("{}/", filter.namespace)).unwrap_or(last);
+            list.continue_token = Continue::after(last, revision as i64).encode();
+            list.remaining = filter.is_open().then_some(more);
+        }
+    }
+    list
+}
+
+fn in_namespace(key: &str, namespace: &str) -> bool {
+    key.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
+}
+
+// === impl Filter ===
+
+impl Filter {
+    pub fn new(definition: &Definition, ask: &Ask, options: &ListOptions) -> Result<Filter, Status> {
+        let labels = Selector::parse(&options.label_selector).map_err(|e| {
+            Status::bad_request(format!("unable to parse requirement: {e}"))
+        })?;
+        let parsed = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
+        let mut fields = Vec::new();
+        for term in parsed.terms() {
+            fields.push(FieldTerm::new(definition, &term.field, &term.value, !term.equals)?);
+        }
+        if !ask.name().is_empty() {
+            fields.push(FieldTerm { place: Place::Name, value: ask.name().into(), negated: false });
+        }
+        Ok(Filter { namespace: ask.namespace().into(), labels, fields })
+    }
+
+    pub fn lets_through(&self, entry: &Entry) -> bool {
+        (self.namespace.is_empty() || entry.head.namespace == self.namespace)
+            && self.fields.iter().all(|term| term.matches(entry))
+            && self.labels.matches(&entry.head.labels)
+    }
+
+    /// Nothing is asked for beyond the namespace.
+    pub fn is_open(&self) -> bool {
+        self.fields.is_empty() && self.labels.is_everything()
+    }
+}
+
+// === impl FieldTerm ===
+
+impl FieldTerm {
+    fn new(definition: &Definition, key: &str, value: &str, negated: bool) -> Result<FieldTerm, Status> {
+        let place = match key {
+            "metadata.name" => Place::Name,
+            "metadata.namespace" => Place::Namespace,
+            _ => match definition.row.selectable.iter().position(|s| s.label == key) {
+                Some(i) => Place::Field(i),
+                None => return Err(not_selectable(definition, key)),
+            },
+        };
+        Ok(FieldTerm { place, value: value.into(), negated })
+    }
+
+    fn matches(&self, entry: &Entry) -> bool {
+        let actual = match self.place {
+            Place::Name => entry.head.name.as_str(),
+            Place::Namespace => entry.head.namespace.as_str(),
+            Place::Field(i) => entry.head.fields.get(i).map_or("", |f| f.as_str()),
+        };
+        (actual == self.value) != self.negated
+    }
+}
+
+/// Upstream says it in two ways: kinds with a conversion function of their own, and the others.
+fn not_selectable(definition: &Definition, key: &str) -> Status {
+    Status::bad_request(match definition.row.selectable.is_empty() {
+        true => format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", quote(key)),
+        false => format!("field label not supported: {key}"),
+    })
+}

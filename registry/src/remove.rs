@@ -1,0 +1,244 @@
+//! Delete and deletecollection: at once, after a grace period, or when the last finalizer is gone.
+//!
+//! Upstream: registry/rest/delete.go BeforeDelete, registry/generic/registry/store.go Delete, DeleteCollection.
+
+use std::sync::Arc;
+
+use admission::Operation;
+use api::{GroupResource, Reason, Status, Value, meta, time};
+use resources::row::Policy;
+
+use crate::{
+    Answer, Ask, List, Registry,
+    cache::Entry,
+    commit::Written,
+    create::admission_request,
+    options::{DeleteOptions, ListOptions},
+    special,
+};
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+/// How often a deletion is tried against others' writes.
+const ATTEMPTS_MAX: usize = 64;
+
+/// What a deletion comes to for an object.
+enum Plan {
+    /// It goes now.
+    Now,
+    /// It waits for somebody: the object with its deletion noted.
+    Wait(Value),
+    /// It waits already and nothing changes.
+    Pending,
+}
+
+impl Registry {
+    /// Deletes one object. Upstream answers the object, or a Status when it is gone.
+    pub async fn remove(&self, ask: &Ask, options: &DeleteOptions) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        let key = definition.local_key(ask.namespace(), ask.name());
+        let mut live = match definition.cache.get(&key) {
+            None if self.store.is_shared() => self.live(definition, ask.namespace(), ask.name()).await?,
+            found => found,
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(entry) = live.take() else {
+                return Err(Status::not_found(&definition.resource, ask.name()));
+            };
+            match self.remove_once(ask, &entry, options).await? {
+                Ok(answer) => return Ok(answer),
+                Err(found) => live = found,
+            }
+        }
+        Err(Status::modified(&definition.resource, ask.name()))
+    }
+
+    /// One attempt; the inner error is what was found instead.
+    async fn remove_once(
+        &self,
+        ask: &Ask,
+        live: &Arc<Entry>,
+        options: &DeleteOptions,
+    ) -> Result<Result<Answer, Option<Arc<Entry>>>, Status> {
+        let definition = &*ask.definition;
+        let old = live.tree();
+        check_preconditions(ask, &old, options)?;
+        let plan = self.plan(ask, &old, options);
+        let mut request = admission_request(ask, Operation::Delete, Value::Null, &old, options.dry_run, &options.value);
+        self.chain.mutate(&mut request, &self.cluster).await?;
+        self.chain.validate(&request, &self.cluster).await?;
+        drop(request);
+        special::before_delete(self, ask, &old).await?;
+        let written = match plan {
+            Plan::Pending => return Ok(Ok(Answer::Entry { entry: live.clone(), created: false })),
+            Plan::Wait(object) if options.dry_run => return Ok(Ok(Answer::Hub { object, created: false })),
+            Plan::Now if options.dry_run => return Ok(Ok(self.gone(ask, old))),
+            Plan::Wait(mut object) => self.put(ask, &mut object, Some(live.revision), Some(live)).await?,
+            Plan::Now => match self.delete(ask, live).await? {
+                Written::Done(entry) => {
+                    special::after_delete(self, ask, &old).await;
+                    return Ok(Ok(self.gone(ask, entry.tree())));
+                }
+                raced => raced,
+            },
+        };
+        match written {
+            Written::Done(entry) => Ok(Ok(Answer::Entry { entry, created: false })),
+            Written::Raced(found) => Ok(Err(found.map(|s| self.entry_of(definition, &s)).transpose()?)),
+        }
+    }
+
+    /// Whether the object goes now or waits. Upstream: `BeforeDelete`, `deletionFinalizersForGarbageCollection`.
+    fn plan(&self, ask: &Ask, old: &Value, options: &DeleteOptions) -> Plan {
+        let row = ask.definition.row;
+        let now = self.clock.now();
+        let mut new = old.clone();
+        let mut graceful = false;
+        if let Some(grace) = row.deletion.grace {
+            match shorten(old, options, now) {
+                Shortened::Not => {}
+                Shortened::Pending => return Plan::Pending,
+                Shortened::At(at, seconds) => {
+                    new.set_path(&["metadata", "deletionTimestamp"], at);
+                    new.set_path(&["metadata", "deletionGracePeriodSeconds"], seconds);
+                    graceful = seconds > 0;
+                }
+                Shortened::First => {
+                    let seconds = grace(old, options.grace_seconds.map(|s| if s < 0 { 1 } else { s }));
+                    mark(&mut new, now + jiff::SignedDuration::from_secs(seconds), seconds);
+                    graceful = seconds > 0;
+                }
+            }
+        }
+        set_finalizers(&mut new, row.deletion.default_policy, options);
+        let waits_for_finalizers = meta::of(&new).finalizers().next().is_some()
+            || special::of(&ask.definition).is_some_and(|s| !s.may_vanish(&new));
+        if waits_for_finalizers && !graceful {
+            mark_without_grace(&mut new, old, now);
+            return Plan::Wait(new);
+        }
+        if graceful { Plan::Wait(new) } else { Plan::Now }
+    }
+
+    /// What a client reads of an object that is gone.
+    fn gone(&self, ask: &Ask, object: Value) -> Answer {
+        let definition = &*ask.definition;
+        if definition.row.deletion.grace.is_some() || special::of(definition).is_some_and(|s| s.returns_deleted()) {
+            return Answer::Hub { object, created: false };
+        }
+        let meta = meta::of(&object);
+        let mut details = api::value!({"name": meta.name()});
+        if !definition.resource.group.is_empty() {
+            details.set("group", definition.resource.group.clone());
+        }
+        details.set("kind", definition.resource.resource.clone());
+        details.set("uid", meta.uid());
+        let status = api::value!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": (details)
+        });
+        Answer::Value { object: status, code: 200 }
+    }
+
+    /// Deletes everything that a list finds; answers the list.
+    pub async fn remove_collection(&self, ask: &Ask, options: &DeleteOptions, list: &ListOptions) -> Result<List, Status> {
+        let found = self.list(ask, list).await?;
+        for entry in &found.entries {
+            let one = ask.about(&entry.head.namespace, &entry.head.name);
+            match self.remove(&one, options).await {
+                Err(error) if !error.is(Reason::NotFound) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn check_preconditions(ask: &Ask, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    let meta = meta::of(old);
+    let target = GroupResource::new(ask.definition.kind.group.clone(), ask.definition.kind.resource.clone());
+    if let Some(uid) = options.uid.as_ref().filter(|u| *u != meta.uid()) {
+        let why = format!("the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated", meta.uid());
+        return Err(Status::conflict(&target, meta.name(), why));
+    }
+    if let Some(version) = options.resource_version.as_ref().filter(|v| *v != meta.resource_version()) {
+        let found = meta.resource_version();
+        let why = format!("the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({found}). The object might have been modified");
+        return Err(Status::conflict(&target, meta.name(), why));
+    }
+    Ok(())
+}
+
+enum Shortened {
+    /// The grace period is over (or there was none): it can go.
+    Not,
+    Pending,
+    At(String, i64),
+    /// Nobody has asked before.
+    First,
+}
+
+/// A deletion that is on its way may only become shorter.
+fn shorten(old: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Shortened {
+    let meta = old.at("metadata");
+    let Some(at) = meta.opt_str("deletionTimestamp").and_then(time::parse) else { return Shortened::First };
+    let current = match meta.int("deletionGracePeriodSeconds") {
+        0 => return Shortened::Not,
+        ..0 => 1,
+        seconds => seconds,
+    };
+    let Some(asked) = options.grace_seconds.map(|s| if s < 0 { 1 } else { s }) else { return Shortened::Pending };
+    if asked >= current {
+        return Shortened::Pending;
+    }
+    let shift = jiff::SignedDuration::from_secs(asked - current);
+    let moved = at.checked_add(shift).unwrap_or(now);
+    let (at, seconds) = if moved < now { (now, asked.min(1)) } else { (moved, asked) };
+    Shortened::At(time::seconds(at), seconds)
+}
+
+fn mark(new: &mut Value, at: jiff::Timestamp, seconds: i64) {
+    new.set_path(&["metadata", "deletionTimestamp"], time::seconds(at));
+    new.set_path(&["metadata", "deletionGracePeriodSeconds"], seconds);
+    let generation = meta::of(new).generation();
+    if generation > 0 {
+        new.set_path(&["metadata", "generation"], generation + 1);
+    }
+}
+
+/// Upstream: `markAsDeleting`.
+fn mark_without_grace(new: &mut Value, old: &Value, now: jiff::Timestamp) {
+    let before = meta::of(old);
+    if !before.is_terminating() && before.generation() > 0 {
+        new.set_path(&["metadata", "generation"], before.generation() + 1);
+    }
+    let earlier = time::parse(before.deletion_timestamp()).is_some_and(|at| at <= now);
+    if !earlier {
+        new.set_path(&["metadata", "deletionTimestamp"], time::seconds(now));
+    }
+    new.set_path(&["metadata", "deletionGracePeriodSeconds"], 0);
+}
+
+/// Puts in the finalizers that the garbage collector honours.
+fn set_finalizers(new: &mut Value, policy: Policy, options: &DeleteOptions) {
+    let before: Vec<String> = meta::of(new).finalizers().map(Into::into).collect();
+    let has = |f: &str| before.iter().any(|b| b == f);
+    let asked = match (options.orphan_dependents, options.propagation.as_deref()) {
+        (Some(true), _) | (None, Some("Orphan")) => Some(ORPHAN),
+        (None, Some("Foreground")) => Some(FOREGROUND),
+        (Some(false), _) | (None, Some(_)) => None,
+        (None, None) if has(ORPHAN) => Some(ORPHAN),
+        (None, None) if has(FOREGROUND) => Some(FOREGROUND),
+        (None, None) => (policy == Policy::Orphan).then_some(ORPHAN),
+    };
+    let asked = asked.filter(|_| policy != Policy::Unsupported);
+    let mut after: Vec<String> = before.iter().filter(|f| *f != ORPHAN && *f != FOREGROUND).cloned().collect();
+    after.extend(asked.map(Into::into));
+    let changed = after.len() != before.len() || !after.iter().all(|f| has(f));
+    if changed {
+        if after.is_empty() {
+            new.remove_path(&["metadata", "finalizers"]);
+        } else {
+            new.set_path(&["metadata", "finalizers"], after);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
+
+use api::{Status, Value};
+use async_trait::async_trait;
+
+use crate::{Answer, Ask, Registry, definition::Definition, options::WriteOptions};
+
+/// What a special resource does beside its row.
+#[async_trait]
+pub trait Special: Send + Sync {
+    /// Answers a create without storing anything: reviews.
+    fn answers(&self) -> Option<&dyn Answers> {
+        None
+    }
+
+    /// Takes what the object needs (addresses, ports) before it is checked and stored.
+    async fn reserve(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        new: &mut Value,
+        old: &Value,
+        dry_run: bool,
+    ) -> Result<Reservation, Status> {
+        let _ = (registry, ask, new, old, dry_run);
+        Ok(Reservation::default())
+    }
+
+    /// May refuse a deletion.
+    async fn before_delete(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<(), Status> {
+        let _ = (registry, ask, object);
+        Ok(())
+    }
+
+    /// Gives back what the object held.
+    async fn after_delete(&self, registry: &Registry, ask: &Ask, object: &Value) {
+        let _ = (registry, ask, object);
+    }
+
+    /// Whether a terminating object without finalizers may go: namespaces have finalizers of their own.
+    fn may_vanish(&self, object: &Value) -> bool {
+        let _ = object;
+        true
+    }
+
+    /// Whether a delete answers the object and not a Status.
+    fn returns_deleted(&self) -> bool {
+        false
+    }
+
+    /// Answers a create on a subresource of another kind: binding, eviction, token.
+    async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, options: &WriteOptions) -> Result<Answer, Status> {
+        let _ = (registry, body, options);
+        Err(Status::not_found(&ask.definition.resource, ask.name()))
+    }
+}
+
+/// Answers a create at once.
+#[async_trait]
+pub trait Answers: Send + Sync {
+    async fn answer(&self, registry: &Registry, ask: &Ask, object: Value, options: &WriteOptions) -> Result<Answer, Status>;
+}
+
+/// What was taken for an object that is not stored yet; given back unless it is kept.
+#[derive(Default)]
+pub struct Reservation {
+    give_back: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Reservation {
+    /// `give_back` runs when the object is not stored after all.
+    pub fn new(give_back: impl FnOnce() + Send + 'static) -> Reservation {
+        Reservation { give_back: Some(Box::new(give_back)) }
+    }
+
+    /// The object is stored.
+    pub async fn keep(mut self) {
+        self.give_back = None;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(give_back) = self.give_back.take() {
+            give_back();
+        }
+    }
+}
+
+/// What a definition does beside its row.
+pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
+    let _ = definition;
+    None
+}
+
+pub(crate) async fn reserve(
+    registry: &Registry,
+    ask: &Ask,
+    new: &mut Value,
+    old: &Value,
+    dry_run: bool,
+) -> Result<Reservation, Status> {
+    match of(&ask.definition) {
+        Some(special) => special.reserve(registry, ask, new, old, dry_run).await,
+        None => Ok(Reservation::default()),
+    }
+}
+
+pub(crate) async fn before_delete(registry: &Registry, ask: &Ask, object: &Value) -> Result<(), Status> {
+    match of(&ask.definition) {
+        Some(special) => special.before_delete(registry, ask, object).await,
+        None => Ok(()),
+    }
+}
+
+pub(crate) async fn after_delete(registry: &Registry, ask: &Ask, object: &Value) {
+    if let Some(special) = of(&ask.definition) {
+        special.after_delete(registry, ask, object).await;
+    }
+}

@@ -1,0 +1,189 @@
+//! Watch: what a client sees of a cache's log through its own filter.
+//!
+//! A watcher is a cursor and a little state. An object that begins to match shows as added, one that ceases to as deleted:
+//! the change *as this selector sees it*. Upstream: apiserver/pkg/storage/cacher/cache_watcher.go convertToWatchEvent.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use api::Status;
+use store::Revision;
+use tokio::sync::watch as signal;
+
+use crate::{
+    Ask, Registry,
+    cache::{Cursor, Entry, Event},
+    definition::Definition,
+    options::ListOptions,
+    read::{Filter, revision_of},
+};
+
+/// At most this many events are taken from the log at once.
+const BATCH_LEN_MAX: usize = 256;
+
+/// A stream of changes.
+pub struct Watch {
+    pub definition: Arc<Definition>,
+    /// The place of the request's version in the definition.
+    pub version: usize,
+    pub bookmarks: bool,
+    pub timeout_seconds: Option<i64>,
+    filter: Filter,
+    /// Objects that were there at the beginning, still to be shown.
+    initial: VecDeque<Arc<Entry>>,
+    /// To be said once the initial objects are out.
+    initial_end: Option<Revision>,
+    cursor: Cursor,
+    ready: Vec<Arc<Event>>,
+    applied: signal::Receiver<Revision>,
+    /// The revision of the last thing said.
+    told: Revision,
+}
+
+/// One thing that a watcher is told.
+pub enum Notice {
+    Added(Arc<Entry>),
+    /// A change of the log; the kind is as this watcher's filter sees it. `frames` of the event are shared.
+    Changed(Kind, Arc<Event>),
+    /// Everything up to this revision has been told.
+    Bookmark { revision: Revision, initial_end: bool },
+}
+
+/// How a change looks through a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// Why a watch ends by itself.
+#[derive(Debug)]
+pub enum End {
+    /// It fell behind: closed without an error, the client resumes.
+    Behind,
+}
+
+impl Registry {
+    /// Begins a watch.
+    pub async fn watch(&self, ask: &Ask, options: &ListOptions) -> Result<Watch, Status> {
+        let definition = ask.definition.clone();
+        let filter = Filter::new(&definition, ask, options)?;
+        let from = match options.resource_version.as_str() {
+            "" => 0,
+            text => revision_of(text)?,
+        };
+        let with_state = options.send_initial_events.unwrap_or(false);
+        let (initial, revision, cursor) = if with_state {
+            self.wait_for(&definition, if from == 0 { &options.resource_version } else { "" }).await?;
+            let (snapshot, cursor) = definition.cache.snapshot_and_cursor(self.filler.applied());
+            let entries = snapshot.objects.values().filter(|e| filter.lets_through(e)).cloned().collect();
+            (entries, snapshot.revision, cursor)
+        } else {
+            let start = if from == 0 { self.filler.applied() } else { from };
+            let cursor = definition.cache.cursor(start).map_err(|_| too_old(start))?;
+            (VecDeque::new(), start, cursor)
+        };
+        // Only a client that asked for bookmarks is told where the beginning ends.
+        let asked = options.bookmarks && options.version_match == "NotOlderThan" && with_state;
+        Ok(Watch {
+            version: definition.versions.iter().position(|v| v.gvk == ask.served().gvk).unwrap_or(0),
+            bookmarks: options.bookmarks,
+            timeout_seconds: options.timeout_seconds,
+            initial_end: asked.then_some(revision),
+            applied: self.filler.subscribe(),
+            ready: Vec::new(),
+            told: revision,
+            definition,
+            filter,
+            initial,
+            cursor,
+        })
+    }
+}
+
+/// Upstream: `errors.NewResourceExpired` of the watch cache.
+fn too_old(revision: Revision) -> Status {
+    Status::expired(&format!("too old resource version: {revision}"))
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Waits for something to tell and appends it to `out`; several things when they are there already.
+    pub async fn next(&mut self, out: &mut Vec<Notice>) -> Result<(), End> {
+        if !self.initial.is_empty() {
+            let batch = self.initial.len().min(BATCH_LEN_MAX);
+            out.extend(self.initial.drain(..batch).map(Notice::Added));
+            return Ok(());
+        }
+        if let Some(revision) = self.initial_end.take() {
+            out.push(Notice::Bookmark { revision, initial_end: true });
+            return Ok(());
+        }
+        while out.is_empty() {
+            self.ready.clear();
+            self.cursor.next(BATCH_LEN_MAX, &mut self.ready).await.map_err(|_| End::Behind)?;
+            for event in self.ready.drain(..) {
+                self.told = self.told.max(event.revision());
+                if let Some(kind) = seen(&event, &self.filter) {
+                    out.push(Notice::Changed(kind, event));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A bookmark, when the watcher has been told everything up to a later revision than it knows of.
+    pub fn bookmark(&mut self) -> Option<Notice> {
+        if !self.bookmarks || !self.initial.is_empty() || self.initial_end.is_some() {
+            return None;
+        }
+        // What is applied has reached the log: nothing ready means nothing up to there was left out.
+        let applied = *self.applied.borrow();
+        let mut waiting = Vec::new();
+        let mut probe = self.definition.cache.cursor(self.told).ok()?;
+        probe.take_ready(1, &mut waiting).ok()?;
+        if !waiting.is_empty() {
+            return None;
+        }
+        self.told = self.told.max(applied);
+        Some(Notice::Bookmark { revision: self.told, initial_end: false })
+    }
+}
+
+/// A change as a filter sees it; none when it neither did nor does match.
+pub fn seen(event: &Event, filter: &Filter) -> Option<Kind> {
+    let now = !event.deleted && filter.lets_through(&event.entry);
+    let before = event.previous.as_ref().is_some_and(|p| filter.lets_through(p));
+    match (before, now) {
+        (false, true) => Some(Kind::Added),
+        (true, true) => Some(Kind::Modified),
+        (true, false) => Some(Kind::Deleted),
+        (false, false) => None,
+    }
+}
+
+impl Notice {
+    /// The object and kind to show. An object that ceased to match shows as it last matched, at the new revision.
+    pub fn shown(&self) -> Option<(Kind, Arc<Entry>)> {
+        match self {
+            Notice::Added(entry) => Some((Kind::Added, entry.clone())),
+            Notice::Changed(Kind::Deleted, event) if !event.deleted => {
+                let previous = event.previous.as_ref().unwrap_or(&event.entry);
+                Some((Kind::Deleted, Arc::new(previous.at(event.revision()))))
+            }
+            Notice::Changed(kind, event) => Some((*kind, event.entry.clone())),
+            Notice::Bookmark { .. } => None,
+        }
+    }
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Added => "ADDED",
+            Kind::Modified => "MODIFIED",
+            Kind::Deleted => "DELETED",
+        }
+    }
+}
