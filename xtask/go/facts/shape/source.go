@@ -117,23 +117,37 @@ func (p *source) addType(set *token.FileSet, file *ast.File, spec *ast.TypeSpec,
 		for _, name := range field.Names {
 			p.fields[spec.Name.Name+"."+name.Name] = read(field.Doc)
 		}
+		if len(field.Names) == 0 {
+			p.fields[spec.Name.Name+"."+embedded(field.Type)] = read(field.Doc)
+		}
 	}
 }
 
-func (p *source) addConstant(gen *ast.GenDecl, spec *ast.ValueSpec) {
-	typ, ok := spec.Type.(*ast.Ident)
-	if gen.Tok != token.CONST || !ok {
-		return
+// embedded is the name that an embedded field has by its type.
+func embedded(typ ast.Expr) string {
+	switch typ := typ.(type) {
+	case *ast.Ident:
+		return typ.Name
+	case *ast.SelectorExpr:
+		return typ.Sel.Name
+	case *ast.StarExpr:
+		return embedded(typ.X)
 	}
-	for i := range spec.Names {
-		if i >= len(spec.Values) {
+	panic(fmt.Sprintf("embedded field of a form that is not known: %T", typ))
+}
+
+func (p *source) addConstant(gen *ast.GenDecl, spec *ast.ValueSpec) {
+	for i, value := range spec.Values {
+		typ, named := spec.Type.(*ast.Ident)
+		if call, ok := value.(*ast.CallExpr); ok && spec.Type == nil && len(call.Args) == 1 {
+			typ, named = call.Fun.(*ast.Ident)
+			value = call.Args[0]
+		}
+		literal, ok := value.(*ast.BasicLit)
+		if gen.Tok != token.CONST || !named || !ok || literal.Kind != token.STRING || i >= len(spec.Names) {
 			continue
 		}
-		literal, ok := spec.Values[i].(*ast.BasicLit)
-		if !ok || literal.Kind != token.STRING {
-			continue
-		}
-		value, err := strconv.Unquote(literal.Value)
+		text, err := strconv.Unquote(literal.Value)
 		if err != nil {
 			panic(err)
 		}
@@ -141,7 +155,7 @@ func (p *source) addConstant(gen *ast.GenDecl, spec *ast.ValueSpec) {
 		if doc == nil && len(gen.Specs) == 1 {
 			doc = gen.Doc
 		}
-		p.consts[typ.Name] = append(p.consts[typ.Name], constant{value, read(doc).k8s})
+		p.consts[typ.Name] = append(p.consts[typ.Name], constant{text, read(doc).k8s})
 	}
 }
 

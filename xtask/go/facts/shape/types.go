@@ -198,6 +198,9 @@ func (w *walker) addFields(t *Type, typ reflect.Type, in []int, embed string, de
 				t.TypeMeta = true
 				continue
 			}
+			if k8s := w.sources.fieldNamed(typ, f.Name).k8s; len(k8s) > 0 {
+				panic(t.Name + "." + f.Name + ": no line can carry the markers of an embedded struct")
+			}
 			path := in
 			if number, _ := protobuf(f); number != 0 {
 				path = append(append([]int{}, in...), number)
@@ -234,6 +237,9 @@ func (w *walker) field(in reflect.Type, f reflect.StructField, name, options str
 	}
 	if published {
 		def.describe(out)
+		if out.Alias != "" && out.Enum != nil {
+			w.seen[deref(f.Type)].Enum = out.Enum // some of its constants may be made of another package's
+		}
 	} else {
 		w.describeFromSource(out, src, f.Type)
 	}
