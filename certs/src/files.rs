@@ -24,23 +24,33 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Replaces `path` by `contents` in one step, readable by the owner alone.
+/// Replaces `path` by `contents` in one step, readable by the owner alone. It is on disk when this returns.
 pub fn write(path: &Path, contents: &str) -> Result<(), Error> {
+    replace(path, contents, true)
+}
+
+/// As [`write`], for what can be made again: a power loss may leave the old contents, or a file that is cut off. Syncing
+/// would be most of the time that a first start takes.
+pub fn write_soon(path: &Path, contents: &str) -> Result<(), Error> {
+    replace(path, contents, false)
+}
+
+fn replace(path: &Path, contents: &str, sync: bool) -> Result<(), Error> {
     let beside = beside(path);
     // A rest of an earlier crash goes first: `create_new` then follows no link that somebody laid there.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("cannot replace", &beside)(error)),
         _ => {}
     }
-    write_new(&beside, contents).map_err(failed("cannot write", &beside))?;
+    write_new(&beside, contents, sync).map_err(failed("cannot write", &beside))?;
     fs::rename(&beside, path).map_err(failed("cannot write", path))?;
-    sync_directory(path).map_err(failed("cannot sync", path))
+    if sync { sync_directory(path).map_err(failed("cannot sync", path)) } else { Ok(()) }
 }
 
-fn write_new(path: &Path, contents: &str) -> io::Result<()> {
+fn write_new(path: &Path, contents: &str, sync: bool) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(contents.as_bytes())?;
-    file.sync_all()
+    if sync { file.sync_all() } else { Ok(()) }
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

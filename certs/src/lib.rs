@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod error;
 pub mod files;
+pub mod inspect;
 pub mod key;
 pub mod kubeconfig;
 pub mod names;

@@ -157,8 +157,8 @@ fn make_leaf(
     let subject = Subject::user(kept.common_name, kept.organizations);
     let base = Profile::client(subject);
     let issued = authority.issue(&Profile { names: names.clone(), usage: kept.usage, ..base }, now)?;
-    files::write(&directory.join(format!("{}.key", kept.file)), &issued.key.to_pem())?;
-    files::write(&directory.join(format!("{}.crt", kept.file)), &issued.certificate_pem)?;
+    files::write_soon(&directory.join(format!("{}.key", kept.file)), &issued.key.to_pem())?;
+    files::write_soon(&directory.join(format!("{}.crt", kept.file)), &issued.certificate_pem)?;
     Ok(issued)
 }
 
@@ -218,7 +218,7 @@ fn open_service_account_key(directory: &Path) -> Result<PrivateKey, Error> {
         }
     };
     if files::read(&public_path)?.as_deref() != Some(&key.public_pem()) {
-        files::write(&public_path, &key.public_pem())?;
+        files::write_soon(&public_path, &key.public_pem())?;
     }
     Ok(key)
 }
