@@ -150,21 +150,21 @@ pub fn directory() -> PathBuf {
     std::env::var_os("SKIFF_REFERENCE_BIN").map_or_else(|| run::cache().join("reference/bin"), PathBuf::from)
 }
 
-/// Builds what is missing of the sets.
+/// Builds what is missing of the sets; a program's own name is a set too.
 pub fn build(sets: &[&str]) -> Result<()> {
-    let known = |set: &str| MODULES.iter().flat_map(|module| module.programs).any(|program| program.set == set);
+    let is_asked = |program: &Program| sets.contains(&program.set) || sets.contains(&program.name);
+    let programs = || MODULES.iter().flat_map(|module| module.programs.iter().map(move |program| (module, program)));
+    let known = |set: &str| programs().any(|(_, program)| program.set == set || program.name == set);
     if let Some(set) = sets.iter().find(|set| !known(set)) {
-        bail!("no set of programs is called `{set}`: control, suite, node, all");
+        bail!("`{set}` is no program and no set of programs: control, suite, node, all");
     }
-    if sets.contains(&"node") {
+    if programs().any(|(_, program)| is_asked(program) && program.set == "node") {
         bootstrap::debian(bootstrap::Set::Node)?;
     }
     fs::create_dir_all(directory())?;
-    for module in MODULES {
-        for program in module.programs.iter().filter(|program| sets.contains(&program.set)) {
-            if !is_built(module, program) {
-                module.build(program).with_context(|| format!("building {} {}", program.name, module.version))?;
-            }
+    for (module, program) in programs().filter(|(_, program)| is_asked(program)) {
+        if !is_built(module, program) {
+            module.build(program).with_context(|| format!("building {} {}", program.name, module.version))?;
         }
     }
     Ok(())
