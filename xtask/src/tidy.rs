@@ -51,6 +51,7 @@ type Law = fn(&Tree) -> Vec<Finding>;
 const LAWS: &[Law] = &[
     walls::walls,
     walls::unused_dependencies,
+    walls::lints,
     kinds::kinds,
     sizes::sizes,
     files::heads,

@@ -40,9 +40,15 @@ fn the_workspace_keeps_the_laws() {
 
 #[test]
 fn walls_stand() {
-    let mut tree = tree(&[("store/src/lib.rs", "//! s\nuse api::X; use bytes::B;"), ("api/src/lib.rs", "//! a")]);
+    let strict = "[lints]\nworkspace = true\n";
+    let mut tree = tree(&[
+        ("store/src/lib.rs", "//! s\nuse api::X; use bytes::B;"),
+        ("store/Cargo.toml", strict),
+        ("api/Cargo.toml", ""),
+        ("newcomer/Cargo.toml", strict),
+    ]);
     tree.packages = vec![package("store", &["api", "bytes", "tokio"]), package("api", &[]), package("newcomer", &[])];
-    let expected = [("wall", 0, "api"), ("wall", 0, ""), ("unused-dependency", 0, "tokio")];
+    let expected = [("wall", 0, "api"), ("wall", 0, ""), ("unused-dependency", 0, "tokio"), ("lints", 0, "")];
     assert_eq!(broken(&tree), expected.map(|(law, line, item)| (law, line, item.to_owned())));
 }
 

@@ -1,4 +1,4 @@
-//! Who may use whom, from `cargo metadata`, and that a dependency which is declared is used.
+//! Who may use whom, from `cargo metadata`; that a dependency which is declared is used, and that lints are on.
 //!
 //! The table is that of ARCHITECTURE section 2. Development dependencies stand under the same walls: a test that needs
 //! more of the house than its crate may see belongs into `conformance`.
@@ -92,6 +92,16 @@ pub fn unused_dependencies(tree: &Tree) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Clippy's share of the laws holds only where a crate asks for it.
+pub fn lints(tree: &Tree) -> Vec<Finding> {
+    let manifests = tree.packages.iter().map(|package| format!("{}/Cargo.toml", package.name));
+    let lax = manifests.filter(|path| {
+        let text = tree.texts.iter().find(|(other, _)| other == path).map_or("", |(_, text)| text.as_str());
+        !text.contains("[lints]\nworkspace = true\n")
+    });
+    lax.map(|path| Finding::new("lints", &path, 0, "without the workspace's lints".to_owned())).collect()
 }
 
 fn package(value: &Value) -> Package {
