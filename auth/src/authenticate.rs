@@ -8,6 +8,7 @@
 pub mod anonymous;
 pub mod bearer;
 pub mod request_header;
+pub mod review;
 pub mod service_account;
 pub mod token_file;
 pub mod x509;

@@ -23,7 +23,7 @@ use crate::UnixSeconds;
 use crate::text::{quoted_list, service_account_user};
 use claims::Claims;
 
-pub use issue::{Bound, Grant, Issuer};
+pub use issue::{Bound, EXTENDED_SECONDS, Grant, Issuer, WARN_ONLY_SECONDS};
 pub use keys::{KeyError, KeySet, SigningKey};
 pub use legacy::{LEGACY_ISSUER, LegacyTokens};
 pub use openid::{CONFIGURATION_PATH, Documents, KEYS_PATH, MAX_AGE_SECONDS};

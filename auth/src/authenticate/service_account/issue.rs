@@ -10,6 +10,13 @@ use super::legacy::{LEGACY_ISSUER, LegacyClaims};
 use crate::UnixSeconds;
 use crate::text::service_account_user;
 
+/// A token bound to a pod that asks for exactly this long, as mounted ones do, and is for this server, lives for
+/// [`EXTENDED_SECONDS`] instead; its use after the time it asked for is only noted. For clients that read their token
+/// once. Upstream: WarnOnlyBoundTokenExpirationSeconds and `--service-account-extend-token-expiration`.
+pub const WARN_ONLY_SECONDS: i64 = 60 * 60 + 7;
+/// Upstream: ExpirationExtensionSeconds.
+pub const EXTENDED_SECONDS: i64 = 24 * 365 * 60 * 60;
+
 /// Signs tokens in the name of an issuer.
 pub struct Issuer {
     issuer: String,

@@ -143,6 +143,23 @@ fn times_are_looked_at_with_a_minute_of_leeway() {
     assert_eq!(refusal(ask(&world, &token, NOW - 61)), "service account token is not valid yet");
 }
 
+/// What `kubectl` users know from the log and from TokenReviews.
+#[test]
+fn a_chain_tells_of_expired_tokens_in_upstreams_words() {
+    let world = world();
+    let token = world.issuer.issue(&grant(None, &api()), NOW).expect("issued");
+    let chain = crate::Chain {
+        api_audiences: api(),
+        requests: vec![],
+        tokens: vec![Box::new(world.legacy), Box::new(world.accounts)],
+        anonymous: None,
+    };
+    let user = chain.review(&token, &[], NOW).expect("accepted").expect("known").user;
+    assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
+    let refusal = chain.review(&token, &[], NOW + 10_000).expect_err("refused").to_string();
+    assert_eq!(refusal, "[invalid bearer token, service account token has expired]");
+}
+
 #[test]
 fn audiences_have_to_meet() {
     let world = world();
