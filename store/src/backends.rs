@@ -1,5 +1,6 @@
 //! Where revisions are kept: in memory (tests), in one SQLite file (the default), in etcd (several machines).
 
+pub mod etcd;
 pub mod memory;
 pub mod sqlite;
 mod txn;
