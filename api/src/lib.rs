@@ -4,6 +4,7 @@
 //! ordered tree ([`Value`]); what a kind's fields mean is not known here.
 
 pub mod attributes;
+pub mod cron;
 pub mod duration;
 pub mod field;
 pub mod field_selector;
