@@ -1,0 +1,1 @@
+//! Pods that are right and pods that are not.
