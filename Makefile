@@ -1,4 +1,11 @@
 # A thin front of `cargo xtask`, which does the work and says what it does. `cargo xtask` alone lists every command.
+
+# `rust-toolchain.toml` names a version. A machine that cannot fetch it but has it as `stable` uses that; cargo itself
+# refuses one that is too old (`rust-version`).
+ifneq ($(shell cargo --version >/dev/null 2>&1 && echo found),found)
+export RUSTUP_TOOLCHAIN := stable
+endif
+
 .PHONY: up down check test test-long bench twin fix tidy reference bootstrap
 
 up:         ; @cargo xtask up $(ARGS)

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 
 const BEGIN: &str = "<!-- generated from conformance/lists by `cargo xtask fix` -->";
 const END: &str = "<!-- end of what is generated -->";
+/// What `make bench` measured, with its date, as it should be shown; absent until it has.
+const FIGURES: &str = "conformance/lists/figures.md";
 /// States whose members need no naming.
 const GOOD: &[&str] = &["works", "served"];
 /// More than these are counted only.
@@ -30,7 +32,8 @@ pub fn current(root: &Path) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).context("README.md has no place for what is generated")?;
     let (_, after) = rest.split_once(END).context("README.md does not end what is generated")?;
     let lists: String = read(root)?.iter().map(List::shown).collect();
-    Ok(format!("{before}{BEGIN}\n\n{lists}{END}{after}"))
+    let figures = fs::read_to_string(root.join(FIGURES)).map(|figures| figures + "\n").unwrap_or_default();
+    Ok(format!("{before}{BEGIN}\n\n{lists}{figures}{END}{after}"))
 }
 
 /// Writes it.
