@@ -50,7 +50,6 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Writes every list.
-#[cfg_attr(test, expect(dead_code, reason = "the example calls it"))]
 pub fn write() -> Result<()> {
     let directory = directory();
     std::fs::create_dir_all(&directory)?;

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{bootstrap, codegen, fetch, readme, reference, run, tidy};
 
@@ -71,9 +71,20 @@ const CLIPPY: &[&str] = &[
     "-Dclippy::iter_over_hash_type",
 ];
 
-/// Runs every part of the tier; an error when one failed. The last line is `N passed, N failed`.
+/// Runs every part of the tier. The last line is `N passed, N failed`, and with a failure the exit code is 1.
 pub fn ci(tier: Tier) -> Result<()> {
-    let reports: Vec<Report> = PARTS.iter().filter(|part| part.tier <= tier).map(report).collect();
+    run_parts(|part| part.tier <= tier)
+}
+
+/// Runs the one part of this name.
+pub fn only(name: &str) -> Result<()> {
+    let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+    ensure!(names.contains(&name), "there is no part `{name}`: {}", names.join(", "));
+    run_parts(|part| part.name == name)
+}
+
+fn run_parts(is_wanted: impl Fn(&Part) -> bool) -> Result<()> {
+    let reports: Vec<Report> = PARTS.iter().filter(|part| is_wanted(part)).map(report).collect();
     println!("\n{:<24} {:>8}", "part", "seconds");
     for report in &reports {
         let verdict = if report.error.is_some() { "  FAILED" } else { "" };
@@ -98,11 +109,16 @@ pub fn ci(tier: Tier) -> Result<()> {
 
 /// `cargo xtask fix`: what a machine can put right.
 pub fn fix() -> Result<()> {
-    run::run(&mut run::cargo(["run", "--quiet", "--package", "conformance", "--example", "lists"]))?;
-    readme::fix(run::root())?;
+    lists()?;
     run::run(&mut run::cargo(["fmt", "--all"]))?;
     run::run(&mut run::cargo(["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))?;
     run::run(&mut run::cargo(["fmt", "--all"]))
+}
+
+/// `cargo xtask lists`: the lists that tests keep, and the README's part that is written from them.
+pub fn lists() -> Result<()> {
+    run::run(&mut run::cargo(["run", "--quiet", "--package", "conformance", "--example", "lists"]))?;
+    readme::fix(run::root())
 }
 
 fn report(part: &Part) -> Report {

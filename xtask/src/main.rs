@@ -26,8 +26,10 @@ cargo xtask COMMAND
   up [FLAG…]          build Skiff and start it in the background; FLAGs go to `skiff up`
   down                stop what `up` started
   ci [--quick|--long] every check, each with its time; --quick is `make check`
+  ci --only PART      one of them
   tidy                the laws of the house
-  fix                 format, and what clippy can mend
+  fix                 format, what clippy can mend, and what is generated from lists
+  lists               the last of these alone
   codegen [--check]   read the schema facts out of upstream's modules
   bootstrap           install what is missing on this machine
   clients             stock kubectl and helm of several versions into .cache/clients
@@ -55,8 +57,10 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["ci"] => ci::ci(ci::Tier::Full),
         ["ci", "--quick"] => ci::ci(ci::Tier::Quick),
         ["ci", "--long"] => ci::ci(ci::Tier::Long),
+        ["ci", "--only", part] => ci::only(part),
         ["tidy"] => tidy::command(),
         ["fix"] => ci::fix(),
+        ["lists"] => ci::lists(),
         ["codegen", flags @ ..] => codegen::run(flags),
         ["bootstrap"] => bootstrap::all(),
         ["clients"] => fetch::clients(),
