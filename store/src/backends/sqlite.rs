@@ -28,10 +28,13 @@ mod feed;
 mod history;
 mod load;
 mod lock;
+#[cfg(test)]
+mod power_loss;
 mod queue;
 mod shared;
 mod stage;
 mod state;
+mod tail;
 mod writer;
 
 /// What the store is told. Everything is plain data except the clock.

@@ -60,6 +60,13 @@ pub fn passive(connection: &Connection) -> rusqlite::Result<i64> {
     statement.query_row([], |row| row.get(1))
 }
 
+/// Copies everything and empties the log; an error when a reader or the disk stands in the way.
+pub fn emptying(connection: &Connection) -> rusqlite::Result<()> {
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    let reason = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    if busy { Err(rusqlite::Error::SqliteFailure(reason, None)) } else { Ok(()) }
+}
+
 impl Shared {
     /// Counts what was written to the log, and rings when a checkpoint is due.
     pub fn note_pages(&self, pages: usize) {

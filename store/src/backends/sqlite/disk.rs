@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::state::{Live, RowId};
+use super::tail;
 use crate::{Error, LeaseId, Revision};
 
 /// Says in the file's head whose it is: "Skif".
@@ -35,7 +36,8 @@ const SCHEMA: &str = "
         cleaned INTEGER NOT NULL,    -- rows of `log` up to this one have been cleaned up after the compaction
         live INTEGER NOT NULL,       -- how many keys there are
         lease INTEGER NOT NULL,      -- the last lease given out
-        crc INTEGER NOT NULL
+        crc INTEGER NOT NULL,
+        mark BLOB NOT NULL           -- the revision once more, so that a lost tail of the log is seen
     );
 ";
 
@@ -120,6 +122,19 @@ impl Files {
         name.into()
     }
 
+    /// The log as the last process left it, before SQLite takes from it what it trusts.
+    pub fn read_wal(&self) -> Result<Vec<u8>, Error> {
+        #[cfg(test)]
+        if self.vfs.is_some() {
+            return Ok(super::power_loss::read(&self.wal()));
+        }
+        match std::fs::read(self.wal()) {
+            Ok(log) => Ok(log),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::Unavailable(format!("cannot read {}: {error}", self.wal().display()))),
+        }
+    }
+
     /// What a failure of SQLite means here, with the file's name in it.
     pub fn failed(&self, error: &rusqlite::Error) -> Error {
         let message = format!("{}: {error}", self.database.display());
@@ -202,10 +217,16 @@ pub fn read_facts(connection: &Connection, files: &Files) -> Result<Facts, Error
     }
 }
 
+/// The page of the file on which the counters stand.
+pub fn facts_page(connection: &Connection, files: &Files) -> Result<u32, Error> {
+    let page = connection.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'facts'", [], |row| row.get(0));
+    page.map_err(|error| files.failed(&error))
+}
+
 pub fn write_facts(connection: &Connection, facts: &Facts) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO facts (one, revision, compacted, cleaned, live, lease, crc) VALUES (1, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO facts (one, revision, compacted, cleaned, live, lease, crc, mark) VALUES (1, ?, ?, ?, ?, ?, ?, ?)";
     let Facts { revision, compacted, cleaned, live, lease } = *facts;
-    let values = params![revision, compacted, cleaned, live, lease, facts.crc()];
+    let values = params![revision, compacted, cleaned, live, lease, facts.crc(), tail::mark(revision, compacted)];
     connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::checkpoint;
 use super::disk::{self, Facts, Files, LeaseRow, LogRow};
 use super::state::{Live, LiveMap, row_id, row_place, row_revision};
+use super::tail;
 use crate::Error;
 
 /// What a store begins with.
@@ -31,11 +33,20 @@ struct Replay<'a> {
 /// Opens or makes the database and reads it.
 pub fn open(files: &Files) -> Result<Loaded, Error> {
     make_private(files)?;
+    let log = files.read_wal()?;
     let mut connection = files.connect()?;
     disk::prepare(&mut connection, files)?;
     let facts = disk::read_facts(&connection, files)?;
+    if let Some(lost) = tail::lost(&log, disk::facts_page(&connection, files)?, facts.revision) {
+        let path = files.wal();
+        let message =
+            format!("{}: the log breaks off at revision {}, but {lost} was written", path.display(), facts.revision);
+        return Err(Error::Damaged(message));
+    }
     let live = replay(&connection, files, facts)?;
     let leases = disk::read_leases(&connection, files)?;
+    // From here on what lies in the log was written by this process: see `tail`.
+    checkpoint::emptying(&connection).map_err(|error| files.failed(&error))?;
     Ok(Loaded { connection, facts, live, leases })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::checkpoint;
 use super::disk::{self, Facts, LeaseRow};
 use super::queue::{Answer, Request};
 use super::shared::Shared;
@@ -24,6 +25,8 @@ pub struct Writer {
     facts: Facts,
     leases: Leases,
     now: Clock,
+    /// A commit found the disk full: what it left behind the log's end has to go before the next one.
+    was_full: bool,
     /// For tests of the tests: answers before the commit.
     #[cfg(test)]
     pub answers_early: bool,
@@ -57,9 +60,16 @@ impl Writer {
             facts,
             leases,
             now,
+            was_full: false,
             #[cfg(test)]
             answers_early: false,
         }
+    }
+
+    /// For tests of the tests: what is committed is no longer synced.
+    #[cfg(test)]
+    pub fn stop_syncing(&self) {
+        self.connection.pragma_update(None, "synchronous", "OFF").expect("a setting of the connection alone");
     }
 
     /// Works until the queue is closed and empty.
@@ -87,7 +97,7 @@ impl Writer {
 
     /// Carries out requests together: one transaction, one sync.
     pub fn group(&mut self, requests: Vec<Request>) {
-        if let Err(error) = self.shared.check_writable() {
+        if let Err(error) = self.shared.check_writable().and_then(|()| self.make_room()) {
             let pending = requests.into_iter().map(|request| Pending::refuse(request, &error));
             return pending.for_each(Pending::answer);
         }
@@ -149,18 +159,33 @@ impl Writer {
             drop(self.connection.execute_batch("ROLLBACK"));
         }
         let told = self.shared.files.failed(&error);
-        if is_full(&error) && self.connection.is_autocommit() && self.checkpoint() {
-            return Error::Unavailable(format!("the disk is full: {told}"));
+        if is_full(&error) && self.connection.is_autocommit() {
+            // The system refused a write, so the commit is not whole, and SQLite has taken it back.
+            self.was_full = true;
+            return Error::Unavailable(told.to_string());
         }
         self.shared.break_down(told.to_string());
         if at_commit { Error::Unknown(told.to_string()) } else { told }
+    }
+
+    /// After a full disk: empties the log, because a commit that failed lies behind its end, and would look like one
+    /// that was lost ([`super::tail`]). Fails as long as there is no room.
+    fn make_room(&mut self) -> Result<(), Error> {
+        if !self.was_full {
+            return Ok(());
+        }
+        checkpoint::emptying(&self.connection).map_err(|error| self.shared.files.failed(&error))?;
+        self.was_full = false;
+        Ok(())
     }
 
     // === after a compaction ===
 
     /// Whether rows are left that a compaction has made superfluous.
     pub fn is_dirty(&self) -> bool {
-        self.facts.cleaned < row_id(self.facts.compacted + 1, 0) && self.shared.check_writable().is_ok()
+        !self.was_full
+            && self.facts.cleaned < row_id(self.facts.compacted + 1, 0)
+            && self.shared.check_writable().is_ok()
     }
 
     /// Deletes a few of the rows that a compaction made superfluous: those that were replaced up to it, and what says
@@ -181,7 +206,7 @@ impl Writer {
 
     /// Folds what is left of the log into the database, so that the next write begins the log anew.
     pub fn checkpoint(&self) -> bool {
-        super::checkpoint::passive(&self.connection).is_ok()
+        checkpoint::passive(&self.connection).is_ok()
     }
 
     fn note_pages(&self, events: &[crate::Event]) {
