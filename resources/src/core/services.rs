@@ -18,7 +18,7 @@ use api::{
 
 use crate::{
     addresses, cells, names,
-    row::{AGE, Column, NAME, Row, Rules, Selectable, StatusRules, Subresource, Version, column, wide},
+    row::{AGE, Column, NAME, Row, Rules, Selectable, StatusRules, Subresource, TypeDefault, Version, column, wide},
     strategy::{drop_status, stored, text},
 };
 
@@ -29,7 +29,7 @@ const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
 const AFFINITY_SECONDS: i64 = 10800;
 
-pub const ROW: Row = Row {
+pub const SERVICE: Row = Row {
     group: "",
     kind: "Service",
     plural: "services",
@@ -65,6 +65,9 @@ pub const ROW: Row = Row {
     },
     ..Row::NAMESPACED
 };
+
+/// Upstream: `SetDefaults_Service`.
+pub const DEFAULT: TypeDefault = TypeDefault { schema: "io.k8s.api.core.v1.Service", run: default };
 
 const STATUS: StatusRules = StatusRules {
     validate: |new, old, _| validate::status(new, old),
@@ -111,8 +114,7 @@ pub fn needs_health_check(service: &Value) -> bool {
 
 // --- defaults
 
-/// Upstream: `SetDefaults_Service`.
-pub fn default(service: &mut Value) {
+fn default(service: &mut Value) {
     let accessible = service.at("spec").str("type");
     let accessible = if accessible.is_empty() { "ClusterIP".to_string() } else { accessible.to_string() };
     let spec = service.entry("spec");
