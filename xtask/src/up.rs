@@ -78,7 +78,9 @@ fn pid_file(directory: &Path) -> PathBuf {
 fn running(directory: &Path) -> Option<u32> {
     let pid = fs::read_to_string(pid_file(directory)).ok()?.trim().parse().ok()?;
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    program.to_string_lossy().contains("/skiff").then_some(pid)
+    // ` (deleted)` follows the name of a program that was built anew since.
+    let name = program.file_name()?.to_string_lossy().into_owned();
+    (name.trim_end_matches(" (deleted)") == "skiff").then_some(pid)
 }
 
 /// Ready is when the kubeconfig is there and its server takes connections.
@@ -115,4 +117,29 @@ fn say_how_to_use(directory: &Path) -> Result<()> {
     let shown = path.strip_prefix(run::root()).unwrap_or(&path);
     println!("\n  export KUBECONFIG={}\n  kubectl get namespaces\n\nStop it: make down", shown.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::Path;
+
+    use super::{answers, data_directory};
+
+    #[test]
+    fn the_data_directory_is_the_one_that_skiff_is_told() {
+        assert_eq!(data_directory(&["--secure-port=1", "--data-dir", "a"]), Path::new("a"));
+        assert_eq!(data_directory(&["--data-dir=b"]), Path::new("b"));
+        assert!(data_directory(&["--parts", "apiserver"]).ends_with(".skiff"));
+    }
+
+    #[test]
+    fn a_server_answers_while_somebody_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let kubeconfig = format!("clusters:\n- cluster:\n    server: https://{address}\n");
+        assert!(answers(&kubeconfig));
+        drop(listener);
+        assert!(!answers(&kubeconfig) && !answers("clusters: []\n"));
+    }
 }
