@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use self::checkpoint::Checkpointer;
 use self::disk::Files;
 use self::feed::Follower;
+use self::load::Loaded;
 use self::queue::Request;
 use self::shared::Shared;
 use self::writer::Writer;
@@ -91,10 +92,9 @@ impl Sqlite {
             config;
         let lock = lock::take(&directory)?;
         let files = Files::in_directory(&directory);
-        let loaded = load::open(&files)?;
-        let shared =
-            Arc::new(Shared::new(files, &loaded.facts, loaded.live, queue_len_max, ring_bytes_max, ring_len_max));
-        let writer = Writer::new(shared.clone(), loaded.connection, loaded.facts, loaded.leases, now);
+        let Loaded { live, begin } = load::open(&files)?;
+        let shared = Arc::new(Shared::new(files, &begin.facts, live, queue_len_max, ring_bytes_max, ring_len_max));
+        let writer = Writer::new(shared.clone(), begin, now);
         let checkpointer = Checkpointer::open(shared.clone())?;
         let threads = vec![
             spawn("store-writer", move || writer.run(group_len_max))?,

@@ -10,17 +10,16 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::checkpoint;
-use super::disk::{self, Facts, Files, LeaseRow, LogRow};
+use super::disk::{self, Facts, Files, LogRow};
 use super::state::{Live, LiveMap, row_id, row_place, row_revision};
 use super::tail;
+use super::writer::Beginning;
 use crate::Error;
 
 /// What a store begins with.
 pub struct Loaded {
-    pub connection: Connection,
-    pub facts: Facts,
     pub live: LiveMap,
-    pub leases: Vec<LeaseRow>,
+    pub begin: Beginning,
 }
 
 struct Replay<'a> {
@@ -45,9 +44,9 @@ pub fn open(files: &Files) -> Result<Loaded, Error> {
     }
     let live = replay(&connection, files, facts)?;
     let leases = disk::read_leases(&connection, files)?;
-    // From here on what lies in the log was written by this process: see `tail`.
-    checkpoint::emptying(&connection).map_err(|error| files.failed(&error))?;
-    Ok(Loaded { connection, facts, live, leases })
+    // From here on what lies in the log was written by this process: see `tail`. A full disk does not hinder reading.
+    let log_is_stale = checkpoint::emptying(&connection).is_err();
+    Ok(Loaded { live, begin: Beginning { connection, facts, leases, log_is_stale } })
 }
 
 /// SQLite gives its other files the rights of the database, so that one is made first, for its owner alone.

@@ -17,10 +17,11 @@ use self::disk::{Dice, Disk, Fault};
 use self::vfs::Machine;
 use super::checkpoint::Checkpointer;
 use super::disk::Files;
+use super::history;
+use super::load::{self, Loaded};
 use super::queue::Request;
 use super::shared::Shared;
 use super::writer::Writer;
-use super::{history, load};
 use crate::backends::memory::Memory;
 use crate::{Error, Event, Guard, Op, Outcome, Range, Revision, Store, Txn};
 
@@ -123,9 +124,9 @@ impl Life {
     /// Opens what stands on the machine of that name.
     fn open(name: &str) -> Result<Life, Error> {
         let files = Files { database: format!("/{name}/skiff.db").into(), vfs: Some(vfs::NAME.to_owned()) };
-        let loaded = load::open(&files)?;
-        let shared = Arc::new(Shared::new(files, &loaded.facts, loaded.live, 64, 1 << 16, 8));
-        let writer = Writer::new(shared.clone(), loaded.connection, loaded.facts, loaded.leases, Arc::new(|| 0));
+        let Loaded { live, begin } = load::open(&files)?;
+        let shared = Arc::new(Shared::new(files, &begin.facts, live, 64, 1 << 16, 8));
+        let writer = Writer::new(shared.clone(), begin, Arc::new(|| 0));
         let checkpointer = Checkpointer::open(shared.clone())?;
         Ok(Life { shared, writer, checkpointer })
     }

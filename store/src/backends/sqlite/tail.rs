@@ -37,11 +37,14 @@ pub fn lost(log: &[u8], counters_page: u32, revision: Revision) -> Option<Revisi
     beyond.last().copied()
 }
 
+/// The newest mark on the page: where a row was replaced, an older one may still stand.
 fn marked_revision(page: &[u8]) -> Option<Revision> {
-    let len = MARK.len() + 20;
-    let at = page.windows(MARK.len()).position(|window| window == MARK)?;
-    let found = page.get(at..at + len)?;
-    let (body, crc) = found.split_at(len - 4);
+    let starts = page.windows(MARK.len()).enumerate().filter(|(_, window)| window == MARK).map(|(at, _)| at);
+    starts.filter_map(|at| read_mark(page.get(at..at + MARK.len() + 20)?)).max()
+}
+
+fn read_mark(found: &[u8]) -> Option<Revision> {
+    let (body, crc) = found.split_at(found.len() - 4);
     if crc32fast::hash(body).to_be_bytes() != crc {
         return None;
     }

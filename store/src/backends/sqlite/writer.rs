@@ -25,11 +25,19 @@ pub struct Writer {
     facts: Facts,
     leases: Leases,
     now: Clock,
-    /// A commit found the disk full: what it left behind the log's end has to go before the next one.
-    was_full: bool,
+    /// Behind the log's end lies what an earlier process or a commit on a full disk left: it goes before the next one.
+    log_is_stale: bool,
     /// For tests of the tests: answers before the commit.
     #[cfg(test)]
     pub answers_early: bool,
+}
+
+/// What the writer is given of what was loaded.
+pub struct Beginning {
+    pub connection: Connection,
+    pub facts: Facts,
+    pub leases: Vec<LeaseRow>,
+    pub log_is_stale: bool,
 }
 
 /// An answer that waits for its group to be durable.
@@ -52,7 +60,8 @@ struct LastWords(Arc<Shared>);
 // === impl Writer ===
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, connection: Connection, facts: Facts, leases: Vec<LeaseRow>, now: Clock) -> Writer {
+    pub fn new(shared: Arc<Shared>, begin: Beginning, now: Clock) -> Writer {
+        let Beginning { connection, facts, leases, log_is_stale } = begin;
         let leases = Leases::new(leases, &shared.state.read().live);
         Writer {
             shared,
@@ -60,7 +69,7 @@ impl Writer {
             facts,
             leases,
             now,
-            was_full: false,
+            log_is_stale,
             #[cfg(test)]
             answers_early: false,
         }
@@ -161,21 +170,21 @@ impl Writer {
         let told = self.shared.files.failed(&error);
         if is_full(&error) && self.connection.is_autocommit() {
             // The system refused a write, so the commit is not whole, and SQLite has taken it back.
-            self.was_full = true;
+            self.log_is_stale = true;
             return Error::Unavailable(told.to_string());
         }
         self.shared.break_down(told.to_string());
         if at_commit { Error::Unknown(told.to_string()) } else { told }
     }
 
-    /// After a full disk: empties the log, because a commit that failed lies behind its end, and would look like one
-    /// that was lost ([`super::tail`]). Fails as long as there is no room.
+    /// Empties a stale log, because what lies behind its end would look like commits that were lost ([`super::tail`]).
+    /// Fails as long as the disk is full.
     fn make_room(&mut self) -> Result<(), Error> {
-        if !self.was_full {
+        if !self.log_is_stale {
             return Ok(());
         }
         checkpoint::emptying(&self.connection).map_err(|error| self.shared.files.failed(&error))?;
-        self.was_full = false;
+        self.log_is_stale = false;
         Ok(())
     }
 
@@ -183,7 +192,7 @@ impl Writer {
 
     /// Whether rows are left that a compaction has made superfluous.
     pub fn is_dirty(&self) -> bool {
-        !self.was_full
+        !self.log_is_stale
             && self.facts.cleaned < row_id(self.facts.compacted + 1, 0)
             && self.shared.check_writable().is_ok()
     }
