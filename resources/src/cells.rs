@@ -16,7 +16,7 @@ pub const NAME_AND_CREATED: &[Column] = &[NAME, CREATED_AT];
 
 const CREATED_AT: Column = Column { name: "Created At", kind: "date", format: "", priority: 0, cell: Cell::Fn(created_at) };
 
-fn created_at(object: &Value, _now: Timestamp) -> Value {
+pub fn created_at(object: &Value, _now: Timestamp) -> Value {
     match api::meta::of(object).creation_timestamp() {
         "" => "0001-01-01T00:00:00Z".into(),
         at => at.into(),

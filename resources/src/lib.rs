@@ -3,15 +3,19 @@
 //! [`row::Row`] is the page to read first. Adding a resource is one row in its group's module; a group that is new is
 //! one line in `mod` and one in [`GROUPS`].
 
+pub mod addresses;
 pub mod cells;
 pub mod checks;
 pub mod meta;
 pub mod names;
 pub mod node_labels;
+pub mod pod;
 pub mod row;
 pub mod strategy;
 #[cfg(test)]
 mod testing;
+pub mod webhook;
+pub mod workload;
 
 pub mod admissionregistration;
 pub mod apiextensions;
@@ -20,6 +24,9 @@ pub mod apiserverinternal;
 pub mod authentication;
 pub mod authorization;
 pub mod certificates;
+pub mod coordination;
+pub mod core;
+pub mod events;
 pub mod flowcontrol;
 pub mod lifecycle;
 pub mod node;
@@ -40,9 +47,13 @@ const GROUPS: &[(&[Row], &[TypeDefault])] = &[
     (authentication::ROWS, authentication::DEFAULTS),
     (authorization::ROWS, authorization::DEFAULTS),
     (certificates::ROWS, certificates::DEFAULTS),
+    (coordination::ROWS, coordination::DEFAULTS),
+    (core::ROWS, core::DEFAULTS),
+    (events::ROWS, events::DEFAULTS),
     (flowcontrol::ROWS, flowcontrol::DEFAULTS),
     (lifecycle::ROWS, lifecycle::DEFAULTS),
     (node::ROWS, node::DEFAULTS),
+    (&[], pod::DEFAULTS),
     (rbac::ROWS, rbac::DEFAULTS),
     (resource_k8s::ROWS, resource_k8s::DEFAULTS),
     (scheduling::ROWS, scheduling::DEFAULTS),
