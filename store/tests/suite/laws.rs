@@ -27,12 +27,15 @@ pub struct Subject {
 struct Run {
     subject: Subject,
     model: Memory,
-    feeds: Vec<(Box<dyn Feed>, Box<dyn Feed>, Revision)>,
+    feeds: Vec<Pair>,
     /// Model's and subject's leases, in the order they were made.
     leases: Vec<(LeaseId, LeaseId)>,
     compacted: bool,
     clock: Arc<AtomicI64>,
 }
+
+/// A feed of the model, the same of the subject, and how far both were read.
+type Pair = (Box<dyn Feed>, Box<dyn Feed>, Revision);
 
 /// Long enough for a busy machine; only a feed that never answers reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);

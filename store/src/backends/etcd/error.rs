@@ -30,9 +30,11 @@ fn known(failure: &Failure) -> Option<Error> {
     } else if says("requested lease not found") || says("duplicate key given") || says("key is not provided") {
         let message = message.strip_prefix("etcdserver: ").unwrap_or(message);
         Some(Error::Invalid(message.to_owned()))
-    } else if says("database space exceeded") || says("too many requests") || says("permission denied") {
-        Some(Error::Unavailable(message.to_owned()))
-    } else if says("tcp connect error") {
+    } else if says("database space exceeded")
+        || says("too many requests")
+        || says("permission denied")
+        || says("tcp connect error")
+    {
         Some(Error::Unavailable(message.to_owned()))
     } else {
         None
