@@ -63,15 +63,8 @@ pub fn validate_update(new: &Value, old: &Value, at: &Path) -> Errors {
             errs.invalid(&at.child(member), meta.str(member), checks::IMMUTABLE);
         }
     }
-    // A Time that is not set is JSON's null, a pointer that is nil the text "null".
-    checks::immutable(
-        meta.at("creationTimestamp"),
-        was.at("creationTimestamp"),
-        &at.child("creationTimestamp"),
-        &mut errs,
-    );
-    for member in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
-        checks::immutable_pointer(meta.at(member), was.at(member), &at.child(member), &mut errs);
+    for member in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        checks::immutable(meta.at(member), was.at(member), &at.child(member), &mut errs);
     }
     checks::labels(meta.at("labels"), &at.child("labels"), &mut errs);
     annotations(meta.at("annotations"), &at.child("annotations"), &mut errs);

@@ -109,7 +109,7 @@ fn what_may_not_change() {
             "metadata.resourceVersion: Invalid value: \"\": must be specified for an update",
             "metadata.generation: Invalid value: 1: must not be decremented",
             "metadata.name: Invalid value: \"b\": field is immutable",
-            "metadata.deletionTimestamp: Invalid value: \"null\": field is immutable",
+            "metadata.deletionTimestamp: Invalid value: null: field is immutable",
         ]
     );
 }

@@ -78,7 +78,8 @@ pub fn spec_with(spec: &Value, options: Options, at: &Path, errs: &mut Errors) {
     class_name(spec, "volumeAttributesClassName", at, errs);
 }
 
-fn access_modes(modes: &[Value], at: &Path, errs: &mut Errors) {
+/// Known ones, and the exclusive one alone.
+pub fn access_modes(modes: &[Value], at: &Path, errs: &mut Errors) {
     let modes: Vec<&str> = modes.iter().filter_map(Value::as_str).collect();
     for mode in &modes {
         one_of(errs, at, mode, &ACCESS_MODES);

@@ -1,0 +1,79 @@
+//! Cases for events.
+
+use api::value;
+
+use super::*;
+use crate::testing::{context, texts};
+
+fn new_style() -> Value {
+    value!({"metadata": {"name": "e", "namespace": "ns", "resourceVersion": "1"},
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "ns"}, "reason": "Started", "message": "m",
+        "type": "Normal", "eventTime": "2026-01-02T03:04:05.000006Z", "action": "Starting",
+        "reportingComponent": "x.io/y", "reportingInstance": "i"})
+}
+
+#[test]
+fn both_forms_convert() {
+    let mut event = new_style();
+    from_hub(&mut event);
+    assert_eq!(event.at("regarding").str("name"), "p");
+    assert_eq!(event.str("note"), "m");
+    assert_eq!(event.str("reportingController"), "x.io/y");
+    assert!(!event.has("involvedObject") && !event.has("message"));
+    to_hub(&mut event);
+    assert_eq!(event, new_style());
+}
+
+#[test]
+fn core_takes_old_events_of_its_namespace() {
+    let old = value!({"metadata": {"name": "e", "namespace": "ns"}, "involvedObject": {"namespace": "ns"}});
+    assert!(validate(&old, "reportingComponent").is_empty());
+    let elsewhere = value!({"metadata": {"name": "e", "namespace": "ns"}, "involvedObject": {"namespace": "other"}});
+    assert_eq!(
+        texts(&validate(&elsewhere, "reportingComponent")),
+        ["involvedObject.namespace: Invalid value: \"other\": does not match event.namespace"]
+    );
+    let cluster = value!({"metadata": {"namespace": "default"}, "involvedObject": {}});
+    assert!(validate(&cluster, "reportingComponent").is_empty());
+}
+
+#[test]
+fn new_events_say_who_reports_what() {
+    assert!(validate_strict(&new_style(), &context()).is_empty());
+    let mut event = new_style();
+    for member in ["reportingComponent", "action"] {
+        event.remove(member);
+    }
+    event.set("count", 1);
+    event.set("type", "Odd");
+    event.set("series", value!({"count": 1}));
+    let errs = texts(&validate_strict(&event, &context()));
+    assert_eq!(errs[0], "reportingController: Required value");
+    assert!(errs.contains(&"action: Required value".to_string()));
+    assert!(errs.contains(&"series.count: Invalid value: \"\": should be at least 2".to_string()));
+    assert!(errs.contains(&"series.lastObservedTime: Required value".to_string()));
+    assert!(errs.contains(&"type: Invalid value: \"\": has invalid value: Odd".to_string()));
+    assert!(errs.contains(&"count: Invalid value: \"\": needs to be unset".to_string()));
+}
+
+#[test]
+fn only_the_series_may_change() {
+    let old = new_style();
+    let mut new = new_style();
+    new.set("series", value!({"count": 2, "lastObservedTime": "2026-01-02T03:04:06.000000Z"}));
+    assert!(validate_strict_update(&new, &old, &context()).is_empty());
+    new.set("message", "other");
+    assert_eq!(
+        texts(&validate_strict_update(&new, &old, &context())),
+        ["message: Invalid value: \"other\": field is immutable"]
+    );
+}
+
+#[test]
+fn a_table_counts_and_names() {
+    let event = new_style();
+    assert_eq!(count(&event), 1);
+    assert_eq!(object(&event), "pod/p");
+    assert_eq!(source(&event), "x.io/y, i");
+    assert_eq!(last_seen(&event, context().now), "0s");
+}
