@@ -56,6 +56,19 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
     Ok(object)
 }
 
+/// Reads a body as a built-in type, whatever kind it says it is: options.
+pub fn read_as(schema: &str, body: Body<'_>) -> Result<Value, Status> {
+    let schemas = schema::builtin();
+    let id = schemas.id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+    let decoded = match body.media {
+        Media::Json => codec::json::object(body.bytes, id, schemas),
+        Media::Yaml => codec::yaml::object(body.bytes, id, schemas),
+        Media::Protobuf => codec::proto::object(body.bytes, id, schemas),
+        Media::Cbor => codec::cbor::object(body.bytes, id, schemas),
+    };
+    decoded.map(|d| d.value).map_err(|e| Status::bad_request(e.to_string()))
+}
+
 /// What the body leaves out is taken from the path. Upstream: `gvkWithDefaults`.
 fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
     if actual.kind.is_empty() && actual.version.is_empty() {

@@ -70,10 +70,14 @@ impl Definition {
                 version,
             });
         }
-        let hub = Gvk::new(row.stored.group, row.stored.version, row.kind);
+        let hub = match versions.first() {
+            // What is never stored has no storage version: its own will do.
+            Some(first) if !row.stores() => first.gvk.clone(),
+            _ => Gvk::new(row.stored.group, row.stored.version, row.kind),
+        };
         let hub_type = match versions.iter().find(|v| v.gvk == hub) {
             Some(served) => served.kind_type,
-            None => hub_type(&hub, world.schemas).ok_or_else(|| fault(format!("the storage version {hub} has no type")))?,
+            None => world.schemas.kind(&hub).ok_or_else(|| fault(format!("the storage version {hub} has no type")))?,
         };
         Ok(Definition {
             resource: GroupResource::new(row.group, row.plural),
@@ -139,8 +143,4 @@ impl Definition {
 
 fn json_head(gvk: &Gvk) -> String {
     format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", gvk.kind, gvk.api_version())
-}
-
-fn hub_type(hub: &Gvk, schemas: &Schemas) -> Option<TypeId> {
-    schemas.iter().find(|(_, t)| t.gvks.contains(hub)).map(|(id, _)| id)
 }

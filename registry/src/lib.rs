@@ -16,12 +16,16 @@ pub mod definition;
 pub mod look;
 pub mod managed;
 pub mod options;
+pub mod own;
 pub mod patch;
 pub mod prepare;
+pub mod present;
 pub mod read;
 pub mod remove;
+pub mod scale;
 pub mod special;
 pub mod storage;
+pub mod table;
 pub mod watch;
 
 use std::sync::Arc;

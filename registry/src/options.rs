@@ -241,7 +241,8 @@ impl DeleteOptions {
 // === impl ListOptions ===
 
 impl ListOptions {
-    pub fn read(query: &Query) -> Result<ListOptions, Status> {
+    /// Reads a query; `watch` is whether the path or the query has asked for one.
+    pub fn read(query: &Query, watch: bool) -> Result<ListOptions, Status> {
         let mut options = ListOptions {
             label_selector: query.text("labelSelector"),
             field_selector: query.text("fieldSelector"),
@@ -249,7 +250,7 @@ impl ListOptions {
             continue_token: query.text("continue"),
             resource_version: query.text("resourceVersion"),
             version_match: query.text("resourceVersionMatch"),
-            watch: query.boolean("watch").unwrap_or(false),
+            watch,
             bookmarks: query.boolean("allowWatchBookmarks").unwrap_or(false),
             send_initial_events: query.boolean("sendInitialEvents"),
             timeout_seconds: query.integer("timeoutSeconds")?,

@@ -8,6 +8,7 @@ use api::{
     field::{Errors, Path},
     patch::{json_patch, merge_patch},
 };
+use schema::TypeId;
 
 use crate::{
     Answer, Ask, Registry,
@@ -50,14 +51,37 @@ impl Change for Patch<'_> {
         let served = ask.served();
         let mut current = live.clone();
         ask.definition.from_hub(&mut current, served);
-        let (patched, strict) = self.apply(ask, current)?;
-        self.read_back(ask, &patched, strict)
+        let mut object = self.patched(ask, current, served.kind_type)?;
+        api::meta::set_gvk(&mut object, &served.gvk);
+        ask.definition.to_hub(&mut object, served);
+        Ok(object)
     }
 }
 
+/// Patches an object of any kind: a scale.
+pub(crate) fn apply_to(
+    form: Form,
+    bytes: &[u8],
+    current: Value,
+    schema: &str,
+    ask: &Ask,
+    validation: Validation,
+) -> Result<Value, Status> {
+    let kind_type = ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+    // Of an object that belongs to nobody, an apply is a merge.
+    let form = if matches!(form, Form::Apply { .. }) { Form::Merge } else { form };
+    Patch { form, bytes, validation }.patched(ask, current, kind_type)
+}
+
 impl Patch<'_> {
+    /// The patched object, read back as strictly as a body.
+    fn patched(&self, ask: &Ask, current: Value, kind_type: TypeId) -> Result<Value, Status> {
+        let (patched, strict) = self.apply(ask, current, kind_type)?;
+        self.read_back(ask, &patched, strict, kind_type)
+    }
+
     /// The patched object as a tree that nobody has checked yet, with what strict reading of the patch itself found.
-    fn apply(&self, ask: &Ask, current: Value) -> Result<(Value, Vec<String>), Status> {
+    fn apply(&self, ask: &Ask, current: Value, kind_type: TypeId) -> Result<(Value, Vec<String>), Status> {
         match self.form {
             Form::Json => {
                 let patch = json_patch::Patch::decode(self.decode("error decoding patch: ")?.value)?;
@@ -76,7 +100,7 @@ impl Patch<'_> {
             Form::Strategic => {
                 let patch = self.decode("")?;
                 let schemas = ask.definition.schemas();
-                let patched = schema::strategic::apply(current, patch.value, ask.served().kind_type, schemas)?;
+                let patched = schema::strategic::apply(current, patch.value, kind_type, schemas)?;
                 Ok((patched, patch.strict))
             }
             Form::Apply { .. } => Err(Status::internal("apply is no patch of the live object")),
@@ -87,8 +111,7 @@ impl Patch<'_> {
         codec::json::any(self.bytes).map_err(|e| Status::bad_request(format!("{before}{e}")))
     }
 
-    fn read_back(&self, ask: &Ask, patched: &Value, mut strict: Vec<String>) -> Result<Value, Status> {
-        let served = ask.served();
+    fn read_back(&self, ask: &Ask, patched: &Value, mut strict: Vec<String>, kind_type: TypeId) -> Result<Value, Status> {
         let text = codec::json::to_string(patched);
         let refuse = |why: String| {
             let mut errors = Errors::new();
@@ -98,7 +121,7 @@ impl Patch<'_> {
                 Ok(()) => Status::new(422, Reason::Invalid, "the patch is invalid"),
             }
         };
-        let decoded = codec::json::object(text.as_bytes(), served.kind_type, ask.definition.schemas())
+        let decoded = codec::json::object(text.as_bytes(), kind_type, ask.definition.schemas())
             .map_err(|error| refuse(error.to_string()))?;
         strict.extend(decoded.strict);
         match self.validation {
@@ -108,9 +131,6 @@ impl Patch<'_> {
             Validation::Warn => strict.iter().for_each(|text| ask.warn(text.as_str())),
             _ => {}
         }
-        let mut object = decoded.value;
-        api::meta::set_gvk(&mut object, &served.gvk);
-        ask.definition.to_hub(&mut object, served);
-        Ok(object)
+        Ok(decoded.value)
     }
 }

@@ -1,9 +1,13 @@
 //! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
 
-use api::{Status, Value};
-use async_trait::async_trait;
+pub mod furniture;
+pub mod policy;
 
-use crate::{Answer, Ask, Registry, definition::Definition, options::WriteOptions};
+use api::{Gvk, Status, Value};
+use async_trait::async_trait;
+use resources::row::Subresource;
+
+use crate::{Answer, Ask, Body, Registry, body, definition::Definition, options::WriteOptions};
 
 /// What a special resource does beside its row.
 #[async_trait]
@@ -116,5 +120,28 @@ pub(crate) async fn before_delete(registry: &Registry, ask: &Ask, object: &Value
 pub(crate) async fn after_delete(registry: &Registry, ask: &Ask, object: &Value) {
     if let Some(special) = of(&ask.definition) {
         special.after_delete(registry, ask, object).await;
+    }
+}
+
+impl Registry {
+    /// Answers a create below an object: binding, eviction, token.
+    pub async fn create_below(
+        &self,
+        ask: &Ask,
+        subresource: &Subresource,
+        body: Body<'_>,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let Subresource::Create { group, version, kind, schema, .. } = subresource else {
+            return Err(Status::method_not_allowed());
+        };
+        let gvk = Gvk::new(*group, *version, *kind);
+        let kind_type = ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+        let expected = body::Expected { gvk: &gvk, kind_type };
+        let object = body::read(ask, body, &expected, options.validation)?;
+        match of(&ask.definition) {
+            Some(special) => special.create_below(self, ask, object, options).await,
+            None => Err(Status::no_such_resource()),
+        }
     }
 }

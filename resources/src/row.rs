@@ -261,6 +261,11 @@ impl Row {
     /// A cluster-wide resource with nothing special.
     pub const CLUSTER: Row = Row { namespaced: false, ..Row::NAMESPACED };
 
+    /// Whether objects of it are kept, and not answered at once.
+    pub fn stores(&self) -> bool {
+        !matches!(self.verbs, Verbs::CreateOnly | Verbs::ReadOnly)
+    }
+
     pub fn singular(&self) -> String {
         if self.singular.is_empty() { self.kind.to_lowercase() } else { self.singular.to_string() }
     }
@@ -291,6 +296,15 @@ impl Subresource {
             Subresource::Status(_) => "status",
             Subresource::Scale { .. } => "scale",
             Subresource::Update { name, .. } | Subresource::Create { name, .. } | Subresource::Connect { name, .. } => name,
+        }
+    }
+
+    /// The verbs it knows.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        match self {
+            Subresource::Status(_) | Subresource::Scale { .. } => &["get", "patch", "update"],
+            Subresource::Update { verbs, .. } | Subresource::Connect { verbs, .. } => verbs,
+            Subresource::Create { .. } => &["create"],
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod default;
 pub mod load;
 pub mod normalise;
+pub mod order;
 pub mod shape;
 pub mod strategic;
 pub mod types;

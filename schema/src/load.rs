@@ -194,8 +194,8 @@ impl FieldRow<'_> {
             atomic: self.map == "atomic",
             patch_strategy: self.patch.into(),
             patch_merge_key: self.merge_key.into(),
-            // An empty default says only that Go has no absence there.
-            default: self.default.filter(|d| !d.is_empty()),
+            // An empty default says only that Go has no absence there, except for a pointer.
+            default: self.default.filter(|d| self.pointer || !d.is_empty()),
             required: self.required,
             values: self.values,
             format: self.format,

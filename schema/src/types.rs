@@ -12,6 +12,7 @@ pub type TypeId = u32;
 pub struct Schemas {
     types: Vec<Type>,
     by_name: HashMap<EcoString, TypeId>,
+    by_kind: HashMap<api::Gvk, TypeId>,
 }
 
 /// A struct.
@@ -174,11 +175,14 @@ impl Schemas {
     /// Adds a type; a name that is there already is replaced in place.
     pub fn add(&mut self, mut new: Type) -> TypeId {
         new.index = new.fields.iter().enumerate().map(|(i, f)| (f.name.clone(), i as u16)).collect();
-        if let Some(id) = self.by_name.get(&new.name) {
-            self.types[*id as usize] = new;
-            return *id;
+        let id = self.by_name.get(&new.name).copied().unwrap_or(self.types.len() as TypeId);
+        for gvk in &new.gvks {
+            self.by_kind.insert(gvk.clone(), id);
         }
-        let id = self.types.len() as TypeId;
+        if (id as usize) < self.types.len() {
+            self.types[id as usize] = new;
+            return id;
+        }
         self.by_name.insert(new.name.clone(), id);
         self.types.push(new);
         id
@@ -194,6 +198,11 @@ impl Schemas {
 
     pub fn id(&self, name: &str) -> Option<TypeId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The type of a kind.
+    pub fn kind(&self, gvk: &api::Gvk) -> Option<TypeId> {
+        self.by_kind.get(gvk).copied()
     }
 
     pub fn get(&self, id: TypeId) -> &Type {

@@ -1,1 +1,44 @@
-//! server
+//! HTTP, and nothing about any kind.
+//!
+//! [`door::serve`] is the page to read: what happens to a request, step by step. Around it: [`listen`] takes connections,
+//! [`attributes`] says what a path wants, [`negotiate`] in which form, [`respond`] turns answers and errors into responses.
+
+pub mod attributes;
+pub mod body;
+pub mod discovery;
+pub mod door;
+pub mod health;
+pub mod listen;
+pub mod negotiate;
+pub mod respond;
+pub mod verbs;
+pub mod watch;
+
+use std::sync::Arc;
+
+use api::time::Clock;
+use auth::{authenticate::Chain, authorize::Authorizer};
+use registry::Registry;
+
+/// A server's parts.
+pub struct Server {
+    pub registry: Arc<Registry>,
+    pub authenticators: Chain,
+    pub authorizer: Arc<Authorizer>,
+    pub clock: Arc<dyn Clock>,
+    pub health: health::Health,
+    pub config: Config,
+}
+
+/// Settings of the door.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// As `/version` says: `v1.37.1`.
+    pub version: api::Value,
+    /// `host:port` for clients, as `/api` says.
+    pub advertise: String,
+    /// Larger bodies are refused. Upstream: 3 MiB.
+    pub body_len_max: usize,
+    /// Watches end after at least so long, at most twice that. Upstream: `--min-request-timeout`.
+    pub watch_seconds_min: i64,
+}

@@ -1,2 +1,29 @@
-//! skiff
-fn main() {}
+//! Kubernetes in one binary: flags to configs to running parts.
+//!
+//! The only place that reads arguments, the environment and the wall clock. No `if` about Kubernetes here: what a part
+//! does is its own crate's matter.
+
+mod apiserver;
+mod clock;
+mod flags;
+mod kubeconfig;
+mod up;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let flags = flags::Skiff::parse();
+    clock::log(flags.verbosity);
+    let outcome = match flags.command {
+        flags::Command::Up(up) => up::run(up),
+        flags::Command::Apiserver(apiserver) => apiserver::run(apiserver),
+        flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
+    };
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            clock::complain(&error);
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use store::{Event as Stored, Feed, Range, Revision, Store};
 use tokio::sync::watch;
 
-use super::{Cache, Change, Entry};
+use super::{Change, Entry};
 use crate::{definition::Definition, storage};
 
 /// Which cache a key belongs to, and how far all of them are.

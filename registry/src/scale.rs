@@ -1,0 +1,146 @@
+//! Scale: an object's replicas in a form that is the same for all kinds.
+//!
+//! The row says at which paths they stand. Upstream: pkg/registry/apps/deployment/storage ScaleREST.
+
+use api::{Status, Value, field::{Errors, Path}, meta, selector, value};
+use resources::row::{ScaleSelector, Subresource};
+
+use crate::{
+    Answer, Ask, Body, Registry,
+    body::{self, Expected},
+    change::Change,
+    options::WriteOptions,
+    patch,
+};
+
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+
+/// Where a kind keeps what a scale shows.
+#[derive(Clone, Copy)]
+struct Paths {
+    replicas: &'static [&'static str],
+    observed: &'static [&'static str],
+    selector: ScaleSelector,
+}
+
+/// A write of a scale.
+struct Rescale<'a> {
+    paths: Paths,
+    /// Makes the new scale out of the present one.
+    make: &'a (dyn Fn(&Value) -> Result<Value, Status> + Sync),
+}
+
+impl Registry {
+    /// Reads an object's scale.
+    pub async fn scale(&self, ask: &Ask) -> Result<Answer, Status> {
+        let paths = Paths::of(ask)?;
+        match self.get(ask, "").await? {
+            Answer::Entry { entry, .. } => Ok(Answer::Value { object: paths.scale(&entry.tree()), code: 200 }),
+            other => Ok(other),
+        }
+    }
+
+    /// Replaces an object's scale.
+    pub async fn update_scale(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
+        let gvk = api::Gvk::new("autoscaling", "v1", "Scale");
+        let kind_type = ask.definition.schemas().id(SCALE).ok_or_else(|| Status::internal("Scale has no type"))?;
+        let scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type }, options.validation)?;
+        self.rescale(ask, &|_| Ok(scale.clone()), options).await
+    }
+
+    /// Patches an object's scale.
+    pub async fn patch_scale(&self, ask: &Ask, form: patch::Form, bytes: &[u8], options: &WriteOptions) -> Result<Answer, Status> {
+        let make = |current: &Value| patch::apply_to(form, bytes, current.clone(), SCALE, ask, options.validation);
+        self.rescale(ask, &make, options).await
+    }
+
+    async fn rescale(
+        &self,
+        ask: &Ask,
+        make: &(dyn Fn(&Value) -> Result<Value, Status> + Sync),
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let paths = Paths::of(ask)?;
+        let changed = match self.change(ask, &Rescale { paths, make }, options).await? {
+            Answer::Entry { entry, .. } => entry.tree(),
+            Answer::Hub { object, .. } => object,
+            other => return Ok(other),
+        };
+        Ok(Answer::Value { object: paths.scale(&changed), code: 200 })
+    }
+}
+
+impl Change for Rescale<'_> {
+    fn make(&self, ask: &Ask, live: &Value) -> Result<Value, Status> {
+        if live.is_null() {
+            return Err(Status::not_found(&ask.definition.resource, ask.name()));
+        }
+        let scale = (self.make)(&self.paths.scale(live))?;
+        check(ask, &scale)?;
+        let mut new = live.clone();
+        new.set_path(self.paths.replicas, scale.at("spec").int("replicas"));
+        let said = meta::of(&scale);
+        for (key, text) in [("resourceVersion", said.resource_version()), ("uid", said.uid())] {
+            if !text.is_empty() {
+                new.set_path(&["metadata", key], text);
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// Upstream: autoscaling/validation ValidateScale.
+fn check(ask: &Ask, scale: &Value) -> Result<(), Status> {
+    let mut errors = Errors::new();
+    let meta = meta::of(scale);
+    if meta.name() != ask.name() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            meta.name(),
+            ask.name()
+        )));
+    }
+    let replicas = scale.at("spec").int("replicas");
+    if replicas < 0 {
+        errors.invalid(&Path::new("spec").child("replicas"), replicas, "must be greater than or equal to 0");
+    }
+    errors.into_status(&api::GroupResource::new("autoscaling", "Scale"), meta.name())
+}
+
+// === impl Paths ===
+
+impl Paths {
+    fn of(ask: &Ask) -> Result<Paths, Status> {
+        match ask.definition.subresource("scale") {
+            Some(Subresource::Scale { replicas, observed, selector }) => {
+                Ok(Paths { replicas, observed, selector: *selector })
+            }
+            _ => Err(Status::no_such_resource()),
+        }
+    }
+
+    /// The scale of a hub object.
+    fn scale(&self, hub: &Value) -> Value {
+        let meta = hub.at("metadata");
+        let mut kept = Value::object();
+        for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+            if meta.has(key) {
+                kept.set(key, meta.at(key));
+            }
+        }
+        let mut spec = Value::object();
+        let wanted = hub.at_path(self.replicas).as_int().unwrap_or(0);
+        if wanted != 0 {
+            spec.set("replicas", wanted);
+        }
+        let mut status = value!({"replicas": hub.at_path(self.observed).as_int().unwrap_or(0)});
+        let text = match self.selector {
+            ScaleSelector::Label(path) => selector::Selector::from_label_selector(hub.at_path(path)).map(|s| s.to_string()),
+            ScaleSelector::Map(path) => Ok(selector::Selector::from_labels(hub.at_path(path)).to_string()),
+        };
+        if let Some(text) = text.ok().filter(|t| !t.is_empty()) {
+            status.set("selector", text);
+        }
+        value!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status})
+    }
+}

@@ -1,0 +1,71 @@
+//! Tables and partial objects: what `kubectl get` and metadata clients read.
+//!
+//! Upstream: handlers/response.go asTable, asPartialObjectMetadata; registry/rest/table.go for kinds without columns.
+
+use api::{Value, meta, value};
+use resources::row::{Cell, Column};
+
+use crate::{
+    Registry,
+    definition::{Definition, Served},
+    present::Include,
+};
+
+/// A table of hub objects. The caller sets `metadata`.
+pub fn of(
+    registry: &Registry,
+    definition: &Definition,
+    served: &Served,
+    hubs: &[Value],
+    version: &str,
+    include: Include,
+    headers: bool,
+) -> Value {
+    let columns = definition.row.columns;
+    let heads: Vec<Value> = if headers { columns.iter().map(head).collect() } else { Vec::new() };
+    let rows: Vec<Value> = hubs.iter().map(|hub| row(registry, definition, served, hub, version, include)).collect();
+    let gv = format!("meta.k8s.io/{version}");
+    value!({"kind": "Table", "apiVersion": gv, "metadata": {}, "columnDefinitions": heads, "rows": rows})
+}
+
+/// An object without anything but its metadata.
+pub fn partial(hub: &Value, version: &str) -> Value {
+    let gv = format!("meta.k8s.io/{version}");
+    value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())})
+}
+
+fn head(column: &Column) -> Value {
+    value!({
+        "name": column.name, "type": column.kind, "format": column.format,
+        "description": "", "priority": column.priority
+    })
+}
+
+fn row(registry: &Registry, definition: &Definition, served: &Served, hub: &Value, version: &str, include: Include) -> Value {
+    let now = registry.clock.now();
+    let cells: Vec<Value> = definition
+        .row
+        .columns
+        .iter()
+        .map(|column| match column.cell {
+            Cell::Name => meta::of(hub).name().into(),
+            Cell::Age => resources::cells::age(meta::of(hub).creation_timestamp(), now).into(),
+            Cell::Path(path) => hub.at_path(path).clone(),
+            Cell::Fn(cell) => cell(hub, now),
+        })
+        .collect();
+    let mut row = value!({"cells": cells});
+    if let Some(conditions) = definition.row.row_conditions.map(|c| c(hub)).filter(|c| !c.is_empty()) {
+        row.set("conditions", conditions);
+    }
+    match include {
+        Include::None => row.set("object", Value::Null),
+        Include::Metadata => row.set("object", partial(hub, version)),
+        Include::Object => {
+            let mut object = hub.clone();
+            definition.from_hub(&mut object, served);
+            row.set("object", object);
+        }
+    }
+    row
+}

@@ -1,0 +1,83 @@
+//! Bodies: of requests, bounded; of responses, whole or in pieces.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use api::Status;
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+/// A response's body.
+pub enum Body {
+    Whole(Option<Bytes>),
+    /// Made as the client takes it.
+    Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
+    /// Made elsewhere: watches and streams. Dropping it tells the other end.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = match self.get_mut() {
+            Body::Whole(bytes) => bytes.take(),
+            Body::Pieces(pieces) => pieces.next(),
+            Body::Stream(receiver) => match receiver.poll_recv(cx) {
+                Poll::Ready(bytes) => bytes,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Body::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Body {
+        Body::Whole(Some(bytes).filter(|b| !b.is_empty()))
+    }
+}
+
+/// Reads a request's body up to a limit. Upstream: `limitedReadBody`.
+pub async fn read(mut body: Incoming, len_max: usize) -> Result<Bytes, Status> {
+    let too_large = || Status::too_large(&format!("limit is {len_max}"));
+    if http_body::Body::size_hint(&body).lower() > len_max as u64 {
+        return Err(too_large());
+    }
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Status::bad_request(format!("the body could not be read: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > len_max {
+            return Err(too_large());
+        }
+        match first.take() {
+            None if all.is_empty() => first = Some(data),
+            None => all.extend_from_slice(&data),
+            Some(head) => {
+                all.extend_from_slice(&head);
+                all.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}

@@ -1,0 +1,80 @@
+//! What there is: `/api`, `/apis`, group versions, the aggregated form, the index of paths.
+//!
+//! Upstream: apiserver/pkg/endpoints/discovery.
+
+use std::sync::Arc;
+
+use api::{Value, value};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use registry::{catalog::Resources, present::Form};
+use sha2::{Digest, Sha512};
+
+use crate::{Server, body::Body, door::Admitted, negotiate, respond};
+
+mod build;
+
+pub use build::knows;
+
+/// Answers the paths of this module; none when it is another's.
+pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
+    let path = admitted.wanted.attributes.path.trim_end_matches('/');
+    let catalog = server.registry.catalog.current();
+    let form = negotiate::plain(&admitted.parts.headers, &admitted.query);
+    let accept = negotiate::text(&admitted.parts.headers, header::ACCEPT);
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        [""] => Some(object(&value!({"paths": build::paths(&catalog)}), &form)),
+        ["api" | "apis"] if wants_aggregated(accept).is_some() => {
+            let version = wants_aggregated(accept).unwrap_or("v2");
+            Some(aggregated(&catalog, parts[0] == "api", version, admitted))
+        }
+        ["api"] => Some(object(&build::core_versions(&server.config.advertise), &form)),
+        ["apis"] => Some(object(&build::groups(&catalog), &form)),
+        ["api", version] => build::resources(&catalog, "", version).map(|v| object(&v, &form)),
+        ["apis", group] => build::group(&catalog, group).map(|v| object(&v, &form)),
+        ["apis", group, version] => build::resources(&catalog, group, version).map(|v| object(&v, &form)),
+        _ => None,
+    }
+}
+
+fn object(value: &Value, form: &Form) -> Response<Body> {
+    let gvk = api::meta::gvk(value);
+    match registry::present::encode_as(value, &gvk, form) {
+        Ok(bytes) => respond::presented(registry::present::Presented {
+            code: 200,
+            media: form.media,
+            body: registry::present::Content::Whole(bytes),
+        }),
+        Err(_) => respond::json(Bytes::from(codec::json::to_string(value))),
+    }
+}
+
+/// The version of apidiscovery.k8s.io that an Accept header asks for before anything else.
+fn wants_aggregated(accept: &str) -> Option<&'static str> {
+    accept.split(',').map(str::trim).find_map(|clause| {
+        let has = |p: &str| clause.split(';').any(|part| part.trim() == p);
+        let asked = has("g=apidiscovery.k8s.io") && has("as=APIGroupDiscoveryList");
+        (asked && has("v=v2")).then_some("v2")
+    })
+}
+
+fn aggregated(catalog: &Resources, core: bool, version: &str, admitted: &Admitted) -> Response<Body> {
+    let list = build::aggregated(catalog, core, version);
+    let text = codec::json::to_string(&list) + "\n";
+    let etag = format!("\"{}\"", hex(&Sha512::digest(text.as_bytes())).to_ascii_uppercase());
+    let known = negotiate::text(&admitted.parts.headers, header::IF_NONE_MATCH) == etag;
+    let mut response = if known { respond::text(304, "") } else { respond::json(Bytes::from(text)) };
+    let headers = response.headers_mut();
+    let kind = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    if let (Ok(kind), Ok(etag)) = (HeaderValue::from_str(&kind), HeaderValue::from_str(&etag)) {
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::ETAG, etag);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    response
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,83 @@
+//! Connections: accepted, handed to TLS and HTTP with limits on everything, drained at the end.
+
+use std::{sync::Arc, time::Duration};
+
+use auth::authenticate::Peer;
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use rustls::ServerConfig;
+use tokio::{net::TcpListener, sync::watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    Server,
+    door::{self, Connection},
+};
+
+/// A handshake takes no longer than this.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// After this, what has not ended is dropped. Upstream: `--shutdown-watch-termination-grace-period` and its like.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Upstream: `http2-max-streams-per-connection` as kube-apiserver sets it.
+const STREAMS_MAX: u32 = 250;
+/// Impersonation and certificates make long headers.
+const HEADERS_LEN_MAX: u32 = 64 << 10;
+
+/// Serves until `stop` says so, then drains.
+pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>) {
+    let acceptor = TlsAcceptor::from(tls);
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|s| *s) => break,
+        };
+        let tcp = match accepted {
+            Ok((tcp, _)) => tcp,
+            Err(error) => {
+                // Too many open files and the like: others may end meanwhile.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = tcp.set_nodelay(true);
+        let (server, acceptor, watcher) = (server.clone(), acceptor.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await else { return };
+            let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
+            let connection = Arc::new(Connection { peer });
+            let service = service_fn(move |request| {
+                let (server, connection) = (server.clone(), connection.clone());
+                async move { Ok::<_, std::convert::Infallible>(door::serve(server, connection, request).await) }
+            });
+            let builder = builder();
+            let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(serving).await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(32)).max_buf_size(1 << 20);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADERS_LEN_MAX)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(25 << 20)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(30));
+    builder
+}

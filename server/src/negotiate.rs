@@ -1,0 +1,197 @@
+//! In which form a client sends and wants things.
+//!
+//! Upstream: apiserver/pkg/endpoints/handlers/negotiation.
+
+use api::Status;
+use http::{HeaderMap, header};
+use registry::{
+    Media,
+    options::Query,
+    present::{Form, Include, Shape},
+};
+
+/// What is served, in the order in which upstream names it.
+pub const SERVED: [(Media, &str); 3] = [
+    (Media::Json, "application/json"),
+    (Media::Yaml, "application/yaml"),
+    (Media::Protobuf, "application/vnd.kubernetes.protobuf"),
+];
+
+/// One clause of an Accept header.
+struct Clause<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+/// The media type of a body; JSON when nothing is said.
+pub fn body(headers: &HeaderMap) -> Result<Media, Status> {
+    let said = text(headers, header::CONTENT_TYPE);
+    let kind = said.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if kind.is_empty() {
+        return Ok(Media::Json);
+    }
+    let found = SERVED.iter().find(|(_, name)| *name == kind).map(|(media, _)| *media);
+    found.ok_or_else(|| Status::unsupported_media_type(&SERVED.map(|(_, name)| name)))
+}
+
+/// The form of an answer about objects. `stream` is whether it is a watch.
+pub fn answer(headers: &HeaderMap, query: &Query, stream: bool) -> Result<Form, Status> {
+    let pretty = is_pretty(headers, query);
+    let accept = text(headers, header::ACCEPT);
+    if accept.trim().is_empty() {
+        return Ok(Form { media: Media::Json, shape: Shape::Object, pretty });
+    }
+    for clause in clauses(accept) {
+        for (media, name) in SERVED {
+            if clause.takes(name)
+                && let Some(shape) = shape(&clause, media, query)?
+                && let Some(wants_stream) = clause.stream()
+                && (!wants_stream || stream || media != Media::Yaml)
+            {
+                let pretty = pretty || clause.parameters.contains(&("pretty", "1"));
+                return Ok(Form { media, shape, pretty });
+            }
+        }
+    }
+    let names = SERVED.map(|(_, name)| name);
+    if stream {
+        let names: Vec<String> = names.iter().map(|n| format!("{n};stream=watch")).collect();
+        return Err(Status::not_acceptable(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    Err(Status::not_acceptable(&names))
+}
+
+/// The form of something that has no other shape: Status, discovery.
+pub fn plain(headers: &HeaderMap, query: &Query) -> Form {
+    let pretty = is_pretty(headers, query);
+    let accept = text(headers, header::ACCEPT);
+    let media = clauses(accept)
+        .iter()
+        .find_map(|c| SERVED.iter().find(|(_, name)| c.takes(name)).map(|(media, _)| *media))
+        .unwrap_or(Media::Json);
+    Form { media, shape: Shape::Object, pretty }
+}
+
+/// The shape that a clause's parameters ask for; none when this server has no such shape in that media type.
+fn shape(clause: &Clause<'_>, media: Media, query: &Query) -> Result<Option<Shape>, Status> {
+    let Some(kind) = clause.parameter("as") else { return Ok(Some(Shape::Object)) };
+    let version = match (clause.parameter("g"), clause.parameter("v")) {
+        (Some("meta.k8s.io"), Some("v1")) => "v1",
+        (Some("meta.k8s.io"), Some("v1beta1")) => "v1beta1",
+        _ => return Ok(None),
+    };
+    Ok(match kind {
+        "Table" if media != Media::Protobuf => {
+            Some(Shape::Table { version, include: include(query)?, headers: !query.boolean("noHeaders").unwrap_or(false) })
+        }
+        "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Shape::Partial { version }),
+        _ => None,
+    })
+}
+
+/// Upstream: `ValidateTableOptions`.
+fn include(query: &Query) -> Result<Include, Status> {
+    match query.get("includeObject").unwrap_or("") {
+        "" | "Metadata" => Ok(Include::Metadata),
+        "None" => Ok(Include::None),
+        "Object" => Ok(Include::Object),
+        other => Err(Status::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty",
+            api::field::quote(other)
+        ))),
+    }
+}
+
+/// Upstream: `isPrettyPrint`: people at a terminal or a browser get line breaks.
+fn is_pretty(headers: &HeaderMap, query: &Query) -> bool {
+    if let Some(said) = query.get("pretty").filter(|p| !p.is_empty()) {
+        return matches!(said, "1" | "t" | "T" | "true" | "TRUE" | "True");
+    }
+    let agent = text(headers, header::USER_AGENT);
+    ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human))
+}
+
+/// The clauses of an Accept header, the best first. Upstream: goautoneg's `ParseAccept`.
+fn clauses(accept: &str) -> Vec<Clause<'_>> {
+    let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(clause).collect();
+    clauses.sort_by(|a, b| b.rank().total_cmp(&a.rank()));
+    clauses
+}
+
+fn clause(text: &str) -> Option<Clause<'_>> {
+    let mut parts = text.split(';').map(str::trim);
+    let (kind, subtype) = match parts.next()? {
+        "*" => ("*", "*"),
+        media => media.split_once('/')?,
+    };
+    let mut clause = Clause { kind: kind.trim(), subtype: subtype.trim(), quality: 1.0, parameters: Vec::new() };
+    for part in parts {
+        let Some((key, value)) = part.split_once('=') else { continue };
+        match (key.trim(), value.trim()) {
+            ("q", value) => clause.quality = value.parse().unwrap_or(1.0),
+            (key, value) => clause.parameters.push((key, value)),
+        }
+    }
+    Some(clause)
+}
+
+pub(crate) fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+}
+
+// === impl Clause ===
+
+impl Clause<'_> {
+    fn takes(&self, name: &str) -> bool {
+        let (kind, subtype) = name.split_once('/').unwrap_or((name, ""));
+        (self.kind == kind && (self.subtype == subtype || self.subtype == "*")) || (self.kind == "*" && self.subtype == "*")
+    }
+
+    fn parameter(&self, key: &str) -> Option<&str> {
+        self.parameters.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
+    }
+
+    /// Whether a stream is asked for; none when of a kind that nobody serves.
+    fn stream(&self) -> Option<bool> {
+        match self.parameter("stream") {
+            None | Some("") => Some(false),
+            Some("watch") => Some(true),
+            Some(_) => None,
+        }
+    }
+
+    /// Quality first, then how special it is.
+    fn rank(&self) -> f32 {
+        let special = match (self.kind, self.subtype) {
+            ("*", _) => 0.0,
+            (_, "*") => 0.000_1,
+            _ => 0.000_2,
+        };
+        self.quality + special
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(accept: &str) -> Option<(Media, Shape)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().expect("the cases are header values"));
+        answer(&headers, &Query::default(), false).ok().map(|f| (f.media, f.shape))
+    }
+
+    #[test]
+    fn accept_headers_read_as_upstreams() {
+        let table = Shape::Table { version: "v1", include: Include::Metadata, headers: true };
+        let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+        assert_eq!(form(kubectl), Some((Media::Json, table)));
+        assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some((Media::Protobuf, Shape::Object)));
+        assert_eq!(form("*/*"), Some((Media::Json, Shape::Object)));
+        assert_eq!(form("application/json;as=Table;v=v1alpha1;g=meta.k8s.io"), None);
+        assert_eq!(form("text/html"), None);
+        assert_eq!(form("application/yaml;q=0.5,application/json;q=0.4"), Some((Media::Yaml, Shape::Object)));
+    }
+}

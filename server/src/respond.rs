@@ -1,0 +1,103 @@
+//! Answers and errors become responses, here and nowhere else.
+
+use api::Status;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use registry::{
+    Media,
+    present::{Content, Form, Presented, encode_as},
+};
+
+use crate::body::Body;
+
+/// A response's media type.
+fn content_type(media: Media) -> HeaderValue {
+    HeaderValue::from_static(match media {
+        Media::Json => "application/json",
+        Media::Yaml => "application/yaml",
+        Media::Protobuf => "application/vnd.kubernetes.protobuf",
+        Media::Cbor => "application/cbor",
+    })
+}
+
+/// The response of something presented.
+pub fn presented(presented: Presented) -> Response<Body> {
+    let body = match presented.body {
+        Content::Whole(bytes) => Body::from(bytes),
+        Content::Pieces(pieces) => Body::Pieces(pieces),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(presented.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type(presented.media));
+    response
+}
+
+/// The response of an error.
+pub fn error(status: &Status, form: &Form) -> Response<Body> {
+    let value = status.to_value();
+    let gvk = api::Gvk::new("", "v1", "Status");
+    let (media, bytes) = match encode_as(&value, &gvk, form) {
+        Ok(bytes) => (form.media, bytes),
+        Err(_) => (Media::Json, Bytes::from(codec::json::to_string(&value))),
+    };
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type(media));
+    let retry = status.failure().details.as_ref().map_or(0, |d| d.retry_after_seconds);
+    if retry > 0 {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry));
+    }
+    response
+}
+
+/// Plain text.
+pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// JSON that is there already.
+pub fn json(bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type(Media::Json));
+    response
+}
+
+/// A stream of frames.
+pub fn stream(media: Media, frames: tokio::sync::mpsc::Receiver<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::Stream(frames));
+    let kind = match media {
+        Media::Protobuf => HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch"),
+        other => content_type(other),
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Adds Warning headers. Upstream: `warning.NewWarningHeader`, code 299, texts up to a total length.
+pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    const TOTAL_LEN_MAX: usize = 4 * 1024;
+    let mut total = 0;
+    for warning in warnings {
+        let escaped: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| match c {
+                '"' | '\\' => vec!['\\', c],
+                c => vec![c],
+            })
+            .collect();
+        total += escaped.len();
+        if total > TOTAL_LEN_MAX {
+            break;
+        }
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{escaped}\"").as_bytes()) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! From an admitted request to the registry's verb, and from its answer to a response.
+
+use std::sync::Arc;
+
+use api::{Status, Value};
+use http::{Method, Response};
+use hyper::body::Incoming;
+use registry::{
+    Answer, Ask, Media,
+    options::{DeleteOptions, ListOptions, Query, Write, WriteOptions},
+    patch::Form as Patch,
+};
+use resources::row::{Subresource, Verbs};
+
+use crate::{Server, body, body::Body, door::Admitted, negotiate, respond, watch};
+
+/// Content types of patches, in upstream's order.
+const PATCHES: [(&str, Patch); 4] = [
+    ("application/json-patch+json", Patch::Json),
+    ("application/merge-patch+json", Patch::Merge),
+    ("application/strategic-merge-patch+json", Patch::Strategic),
+    ("application/apply-patch+yaml", Patch::Apply { cbor: false }),
+];
+
+/// Does what the request asks for.
+pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Incoming) -> Result<Response<Body>, Status> {
+    let attributes = &ask.attributes;
+    let below = match attributes.subresource.as_str() {
+        "" => None,
+        name => Some(ask.definition.subresource(name).ok_or_else(Status::no_such_resource)?),
+    };
+    check_verb(ask, below)?;
+    let stream = attributes.verb == "watch";
+    let form = negotiate::answer(&admitted.parts.headers, &admitted.query, stream)?;
+    if stream {
+        let options = list_options(&admitted.query, true)?;
+        let watch = server.registry.watch(ask, &options).await?;
+        return Ok(watch::respond(server.clone(), watch, form));
+    }
+    let answer = match attributes.verb.as_str() {
+        "get" => get(server, ask, below, &admitted.query).await?,
+        "list" => Answer::List(server.registry.list(ask, &list_options(&admitted.query, false)?).await?),
+        "create" => create(server, ask, below, admitted, body).await?,
+        "update" => update(server, ask, below, admitted, body).await?,
+        "patch" => patch(server, ask, below, admitted, body).await?,
+        "delete" | "deletecollection" => delete(server, ask, admitted, body).await?,
+        _ => return Err(Status::method_not_allowed()),
+    };
+    server.registry.present(ask, answer, &form).map(respond::presented)
+}
+
+/// A verb that the resource does not have is a method that is not allowed.
+fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
+    let verb = ask.attributes.verb.as_str();
+    let known = match below {
+        Some(subresource) => subresource.verbs().contains(&verb),
+        None => verbs_of(ask.definition.row.verbs).contains(&verb),
+    };
+    let named = !ask.name().is_empty() || matches!(verb, "list" | "watch" | "create" | "deletecollection");
+    if known && named { Ok(()) } else { Err(Status::method_not_allowed()) }
+}
+
+/// The verbs of a main resource, as discovery names them.
+pub fn verbs_of(verbs: Verbs) -> &'static [&'static str] {
+    match verbs {
+        Verbs::All => &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+        Verbs::NoDeleteCollection => &["create", "delete", "get", "list", "patch", "update", "watch"],
+        Verbs::CreateOnly => &["create"],
+        Verbs::ReadOnly => &["get", "list"],
+    }
+}
+
+fn list_options(query: &Query, watch: bool) -> Result<ListOptions, Status> {
+    ListOptions::read(query, watch)
+}
+
+async fn get(server: &Server, ask: &Ask, below: Option<&Subresource>, query: &Query) -> Result<Answer, Status> {
+    match below {
+        Some(Subresource::Scale { .. }) => server.registry.scale(ask).await,
+        _ => server.registry.get(ask, query.get("resourceVersion").unwrap_or("")).await,
+    }
+}
+
+async fn create(
+    server: &Server,
+    ask: &Ask,
+    below: Option<&Subresource>,
+    admitted: &Admitted,
+    body: Incoming,
+) -> Result<Answer, Status> {
+    let media = negotiate::body(&admitted.parts.headers)?;
+    let bytes = body::read(body, server.config.body_len_max).await?;
+    let options = WriteOptions::read(&admitted.query, Write::Create)?;
+    let body = registry::Body { media, bytes: &bytes };
+    match below {
+        None => server.registry.create(ask, body, &options).await,
+        Some(subresource) => server.registry.create_below(ask, subresource, body, &options).await,
+    }
+}
+
+async fn update(
+    server: &Server,
+    ask: &Ask,
+    below: Option<&Subresource>,
+    admitted: &Admitted,
+    body: Incoming,
+) -> Result<Answer, Status> {
+    let bytes = body::read(body, server.config.body_len_max).await?;
+    let options = WriteOptions::read(&admitted.query, Write::Update)?;
+    let media = negotiate::body(&admitted.parts.headers)?;
+    let body = registry::Body { media, bytes: &bytes };
+    match below {
+        Some(Subresource::Scale { .. }) => server.registry.update_scale(ask, body, &options).await,
+        _ => server.registry.update(ask, body, &options).await,
+    }
+}
+
+async fn patch(
+    server: &Server,
+    ask: &Ask,
+    below: Option<&Subresource>,
+    admitted: &Admitted,
+    body: Incoming,
+) -> Result<Answer, Status> {
+    let said = negotiate::text(&admitted.parts.headers, http::header::CONTENT_TYPE);
+    let kind = said.split(';').next().unwrap_or("");
+    let Some((_, form)) = PATCHES.iter().find(|(name, _)| *name == kind) else {
+        return Err(Status::unsupported_media_type(&PATCHES.map(|(name, _)| name)));
+    };
+    let bytes = body::read(body, server.config.body_len_max).await?;
+    let apply = matches!(form, Patch::Apply { .. });
+    let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;
+    match below {
+        Some(Subresource::Scale { .. }) => server.registry.patch_scale(ask, *form, &bytes, &options).await,
+        _ => server.registry.patch(ask, *form, &bytes, &options).await,
+    }
+}
+
+async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Incoming) -> Result<Answer, Status> {
+    let bytes = body::read(body, server.config.body_len_max).await?;
+    let options = match bytes.is_empty() {
+        true => DeleteOptions::from_query(&admitted.query)?,
+        false => DeleteOptions::read(delete_body(admitted, &bytes)?)?,
+    };
+    if ask.attributes.verb == "delete" {
+        return server.registry.remove(ask, &options).await;
+    }
+    let list = list_options(&admitted.query, false)?;
+    server.registry.remove_collection(ask, &options, &list).await.map(Answer::List)
+}
+
+/// The options of a delete in its body. Upstream takes DeleteOptions of any group version.
+fn delete_body(admitted: &Admitted, bytes: &[u8]) -> Result<Value, Status> {
+    const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+    let media = negotiate::body(&admitted.parts.headers)?;
+    registry::body::read_as(TYPE, registry::Body { media, bytes })
+}
+
+/// The warning that a deprecated version deserves. Upstream: `deprecation.WarningMessage`.
+pub fn deprecation(ask: &Ask) -> Option<String> {
+    let served = ask.served();
+    let lifecycle = &ask.definition.schemas().get(served.kind_type).lifecycle;
+    let (major, minor) = lifecycle.deprecated?;
+    if (major, minor) > (1, 37) {
+        return None;
+    }
+    let mut text = format!("{} {} is deprecated in v{major}.{minor}+", served.gvk.api_version(), served.gvk.kind);
+    if let Some((major, minor)) = lifecycle.removed {
+        text += &format!(", unavailable in v{major}.{minor}+");
+    }
+    if let Some(other) = &lifecycle.replacement {
+        text += &format!("; use {} {}", other.api_version(), other.kind);
+    }
+    Some(text)
+}
+
+/// Whether a method may carry what it carries; kept beside the table of verbs.
+pub fn is_known(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
+}
+
+/// The media type of a stream's frames.
+pub fn frames(media: Media) -> Media {
+    if media == Media::Yaml { Media::Json } else { media }
+}

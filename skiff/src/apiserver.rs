@@ -1,0 +1,170 @@
+//! `skiff apiserver`: from flags to a server that listens.
+
+mod act;
+mod identity;
+mod storage;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use admission::Cluster;
+use anyhow::{Context, Result, bail};
+use api::{time::Clock, value};
+use auth::authorize::{AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Rbac};
+use certs::{Names, pki::Pki};
+use registry::{
+    Catalog, Definition, Registry, RuntimeConfig,
+    cache::{Cache, fill::Filler},
+    definition::World,
+    look::Reader,
+    special,
+};
+use server::{Server, health};
+use store::Store;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    clock::{self, Random, Wall},
+    flags::Apiserver,
+};
+
+/// Runs until Ctrl-C or SIGTERM.
+pub fn run(flags: Box<Apiserver>) -> Result<()> {
+    // Deep objects are walked by recursion, within the codec's bound on depth.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()?;
+    runtime.block_on(serve(*flags))
+}
+
+async fn serve(flags: Apiserver) -> Result<()> {
+    let address = SocketAddr::new(flags.bind_address, flags.secure_port);
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("{address} is taken or not ours to listen on; choose another with --secure-port or --bind-address")
+    })?;
+    let clock: Arc<dyn Clock> = Arc::new(Wall);
+    let now = clock.now().as_second();
+    let service_ip = first_address(&flags.service_cluster_ip_range)?;
+    let advertise = flags.advertise_address.unwrap_or(flags.bind_address);
+    let extra = [advertise.to_string(), flags.bind_address.to_string()];
+    let names = Names::api_server(&[service_ip], "cluster.local", &extra);
+    let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
+    let store = storage::open(&flags).await?;
+    let (registry, index) = assemble(&flags, store, &clock)?;
+    let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
+    let filler = registry.filler.clone();
+    let ticking = clock.clone();
+    tokio::spawn(async move {
+        let error = filler.run(feed, || ticking.now().as_second()).await;
+        // Without its feed this server would answer from the past.
+        tracing::error!(%error, "the store's feed ended");
+        std::process::exit(1);
+    });
+    special::policy::follow(&registry, &index);
+    let port = listener.local_addr()?.port();
+    let server = Arc::new(Server {
+        authenticators: identity::authenticators(&flags, &pki, &registry)?,
+        authorizer: registry.authorizer.clone(),
+        clock: clock.clone(),
+        health: health::Health::new(),
+        config: config(&flags, advertise, port),
+        registry: registry.clone(),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let tls = identity::tls(&flags, &pki)?;
+    let serving = tokio::spawn(server::listen::run(server, listener, Arc::new(tls), stopped));
+    identity::write_kubeconfig(&flags, &pki, advertise, port)?;
+    special::furniture::make(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    wait_for_signal().await?;
+    stop.send_replace(true);
+    serving.await?;
+    Ok(())
+}
+
+/// Everything between the store and the door.
+fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<(Arc<Registry>, Arc<Index>)> {
+    let schemas = schema::builtin();
+    let runs = resources::defaults().map(|d| (d.schema, d.run));
+    let defaults = schema::default::Defaults::new(schemas, runs).map_err(anyhow::Error::msg)?;
+    let world = Arc::new(World { schemas, defaults });
+    let filler = Arc::new(Filler::new(store.clone(), &flags.etcd_prefix));
+    let mut caches = std::collections::HashMap::new();
+    let mut definitions = Vec::new();
+    for row in resources::all() {
+        let cache: &Arc<Cache> = caches.entry(row.stored.prefix).or_insert_with(Cache::new);
+        let definition = Arc::new(Definition::compile(row, world.clone(), cache.clone())?);
+        if row.stores() {
+            filler.route(&definition);
+        }
+        definitions.push(definition);
+    }
+    let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?;
+    let catalog = Arc::new(Catalog::new(definitions, &runtime));
+    let index = Arc::new(Index::default());
+    let authorizer = Arc::new(Authorizer::new(modes(&flags.authorization_mode, &index)?));
+    let look = Arc::new(Reader {
+        catalog: catalog.clone(),
+        filler: filler.clone(),
+        store: store.clone(),
+        prefix: flags.etcd_prefix.clone(),
+    });
+    let acting = Arc::new(act::Acting::default());
+    let may = Arc::new(act::Asking(authorizer.clone()));
+    let cluster = Cluster { look, act: acting.clone(), may, clock: clock.clone() };
+    let chain = admission::Chain::default();
+    let ttl = api::duration::parse(&flags.event_ttl).map_err(anyhow::Error::msg)? / 1_000_000_000;
+    let config = registry::Config { prefix: flags.etcd_prefix.clone(), event_ttl_seconds: ttl };
+    let registry =
+        Arc::new(Registry::new(catalog, filler, store, config, chain, cluster, authorizer, Arc::new(Random)));
+    acting.bind(&registry);
+    Ok((registry, index))
+}
+
+fn modes(names: &[String], index: &Arc<Index>) -> Result<Vec<Box<dyn Mode>>> {
+    let mut modes: Vec<Box<dyn Mode>> = Vec::new();
+    for name in names {
+        match name.as_str() {
+            "RBAC" => modes.push(Box::new(Rbac { index: index.clone() })),
+            "AlwaysAllow" => modes.push(Box::new(AlwaysAllow)),
+            "AlwaysDeny" => modes.push(Box::new(AlwaysDeny)),
+            other => bail!("--authorization-mode: {other:?} is none of RBAC, AlwaysAllow, AlwaysDeny"),
+        }
+    }
+    Ok(modes)
+}
+
+fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
+    let shown = SocketAddr::new(advertise, port);
+    server::Config {
+        version: value!({
+            "major": "1", "minor": "37", "emulationMajor": "1", "emulationMinor": "37",
+            "minCompatibilityMajor": "1", "minCompatibilityMinor": "36",
+            "gitVersion": concat!("v1.37.1+skiff-", env!("CARGO_PKG_VERSION")), "gitCommit": "", "gitTreeState": "clean",
+            "buildDate": "", "goVersion": "", "compiler": "rustc", "platform": "linux/amd64"
+        }),
+        advertise: shown.to_string(),
+        body_len_max: 3 << 20,
+        watch_seconds_min: flags.min_request_timeout,
+    }
+}
+
+/// The address that the service of the API gets: the first of the range.
+fn first_address(range: &str) -> Result<IpAddr> {
+    let (network, bits) = range.split(',').next().unwrap_or("").split_once('/').context("--service-cluster-ip-range is a CIDR")?;
+    let network: IpAddr = network.parse().context("--service-cluster-ip-range is a CIDR")?;
+    bits.parse::<u8>().context("--service-cluster-ip-range is a CIDR")?;
+    Ok(match network {
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) + 1).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) + 1).into()),
+    })
+}
+
+async fn wait_for_signal() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        asked = tokio::signal::ctrl_c() => asked?,
+        _ = terminate.recv() => {}
+    }
+    clock::say("stopping");
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Certificates, tokens and who is believed.
+
+use std::{net::IpAddr, path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use api::{GroupResource, Value};
+use auth::authenticate::{
+    Anonymous, Authenticator, Chain, ServiceAccounts, TokenAuthenticator, TokenFile, X509,
+    service_account::{Head, KeySet, Lookup},
+    x509::Authorities,
+};
+use certs::{
+    Bundle,
+    kubeconfig::{Credential, Entry},
+    pki::Pki,
+    tls::{OldestVersion, ServerCert, ServerSettings},
+};
+use registry::Registry;
+
+use crate::flags::Apiserver;
+
+/// Objects that tokens are bound to, as the registry has them.
+struct Bound(Arc<Registry>);
+
+impl Lookup for Bound {
+    fn head(&self, resource: &str, namespace: &str, name: &str) -> Option<Head> {
+        let object = self.0.cluster.look.get(&GroupResource::new("", resource), namespace, name)?;
+        let meta = api::meta::of(&object);
+        let deleted_at = api::time::parse(meta.deletion_timestamp()).map(|at| at.as_second());
+        Some(Head { uid: meta.uid().into(), deleted_at })
+    }
+
+    fn object(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.0.cluster.look.get(&GroupResource::new("", resource), namespace, name).map(Arc::new)
+    }
+}
+
+/// Everybody who can tell who asks, in upstream's order.
+pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) -> Result<Chain> {
+    let api_audiences = match flags.api_audiences.as_slice() {
+        [] => vec![flags.service_account_issuer.clone()],
+        given => given.to_vec(),
+    };
+    let bundle = Bundle::from_pem(&client_authorities(flags, pki)?)?;
+    let requests: Vec<Box<dyn Authenticator>> = vec![Box::new(X509 { authorities: Authorities::new(bundle) })];
+    let mut tokens: Vec<Box<dyn TokenAuthenticator>> = Vec::new();
+    if let Some(path) = &flags.token_auth_file {
+        tokens.push(Box::new(TokenFile::parse(&read(path)?, api_audiences.clone()).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?));
+    }
+    let mut keys = certs::PublicKey::all_from_pem(&pki.service_account_key.public_pem())?;
+    for path in &flags.service_account_key_file {
+        keys.extend(certs::PublicKey::all_from_pem(&read(path)?)?);
+    }
+    let keys = Arc::new(KeySet::new(keys).map_err(|e| anyhow::anyhow!("{e}"))?);
+    let issuers = vec![flags.service_account_issuer.clone()];
+    let lookup = Arc::new(Bound(registry.clone()));
+    tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup)));
+    Ok(Chain { api_audiences, requests, tokens, anonymous: Some(Anonymous::on_default_paths()) })
+}
+
+fn client_authorities(flags: &Apiserver, pki: &Pki) -> Result<String> {
+    match &flags.client_ca_file {
+        Some(path) => read(path),
+        None => Ok(pki.ca.bundle_pem().to_string()),
+    }
+}
+
+/// How connections are secured.
+pub fn tls(flags: &Apiserver, pki: &Pki) -> Result<rustls::ServerConfig> {
+    let certificate = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
+        (Some(certificate), Some(key)) => {
+            let key = certs::PrivateKey::from_pem(&read(key)?)?;
+            Arc::new(ServerCert::new(&read(certificate)?, &key)?)
+        }
+        _ => pki.serving.clone(),
+    };
+    Ok(certs::tls::server_config(ServerSettings {
+        certificate,
+        client_authorities_pem: client_authorities(flags, pki)?,
+        oldest_version: OldestVersion::Tls12,
+        http2: true,
+    })?)
+}
+
+/// The administrator's way in.
+pub fn write_kubeconfig(flags: &Apiserver, pki: &Pki, address: IpAddr, port: u16) -> Result<()> {
+    let host = match address {
+        address if address.is_unspecified() => "127.0.0.1".to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+        v4 => v4.to_string(),
+    };
+    let text = certs::kubeconfig::write(&Entry {
+        name: "skiff",
+        server: &format!("https://{host}:{port}"),
+        authority_pem: pki.ca.bundle_pem(),
+        credential: Credential::Certificate {
+            certificate_pem: &pki.admin.certificate_pem,
+            key_pem: &pki.admin.key.to_pem(),
+        },
+    })?;
+    certs::files::write(&flags.data_dir.join("admin.kubeconfig"), &text)?;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}

@@ -1,0 +1,63 @@
+//! The wall clock, fresh identifiers and the log: what the other crates are handed.
+
+use std::io::Write;
+
+use api::time::Clock;
+use aws_lc_rs::rand;
+use registry::Ids;
+
+/// The wall's clock.
+pub struct Wall;
+
+impl Clock for Wall {
+    #[allow(clippy::disallowed_methods)]
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}
+
+/// Random identifiers.
+pub struct Random;
+
+/// Letters of generated names: no vowels, no look-alikes. Upstream: `rand.String` of apimachinery.
+const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+impl Ids for Random {
+    fn uid(&self) -> String {
+        let mut bytes = [0; 16];
+        rand::fill(&mut bytes).expect("the kernel gives random bytes");
+        // RFC 4122, version 4.
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+
+    fn suffix(&self) -> String {
+        let mut bytes = [0; 5];
+        rand::fill(&mut bytes).expect("the kernel gives random bytes");
+        bytes.iter().map(|b| char::from(LETTERS[usize::from(*b) % LETTERS.len()])).collect()
+    }
+}
+
+/// Sets the log up: warnings by default, more with each step of verbosity.
+pub fn log(verbosity: u8) {
+    let level = match verbosity {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},h2=warn,hyper=warn,rustls=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// Says to the person at the terminal why it did not work.
+pub fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "skiff: {error:#}");
+}
+
+/// Says something to the person at the terminal.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,117 @@
+//! Flags: upstream's names and meanings where upstream has them.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Kubernetes in one binary.
+#[derive(Parser)]
+#[command(name = "skiff", version, about)]
+pub struct Skiff {
+    /// Say more in the log; may stand several times.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbosity: u8,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a whole cluster on this machine until Ctrl-C.
+    Up(Up),
+    /// Run the API server alone, with upstream's flags.
+    Apiserver(Box<Apiserver>),
+    /// Print a kubeconfig, or merge it into your own.
+    Kubeconfig(Kubeconfig),
+}
+
+#[derive(Args)]
+pub struct Up {
+    /// Where everything is kept.
+    #[arg(long, default_value = ".skiff")]
+    pub data_dir: PathBuf,
+    /// The port of the API.
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub bind_address: IpAddr,
+    /// Which parts to run, by comma; all that exist and can run when left out.
+    #[arg(long, value_delimiter = ',')]
+    pub parts: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Apiserver {
+    /// etcd servers (scheme://ip:port), by comma; a database of its own in --data-dir when left out.
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers: Vec<String>,
+    #[arg(long, default_value = "/registry")]
+    pub etcd_prefix: String,
+    #[arg(long)]
+    pub etcd_cafile: Option<PathBuf>,
+    #[arg(long)]
+    pub etcd_certfile: Option<PathBuf>,
+    #[arg(long)]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// Where the server keeps its certificates and, without etcd, its database.
+    #[arg(long, default_value = ".skiff")]
+    pub data_dir: PathBuf,
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    #[arg(long)]
+    pub advertise_address: Option<IpAddr>,
+    #[arg(long)]
+    pub client_ca_file: Option<PathBuf>,
+    #[arg(long, requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    #[arg(long, requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+    #[arg(long, default_value = "10.96.0.0/16")]
+    pub service_cluster_ip_range: String,
+    #[arg(long, default_value = "30000-32767")]
+    pub service_node_port_range: String,
+    #[arg(long, default_value = "https://kubernetes.default.svc.cluster.local")]
+    pub service_account_issuer: String,
+    #[arg(long)]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    #[arg(long)]
+    pub service_account_key_file: Vec<PathBuf>,
+    #[arg(long, value_delimiter = ',')]
+    pub api_audiences: Vec<String>,
+    #[arg(long)]
+    pub token_auth_file: Option<PathBuf>,
+    #[arg(long, default_value = "")]
+    pub runtime_config: String,
+    #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]
+    pub storage_media_type: String,
+    #[arg(long, value_delimiter = ',')]
+    pub enable_admission_plugins: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub disable_admission_plugins: Vec<String>,
+    /// Modes in order: RBAC, AlwaysAllow, AlwaysDeny.
+    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
+    pub authorization_mode: Vec<String>,
+    #[arg(long, default_value = "1h0m0s")]
+    pub event_ttl: String,
+    #[arg(long, default_value_t = 1800)]
+    pub min_request_timeout: i64,
+}
+
+#[derive(Args)]
+pub struct Kubeconfig {
+    /// The data directory of the cluster.
+    #[arg(long, default_value = ".skiff")]
+    pub data_dir: PathBuf,
+    /// Put a context `skiff` into your own file (`$KUBECONFIG` or `~/.kube/config`) instead of printing.
+    #[arg(long)]
+    pub merge: bool,
+    /// Make a kubeconfig for this user instead of the administrator.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// … in these groups.
+    #[arg(long)]
+    pub group: Vec<String>,
+}

@@ -1,0 +1,102 @@
+//! `skiff kubeconfig`: how to reach the cluster.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use api::{Value, time::Clock as _};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use certs::kubeconfig::{Credential, Entry};
+
+use crate::{clock, flags};
+
+/// Prints a kubeconfig or merges it into the user's own.
+pub fn run(flags: &flags::Kubeconfig) -> Result<()> {
+    let path = flags.data_dir.join("admin.kubeconfig");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} cannot be read; is the cluster up with this --data-dir?", path.display()))?;
+    let mut access = Access::read(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    if let Some(user) = &flags.user {
+        access.become_user(&flags.data_dir.join("pki"), user, &flags.group)?;
+    }
+    let entry = access.entry();
+    if !flags.merge {
+        clock::say(certs::kubeconfig::write(&entry)?.trim_end());
+        return Ok(());
+    }
+    let own = own_file()?;
+    let before = match std::fs::read_to_string(&own) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", own.display())),
+    };
+    let merged = certs::kubeconfig::merge(&before, &entry)?;
+    if let Some(folder) = own.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    certs::files::write(&own, &merged)?;
+    clock::say(&format!("the context skiff is in {}; use it with: kubectl --context skiff", own.display()));
+    Ok(())
+}
+
+/// What a kubeconfig says about the cluster and its user.
+struct Access {
+    server: String,
+    authority_pem: String,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+impl Access {
+    fn read(text: &str) -> Result<Access> {
+        let config = codec::yaml::any(text.as_bytes())?;
+        let cluster = config.list("clusters").first().context("it names no cluster")?.at("cluster");
+        let user = config.list("users").first().context("it names no user")?.at("user");
+        Ok(Access {
+            server: cluster.str("server").into(),
+            authority_pem: decoded(cluster, "certificate-authority-data")?,
+            certificate_pem: decoded(user, "client-certificate-data")?,
+            key_pem: decoded(user, "client-key-data")?,
+        })
+    }
+
+    /// Has the cluster's authority sign a certificate for somebody else.
+    fn become_user(&mut self, pki: &Path, user: &str, groups: &[String]) -> Result<()> {
+        let read = |name: &str| {
+            let path = pki.join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
+        };
+        let authority = certs::Authority::load(&read("ca.crt")?, &read("ca.key")?)?;
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let profile = certs::Profile::client(certs::Subject::user(user, &groups));
+        let issued = authority.issue(&profile, clock::Wall.now().as_second())?;
+        self.certificate_pem = issued.certificate_pem;
+        self.key_pem = issued.key.to_pem();
+        Ok(())
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            name: "skiff",
+            server: &self.server,
+            authority_pem: &self.authority_pem,
+            credential: Credential::Certificate { certificate_pem: &self.certificate_pem, key_pem: &self.key_pem },
+        }
+    }
+}
+
+fn decoded(object: &Value, key: &str) -> Result<String> {
+    let bytes = STANDARD.decode(object.str(key)).with_context(|| format!("{key} is no base64"))?;
+    String::from_utf8(bytes).with_context(|| format!("{key} is no text"))
+}
+
+/// The first file of `$KUBECONFIG`, or `~/.kube/config`.
+#[allow(clippy::disallowed_methods)]
+fn own_file() -> Result<PathBuf> {
+    if let Some(list) = std::env::var_os("KUBECONFIG").filter(|l| !l.is_empty())
+        && let Some(first) = std::env::split_paths(&list).next()
+    {
+        return Ok(first);
+    }
+    let home = std::env::var_os("HOME").context("neither KUBECONFIG nor HOME is set")?;
+    Ok(PathBuf::from(home).join(".kube/config"))
+}

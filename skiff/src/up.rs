@@ -1,0 +1,30 @@
+//! `skiff up`: everything on this machine, until Ctrl-C.
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use crate::{apiserver, clock, flags};
+
+/// Parts that exist.
+const PARTS: [&str; 1] = ["apiserver"];
+
+/// Runs until it is told to stop.
+pub fn run(flags: flags::Up) -> Result<()> {
+    for part in &flags.parts {
+        if !PARTS.contains(&part.as_str()) {
+            bail!("--parts: there is no part {part:?} yet; there are: {}", PARTS.join(", "));
+        }
+    }
+    let data = flags.data_dir.to_str().context("--data-dir has to be UTF-8")?;
+    let port = flags.secure_port.to_string();
+    let address = flags.bind_address.to_string();
+    let arguments = [
+        "skiff", "apiserver", "--data-dir", data, "--secure-port", &port, "--bind-address", &address,
+        "--authorization-mode", "RBAC", "--storage-media-type", "application/json",
+    ];
+    let flags::Command::Apiserver(settings) = flags::Skiff::try_parse_from(arguments)?.command else {
+        bail!("the arguments of the API server are wrong");
+    };
+    clock::say(&format!("export KUBECONFIG={data}/admin.kubeconfig"));
+    apiserver::run(settings)
+}
