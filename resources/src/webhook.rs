@@ -81,18 +81,14 @@ fn parse(text: &str) -> Result<Url<'_>, String> {
     Ok(Url { scheme, user, host, query, fragment })
 }
 
-/// Upstream: `ValidateWebhookService`.
+/// Upstream: `ValidateWebhookService`. Its callers hand in name and namespace the wrong way round, so that each is missed
+/// under the other's name.
 pub fn service(reference: &Value, at: &Path, errs: &mut Errors) {
-    for member in ["name", "namespace"] {
+    for (member, shown) in [("namespace", "name"), ("name", "namespace")] {
         if reference.str(member).is_empty() {
-            errs.required(&at.child(member), "");
+            errs.required(&at.child(shown), "");
         }
     }
-    service_port_and_path(reference, at, errs);
-}
-
-/// The same for a caller that has said already what is missing.
-pub fn service_port_and_path(reference: &Value, at: &Path, errs: &mut Errors) {
     let wrong = names::port_num(reference.int("port"));
     if !wrong.is_empty() {
         let text = format!("port is not valid: {}", wrong.join(", "));
@@ -177,7 +173,7 @@ mod tests {
         let mut errs = Errors::new();
         service(&value!({"name": "a", "port": 443, "path": "/a//B/"}), &Path::new("service"), &mut errs);
         let found = texts(&errs);
-        assert_eq!(found[0], "service.namespace: Required value");
+        assert_eq!(found[0], "service.name: Required value");
         assert_eq!(found[1], "service.path: Invalid value: \"/a//B/\": segment[1] may not be empty");
         assert!(found[2].starts_with("service.path: Invalid value: \"/a//B/\": segment[2]: a lowercase RFC 1123 subdomain"));
     }

@@ -444,22 +444,12 @@ fn client_config(client: &Value, options: &Options, at: &Path, errs: &mut Errors
     }
     match (client.opt_str("url"), client.at("service")) {
         (Some(url), Value::Null) => webhook::url(url, true, &at.child("url"), errs),
-        (None, service) if !service.is_null() => swapped_service(service, &at.child("service"), errs),
+        (None, service) if !service.is_null() => webhook::service(service, &at.child("service"), errs),
         _ => errs.required(at, "exactly one of url or service is required"),
     }
     if !options.invalid_bundle {
         webhook::ca_bundle(client.str("caBundle"), &at.child("caBundle"), errs);
     }
-}
-
-/// Upstream hands in name and namespace the wrong way round, so that each is missed under the other's name.
-fn swapped_service(service: &Value, at: &Path, errs: &mut Errors) {
-    for (member, shown) in [("namespace", "name"), ("name", "namespace")] {
-        if service.str(member).is_empty() {
-            errs.required(&at.child(shown), "");
-        }
-    }
-    webhook::service_port_and_path(service, at, errs);
 }
 
 fn review_versions(versions: &Value, require_known: bool, at: &Path, errs: &mut Errors) {
