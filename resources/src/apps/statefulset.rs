@@ -4,9 +4,8 @@
 
 use api::{
     Value,
-    field::{Errors, Path, quote},
+    field::{Errors, Path},
     names as words,
-    quantity::Quantity,
     value,
 };
 
@@ -94,7 +93,7 @@ fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
         let at = Path::new("spec").child("volumeClaimTemplates").index(i);
         // Upstream names a member of its own on updates.
         let at = if old.is_some() { at.child("Spec") } else { at };
-        warnings.extend(["requests", "limits"].iter().filter_map(|member| fractional_bytes(claim, member, &at)));
+        pod::warnings::claim_spec(claim.at("spec"), &at, &mut warnings);
     }
     if spec.int("revisionHistoryLimit") < 0 {
         let text =
@@ -102,16 +101,6 @@ fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
         warnings.push(text.into());
     }
     warnings
-}
-
-/// Upstream: `GetWarningsForPersistentVolumeClaimSpec`.
-fn fractional_bytes(claim: &Value, member: &str, at: &Path) -> Option<String> {
-    let storage = claim.at_path(&["spec", "resources", member, "storage"]);
-    let quantity = Quantity::of(storage);
-    (quantity.milli_value() % 1000 != 0).then(|| {
-        let at = at.child("resources").child(member).key("storage");
-        format!("{at}: fractional byte value {} is invalid, must be an integer", quote(&quantity.to_string()))
-    })
 }
 
 fn validate(new: &Value) -> Errors {
