@@ -135,6 +135,18 @@ impl Quantity {
         }
     }
 
+    /// With nothing below `10^scale`, away from zero. Upstream: `RoundUp`.
+    pub fn rounded_up(&self, scale: i32) -> Quantity {
+        let amount = match &self.amount {
+            Amount::Small { scale: own, .. } if *own >= scale => return self.clone(),
+            Amount::Small { value, scale: own } => {
+                Amount::Small { value: divide_up(*value, i64::from(scale) - i64::from(*own)), scale }
+            }
+            Amount::Big(decimal) => decimal.rounded_up(scale).into_amount(),
+        };
+        Quantity { amount, format: self.format, text: None }
+    }
+
     /// The nearest float. Upstream: `AsApproximateFloat64`.
     pub fn to_f64(&self) -> f64 {
         match &self.amount {

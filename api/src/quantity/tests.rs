@@ -84,6 +84,10 @@ fn values_round_away_from_zero() {
     assert_eq!(q("9223372036854775807").milli_value() % 1000, 0);
     assert!(q("1").is_whole() && q("1000m").is_whole() && !q("1m").is_whole());
     assert_eq!(q("1.5").to_f64(), 1.5);
+    assert_eq!(q("1.0001").rounded_up(MILLI).to_string(), "1001m");
+    assert_eq!(q("1.5").rounded_up(0).to_string(), "2");
+    assert_eq!(q("-1.5").rounded_up(0).to_string(), "-2");
+    assert_eq!(q("123456789012345678901234567890e-10").rounded_up(MILLI).to_string(), "12345678901234567890124e-3");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use api::{
     Value,
     field::{Bad, Errors, Kind, Path},
     names,
-    quantity::Quantity,
+    quantity::{MILLI, Quantity},
 };
 
 use super::{Options, every_container};
@@ -168,9 +168,8 @@ pub fn round_up(list: &mut Value) {
             continue;
         }
         let exact = amount(value);
-        let milli = exact.milli_value();
-        let rounded = Quantity::from_milli(milli, exact.format());
-        if rounded != exact && milli.abs() < i64::MAX {
+        let rounded = exact.rounded_up(MILLI);
+        if rounded != exact {
             *value = rounded.into();
         }
     }
