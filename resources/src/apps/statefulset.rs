@@ -17,7 +17,6 @@ use crate::{
     workload,
 };
 
-const TEMPLATE: [&str; 2] = ["spec", "template"];
 const ONLY_ROLLING: &str = "only allowed for updateStrategy 'RollingUpdate'";
 
 pub const ROW: Row = Row {
