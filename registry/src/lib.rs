@@ -13,9 +13,11 @@ pub mod commit;
 pub mod continuation;
 pub mod create;
 pub mod definition;
+mod edit;
 pub mod look;
 pub mod managed;
 pub mod options;
+pub mod outside;
 pub mod own;
 pub mod patch;
 pub mod prepare;
@@ -28,7 +30,7 @@ pub mod storage;
 pub mod table;
 pub mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use admission::{Chain, Cluster};
 use api::{GroupResource, Status, time::Clock};
@@ -74,6 +76,7 @@ pub struct Registry {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub(crate) leases: commit::Leases,
+    pub(crate) outside: OnceLock<outside::Outside>,
 }
 
 impl Registry {
@@ -88,7 +91,7 @@ impl Registry {
         ids: Arc<dyn Ids>,
     ) -> Registry {
         let clock = cluster.clock.clone();
-        Registry { catalog, filler, store, config, chain, cluster, authorizer, clock, ids, leases: commit::Leases::default() }
+        Registry { catalog, filler, store, config, chain, cluster, authorizer, clock, ids, leases: commit::Leases::default(), outside: OnceLock::new() }
     }
 
     /// What rules may know about a request.

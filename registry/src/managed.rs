@@ -1,33 +1,362 @@
 //! Which manager owns which field: kept on every write.
+//!
+//! The algebra is `schema::apply`'s; here it is told which versions there are, what the endpoint does not write, and
+//! whose entries to believe. Upstream: apimachinery/pkg/util/managedfields/internal/fieldmanager.go,
+//! endpoints/handlers/patch.go applyPatcher.
 
-use api::Value;
+#[cfg(test)]
+mod tests;
 
-use crate::{Ask, Registry, options::WriteOptions};
+use std::borrow::Cow;
+
+use api::{Reason, Status, Value, meta};
+use schema::{
+    TypeId,
+    apply::{Entries, Form, LAST_APPLIED, Set, Versions, Writer},
+};
+
+use crate::{
+    Answer, Ask, Registry,
+    change::Change,
+    definition::{Definition, Served},
+    options::WriteOptions,
+};
+
+const PATH: &[&str] = &["metadata", "managedFields"];
+
+/// Annotations together may not be longer. Upstream: `TotalAnnotationSizeLimitB`.
+const ANNOTATIONS_LEN_MAX: usize = 256 * 1024;
+
+/// The versions of a definition.
+struct Kinds<'a>(&'a Definition);
+
+/// An applied configuration.
+struct Apply {
+    config: Value,
+    manager: String,
+    force: bool,
+    now: String,
+}
 
 /// Notes who set the fields of a new object.
 pub fn created(registry: &Registry, ask: &Ask, object: &mut Value, options: &WriteOptions) {
-    let _ = (registry, ask, object, options);
+    updated(registry, ask, object, Value::NULL, options);
 }
 
-/// Notes who changed which fields.
+/// Notes who changed which fields. What cannot be noted leaves the live object's entries as they are.
 pub fn updated(registry: &Registry, ask: &Ask, object: &mut Value, live: &Value, options: &WriteOptions) {
-    let _ = (registry, ask, object, live, options);
+    let now = api::time::seconds(registry.clock.now());
+    note(ask, object, live, &ask.manager(&options.field_manager), &now);
+}
+
+fn note(ask: &Ask, object: &mut Value, live: &Value, manager: &str, now: &str) {
+    let definition = &*ask.definition;
+    let served = ask.served();
+    let sent = object.remove_path(PATH).unwrap_or_default();
+    let entries = believed(sent, live.at_path(PATH), &ask.attributes.subresource);
+    let reset = reset_of(ask);
+    let kinds = Kinds(definition);
+    let api_version = served.gvk.api_version();
+    let writer = writer(ask, &kinds, &api_version, manager, now, &reset);
+    let new = in_version(definition, served, object);
+    let noted = match live.is_null() {
+        true => writer.update(&writer.empty(), &new, entries),
+        false => writer.update(&of_stored(definition, served, live), &new, entries),
+    };
+    let managed = match noted {
+        Ok(entries) => entries.write(),
+        Err(_) => live.at_path(PATH).clone(),
+    };
+    drop(new);
+    if !managed.is_null() {
+        object.set_path(PATH, managed);
+    }
 }
 
 /// A change of nothing but the managers' times is no change. Upstream: `IgnoreManagedFieldsTimestampsTransformer`.
 pub fn keep_unchanged_times(new: &mut Value, live: &Value) {
-    let (ours, theirs) = (new.at_path(&["metadata", "managedFields"]), live.at_path(&["metadata", "managedFields"]));
+    let (ours, theirs) = (new.at_path(PATH), live.at_path(PATH));
     let same = ours.items().len() == theirs.items().len()
         && ours.items().iter().zip(theirs.items()).all(|(a, b)| {
             ["manager", "operation", "apiVersion", "subresource", "fieldsV1"].iter().all(|k| a.at(k) == b.at(k))
         });
-    if same && !theirs.is_null() {
+    if same && !theirs.is_null() && is_same_object(new, live) {
         let theirs = theirs.clone();
-        new.set_path(&["metadata", "managedFields"], theirs);
+        new.set_path(PATH, theirs);
     }
 }
 
-/// Server-side apply.
-pub async fn apply(_: &Registry, _: &Ask, _: &[u8], _: bool, _: &WriteOptions) -> Result<crate::Answer, api::Status> {
-    Err(api::Status::internal("apply"))
+/// Equal but for the managers and the resource version.
+fn is_same_object(new: &Value, live: &Value) -> bool {
+    let matter = |key: &str| key != "managedFields" && key != "resourceVersion";
+    let covers = |a: &Value, b: &Value| {
+        let same_meta = |(k, v): (&str, &Value)| !matter(k) || crate::prepare::same(v, b.at("metadata").at(k));
+        let same_member = |(k, v): (&str, &Value)| k == "metadata" || crate::prepare::same(v, b.at(k));
+        a.at("metadata").members().all(same_meta) && a.members().all(same_member)
+    };
+    covers(new, live) && covers(live, new)
 }
+
+/// Server-side apply: a configuration in YAML, JSON or CBOR.
+pub async fn apply(registry: &Registry, ask: &Ask, bytes: &[u8], cbor: bool, options: &WriteOptions) -> Result<Answer, Status> {
+    if cbor {
+        return Err(Status::internal("CBOR is not read yet"));
+    }
+    let config = codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?;
+    let config = match config {
+        Value::Object(_) => config,
+        Value::Null => Value::object(),
+        other => {
+            let word = if other.as_array().is_some() { "array" } else { "string" };
+            return Err(Status::bad_request(format!(
+                "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {word} into Go value of type map[string]interface {{}}"
+            )));
+        }
+    };
+    let change = Apply {
+        config,
+        manager: options.field_manager.clone(),
+        force: options.force.unwrap_or(false),
+        now: api::time::seconds(registry.clock.now()),
+    };
+    registry.change(ask, &change, options).await
+}
+
+impl Change for Apply {
+    fn make(&self, ask: &Ask, live: &Value) -> Result<Value, Status> {
+        self.check(ask)?;
+        let (definition, served) = (&*ask.definition, ask.served());
+        let reset = reset_of(ask);
+        let kinds = Kinds(definition);
+        let api_version = served.gvk.api_version();
+        let writer = writer(ask, &kinds, &api_version, &self.manager, &self.now, &reset);
+        let mut current = if live.is_null() { writer.empty() } else { live.clone() };
+        let managed = current.remove_path(PATH).unwrap_or_default();
+        let failed = |e: String| Status::new(500, Reason::Unknown, format!("failed to decode managed fields: {e}"));
+        let entries = Entries::stored(managed).map_err(failed)?;
+        if !live.is_null() {
+            definition.from_hub(&mut current, served);
+        }
+        let applied = writer.apply(&current, &self.config, entries, self.force).map_err(Status::from)?;
+        let mut object = match applied.object {
+            Some(object) => self.read_back(ask, &object)?,
+            None => {
+                definition.to_hub(&mut current, served);
+                current
+            }
+        };
+        self.note_last_applied(&mut object);
+        let managed = applied.entries.write();
+        if !managed.is_null() {
+            object.set_path(PATH, managed);
+        }
+        Ok(object)
+    }
+
+    fn creates(&self) -> bool {
+        true
+    }
+
+    fn manages_fields(&self) -> bool {
+        true
+    }
+}
+
+impl Apply {
+    /// Upstream: `versionCheckManager`, `structuredMergeManager.Apply`.
+    fn check(&self, ask: &Ask) -> Result<(), Status> {
+        let served = ask.served();
+        let gvk = meta::gvk(&self.config);
+        if gvk != served.gvk {
+            return Err(Status::bad_request(format!("invalid object type: {gvk}")));
+        }
+        if self.config.at_path(PATH).as_array().is_some() {
+            return Err(Status::bad_request("metadata.managedFields must be nil"));
+        }
+        let schemas = ask.definition.schemas();
+        let form = Form::of_type(schemas.get(served.kind_type), schemas);
+        schema::apply::check(form, &self.config, schemas).map_err(|misfits| {
+            let text = format!("failed to create typed patch object ({}): {misfits}", self.shown(served));
+            Status::new(500, Reason::Unknown, text)
+        })
+    }
+
+    /// The configuration as messages name it: `default/web; apps/v1, Kind=Deployment`.
+    fn shown(&self, served: &Served) -> String {
+        let meta = meta::of(&self.config);
+        format!("{}/{}; {}", meta.namespace(), meta.name(), served.gvk)
+    }
+
+    /// The merged object as the version's type has it, in the hub.
+    fn read_back(&self, ask: &Ask, merged: &Value) -> Result<Value, Status> {
+        let served = ask.served();
+        let text = codec::json::to_string(merged);
+        let decoded = codec::json::object(text.as_bytes(), served.kind_type, ask.definition.schemas());
+        let mut object = decoded
+            .map_err(|e| {
+                let text = format!(
+                    "failed to convert new object ({}) to proper version: unable to convert unstructured object to {}: {e}",
+                    self.shown(served),
+                    served.gvk
+                );
+                Status::new(500, Reason::Unknown, text)
+            })?
+            .value;
+        meta::set_gvk(&mut object, &served.gvk);
+        ask.definition.to_hub(&mut object, served);
+        Ok(object)
+    }
+
+    /// Keeps client-side apply's annotation in step for `kubectl apply --server-side`. Upstream: `lastAppliedUpdater`.
+    fn note_last_applied(&self, object: &mut Value) {
+        let annotations = object.at("metadata").at("annotations");
+        if self.manager != "kubectl" || annotations.str(LAST_APPLIED).is_empty() {
+            return;
+        }
+        let mut config = self.config.clone();
+        config.remove_path(&["metadata", "annotations", LAST_APPLIED]);
+        sort_members(&mut config);
+        let text = format!("{}\n", api::field::go_json(&config));
+        let others = annotations.members().filter(|(k, _)| *k != LAST_APPLIED);
+        let len: usize = others.map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
+        if len + LAST_APPLIED.len() + text.len() > ANNOTATIONS_LEN_MAX {
+            object.remove_path(&["metadata", "annotations", LAST_APPLIED]);
+        } else {
+            object.set_path(&["metadata", "annotations", LAST_APPLIED], text);
+        }
+    }
+}
+
+/// Objects as Go writes a map: members sorted.
+fn sort_members(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.sort();
+            members.iter_mut().for_each(|(_, v)| sort_members(v));
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort_members),
+        _ => {}
+    }
+}
+
+// === impl Kinds ===
+
+impl Kinds<'_> {
+    fn served(&self, api_version: &str) -> Option<&Served> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        self.0.versions.iter().find(|v| v.gvk.version == version && v.gvk.group == group)
+    }
+}
+
+impl Versions for Kinds<'_> {
+    fn type_of(&self, api_version: &str) -> Option<TypeId> {
+        self.served(api_version).map(|s| s.kind_type)
+    }
+
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Value {
+        let mut object = object.clone();
+        if let (Some(from), Some(to)) = (self.served(from), self.served(to)) {
+            self.0.to_hub(&mut object, from);
+            self.0.from_hub(&mut object, to);
+        }
+        object
+    }
+}
+
+fn writer<'a>(
+    ask: &'a Ask,
+    kinds: &'a Kinds<'a>,
+    api_version: &'a str,
+    manager: &'a str,
+    now: &'a str,
+    reset: &'a Set,
+) -> Writer<'a> {
+    Writer {
+        schemas: ask.definition.schemas(),
+        versions: kinds,
+        api_version,
+        subresource: &ask.attributes.subresource,
+        manager,
+        now,
+        reset,
+    }
+}
+
+/// What the endpoint of a request does not write.
+fn reset_of(ask: &Ask) -> Set {
+    match ask.attributes.subresource.as_str() {
+        "" => Set::of_names(ask.definition.row.reset),
+        name => match ask.definition.subresource(name).and_then(|s| s.rules()) {
+            Some(rules) => Set::of_names(rules.reset),
+            None => Set::new(),
+        },
+    }
+}
+
+/// The entries that a write begins with.
+///
+/// A client may edit entries through the main resource, and reset them by `[]` or `[{}]`; entries that are malformed
+/// or missing are the live ones. Upstream: `decodeLiveOrNew`.
+fn believed(sent: Value, live: &Value, subresource: &str) -> Entries {
+    if sent == *live {
+        return Entries::stored(sent).unwrap_or_default();
+    }
+    if subresource.is_empty() {
+        if is_reset(&sent) {
+            return Entries::default();
+        }
+        match Entries::foreign(sent) {
+            Ok(entries) if !entries.is_empty() => return entries,
+            _ => {}
+        }
+    }
+    Entries::stored(live.clone()).unwrap_or_default()
+}
+
+fn is_reset(sent: &Value) -> bool {
+    match sent.as_array() {
+        Some([]) => true,
+        Some([only]) => only.members().all(|(_, v)| v.is_empty() && v.as_object().is_none()),
+        _ => false,
+    }
+}
+
+/// A new hub object in a version, as Go would write it. The hub version is normalised where it stands.
+fn in_version<'v>(definition: &Definition, served: &Served, object: &'v mut Value) -> Cow<'v, Value> {
+    if served.gvk == definition.hub {
+        schema::normalise::object(object, definition.hub_type, definition.schemas());
+        return Cow::Borrowed(object);
+    }
+    let mut versioned = object.clone();
+    definition.from_hub(&mut versioned, served);
+    Cow::Owned(versioned)
+}
+
+/// A stored hub object in a version; it is normalised already.
+fn of_stored<'v>(definition: &Definition, served: &Served, live: &'v Value) -> Cow<'v, Value> {
+    if served.gvk == definition.hub {
+        return Cow::Borrowed(live);
+    }
+    let mut versioned = live.clone();
+    definition.from_hub(&mut versioned, served);
+    Cow::Owned(versioned)
+}
+
+/// What admission made of the entries has to be readable; otherwise they are as before, and the client hears of it.
+/// Upstream: endpoints/handlers/fieldmanager/admission.go.
+pub fn after_admission(ask: &Ask, object: &mut Value, before: &Value) {
+    let after = object.at_path(PATH);
+    if after == before {
+        return;
+    }
+    let Err(why) = Entries::foreign(after.clone()) else { return };
+    if before.is_null() {
+        object.remove_path(PATH);
+    } else {
+        object.set_path(PATH, before.clone());
+    }
+    ask.warn(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {why}"
+    ));
+}
+

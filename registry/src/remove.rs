@@ -23,7 +23,7 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ATTEMPTS_MAX: usize = 64;
 
 /// What a deletion comes to for an object.
-enum Plan {
+pub enum Plan {
     /// It goes now.
     Now,
     /// It waits for somebody: the object with its deletion noted.
@@ -92,6 +92,9 @@ impl Registry {
     fn plan(&self, ask: &Ask, old: &Value, options: &DeleteOptions) -> Plan {
         let row = ask.definition.row;
         let now = self.clock.now();
+        if let Some(plan) = special::of(&ask.definition).and_then(|s| s.plan(old, options, now)) {
+            return plan;
+        }
         let mut new = old.clone();
         let mut graceful = false;
         if let Some(grace) = row.deletion.grace {
@@ -111,8 +114,7 @@ impl Registry {
             }
         }
         set_finalizers(&mut new, row.deletion.default_policy, options);
-        let waits_for_finalizers = meta::of(&new).finalizers().next().is_some()
-            || special::of(&ask.definition).is_some_and(|s| !s.may_vanish(&new));
+        let waits_for_finalizers = meta::of(&new).finalizers().next().is_some();
         if waits_for_finalizers && !graceful {
             mark_without_grace(&mut new, old, now);
             return Plan::Wait(new);
@@ -219,7 +221,7 @@ fn mark_without_grace(new: &mut Value, old: &Value, now: jiff::Timestamp) {
 }
 
 /// Puts in the finalizers that the garbage collector honours.
-fn set_finalizers(new: &mut Value, policy: Policy, options: &DeleteOptions) {
+pub(crate) fn set_finalizers(new: &mut Value, policy: Policy, options: &DeleteOptions) {
     let before: Vec<String> = meta::of(new).finalizers().map(Into::into).collect();
     let has = |f: &str| before.iter().any(|b| b == f);
     let asked = match (options.orphan_dependents, options.propagation.as_deref()) {

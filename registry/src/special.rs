@@ -1,13 +1,24 @@
 //! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
 
+mod bindings;
 pub mod furniture;
+mod namespaces;
+mod pods;
 pub mod policy;
+mod reviews;
+mod roles;
+mod tokens;
 
 use api::{Gvk, Status, Value};
 use async_trait::async_trait;
 use resources::row::Subresource;
 
-use crate::{Answer, Ask, Body, Registry, body, definition::Definition, options::WriteOptions};
+use crate::{
+    Answer, Ask, Body, Registry, body,
+    definition::Definition,
+    options::{DeleteOptions, WriteOptions},
+    remove::Plan,
+};
 
 /// What a special resource does beside its row.
 #[async_trait]
@@ -28,6 +39,12 @@ pub trait Special: Send + Sync {
     ) -> Result<Reservation, Status> {
         let _ = (registry, ask, new, old, dry_run);
         Ok(Reservation::default())
+    }
+
+    /// What a deletion comes to, where it is not what the row says.
+    fn plan(&self, old: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Option<Plan> {
+        let _ = (old, options, now);
+        None
     }
 
     /// May refuse a deletion.
@@ -93,9 +110,27 @@ impl Drop for Reservation {
 
 /// What a definition does beside its row.
 pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
-    let _ = definition;
-    None
+    let row = definition.row;
+    ALL.iter().find(|(group, plural, _)| *group == row.group && *plural == row.plural).map(|(_, _, special)| *special)
 }
+
+/// The closed list.
+static ALL: [(&str, &str, &dyn Special); 14] = [
+    ("", "bindings", &bindings::Bindings),
+    ("", "namespaces", &namespaces::Namespaces),
+    ("", "pods", &pods::Pods),
+    ("", "serviceaccounts", &tokens::ServiceAccounts),
+    ("authentication.k8s.io", "selfsubjectreviews", &reviews::Review::SelfIdentity),
+    ("authentication.k8s.io", "tokenreviews", &reviews::Review::Token),
+    ("authorization.k8s.io", "localsubjectaccessreviews", &reviews::Review::Local),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", &reviews::Review::SelfSubject),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", &reviews::Review::SelfRules),
+    ("authorization.k8s.io", "subjectaccessreviews", &reviews::Review::Subject),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", &roles::Rights::Binding),
+    ("rbac.authorization.k8s.io", "clusterroles", &roles::Rights::Role),
+    ("rbac.authorization.k8s.io", "rolebindings", &roles::Rights::Binding),
+    ("rbac.authorization.k8s.io", "roles", &roles::Rights::Role),
+];
 
 pub(crate) async fn reserve(
     registry: &Registry,

@@ -23,7 +23,7 @@ use registry::Registry;
 /// A server's parts.
 pub struct Server {
     pub registry: Arc<Registry>,
-    pub authenticators: Chain,
+    pub authenticators: Arc<Chain>,
     pub authorizer: Arc<Authorizer>,
     pub clock: Arc<dyn Clock>,
     pub health: health::Health,

@@ -62,8 +62,10 @@ async fn serve(flags: Apiserver) -> Result<()> {
     });
     special::policy::follow(&registry, &index);
     let port = listener.local_addr()?.port();
+    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
+    registry.bind(identity::outside(&flags, &pki, &authenticators, &index)?);
     let server = Arc::new(Server {
-        authenticators: identity::authenticators(&flags, &pki, &registry)?,
+        authenticators,
         authorizer: registry.authorizer.clone(),
         clock: clock.clone(),
         health: health::Health::new(),

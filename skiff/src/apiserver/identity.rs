@@ -6,16 +6,17 @@ use anyhow::{Context, Result};
 use api::{GroupResource, Value};
 use auth::authenticate::{
     Anonymous, Authenticator, Chain, ServiceAccounts, TokenAuthenticator, TokenFile, X509,
-    service_account::{Head, KeySet, Lookup},
+    service_account::{Head, Issuer, KeySet, Lookup, SigningKey},
     x509::Authorities,
 };
+use auth::authorize::Index;
 use certs::{
     Bundle,
     kubeconfig::{Credential, Entry},
     pki::Pki,
     tls::{OldestVersion, ServerCert, ServerSettings},
 };
-use registry::Registry;
+use registry::{Registry, outside::Outside};
 
 use crate::flags::Apiserver;
 
@@ -56,6 +57,21 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
     let lookup = Arc::new(Bound(registry.clone()));
     tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup)));
     Ok(Chain { api_audiences, requests, tokens, anonymous: Some(Anonymous::on_default_paths()) })
+}
+
+/// What the registry needs to make and to tell tokens.
+pub fn outside(flags: &Apiserver, pki: &Pki, authenticators: &Arc<Chain>, index: &Arc<Index>) -> Result<Outside> {
+    let key = match &flags.service_account_signing_key_file {
+        Some(path) => SigningKey::new(&certs::PrivateKey::from_pem(&read(path)?)?),
+        None => SigningKey::new(&pki.service_account_key),
+    };
+    let key = key.map_err(|e| anyhow::anyhow!("the signing key of service accounts: {e}"))?;
+    Ok(Outside {
+        api_audiences: authenticators.api_audiences.clone(),
+        authenticators: authenticators.clone(),
+        issuer: Issuer::new(flags.service_account_issuer.clone(), key),
+        index: index.clone(),
+    })
 }
 
 fn client_authorities(flags: &Apiserver, pki: &Pki) -> Result<String> {

@@ -1,0 +1,37 @@
+//! What the registry needs of the parts around it, bound once they exist.
+
+use std::sync::Arc;
+
+use api::Status;
+use auth::{
+    authenticate::{Chain, Outcome, service_account::Issuer},
+    authorize::Index,
+};
+
+use crate::Registry;
+
+/// Who tells tokens apart and makes them.
+pub struct Outside {
+    pub authenticators: Arc<Chain>,
+    pub issuer: Issuer,
+    /// What this server is called in tokens.
+    pub api_audiences: Vec<String>,
+    pub index: Arc<Index>,
+}
+
+impl Outside {
+    pub fn review(&self, token: &str, audiences: &[String], now: i64) -> Outcome {
+        self.authenticators.review(token, audiences, now)
+    }
+}
+
+impl Registry {
+    /// Binds the parts around; the first call counts.
+    pub fn bind(&self, outside: Outside) {
+        let _ = self.outside.set(outside);
+    }
+
+    pub(crate) fn outside(&self) -> Result<&Outside, Status> {
+        self.outside.get().ok_or_else(|| Status::service_unavailable("the server is starting"))
+    }
+}

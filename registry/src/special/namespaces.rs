@@ -1,0 +1,31 @@
+//! Namespaces: they end in two steps, and the second is the controller's.
+//!
+//! Upstream: pkg/registry/core/namespace/storage/storage.go Delete.
+
+use api::{Value, meta, time};
+
+use super::Special;
+use crate::{
+    options::DeleteOptions,
+    remove::{Plan, set_finalizers},
+};
+use resources::row::Policy;
+
+pub struct Namespaces;
+
+impl Special for Namespaces {
+    fn plan(&self, old: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Option<Plan> {
+        if !meta::of(old).is_terminating() {
+            let mut new = old.clone();
+            new.set_path(&["metadata", "deletionTimestamp"], time::seconds(now));
+            new.set_path(&["status", "phase"], "Terminating");
+            set_finalizers(&mut new, Policy::Background, options);
+            return Some(Plan::Wait(new));
+        }
+        (!self.may_vanish(old)).then_some(Plan::Pending)
+    }
+
+    fn may_vanish(&self, object: &Value) -> bool {
+        object.at("spec").list("finalizers").is_empty()
+    }
+}

@@ -1,0 +1,92 @@
+//! Reviews: questions that are answered at once and never stored.
+//!
+//! Upstream: pkg/registry/authorization/*/rest.go, pkg/registry/authentication/*/storage.go.
+
+use admission::Operation;
+use api::{Status, User, Value, field::{Errors, Path}, meta};
+use async_trait::async_trait;
+use auth::{
+    authenticate::review as identity,
+    authorize::review as access,
+};
+
+use super::{Answers, Special};
+use crate::{Answer, Ask, Registry, options::WriteOptions};
+
+/// A kind of review by what it answers from.
+pub enum Review {
+    /// May the user of the spec?
+    Subject,
+    /// The same, in the namespace of the request.
+    Local,
+    /// May the asker?
+    SelfSubject,
+    /// What may the asker do in a namespace?
+    SelfRules,
+    /// Whose token is this?
+    Token,
+    /// Who is asking?
+    SelfIdentity,
+}
+
+impl Special for Review {
+    fn answers(&self) -> Option<&dyn Answers> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Answers for Review {
+    async fn answer(&self, registry: &Registry, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+        let meta = object.at("metadata");
+        let named = meta.members().any(|(key, _)| key != "namespace" && key != "managedFields");
+        if named && !matches!(self, Review::Token | Review::SelfIdentity) {
+            let mut errors = Errors::new();
+            errors.invalid(&Path::new("metadata"), meta, "must be empty");
+            errors.into_status(&ask.definition.kind, "")?;
+        }
+        let errors = registry.with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
+        errors.into_status(&ask.definition.kind, meta::of(&object).name())?;
+        self.check(ask, &object)?;
+        registry.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
+        let status = self.status(registry, ask, &object)?;
+        object.set("status", status);
+        ask.definition.from_hub(&mut object, ask.served());
+        Ok(Answer::Value { object, code: 201 })
+    }
+}
+
+impl Review {
+    fn check(&self, ask: &Ask, object: &Value) -> Result<(), Status> {
+        let wanted = object.at_path(&["spec", "resourceAttributes"]).str("namespace");
+        if matches!(self, Review::Local) && wanted != ask.namespace() {
+            return Err(Status::bad_request(format!(
+                "spec.resourceAttributes.namespace must match namespace: {}",
+                ask.namespace()
+            )));
+        }
+        if matches!(self, Review::Token) && object.at("spec").str("token").is_empty() {
+            return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        }
+        if matches!(self, Review::SelfRules) && object.at("spec").str("namespace").is_empty() {
+            return Err(Status::bad_request("no namespace on request"));
+        }
+        Ok(())
+    }
+
+    fn status(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<Value, Status> {
+        let spec = object.at("spec");
+        let decide = |user: &User| access::status(&registry.authorizer.decide(user, &access::attributes(spec)));
+        Ok(match self {
+            Review::Subject | Review::Local => decide(&access::user(spec)),
+            Review::SelfSubject => decide(&ask.user),
+            Review::SelfRules => registry.authorizer.rules(&ask.user, spec.str("namespace")).to_status(),
+            Review::SelfIdentity => api::value!({"userInfo": (identity::user_info(&ask.user))}),
+            Review::Token => {
+                let audiences: Vec<String> = spec.list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
+                let outcome = registry.outside()?.review(spec.str("token"), &audiences, registry.clock.now().as_second());
+                identity::status(&outcome)
+            }
+        })
+    }
+}

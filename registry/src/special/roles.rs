@@ -1,0 +1,29 @@
+//! Roles and bindings: nobody hands out rights that he has not.
+//!
+//! Upstream: pkg/registry/rbac/*/policybased/storage.go.
+
+use api::{Status, Value};
+use async_trait::async_trait;
+use auth::escalate::Guard;
+
+use super::{Reservation, Special};
+use crate::{Ask, Registry};
+
+/// Roles, or the bindings to them.
+pub enum Rights {
+    Role,
+    Binding,
+}
+
+#[async_trait]
+impl Special for Rights {
+    async fn reserve(&self, registry: &Registry, ask: &Ask, new: &mut Value, old: &Value, _: bool) -> Result<Reservation, Status> {
+        let outside = registry.outside()?;
+        let guard = Guard { authorizer: &registry.authorizer, index: &outside.index };
+        match self {
+            Rights::Role => guard.role(&ask.user, &ask.attributes, old, new)?,
+            Rights::Binding => guard.binding(&ask.user, &ask.attributes, old, new)?,
+        }
+        Ok(Reservation::default())
+    }
+}

@@ -1,0 +1,160 @@
+//! Tokens of service accounts, on request.
+//!
+//! Upstream: pkg/registry/core/serviceaccount/storage/token.go.
+
+use api::{GroupResource, Status, Value, field::{Errors, Path, quote}, meta, time};
+use async_trait::async_trait;
+use auth::authenticate::service_account::{Bound, EXTENDED_SECONDS, Grant, WARN_ONLY_SECONDS};
+
+use super::Special;
+use crate::{Answer, Ask, Registry, options::WriteOptions};
+
+pub struct ServiceAccounts;
+
+/// The object that a token hangs on, and the node below it.
+#[derive(Default)]
+struct Anchor {
+    pod: Option<(String, String)>,
+    secret: Option<(String, String)>,
+    node: Option<(String, String)>,
+}
+
+#[async_trait]
+impl Special for ServiceAccounts {
+    async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, _: &WriteOptions) -> Result<Answer, Status> {
+        let mut request = body;
+        check_target(ask, &request)?;
+        let account = registry
+            .cluster
+            .look
+            .get(&ask.definition.resource, ask.namespace(), ask.name())
+            .ok_or_else(|| Status::not_found(&ask.definition.resource, ask.name()))?;
+        let uid = meta::of(&account).uid().to_string();
+        let asked = meta::of(&request).uid();
+        if !asked.is_empty() && asked != uid {
+            let why = format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})");
+            return Err(Status::conflict(&GroupResource::new("authentication.k8s.io", "TokenRequest"), ask.name(), why));
+        }
+        let outside = registry.outside()?;
+        if request.at("spec").list("audiences").is_empty() {
+            request.set_path(&["spec", "audiences"], outside.api_audiences.clone());
+        }
+        request.entry("spec").default("expirationSeconds", 3600);
+        let now = registry.clock.now();
+        request.set("metadata", api::value!({
+            "name": ask.name(), "namespace": ask.namespace(), "uid": uid.as_str(),
+            "creationTimestamp": time::seconds(now)
+        }));
+        check(&request)?;
+        let anchor = anchor(registry, ask, request.at_path(&["spec", "boundObjectRef"]))?;
+        let seconds = request.at("spec").int("expirationSeconds");
+        let token = issue(registry, ask, &uid, &anchor, &request, now.as_second())?;
+        let expires = now + jiff::SignedDuration::from_secs(seconds);
+        request.set("status", api::value!({"token": token, "expirationTimestamp": time::seconds(expires)}));
+        api::meta::set_gvk(&mut request, &api::Gvk::new("authentication.k8s.io", "v1", "TokenRequest"));
+        Ok(Answer::Value { object: request, code: 201 })
+    }
+}
+
+fn check_target(ask: &Ask, request: &Value) -> Result<(), Status> {
+    let mut errors = Errors::new();
+    let (said, path) = (meta::of(request), Path::new("metadata"));
+    if !said.name().is_empty() && said.name() != ask.name() {
+        errors.invalid(&path.child("name"), said.name(), "must match the service account name if specified");
+    }
+    if errors.is_empty() && !said.namespace().is_empty() && said.namespace() != ask.namespace() {
+        errors.invalid(&path.child("namespace"), said.namespace(), "must match the service account namespace if specified");
+    }
+    errors.into_status(&GroupResource::new("authentication.k8s.io", "TokenRequest"), ask.name())
+}
+
+/// Upstream: authentication/validation ValidateTokenRequest.
+fn check(request: &Value) -> Result<(), Status> {
+    const MIN_SECONDS: i64 = 10 * 60;
+    let mut errors = Errors::new();
+    let (spec, path) = (request.at("spec"), Path::new("spec"));
+    let seconds = spec.int("expirationSeconds");
+    if seconds < MIN_SECONDS {
+        errors.invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
+    }
+    if seconds > 1 << 32 {
+        errors.invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
+    }
+    errors.into_status(&GroupResource::new("authentication.k8s.io", "TokenRequest"), "")
+}
+
+fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, Status> {
+    let mut anchor = Anchor::default();
+    if reference.is_null() {
+        return Ok(anchor);
+    }
+    let (kind, name) = (reference.str("kind"), reference.str("name"));
+    let (plural, namespace) = match (reference.str("apiVersion"), kind) {
+        ("v1", "Pod") => ("pods", ask.namespace()),
+        ("v1", "Secret") => ("secrets", ask.namespace()),
+        ("v1", "Node") => ("nodes", ""),
+        _ => {
+            let gvk = api::meta::gvk(reference);
+            return Err(Status::bad_request(format!("cannot bind token to object of type {gvk}")));
+        }
+    };
+    let target = GroupResource::new("", plural);
+    let look = &registry.cluster.look;
+    let found = look.get(&target, namespace, name).ok_or_else(|| Status::not_found(&target, name))?;
+    let uid = meta::of(&found).uid().to_string();
+    let wanted = reference.str("uid");
+    if !wanted.is_empty() && wanted != uid {
+        let why = format!("the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have been deleted and then recreated");
+        return Err(Status::conflict(&GroupResource::new("", kind), name, why));
+    }
+    let pair = Some((name.to_string(), uid));
+    match plural {
+        "pods" => {
+            if found.at("spec").str("serviceAccountName") != ask.name() {
+                return Err(Status::bad_request(format!(
+                    "cannot bind token for serviceaccount {} to pod running with different serviceaccount name.",
+                    quote(ask.name())
+                )));
+            }
+            let node = found.at("spec").str("nodeName");
+            if !node.is_empty() {
+                let object = look.get(&GroupResource::new("", "nodes"), "", node).unwrap_or_default();
+                anchor.node = Some((node.into(), meta::of(&object).uid().into()));
+            }
+            anchor.pod = pair;
+        }
+        "secrets" => anchor.secret = pair,
+        _ => anchor.node = pair,
+    }
+    Ok(anchor)
+}
+
+fn issue(registry: &Registry, ask: &Ask, uid: &str, anchor: &Anchor, request: &Value, now: i64) -> Result<String, Status> {
+    let outside = registry.outside()?;
+    let audiences: Vec<String> =
+        request.at("spec").list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
+    let asked = request.at("spec").int("expirationSeconds");
+    // Old clients do not renew: their tokens live longer than they say, with a warning.
+    let extends = anchor.pod.is_some() && asked == WARN_ONLY_SECONDS && audiences.iter().all(|a| outside.api_audiences.contains(a));
+    let (expiration_seconds, warn_after_seconds) = if extends { (EXTENDED_SECONDS, asked) } else { (asked, 0) };
+    let id = registry.ids.uid();
+    let bound = match (&anchor.pod, &anchor.secret, &anchor.node) {
+        (Some((name, uid)), _, _) => Some(Bound::Pod(name, uid)),
+        (_, Some((name, uid)), _) => Some(Bound::Secret(name, uid)),
+        (_, _, Some((name, uid))) => Some(Bound::Node(name, uid)),
+        _ => None,
+    };
+    let node = anchor.node.as_ref().filter(|_| anchor.pod.is_some()).map(|(name, uid)| (name.as_str(), uid.as_str()));
+    let grant = Grant {
+        namespace: ask.namespace(),
+        name: ask.name(),
+        uid,
+        bound,
+        node,
+        audiences: &audiences,
+        expiration_seconds,
+        warn_after_seconds,
+        id: &id,
+    };
+    outside.issuer.issue(&grant, now).map_err(|e| Status::internal(format!("failed to generate token: {e}")))
+}
