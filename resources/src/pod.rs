@@ -103,10 +103,10 @@ fn selector(selector: &Value, invalid_values: bool, at: &Path, errs: &mut Errors
     label_selector(selector, checks::SelectorOptions { invalid_values, ..Default::default() }, at, errs);
 }
 
-/// Refuses the object as a whole: upstream's path of an empty name, which prints as nothing.
+/// Refuses the object as a whole: upstream's path of an empty name, which prints as an empty index.
 pub fn forbid_all(errs: &mut Errors, detail: &str) {
     let bad = Bad::Value("".into());
-    errs.0.push(FieldError { kind: Kind::Forbidden, field: String::new(), bad, detail: detail.into() });
+    errs.0.push(FieldError { kind: Kind::Forbidden, field: "[]".into(), bad, detail: detail.into() });
 }
 
 /// One error for each message about a name.

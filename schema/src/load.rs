@@ -195,7 +195,7 @@ impl FieldRow<'_> {
             patch_strategy: self.patch.into(),
             patch_merge_key: self.merge_key.into(),
             // An empty default says only that Go has no absence there, except for a pointer.
-            default: self.default.filter(|d| self.pointer || !d.is_empty()),
+            default: self.default.filter(|d| self.ptr || !d.is_empty()),
             required: self.required,
             values: self.values,
             format: self.format,

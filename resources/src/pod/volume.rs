@@ -141,7 +141,8 @@ fn source(volume: &Value, pod_name: &str, at: &Path, options: &Options, errs: &m
 /// Kinds that pods do not know are not looked at.
 pub fn source_of(holder: &Value, member: &str, at: &Path, errs: &mut Errors) {
     if let Some(kind) = KINDS.iter().find(|kind| kind.member == member) {
-        let source = Source { source: holder.at(member), volume: holder, pod_name: "", options: &Options::default(), at };
+        let source =
+            Source { source: holder.at(member), volume: holder, pod_name: "", options: &Options::default(), at };
         (kind.check)(&source, &at.child(kind.at), errs);
     }
 }
