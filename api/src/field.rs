@@ -2,7 +2,7 @@
 //!
 //! Upstream: apimachinery/pkg/util/validation/field. A rule pushes into [`Errors`]; one place makes a 422 of them.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use crate::{Status, Value, gvk::GroupResource, status::Cause};
 
@@ -252,13 +252,9 @@ impl Errors {
 
     /// All messages as one: alone as it is, several as `[a, b]`, none twice. Upstream: `ErrorList.ToAggregate`.
     pub fn message(&self) -> String {
-        let mut texts: Vec<String> = Vec::new();
-        for error in &self.0 {
-            let text = error.to_string();
-            if !texts.contains(&text) {
-                texts.push(text);
-            }
-        }
+        let mut seen = HashSet::new();
+        let mut texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        texts.retain(|text| seen.insert(text.clone()));
         match texts.as_slice() {
             [one] => one.clone(),
             several => format!("[{}]", several.join(", ")),
@@ -271,7 +267,10 @@ impl Errors {
             return Ok(());
         }
         let message = self.message();
-        let causes = self.0.into_iter().map(|e| Cause { kind: e.kind.cause().into(), message: e.body(), field: e.field });
+        let mut seen = HashSet::new();
+        // Upstream's filter for declared errors makes one list of the messages and back, which drops what stands twice.
+        let distinct = self.0.into_iter().filter(|e| seen.insert(e.to_string()));
+        let causes = distinct.map(|e| Cause { kind: e.kind.cause().into(), message: e.body(), field: e.field });
         Err(Status::invalid(kind, name, &message, causes.collect()))
     }
 }
@@ -300,7 +299,13 @@ pub fn quote(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\u{b}' => out.push_str("\\v"),
             c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if c.is_control() || c == '\u{feff}' || c == '\u{2028}' || c == '\u{2029}' || c == '\u{a0}' || c == '\u{ad}' => {
+            c if c.is_control()
+                || c == '\u{feff}'
+                || c == '\u{2028}'
+                || c == '\u{2029}'
+                || c == '\u{a0}'
+                || c == '\u{ad}' =>
+            {
                 out.push_str(&format!("\\u{:04x}", c as u32));
             }
             c => out.push(c),
@@ -418,6 +423,8 @@ mod tests {
         assert_eq!(errors.message(), "a: Required value");
         errors.required(&Path::new("b"), "");
         assert_eq!(errors.message(), "[a: Required value, b: Required value]");
+        let status = errors.into_status(&GroupResource::new("", "Pod"), "x").expect_err("there are two");
+        assert_eq!(status.failure().details.as_ref().map(|d| d.causes.len()), Some(2));
     }
 
     #[test]
