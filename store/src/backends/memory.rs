@@ -10,11 +10,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::txn;
+use super::{Clock, txn};
 use crate::{Entry, Error, Event, Feed, LeaseId, Op, Outcome, Page, Range, Revision, Store, Txn};
-
-/// Seconds since 1970, from whoever owns time.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// A store that is gone when the process is.
 pub struct Memory {

@@ -19,8 +19,7 @@ use self::load::Loaded;
 use self::queue::Request;
 use self::shared::Shared;
 use self::writer::Writer;
-use super::memory::Clock;
-use super::txn;
+use super::{Clock, txn};
 use crate::{Entry, Error, Feed, LeaseId, Outcome, Page, Range, Revision, Store, Txn};
 
 mod checkpoint;
@@ -60,7 +59,8 @@ pub struct Config {
 pub struct Sqlite {
     shared: Arc<Shared>,
     request_bytes_max: usize,
-    threads: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    checkpointer: Option<JoinHandle<()>>,
     _lock: std::fs::File,
 }
 
@@ -96,11 +96,9 @@ impl Sqlite {
         let shared = Arc::new(Shared::new(files, &begin.facts, live, queue_len_max, ring_bytes_max, ring_len_max));
         let writer = Writer::new(shared.clone(), begin, now);
         let checkpointer = Checkpointer::open(shared.clone())?;
-        let threads = vec![
-            spawn("store-writer", move || writer.run(group_len_max))?,
-            spawn("store-checkpoint", move || checkpointer.run())?,
-        ];
-        Ok(Arc::new(Sqlite { shared, request_bytes_max, threads, _lock: lock }))
+        let writer = Some(spawn("store-writer", move || writer.run(group_len_max))?);
+        let checkpointer = Some(spawn("store-checkpoint", move || checkpointer.run())?);
+        Ok(Arc::new(Sqlite { shared, request_bytes_max, writer, checkpointer, _lock: lock }))
     }
 
     /// Ends every lease that is due by the clock. The writer does so by itself within a second, and before each group.
@@ -118,11 +116,11 @@ impl Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
+        // A thread that panicked has nothing left to finish, and its panic was printed.
         self.shared.close();
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has nothing left to finish, and its panic was printed.
-            drop(thread.join());
-        }
+        drop(self.writer.take().map(JoinHandle::join));
+        self.shared.close_checkpoints();
+        drop(self.checkpointer.take().map(JoinHandle::join));
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::backends::memory::{Clock, Memory};
+use store::backends::Clock;
+use store::backends::memory::Memory;
 use store::{Entry, Error, Event, Feed, Guard, LeaseId, Op, Outcome, Page, Range, Revision, Store, Txn};
 
 use super::steps::{Do, KEYS, PREFIXES, Step, Want};

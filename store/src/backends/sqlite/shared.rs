@@ -104,6 +104,11 @@ impl Shared {
         self.followers.close();
         // The last connection to go folds the log into the database, and one that only reads cannot.
         self.readers.close();
+    }
+
+    /// For when the writer is gone: two connections that go at once each take the other for one that stays, and
+    /// neither folds the log into the database.
+    pub fn close_checkpoints(&self) {
         self.checkpoint.lock().closed = true;
         self.checkpoint_due.notify_all();
     }

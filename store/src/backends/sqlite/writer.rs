@@ -11,7 +11,7 @@ use super::queue::{Answer, Request};
 use super::shared::Shared;
 use super::stage::{Leases, Stage};
 use super::state::{RowId, row_id, row_revision};
-use crate::backends::memory::Clock;
+use crate::backends::Clock;
 use crate::{Error, LeaseId, Outcome};
 
 /// How often the writer looks at the leases when nothing else wakes it.
