@@ -4,7 +4,7 @@
 //! of every object. Upstream: apimachinery/pkg/util/validation and pkg/api/validate/content.
 
 pub mod format;
-mod ip;
+pub mod ip;
 #[cfg(test)]
 mod tests;
 

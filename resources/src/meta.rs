@@ -21,6 +21,25 @@ pub const FIELD_MANAGER_LEN_MAX: usize = 128;
 /// Upstream: `MaxSubresourceNameLength`.
 const SUBRESOURCE_LEN_MAX: usize = 256;
 
+/// Groups whose kinds take finalizers without a domain only when they are standard ones. Upstream: those that call
+/// `ValidateObjectMeta` of pkg/apis/core and not apimachinery's.
+const STANDARD_FINALIZER_GROUPS: [&str; 14] = [
+    "",
+    "apps",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
 /// The metadata of a new object, whose name has been generated. Upstream: `ValidateObjectMeta`.
 pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
     let mut errs = Errors::new();
@@ -40,6 +59,7 @@ pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> V
     owner_references(meta.list("ownerReferences"), &at.child("ownerReferences"), &mut errs);
     finalizers(meta.at("finalizers"), &at.child("finalizers"), &mut errs);
     managed_fields(meta.list("managedFields"), &at.child("managedFields"), &mut errs);
+    standard_finalizers(object, &at.child("finalizers"), &mut errs);
     errs
 }
 
@@ -113,6 +133,23 @@ pub fn finalizers(finalizers: &Value, at: &Path, errs: &mut Errors) {
     }
     if named("orphan") && named("foregroundDeletion") {
         errs.invalid(at, finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
+    }
+}
+
+fn standard_finalizers(object: &Value, at: &Path, errs: &mut Errors) {
+    let gvk = api::meta::gvk(object);
+    if gvk.kind == "Event" || !STANDARD_FINALIZER_GROUPS.contains(&gvk.group.as_str()) {
+        return;
+    }
+    for (i, name) in api::meta::of(object).finalizers().enumerate() {
+        standard_finalizer(name, &at.index(i), errs);
+    }
+}
+
+/// Upstream: `validateKubeFinalizerName`.
+pub fn standard_finalizer(name: &str, at: &Path, errs: &mut Errors) {
+    if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+        errs.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified");
     }
 }
 

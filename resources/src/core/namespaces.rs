@@ -9,7 +9,7 @@ use api::{
 };
 
 use crate::{
-    checks, meta, names,
+    meta, names,
     row::{AGE, Context, NAME, Row, Rules, Selectable, StatusRules, Subresource, TypeDefault, Verbs, Version, column},
     strategy::{keep, keep_spec, keep_status, stored, text},
 };
@@ -125,14 +125,7 @@ fn finalizers(namespace: &Value) -> impl Iterator<Item = &str> {
 /// Upstream: `validateFinalizerName` of pkg/apis/core.
 fn finalizer(name: &str, at: &Path, errs: &mut Errors) {
     meta::finalizer_name(name, at, errs);
-    if !name.contains('/') && !matches!(name, KUBERNETES | "orphan" | "foregroundDeletion") {
-        checks::messages(
-            errs,
-            at,
-            name,
-            vec!["name is neither a standard finalizer name nor is it fully qualified".into()],
-        );
-    }
+    meta::standard_finalizer(name, at, errs);
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub const NODE: Row = Row {
             ..StatusRules::STATUS
         }),
     ],
-    reset: &["status"],
+    // A node may come with its status; an update keeps the old one.
+    reset: &[],
     columns: COLUMNS,
     selectable: &[Selectable {
         label: "spec.unschedulable",
@@ -216,13 +217,13 @@ fn validate_cidrs(spec: &Value, errs: &mut Errors) {
     if cidrs.len() < 2 {
         return;
     }
-    let parsed: Option<Vec<bool>> = cidrs.iter().map(|c| names::parse_cidr(c).map(|c| c.ip().is_ipv4())).collect();
-    if parsed.is_none() {
-        let wrong = cidrs.iter().find(|c| names::parse_cidr(c).is_none()).copied().unwrap_or("");
-        let why = format!("invalid CIDR address: {wrong}");
+    let wrong = cidrs.iter().position(|c| names::parse_cidr(c).is_none());
+    if let Some(i) = wrong {
+        let why = format!("invalid CIDR[{i}]: <nil> (invalid CIDR address: {})", cidrs[i]);
         errs.internal(&at, format!("invalid PodCIDRs. failed to check with dual stack with error:{why}"));
     }
-    let dual = parsed.is_some_and(|families| families.contains(&true) && families.contains(&false));
+    let has = |v4: bool| cidrs.iter().filter_map(|c| names::parse_cidr(c)).any(|c| c.ip().is_ipv4() == v4);
+    let dual = wrong.is_none() && has(true) && has(false);
     if !dual || cidrs.len() > 2 {
         errs.invalid(&at, spec.at("podCIDRs"), ONE_PER_FAMILY);
     }

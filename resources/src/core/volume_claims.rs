@@ -42,7 +42,7 @@ pub const CLAIM: Row = Row {
     columns: COLUMNS,
     rules: Rules {
         prepare_create: |new, _| {
-            new.remove("status");
+            new.set("status", api::value!({"phase": "Pending"}));
             prepare(new.entry("spec"), Value::NULL);
         },
         prepare_update: |new, old, _| {

@@ -99,6 +99,19 @@ fn finalizers_and_managers() {
 }
 
 #[test]
+fn finalizers_without_a_domain_are_standard_where_upstream_says_so() {
+    assert_eq!(
+        created(value!({"name": "a", "finalizers": ["mine"]}), false),
+        [
+            "metadata.finalizers[0]: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified"
+        ]
+    );
+    let definition = value!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "a", "finalizers": ["customresourcecleanup.apiextensions.k8s.io"]}});
+    assert!(validate(&definition, false, dns_subdomain, &Path::new("metadata")).is_empty());
+}
+
+#[test]
 fn what_may_not_change() {
     let old = value!({"name": "a", "uid": "1", "generation": 2, "resourceVersion": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"});
     assert!(updated(old.clone(), old.clone()).is_empty());
