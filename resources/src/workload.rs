@@ -93,18 +93,26 @@ pub fn always_restarts(template: &Value, kind: &str, at: &Path, errs: &mut Error
     }
 }
 
-/// Maps in the order in which Go prints them.
+/// A map of labels, or a selector, in the order in which Go prints it.
 pub fn shown(value: &Value) -> Value {
-    let mut shown = value.clone();
-    sort(&mut shown);
-    shown
-}
-
-fn sort(value: &mut Value) {
-    if let Some(members) = value.as_object_mut() {
-        members.iter_mut().for_each(|(_, member)| sort(member));
-        members.sort();
+    let mut shown = Value::object();
+    match value {
+        Value::Object(_) if value.has("matchLabels") || value.has("matchExpressions") => {
+            if value.has("matchLabels") {
+                shown.set("matchLabels", self::shown(value.at("matchLabels")));
+            }
+            if !value.list("matchExpressions").is_empty() {
+                shown.set("matchExpressions", value.at("matchExpressions"));
+            }
+        }
+        Value::Object(members) => {
+            let mut sorted = (**members).clone();
+            sorted.sort();
+            shown = sorted.into();
+        }
+        _ => return value.clone(),
     }
+    shown
 }
 
 /// Drops what is off from a template at `spec.template`, and the status that a client may not set.

@@ -77,6 +77,11 @@ pub fn default(set: &mut Value) {
         rolling.default("maxUnavailable", 1);
         rolling.default("maxSurge", 0);
     }
+    // Upstream's internal struct has no difference between 0 and nothing.
+    if let Some(rolling) = spec.path_mut(&["updateStrategy", "rollingUpdate"]).filter(|rolling| !rolling.is_null()) {
+        rolling.default("maxUnavailable", 0);
+        rolling.default("maxSurge", 0);
+    }
     spec.default("revisionHistoryLimit", 10);
 }
 

@@ -5,15 +5,14 @@
 use api::{
     Value,
     field::{Errors, Path},
-    names as words,
-    value,
+    names as words, value,
 };
 
 use super::{GROUP, SCALE};
 use crate::{
     checks, names, pod,
     row::{AGE, Generation, NAME, Row, Rules, StatusRules, Subresource, Version, column},
-    strategy::stored,
+    strategy::{stored, text},
     workload,
 };
 
@@ -118,18 +117,31 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     spec(old, &at, &pod_options, options, &mut already);
     options.skip_template = !already.is_empty();
     spec(new, &at, &pod_options, options, &mut errs);
-    for member in ["selector", "volumeClaimTemplates", "serviceName", "podManagementPolicy"] {
-        let value = match new.at(member) {
-            Value::Null if member == "serviceName" => value!(""),
-            value => workload::shown(value),
-        };
-        let old = match old.at(member) {
-            Value::Null if member == "serviceName" => value!(""),
-            value => value.clone(),
-        };
-        checks::immutable(&value, &old, &at.child(member), &mut errs);
+    checks::immutable_shown(new.at("selector"), old.at("selector"), workload::shown, &at.child("selector"), &mut errs);
+    let claims = new.at("volumeClaimTemplates");
+    if !checks::same(claims, old.at("volumeClaimTemplates")) {
+        errs.invalid_raw(&at.child("volumeClaimTemplates"), shown_claims(claims.items()), checks::IMMUTABLE);
+    }
+    for member in ["serviceName", "podManagementPolicy"] {
+        checks::immutable(&text(new, &[member]), &text(old, &[member]), &at.child(member), &mut errs);
     }
     errs
+}
+
+/// As Go prints the internal structs.
+fn shown_claims(claims: &[Value]) -> String {
+    if claims.is_empty() {
+        return "null".into();
+    }
+    let status = "\"AccessModes\":null,\"Capacity\":null,\"Conditions\":null,\"AllocatedResources\":null,\
+                  \"AllocatedResourceStatuses\":null,\"CurrentVolumeAttributesClassName\":null,\
+                  \"ModifyVolumeStatus\":null,\"HealthStatus\":null";
+    let claim = |claim: &Value| {
+        let head = pod::internal::json("PersistentVolumeClaimTemplate", claim);
+        let head = head.strip_suffix('}').unwrap_or(&head);
+        format!("{head},\"Status\":{{\"Phase\":\"{}\",{status}}}}}", claim.at("status").str("phase"))
+    };
+    format!("[{}]", claims.iter().map(claim).collect::<Vec<_>>().join(","))
 }
 
 /// Upstream: `ValidateStatefulSetSpec`.

@@ -127,8 +127,8 @@ pub fn drop_disabled(new: &mut Value, old: Option<&Value>, job_spec: &[&str]) {
 fn generate_selector(job: &mut Value) {
     let meta = api::meta::of(job);
     let (name, uid) = (meta.name().to_string(), meta.uid().to_string());
-    // Upstream's defaults let a job without labels share its template's map, so that it gets these labels too.
-    let shared = !meta.labels().is_empty() && meta.labels() == job.at_path(&LABELS);
+    // Upstream's defaults let a job without labels share its template's, so that it gets these labels too.
+    let shared = meta.labels().is_empty() || meta.labels() == job.at_path(&LABELS);
     let labels = job.entry_path(&LABELS);
     for (key, value) in
         [(LEGACY_JOB_NAME, &name), (JOB_NAME, &name), (LEGACY_CONTROLLER_UID, &uid), (CONTROLLER_UID, &uid)]

@@ -60,6 +60,7 @@ pub const SERVICE: Row = Row {
         validate: |new, _| validate::service(new, None),
         validate_update: |new, old, _| validate::update(new, old),
         warn: |new, _| warnings(new),
+        canonicalize: drop_internal_traffic,
         on_read: Some(mend),
         ..Rules::NONE
     },
@@ -171,10 +172,13 @@ fn default_ip_modes(service: &mut Value) {
 fn mend(service: &mut Value) {
     allocated::normalize_cluster_ips(service, None);
     families::mend(service, families::IPV4);
-    if kind(service) == "ExternalName"
-        && let Some(spec) = service.get_mut("spec")
-    {
-        spec.remove("internalTrafficPolicy");
+    drop_internal_traffic(service);
+}
+
+/// What has no endpoints of its own has no traffic to keep inside. Upstream: `defaultOnReadInternalTrafficPolicy`.
+fn drop_internal_traffic(service: &mut Value) {
+    if kind(service) == "ExternalName" {
+        service.remove_path(&["spec", "internalTrafficPolicy"]);
     }
 }
 
