@@ -12,7 +12,7 @@ mod tests;
 
 use ecow::EcoString;
 
-use crate::{Status, Value};
+use crate::{Reason, Status, Value, status::Details};
 use node::Node;
 
 /// More operations than this are refused.
@@ -38,19 +38,26 @@ pub struct Patch {
 impl Patch {
     /// Takes a parsed patch document. 400 when it is no list of objects, 413 when it is too long.
     pub fn decode(document: Value) -> Result<Patch, Status> {
+        Patch::read(document, "", ("jsonpatch.Patch", "jsonpatch.Operation"))
+    }
+
+    /// The same where fields are validated, which upstream decodes before by a type of its own.
+    pub fn decode_checked(document: Value) -> Result<Patch, Status> {
+        Patch::read(document, "error decoding patch: ", ("[]handlers.jsonPatchOp", "handlers.jsonPatchOp"))
+    }
+
+    fn read(document: Value, prefix: &str, (list, item): (&str, &str)) -> Result<Patch, Status> {
         let wrong = |kind: &Value, go: &str| {
-            Status::bad_request(format!(
-                "json: cannot unmarshal {} into Go value of type jsonpatch.{go}",
-                json_kind(kind)
-            ))
+            let kind = json_kind(kind);
+            Status::bad_request(format!("{prefix}json: cannot unmarshal {kind} into Go value of type {go}"))
         };
         let operations = match document {
             Value::Null => Vec::new(),
             Value::Array(operations) => *operations,
-            other => return Err(wrong(&other, "Patch")),
+            other => return Err(wrong(&other, list)),
         };
         if let Some(other) = operations.iter().find(|o| !matches!(o, Value::Object(_) | Value::Null)) {
-            return Err(wrong(other, "Operation"));
+            return Err(wrong(other, item));
         }
         if operations.len() > OPERATIONS_MAX {
             let len = operations.len();
@@ -71,7 +78,7 @@ impl Patch {
         self.operations.iter().enumerate().flat_map(unknown).collect()
     }
 
-    /// The patched document; the error is upstream's text (of a 422).
+    /// The patched document; the error is upstream's text, which clients do not see: they get [`rejected`].
     pub fn apply(&self, document: Value) -> Result<Value, String> {
         let mut root = Node::from(document);
         root.unfold();
@@ -99,6 +106,12 @@ impl Patch {
         }
         Ok(root.fold())
     }
+}
+
+/// What a client reads when a patch does not apply: upstream keeps the reason to itself.
+pub fn rejected() -> Status {
+    let message = "the server rejected our request due to an error in our request";
+    Status::new(422, Reason::Invalid, message).with_details(Details::default())
 }
 
 fn json_kind(value: &Value) -> &'static str {

@@ -81,6 +81,17 @@ fn errors_are_upstreams() {
 }
 
 #[test]
+fn a_checked_patch_is_refused_in_other_words() {
+    let message = |patch: Value| Patch::decode_checked(patch).map_err(|e| e.message().to_string()).err();
+    assert_eq!(
+        message(value!({})),
+        Some("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp".into())
+    );
+    assert_eq!(message(value!([{"op": "test"}])), None);
+    assert_eq!(rejected().code(), 422);
+}
+
+#[test]
 fn limits_hold() {
     let many: Value = (0..=OPERATIONS_MAX).map(|_| value!({"op": "test", "path": "/a"})).collect();
     assert_eq!(Patch::decode(many).map_err(|e| e.code()).err(), Some(413));
