@@ -98,7 +98,13 @@ fn is_same_object(new: &Value, live: &Value) -> bool {
 }
 
 /// Server-side apply: a configuration in YAML, JSON or CBOR.
-pub async fn apply(registry: &Registry, ask: &Ask, bytes: &[u8], cbor: bool, options: &WriteOptions) -> Result<Answer, Status> {
+pub async fn apply(
+    registry: &Registry,
+    ask: &Ask,
+    bytes: &[u8],
+    cbor: bool,
+    options: &WriteOptions,
+) -> Result<Answer, Status> {
     if cbor {
         return Err(Status::internal("CBOR is not read yet"));
     }
@@ -359,4 +365,3 @@ pub fn after_admission(ask: &Ask, object: &mut Value, before: &Value) {
         ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {why}"
     ));
 }
-

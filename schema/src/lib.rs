@@ -4,6 +4,7 @@
 //! by which key, protobuf numbers. Built-in types are read from `facts/types.jsonl`; a custom resource's schema compiles
 //! into the same form. Everything here is a pure function over a tree and a type.
 
+pub mod apply;
 pub mod default;
 pub mod load;
 pub mod normalise;

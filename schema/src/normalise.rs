@@ -66,7 +66,7 @@ pub fn is_written(value: &Value, field: &Field) -> bool {
         return true;
     }
     if value.is_null() {
-        return false;
+        return is_mandatory(field);
     }
     match field.shape {
         // A pointer to a struct that is there is written, and so is a plain struct unless `omitzero` says otherwise.
@@ -98,13 +98,19 @@ fn is_in_order(members: &Map, kind: &Type) -> bool {
     missing.peek().is_none()
 }
 
-/// A field that is written though nobody set it: never omitted, or a plain struct.
+/// A field that is written though nobody set it: never omitted, or a plain struct, as times and quantities are, too.
 fn is_mandatory(field: &Field) -> bool {
     match field.omit {
         Omit::Never => true,
-        Omit::Empty => matches!(field.shape, Shape::Struct(_)) && !field.pointer,
+        Omit::Empty => is_struct(&field.shape) && !field.pointer,
         Omit::Zero => false,
     }
+}
+
+/// What is a struct in Go and so never empty. A condition without a probe's time says `"lastProbeTime": null`.
+fn is_struct(shape: &Shape) -> bool {
+    use Shape::{Duration, IntOrString, MicroTime, Quantity, Struct, Time};
+    matches!(shape, Struct(_) | Time | MicroTime | Duration | Quantity | IntOrString)
 }
 
 fn reorder(members: &mut Map, kind: &Type, schemas: &Schemas) {

@@ -97,7 +97,10 @@ impl<'a> Walk<'a> {
                 // The old form's parts go and the new one's come; upstream takes the two walks' results together.
                 let (_, gone) = self.picked(old_form, form, old, None)?;
                 let (_, come) = self.picked(new_form, form, None, new)?;
-                Ok((Some(Mark::Modified), Comparison { removed: gone.removed, added: come.added, modified: Set::new() }))
+                Ok((
+                    Some(Mark::Modified),
+                    Comparison { removed: gone.removed, added: come.added, modified: Set::new() },
+                ))
             }
             (_, Some(picked)) | (Some(picked), None) => self.picked(picked, form, old, new),
             (None, None) => Ok((None, Comparison::default())),
@@ -105,11 +108,13 @@ impl<'a> Walk<'a> {
     }
 
     fn picked(&self, as_: Picked, form: Form<'a>, old: Option<&Value>, new: Option<&Value>) -> Result<Outcome, String> {
-        let is_nothing = |v: Option<&Value>| v.is_none_or(|v| match v {
-            Value::Array(items) => items.is_empty(),
-            Value::Object(members) => members.is_empty(),
-            _ => true,
-        });
+        let is_nothing = |v: Option<&Value>| {
+            v.is_none_or(|v| match v {
+                Value::Array(items) => items.is_empty(),
+                Value::Object(members) => members.is_empty(),
+                _ => true,
+            })
+        };
         let atomic = match as_ {
             Picked::Scalar => true,
             Picked::List => form.is_atomic_list(),

@@ -12,9 +12,19 @@ use crate::types::{Field, Listing, OneOf, RawForm, Schemas, Shape, Type};
 #[derive(Clone, Copy, Debug)]
 pub enum Form<'a> {
     Scalar(Scalar),
-    Struct { kind: &'a Type, atomic: bool },
-    Map { item: &'a Shape, atomic: bool },
-    List { item: &'a Shape, listing: Listing, keys: &'a [EcoString] },
+    Struct {
+        kind: &'a Type,
+        atomic: bool,
+    },
+    Map {
+        item: &'a Shape,
+        atomic: bool,
+    },
+    List {
+        item: &'a Shape,
+        listing: Listing,
+        keys: &'a [EcoString],
+    },
     /// Anything, as one value.
     Any,
     /// Anything: objects merge member by member, lists are one value.
