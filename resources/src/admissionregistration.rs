@@ -23,17 +23,16 @@ use crate::{
 const GROUP: &str = "admissionregistration.k8s.io";
 const STATIC_SUFFIX: &str = ".static.k8s.io";
 
-pub const ROWS: &[Row] = &[
-    MUTATING_POLICY,
-    MUTATING_BINDING,
-    MUTATING_WEBHOOKS,
-    VALIDATING_POLICY,
-    VALIDATING_BINDING,
-    VALIDATING_WEBHOOKS,
-];
+pub const ROWS: &[Row] =
+    &[MUTATING_POLICY, MUTATING_BINDING, MUTATING_WEBHOOKS, VALIDATING_POLICY, VALIDATING_BINDING, VALIDATING_WEBHOOKS];
 
-const BASE: Row =
-    Row { group: GROUP, categories: &["api-extensions"], unconditional_update: false, generation: SPEC, ..Row::CLUSTER };
+const BASE: Row = Row {
+    group: GROUP,
+    categories: &["api-extensions"],
+    unconditional_update: false,
+    generation: SPEC,
+    ..Row::CLUSTER
+};
 
 const MUTATING_WEBHOOKS: Row = Row {
     kind: "MutatingWebhookConfiguration",
@@ -77,7 +76,12 @@ const VALIDATING_POLICY: Row = Row {
         ..StatusRules::STATUS_ONLY
     })],
     reset: &["status"],
-    columns: &[NAME, column("Validations", "integer", |p, _| p.at("spec").list("validations").len().into()), PARAM_KIND, AGE],
+    columns: &[
+        NAME,
+        column("Validations", "integer", |p, _| p.at("spec").list("validations").len().into()),
+        PARAM_KIND,
+        AGE,
+    ],
     rules: Rules {
         prepare_create: drop_status,
         prepare_update: keep_status,
@@ -122,7 +126,12 @@ const MUTATING_POLICY: Row = Row {
         },
     ],
     stored: stored(GROUP, "v1", "mutatingadmissionpolicies"),
-    columns: &[NAME, column("Mutations", "integer", |p, _| p.at("spec").list("mutations").len().into()), PARAM_KIND, AGE],
+    columns: &[
+        NAME,
+        column("Mutations", "integer", |p, _| p.at("spec").list("mutations").len().into()),
+        PARAM_KIND,
+        AGE,
+    ],
     rules: Rules {
         validate: |new, _| with_static_name(new, policy::validate_mutating(new, false)),
         validate_update: |new, old, _| policy::validate_mutating(new, policy::same_conditions(new, old)),
@@ -187,7 +196,11 @@ fn selector_text(selector: &Value) -> String {
         .iter()
         .map(|e| {
             let values = cells::join(e.list("values"), " ");
-            format!("LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},", e.str("key"), e.str("operator"))
+            format!(
+                "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},",
+                e.str("key"),
+                e.str("operator")
+            )
         })
         .collect();
     format!(
@@ -202,8 +215,14 @@ pub const DEFAULTS: &[TypeDefault] = &[
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1.MutatingWebhook", run: hook::default_mutating },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1.RuleWithOperations", run: rule::default_scope },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1.NamedRuleWithOperations", run: rule::default_scope },
-    TypeDefault { schema: "io.k8s.api.admissionregistration.v1beta1.NamedRuleWithOperations", run: rule::default_scope },
-    TypeDefault { schema: "io.k8s.api.admissionregistration.v1alpha1.NamedRuleWithOperations", run: rule::default_scope },
+    TypeDefault {
+        schema: "io.k8s.api.admissionregistration.v1beta1.NamedRuleWithOperations",
+        run: rule::default_scope,
+    },
+    TypeDefault {
+        schema: "io.k8s.api.admissionregistration.v1alpha1.NamedRuleWithOperations",
+        run: rule::default_scope,
+    },
     TypeDefault {
         schema: "io.k8s.api.admissionregistration.v1.ServiceReference",
         run: |reference| {
@@ -212,8 +231,14 @@ pub const DEFAULTS: &[TypeDefault] = &[
     },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicySpec", run: default_failure },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicySpec", run: default_failure },
-    TypeDefault { schema: "io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicySpec", run: default_failure },
-    TypeDefault { schema: "io.k8s.api.admissionregistration.v1alpha1.MutatingAdmissionPolicySpec", run: default_failure },
+    TypeDefault {
+        schema: "io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicySpec",
+        run: default_failure,
+    },
+    TypeDefault {
+        schema: "io.k8s.api.admissionregistration.v1alpha1.MutatingAdmissionPolicySpec",
+        run: default_failure,
+    },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1.MatchResources", run: rule::default_match },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1beta1.MatchResources", run: rule::default_match },
     TypeDefault { schema: "io.k8s.api.admissionregistration.v1alpha1.MatchResources", run: rule::default_match },
@@ -231,7 +256,9 @@ fn default_failure(spec: &mut Value) {
 
 fn static_name_text() -> String {
     let suffix = quote(STATIC_SUFFIX);
-    format!("names ending with {suffix} are reserved for static manifest-based configurations and cannot be managed via the API")
+    format!(
+        "names ending with {suffix} are reserved for static manifest-based configurations and cannot be managed via the API"
+    )
 }
 
 /// Names that only files of the server may have.

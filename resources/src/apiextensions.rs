@@ -68,7 +68,9 @@ const COLUMNS: &[Column] = &[
     Column { name: "Created At", kind: "date", format: "", priority: 0, cell: Cell::Fn(crate::cells::created_at) },
     wide("Group", "string", |d, _| text(d, &["spec", "group"])),
     wide("Kind", "string", |d, _| text(d, &["spec", "names", "kind"])),
-    wide("ShortNames", "string", |d, _| crate::cells::join(d.at_path(&["spec", "names", "shortNames"]).items(), ",").into()),
+    wide("ShortNames", "string", |d, _| {
+        crate::cells::join(d.at_path(&["spec", "names", "shortNames"]).items(), ",").into()
+    }),
     wide("Established", "boolean", |d, _| is_established(d).into()),
 ];
 
@@ -216,14 +218,20 @@ fn approval(new: &Value, old: Option<&Value>, errs: &mut Errors) {
         Approval::Missing => errs.required(&at, format!("{needed}, {see}")),
         Approval::Invalid => {
             let said = api::meta::of(new).annotation(APPROVED).unwrap_or("");
-            errs.invalid(&at, said, format!("{needed} with either a URL or a reason starting with \"unapproved\", {see}"));
+            errs.invalid(
+                &at,
+                said,
+                format!("{needed} with either a URL or a reason starting with \"unapproved\", {see}"),
+            );
         }
     }
 }
 
 fn approval_of(definition: &Value) -> Approval {
     let said = api::meta::of(definition).annotation(APPROVED).unwrap_or("");
-    let is_url = said.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && !rest.starts_with('/'));
+    let is_url = said
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && !rest.starts_with('/'));
     match said {
         "" => Approval::Missing,
         _ if said.starts_with("unapproved") || is_url => Approval::Given,
@@ -233,7 +241,8 @@ fn approval_of(definition: &Value) -> Approval {
 
 fn preserve_unknown(definition: &Value, errs: &mut Errors) {
     if definition.at("spec").bool("preserveUnknownFields") {
-        let text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        let text =
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errs.invalid(&Path::new("spec").child("preserveUnknownFields"), true, text);
     }
 }

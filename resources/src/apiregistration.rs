@@ -53,7 +53,11 @@ const COLUMNS: &[Column] = &[
     NAME,
     column("Service", "string", |s, _| {
         let service = s.at("spec").at("service");
-        if service.is_null() { "Local".into() } else { format!("{}/{}", service.str("namespace"), service.str("name")).into() }
+        if service.is_null() {
+            "Local".into()
+        } else {
+            format!("{}/{}", service.str("namespace"), service.str("name")).into()
+        }
     }),
     column("Available", "string", |s, _| available(s)),
     AGE,

@@ -44,7 +44,8 @@ const COLUMNS: &[Column] = &[
     }),
     column("StorageVersions", "string", |v, _| {
         let servers = v.at("status").list("storageVersions").iter();
-        let texts: Vec<String> = servers.map(|s| format!("{}={}", s.str("apiServerID"), s.str("encodingVersion"))).collect();
+        let texts: Vec<String> =
+            servers.map(|s| format!("{}={}", s.str("apiServerID"), s.str("encodingVersion"))).collect();
         cells::first_of(&texts, 3).into()
     }),
     AGE,
@@ -195,9 +196,7 @@ mod tests {
 
     #[test]
     fn servers_agree_or_there_is_no_common_version() {
-        let version = |servers: Vec<Value>, common: Option<&str>| {
-            value!({"status": {"storageVersions": servers, "commonEncodingVersion": (common.map(Value::from))}})
-        };
+        let version = |servers: Vec<Value>, common: Option<&str>| value!({"status": {"storageVersions": servers, "commonEncodingVersion": (common.map(Value::from))}});
         assert!(status_errors(&version(vec![a_server("a", "apps/v1")], Some("apps/v1"))).is_empty());
         assert_eq!(
             texts(&status_errors(&version(vec![a_server("a", "apps/v1")], None))),

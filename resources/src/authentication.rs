@@ -61,7 +61,11 @@ pub fn validate_token_request(request: &Value) -> Errors {
     let (attestations, attestations_at) = (spec.at("attestations"), at.child("attestations"));
     if is_webhook(spec.at("boundObjectRef")) {
         if spec.list("audiences").len() != 1 {
-            errs.invalid(&at.child("audiences"), spec.at("audiences"), "must be length 1 when bound to a webhook config");
+            errs.invalid(
+                &at.child("audiences"),
+                spec.at("audiences"),
+                "must be length 1 when bound to a webhook config",
+            );
         }
         validate_attestations(attestations, &attestations_at, &mut errs);
     } else if attestations.members().next().is_some() {
@@ -83,7 +87,11 @@ fn validate_attestations(attestations: &Value, at: &Path, errs: &mut Errors) {
     let mut members = attestations.members();
     let (Some((key, values)), None) = (members.next(), members.next()) else {
         let shown = if attestations.is_null() { value!(null) } else { attestations.clone() };
-        return errs.invalid(at, shown, "webhook bound requests require exactly one admissionReviewAPIGroups attestation");
+        return errs.invalid(
+            at,
+            shown,
+            "webhook bound requests require exactly one admissionReviewAPIGroups attestation",
+        );
     };
     let at = at.key(key);
     if key != API_GROUPS {
@@ -122,13 +130,18 @@ mod tests {
 
     #[test]
     fn only_webhooks_attest() {
-        let mut request = value!({"spec": {"expirationSeconds": 600, "attestations": {"admissionReviewAPIGroups": ["App s"]}}});
+        let mut request =
+            value!({"spec": {"expirationSeconds": 600, "attestations": {"admissionReviewAPIGroups": ["App s"]}}});
         assert!(texts(&validate_token_request(&request))[0].contains("only be specified with a webhook"));
-        let reference = value!({"kind": "MutatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1"});
+        let reference =
+            value!({"kind": "MutatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1"});
         request.set_path(&["spec", "boundObjectRef"], reference);
         request.set_path(&["spec", "audiences"], value!(["a"]));
         let found = texts(&validate_token_request(&request));
-        assert!(found[0].starts_with("spec.attestations[admissionReviewAPIGroups][0]: Invalid value: \"App s\": must specify"));
+        assert!(
+            found[0]
+                .starts_with("spec.attestations[admissionReviewAPIGroups][0]: Invalid value: \"App s\": must specify")
+        );
         assert_eq!(found.len(), 1);
     }
 }

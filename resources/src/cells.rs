@@ -14,7 +14,8 @@ pub const UNKNOWN: &str = "<unknown>";
 /// The columns of upstream's default convertor, which a few built-in kinds (roles, limit ranges) use.
 pub const NAME_AND_CREATED: &[Column] = &[NAME, CREATED_AT];
 
-const CREATED_AT: Column = Column { name: "Created At", kind: "date", format: "", priority: 0, cell: Cell::Fn(created_at) };
+const CREATED_AT: Column =
+    Column { name: "Created At", kind: "date", format: "", priority: 0, cell: Cell::Fn(created_at) };
 
 pub fn created_at(object: &Value, _now: Timestamp) -> Value {
     match api::meta::of(object).creation_timestamp() {

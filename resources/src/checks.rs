@@ -31,7 +31,8 @@ pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         _ if nothing(a) && nothing(b) => true,
         (Value::Object(_), Value::Object(_)) => {
-            a.members().all(|(key, value)| same(value, b.at(key))) && b.members().all(|(key, value)| same(a.at(key), value))
+            a.members().all(|(key, value)| same(value, b.at(key)))
+                && b.members().all(|(key, value)| same(a.at(key), value))
         }
         (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y.iter()).all(|(x, y)| same(x, y)),
         _ => a == b,
@@ -227,7 +228,12 @@ mod tests {
             {"key": "c", "operator": "Near", "values": ["x y"]}
         ]});
         let mut errs = Errors::new();
-        label_selector(&selector, SelectorOptions { invalid_values: true, ..Default::default() }, &Path::new("s"), &mut errs);
+        label_selector(
+            &selector,
+            SelectorOptions { invalid_values: true, ..Default::default() },
+            &Path::new("s"),
+            &mut errs,
+        );
         let texts: Vec<String> = errs.0.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

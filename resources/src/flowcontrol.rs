@@ -18,8 +18,14 @@ pub const ROWS: &[Row] = &[flow_schema::ROW, priority_level::ROW];
 
 pub const DEFAULTS: &[TypeDefault] = &[
     TypeDefault { schema: "io.k8s.api.flowcontrol.v1.FlowSchemaSpec", run: flow_schema::default_spec },
-    TypeDefault { schema: "io.k8s.api.flowcontrol.v1.ExemptPriorityLevelConfiguration", run: priority_level::default_exempt },
-    TypeDefault { schema: "io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration", run: priority_level::default_limited },
+    TypeDefault {
+        schema: "io.k8s.api.flowcontrol.v1.ExemptPriorityLevelConfiguration",
+        run: priority_level::default_exempt,
+    },
+    TypeDefault {
+        schema: "io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration",
+        run: priority_level::default_limited,
+    },
     TypeDefault { schema: "io.k8s.api.flowcontrol.v1.QueuingConfiguration", run: priority_level::default_queuing },
 ];
 

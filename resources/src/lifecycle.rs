@@ -53,9 +53,15 @@ const EVICTION_REQUEST: Row = Row {
 const EVICTION: Row = Row {
     kind: "Eviction",
     plural: "evictions",
-    versions: &[Version { lifecycle: (37, 40, 43), ..Version::off("v1alpha1", "io.k8s.api.lifecycle.v1alpha1.Eviction") }],
+    versions: &[Version {
+        lifecycle: (37, 40, 43),
+        ..Version::off("v1alpha1", "io.k8s.api.lifecycle.v1alpha1.Eviction")
+    }],
     stored: stored(GROUP, "v1alpha1", "evictions"),
-    subresources: &[Subresource::Status(StatusRules { validate: validate_eviction_status, ..StatusRules::STATUS_ONLY })],
+    subresources: &[Subresource::Status(StatusRules {
+        validate: validate_eviction_status,
+        ..StatusRules::STATUS_ONLY
+    })],
     columns: &[
         NAME,
         TARGET,
@@ -82,7 +88,8 @@ const STATUS: Column = column("Status", "string", |e, _| state(e.at("status")));
 
 /// Upstream: `resolveEvictionStatusConditions`.
 fn state(status: &Value) -> Value {
-    let holds = |kind: &str| status.list("conditions").iter().find(|c| c.str("type") == kind && c.str("status") == "True");
+    let holds =
+        |kind: &str| status.list("conditions").iter().find(|c| c.str("type") == kind && c.str("status") == "True");
     match holds("TargetEvicted").or_else(|| holds("Failed")) {
         Some(condition) => format!("{} ({})", condition.str("type"), condition.str("reason")).into(),
         None if status.int("observedGeneration") > 0 => "Progressing".into(),
@@ -126,7 +133,9 @@ fn progress(eviction: &Value, now: Timestamp) -> (String, String) {
             Some(age) => (format!("Started ({age} ago)"), expected(report, now)),
             None => (state, cells::UNKNOWN.into()),
         },
-        "Completed" => (since("completionTime").map_or(state.clone(), |age| format!("{state} ({age} ago)")), "-".into()),
+        "Completed" => {
+            (since("completionTime").map_or(state.clone(), |age| format!("{state} ({age} ago)")), "-".into())
+        }
         "Canceled" | "Interrupted" => (state, "-".into()),
         _ => (state, cells::UNKNOWN.into()),
     }

@@ -1,12 +1,15 @@
 //! node.k8s.io: how pods are run. Upstream: pkg/apis/node/validation, pkg/registry/node/runtimeclass.
 
+use std::collections::BTreeSet;
+
 use api::{
     Value,
     field::{Errors, Path},
+    value,
 };
 
 use crate::{
-    checks, names, node_labels,
+    checks, names, node_labels, pod,
     row::{AGE, Context, NAME, Row, Rules, TypeDefault, Version, column},
     strategy::{stored, text},
 };
@@ -34,14 +37,23 @@ fn validate(class: &Value, _context: &Context<'_>) -> Errors {
         "" => errs.required(&at, ""),
         handler => checks::messages(&mut errs, &at, handler, names::dns_label(handler, false)),
     }
+    let options = pod::Options::default();
+    if class.has("overhead") {
+        // Upstream judges it as a container's limits, and names them so.
+        let limits = value!({"limits": (class.at("overhead").at("podFixed"))});
+        let (rule, at) = (pod::resources::container_name as pod::resources::NameRule, Path::new("overhead"));
+        pod::resources::requirements(&limits, rule, &BTreeSet::new(), &at, &options, &mut errs);
+    }
     let (scheduling, at) = (class.at("scheduling"), Path::new("scheduling"));
     checks::labels(scheduling.at("nodeSelector"), &at.child("nodeSelector"), &mut errs);
-    tolerations(scheduling.list("tolerations"), &at.child("tolerations"), &mut errs);
+    let (tolerations, at) = (scheduling.list("tolerations"), at.child("tolerations"));
+    pod::toleration::tolerations(tolerations, &at, &options, &mut errs);
+    no_duplicates(tolerations, &at, &mut errs);
     errs
 }
 
 /// None of them twice. Upstream: `validateTolerations`.
-fn tolerations(tolerations: &[Value], at: &Path, errs: &mut Errors) {
+fn no_duplicates(tolerations: &[Value], at: &Path, errs: &mut Errors) {
     let key = |t: &Value| ["key", "operator", "value", "effect"].map(|m| t.str(m).to_string());
     for (i, toleration) in tolerations.iter().enumerate() {
         if tolerations[..i].iter().any(|t| key(t) == key(toleration)) {
@@ -64,8 +76,6 @@ fn warn(class: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use api::value;
-
     use super::*;
     use crate::testing::{context, texts};
 
@@ -77,6 +87,22 @@ mod tests {
         assert_eq!(
             texts(&validate_update(&value!({"handler": "runc"}), &old, &context())),
             ["handler: Invalid value: \"runc\": field is immutable"]
+        );
+    }
+
+    #[test]
+    fn overhead_and_tolerations_are_those_of_pods() {
+        let class = value!({
+            "handler": "a", "overhead": {"podFixed": {"pods": "1"}},
+            "scheduling": {"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}, {"key": "b", "operator": "Exists"}, {"key": "b", "operator": "Exists"}]}
+        });
+        assert_eq!(
+            texts(&validate(&class, &context())),
+            [
+                "overhead.limits[pods]: Invalid value: \"pods\": must be a standard resource for containers",
+                "scheduling.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
+                "scheduling.tolerations[2]: Duplicate value: {\"key\":\"b\",\"operator\":\"Exists\"}",
+            ]
         );
     }
 

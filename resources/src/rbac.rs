@@ -41,7 +41,11 @@ const ROLE: Row = Row {
     versions: &[Version::stable("v1", "io.k8s.api.rbac.v1.Role")],
     stored: stored(GROUP, "v1", "roles"),
     columns: cells::NAME_AND_CREATED,
-    rules: Rules { validate: validate_role, validate_update: |new, _, context| validate_role(new, context), ..Rules::NONE },
+    rules: Rules {
+        validate: validate_role,
+        validate_update: |new, _, context| validate_role(new, context),
+        ..Rules::NONE
+    },
     ..BASE
 };
 

@@ -24,8 +24,8 @@ use api::{
 use crate::{
     checks,
     row::{
-        AGE, Column, Generation, NAME, NAME_AND_AGE, Row, Rules, Selectable, StatusRules, Subresource, TypeDefault, Version,
-        column,
+        AGE, Column, Generation, NAME, NAME_AND_AGE, Row, Rules, Selectable, StatusRules, Subresource, TypeDefault,
+        Version, column,
     },
     strategy::{SPEC, stored, text},
 };
@@ -42,12 +42,10 @@ macro_rules! versions {
             Version::stable("v1", concat!("io.k8s.api.resource.v1.", $kind)),
             Version {
                 lifecycle: (33, 36, 39),
-                replacement: concat!("resource.k8s.io/v1 ", $kind),
                 ..Version::off("v1beta2", concat!("io.k8s.api.resource.v1beta2.", $kind))
             },
             Version {
                 lifecycle: (32, 35, 38),
-                replacement: concat!("resource.k8s.io/v1 ", $kind),
                 convert: $convert,
                 ..Version::off("v1beta1", concat!("io.k8s.api.resource.v1beta1.", $kind))
             },
@@ -103,7 +101,9 @@ const RESOURCE_CLAIM_TEMPLATE: Row = Row {
     columns: NAME_AND_AGE,
     rules: Rules {
         prepare_create: |new, _| prepare::drop_in_claim(new.entry_path(&["spec", "spec"]), Value::NULL),
-        prepare_update: |new, old, _| prepare::drop_in_claim(new.entry_path(&["spec", "spec"]), old.at_path(&["spec", "spec"])),
+        prepare_update: |new, old, _| {
+            prepare::drop_in_claim(new.entry_path(&["spec", "spec"]), old.at_path(&["spec", "spec"]))
+        },
         validate: |new, _| claim::validate_template(new),
         validate_update: |new, old, _| {
             let mut errs = claim::validate_template(new);

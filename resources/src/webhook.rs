@@ -75,7 +75,8 @@ fn parse(text: &str) -> Result<Url<'_>, String> {
     {
         return Err(format!("invalid port {} after host", quote(&format!(":{port}"))));
     }
-    if let Some(wrong) = host.chars().find(|c| matches!(c, ' ' | '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')) {
+    if let Some(wrong) = host.chars().find(|c| matches!(c, ' ' | '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`'))
+    {
         return Err(format!("invalid character {} in host name", quote(&wrong.to_string())));
     }
     Ok(Url { scheme, user, host, query, fragment })
@@ -132,7 +133,9 @@ pub fn ca_bundle_is_valid(bundle: &str) -> bool {
     let pem = base64::engine::general_purpose::STANDARD.decode(bundle).unwrap_or_default();
     let blocks = certs::inspect::blocks(&pem);
     pem.is_empty()
-        || blocks.iter().any(|b| b.label == "CERTIFICATE" && !b.has_headers && certs::inspect::certificate(&b.der).is_some())
+        || blocks
+            .iter()
+            .any(|b| b.label == "CERTIFICATE" && !b.has_headers && certs::inspect::certificate(&b.der).is_some())
 }
 
 #[cfg(test)]
@@ -147,7 +150,12 @@ mod tests {
         let at = Path::new("url");
         let cases = [
             ("https://a.b:443/c", vec![]),
-            ("http://a", vec!["url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]"]),
+            (
+                "http://a",
+                vec![
+                    "url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+                ],
+            ),
             (
                 "https://u:p@a/b?c#d",
                 vec![
@@ -158,7 +166,9 @@ mod tests {
             ),
             (
                 "https://a:x",
-                vec!["url: Required value: url must be a valid URL: parse \"https://a:x\": invalid port \":x\" after host; desired format: https://host[/path]"],
+                vec![
+                    "url: Required value: url must be a valid URL: parse \"https://a:x\": invalid port \":x\" after host; desired format: https://host[/path]",
+                ],
             ),
         ];
         for (text, wrong) in cases {
@@ -175,7 +185,9 @@ mod tests {
         let found = texts(&errs);
         assert_eq!(found[0], "service.name: Required value");
         assert_eq!(found[1], "service.path: Invalid value: \"/a//B/\": segment[1] may not be empty");
-        assert!(found[2].starts_with("service.path: Invalid value: \"/a//B/\": segment[2]: a lowercase RFC 1123 subdomain"));
+        assert!(
+            found[2].starts_with("service.path: Invalid value: \"/a//B/\": segment[2]: a lowercase RFC 1123 subdomain")
+        );
     }
 
     #[test]

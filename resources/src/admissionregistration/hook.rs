@@ -45,7 +45,8 @@ impl Options {
         let (is, was) = (new.list("webhooks"), old.list("webhooks"));
         let names: BTreeSet<&str> = was.iter().map(|h| h.str("name")).collect();
         let conditions = |h: &Value| h.at("matchConditions").clone();
-        let invalid = |h: &Value| ["namespaceSelector", "objectSelector"].iter().any(|m| checks::selector_is_invalid(h.at(m)));
+        let invalid =
+            |h: &Value| ["namespaceSelector", "objectSelector"].iter().any(|m| checks::selector_is_invalid(h.at(m)));
         let reviewed = |h: &Value| {
             let versions = h.list("admissionReviewVersions");
             versions.is_empty() || versions.iter().any(is_known_review)
@@ -126,8 +127,11 @@ fn validate_hook(hook: &Value, options: &Options, at: &Path, errs: &mut Errors) 
 }
 
 fn side_effects(hook: &Value, options: &Options, at: &Path, errs: &mut Errors) {
-    let allowed: &[&str] =
-        if options.require_no_side_effects { &WITHOUT_SIDE_EFFECTS } else { &["None", "NoneOnDryRun", "Some", "Unknown"] };
+    let allowed: &[&str] = if options.require_no_side_effects {
+        &WITHOUT_SIDE_EFFECTS
+    } else {
+        &["None", "NoneOnDryRun", "Some", "Unknown"]
+    };
     match hook.opt_str("sideEffects") {
         None => errs.required(at, format!("must specify one of {}", allowed.join(", "))),
         Some(class) => checks::one_of(errs, at, class, allowed),
@@ -160,7 +164,8 @@ pub fn warn(configuration: &Value) -> Vec<String> {
         for (j, rule) in hook.list("rules").iter().enumerate() {
             let at = Path::new("webhooks").index(i).child("rules").index(j);
             for named in excluded(rule) {
-                warnings.push(format!("{at}: {named} is excluded from admission webhooks; this rule will have no effect"));
+                warnings
+                    .push(format!("{at}: {named} is excluded from admission webhooks; this rule will have no effect"));
             }
         }
     }

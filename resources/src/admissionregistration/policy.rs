@@ -12,8 +12,27 @@ use crate::{checks, names};
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
 const AUDIT_EXPRESSION_LEN_MAX: usize = 5 * 1024;
 const RESERVED: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-    "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// Whether conditions and what they may speak about are the old ones, which are not judged again.
@@ -215,7 +234,11 @@ fn validate_mutation(mutation: &Value, at: &Path, errs: &mut Errors) {
         errs.required(&at.child(own).child("expression"), "");
     }
     if mutation.has(other) {
-        errs.invalid(&at.child(other), format!("{{{other}}}"), format!("must not be specified when patchType is {kind}"));
+        errs.invalid(
+            &at.child(other),
+            format!("{{{other}}}"),
+            format!("must not be specified when patchType is {kind}"),
+        );
     }
 }
 

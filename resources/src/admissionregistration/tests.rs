@@ -61,11 +61,15 @@ fn reviews_and_static_names_are_out_of_reach() {
     let mut configuration = hooks(vec![hook]);
     assert_eq!(
         (WEBHOOKS.rules.warn)(&configuration, None),
-        ["webhooks[0].rules[0]: tokenreviews.authentication.k8s.io is excluded from admission webhooks; this rule will have no effect"]
+        [
+            "webhooks[0].rules[0]: tokenreviews.authentication.k8s.io is excluded from admission webhooks; this rule will have no effect"
+        ]
     );
     configuration.set_path(&["metadata", "name"], "a.static.k8s.io");
     let found = texts(&(WEBHOOKS.rules.validate)(&configuration, &context()));
-    assert!(found.last().is_some_and(|t| t.starts_with("metadata.name: Invalid value: \"a.static.k8s.io\": names ending with \".static.k8s.io\" are reserved")));
+    assert!(found.last().is_some_and(|t| t.starts_with(
+        "metadata.name: Invalid value: \"a.static.k8s.io\": names ending with \".static.k8s.io\" are reserved"
+    )));
 }
 
 fn a_policy() -> Value {
@@ -82,7 +86,10 @@ fn a_policy() -> Value {
 fn a_policy_says_something_about_something() {
     assert!(policy::validate_validating(&a_policy(), false).is_empty());
     assert_eq!(
-        texts(&policy::validate_validating(&value!({"spec": {"paramKind": {"apiVersion": "a/b/c"}, "variables": [{"name": "in"}]}}), false)),
+        texts(&policy::validate_validating(
+            &value!({"spec": {"paramKind": {"apiVersion": "a/b/c"}, "variables": [{"name": "in"}]}}),
+            false
+        )),
         [
             "spec.failurePolicy: Required value",
             "spec.paramKind.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",

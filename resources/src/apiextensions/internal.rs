@@ -37,7 +37,9 @@ pub fn spec(v1: &Value) -> Value {
 fn conversion(spec: &mut Value) {
     let Some(webhook) = spec.get_mut("conversion").and_then(|c| c.remove("webhook")) else { return };
     let conversion = spec.entry("conversion");
-    for (member, name) in [("clientConfig", "webhookClientConfig"), ("conversionReviewVersions", "conversionReviewVersions")] {
+    for (member, name) in
+        [("clientConfig", "webhookClientConfig"), ("conversionReviewVersions", "conversionReviewVersions")]
+    {
         if webhook.has(member) {
             conversion.set(name, webhook.at(member));
         }

@@ -14,8 +14,30 @@ use crate::checks;
 
 pub const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const FORMATS: [&str; 24] = [
-    "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5", "isbn",
-    "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password", "date", "duration", "datetime",
+    "bsonobjectid",
+    "uri",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "mac",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "creditcard",
+    "ssn",
+    "hexcolor",
+    "rgbcolor",
+    "byte",
+    "password",
+    "date",
+    "duration",
+    "datetime",
 ];
 const LIST_TYPE: &str = "x-kubernetes-list-type";
 const MAP_TYPE: &str = "x-kubernetes-map-type";
@@ -270,7 +292,11 @@ fn map_list(schema: &Value, at: &Path, errs: &mut Errors) {
         return errs.required(&at.child("items"), "must have a schema if x-kubernetes-list-type is map");
     }
     if items.as_object().is_none() {
-        return errs.invalid(&at.child("items"), items, "must only have a single schema if x-kubernetes-list-type is map");
+        return errs.invalid(
+            &at.child("items"),
+            items,
+            "must only have a single schema if x-kubernetes-list-type is map",
+        );
     }
     if items.str("type") != "object" {
         let text = "must be object if parent array's x-kubernetes-list-type is map";
@@ -279,7 +305,9 @@ fn map_list(schema: &Value, at: &Path, errs: &mut Errors) {
     for (i, key) in keys.iter().enumerate() {
         let name = key.as_str().unwrap_or("");
         match items.at("properties").get(name) {
-            None => errs.invalid(&at.child(MAP_KEYS), schema.at(MAP_KEYS), "entries must all be names of item properties"),
+            None => {
+                errs.invalid(&at.child(MAP_KEYS), schema.at(MAP_KEYS), "entries must all be names of item properties")
+            }
             Some(property) if matches!(property.str("type"), "array" | "object") => {
                 let at = at.child("items").child("properties").key(name).child("type");
                 errs.invalid(&at, "object", "must be a scalar type if parent array's x-kubernetes-list-type is map");

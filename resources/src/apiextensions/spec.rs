@@ -115,7 +115,8 @@ pub fn validate(spec: &Value, options: &Options, errs: &mut Errors) {
         errs.invalid(&at.child("preserveUnknownFields"), true, "must be false in order to use defaults in the schema");
     }
     let structural = options.require_structural || needs_structure(spec);
-    let options = &Options { require_structural: structural, many_selectable: options.many_selectable.clone(), ..*options };
+    let options =
+        &Options { require_structural: structural, many_selectable: options.many_selectable.clone(), ..*options };
     versions(spec, options, &at, errs);
     let names_at = at.child("names");
     for member in ["plural", "singular", "kind", "listKind"] {
@@ -314,10 +315,12 @@ fn root_of_status(schema: &Value, at: &Path, errs: &mut Errors) {
     };
     let kind = schema.str("type");
     if !matches!(kind, "" | "object") {
-        let text = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+        let text =
+            "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
         errs.invalid(&at.child("openAPIV3Schema.type"), kind, text);
     } else if schema.members().any(|(member, value)| !value.is_empty() && !member.is_empty() && !allowed(member)) {
-        let text = format!("only {ALLOWED} fields are allowed at the root of the schema if the status subresource is enabled");
+        let text =
+            format!("only {ALLOWED} fields are allowed at the root of the schema if the status subresource is enabled");
         errs.invalid(&at.child("openAPIV3Schema"), schema, text);
     }
 }

@@ -34,7 +34,8 @@ pub fn unreadable(schema: &Value) -> Option<String> {
 
 fn children(schema: &Value) -> impl Iterator<Item = &Value> {
     let junctors = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|j| schema.list(j));
-    let single = ["not", "items", "additionalProperties"].into_iter().map(|m| schema.at(m)).filter(|v| v.as_object().is_some());
+    let single =
+        ["not", "items", "additionalProperties"].into_iter().map(|m| schema.at(m)).filter(|v| v.as_object().is_some());
     junctors.chain(single).chain(schema.at("properties").members().map(|(_, v)| v))
 }
 
@@ -49,7 +50,9 @@ pub fn validate(schema: &Value, at: &Path) -> Errors {
 
 /// `anyOf: [{type: integer}, {type: string}]`, which int-or-string fields may have.
 fn is_int_or_string(list: &[Value]) -> bool {
-    let only = |schema: &Value, kind: &str| schema.str("type") == kind && schema.members().filter(|(_, v)| !v.is_empty()).count() == 1;
+    let only = |schema: &Value, kind: &str| {
+        schema.str("type") == kind && schema.members().filter(|(_, v)| !v.is_empty()).count() == 1
+    };
     matches!(list, [a, b] if only(a, "integer") && only(b, "string"))
 }
 
@@ -97,7 +100,10 @@ fn types(s: &Value, level: Level, at: &Path, errs: &mut Errors) {
     if embedded && kind != "object" {
         let text = "must be object if x-kubernetes-embedded-resource is true";
         if kind.is_empty() { errs.required(&type_at, text) } else { errs.invalid(&type_at, kind, text) }
-    } else if kind.is_empty() && !s.bool("x-kubernetes-int-or-string") && !s.bool("x-kubernetes-preserve-unknown-fields") {
+    } else if kind.is_empty()
+        && !s.bool("x-kubernetes-int-or-string")
+        && !s.bool("x-kubernetes-preserve-unknown-fields")
+    {
         let whose = match level {
             Level::Root => "at the root",
             Level::Item => "for specified array items",
@@ -129,7 +135,8 @@ fn metadata(s: &Value, level: Level, at: &Path, errs: &mut Errors) {
             errs.invalid(&at.child("type"), metadata.str("type"), "must be object");
         }
         if level == Level::Root && restricts_more_than_names(metadata) {
-            let text = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+            let text =
+                "must not specify anything other than name and generateName, but metadata is implicitly specified";
             errs.forbidden(&at, text);
         }
     }
@@ -144,7 +151,9 @@ fn metadata(s: &Value, level: Level, at: &Path, errs: &mut Errors) {
 fn restricts_more_than_names(metadata: &Value) -> bool {
     let mut known = metadata.at("properties").members().map(|(name, _)| name);
     !known.all(|name| matches!(name, "name" | "generateName"))
-        || metadata.members().any(|(member, value)| !value.is_empty() && !matches!(member, "type" | "properties" | "default"))
+        || metadata
+            .members()
+            .any(|(member, value)| !value.is_empty() && !matches!(member, "type" | "properties" | "default"))
 }
 
 /// Upstream: `validateValueValidation`.
@@ -186,7 +195,8 @@ fn nested(v: &Value, skip_any: bool, at: &Path, errs: &mut Errors) {
     ];
     for (member, what) in forbidden {
         let value = v.at(member);
-        let set = if what == "undefined" { !value.is_null() && value.as_bool() != Some(false) } else { !value.is_empty() };
+        let set =
+            if what == "undefined" { !value.is_null() && value.as_bool() != Some(false) } else { !value.is_empty() };
         if set {
             errs.forbidden(&at.child(member), format!("must be {what} to be structural"));
         }

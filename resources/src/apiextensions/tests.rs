@@ -83,7 +83,10 @@ fn names_and_versions_fit() {
     definition.set_path(&["spec", "names", "listKind"], "Foo");
     definition.entry_path(&["spec", "versions"]).make_array()[0].set("storage", false);
     let found = texts(&validate(&definition, &context()));
-    assert_eq!(found[0], "metadata.name: Invalid value: \"bars.example.com\": must be spec.names.plural+\".\"+spec.group");
+    assert_eq!(
+        found[0],
+        "metadata.name: Invalid value: \"bars.example.com\": must be spec.names.plural+\".\"+spec.group"
+    );
     assert!(found[1].ends_with("must have exactly one version marked as storage version"));
     assert_eq!(found[2], "spec.names.listKind: Invalid value: \"Foo\": kind and listKind may not be the same");
     assert_eq!(found.len(), 3);
@@ -133,7 +136,8 @@ fn conversion_needs_a_webhook_that_is_understood() {
 
 #[test]
 fn selectable_fields_are_scalars_of_the_schema() {
-    let schema = value!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}}});
+    let schema =
+        value!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}}});
     let mut definition = a_definition(schema);
     let fields = value!([{"jsonPath": ".spec.a"}, {"jsonPath": ".spec"}, {"jsonPath": ".spec.b"}]);
     definition.entry_path(&["spec", "versions"]).make_array()[0].set("selectableFields", fields);

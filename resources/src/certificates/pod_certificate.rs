@@ -10,9 +10,10 @@ use api::{
 };
 use certs::inspect;
 
-use super::{BY_SIGNER, GROUP, bytes, signer_name};
+use super::{BY_SIGNER, GROUP, bytes};
 use crate::{
     cells, checks, names,
+    pod::signer,
     row::{Column, Context, NAME, Row, Rules, Selectable, StatusRules, Subresource, Version, column},
     strategy::{drop_status, keep_status, stored, text},
 };
@@ -61,7 +62,9 @@ const COLUMNS: &[Column] = &[
         let known = r.at("status").list("conditions").iter().rev().map(|c| c.str("type")).find(|t| FINAL.contains(t));
         known.unwrap_or("Pending").into()
     }),
-    column("UnverifiedUserAnnotations", "string", |r, _| cells::labels(r.at("spec").at("unverifiedUserAnnotations")).into()),
+    column("UnverifiedUserAnnotations", "string", |r, _| {
+        cells::labels(r.at("spec").at("unverifiedUserAnnotations")).into()
+    }),
 ];
 
 /// Refuses a value without showing it. Upstream: `field.OmitValueType`.
@@ -73,7 +76,7 @@ fn refuse(errs: &mut Errors, at: &Path, text: &str) {
 fn validate(request: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = Errors::new();
     let (spec, at) = (request.at("spec"), Path::new("spec"));
-    signer_name(spec.str("signerName"), &at.child("signerName"), &mut errs);
+    signer::name(spec.str("signerName"), &at.child("signerName"), &mut errs);
     user_annotations(spec.at("unverifiedUserAnnotations"), &at.child("unverifiedUserAnnotations"), &mut errs);
     for (name, uid) in [("podName", "podUID"), ("serviceAccountName", "serviceAccountUID"), ("nodeName", "nodeUID")] {
         let text = spec.str(name);
@@ -90,7 +93,7 @@ fn validate(request: &Value, _context: &Context<'_>) -> Errors {
         errs.required(&at.child("maxExpirationSeconds"), "must be set");
         return errs;
     };
-    let longest = if is_kubernetes_signer(spec.str("signerName")) { DAY } else { 91 * DAY };
+    let longest = if signer::is_kubernetes(spec.str("signerName")) { DAY } else { 91 * DAY };
     if !(HOUR..=longest).contains(&seconds) {
         let text = format!("must be in the range [{HOUR}, {longest}]");
         errs.invalid(&at.child("maxExpirationSeconds"), seconds, text);
@@ -99,15 +102,13 @@ fn validate(request: &Value, _context: &Context<'_>) -> Errors {
     match (set("stubPKCS10Request"), set("pkixPublicKey"), set("proofOfPossession")) {
         (true, false, false) => stub_request(spec, &at.child("stubPKCS10Request"), &mut errs),
         (false, true, true) => public_key(spec, &at, &mut errs),
-        _ => refuse(&mut errs, &at, "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set"),
+        _ => refuse(
+            &mut errs,
+            &at,
+            "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set",
+        ),
     }
     errs
-}
-
-/// Upstream: core validation's `IsKubernetesSignerName`.
-fn is_kubernetes_signer(signer: &str) -> bool {
-    let host = signer.split('/').next().unwrap_or("");
-    host == "kubernetes.io" || host.ends_with(".kubernetes.io")
 }
 
 /// Upstream: core validation's `ValidateUserAnnotations`.
@@ -166,7 +167,9 @@ fn stub_request(spec: &Value, at: &Path, errs: &mut Errors) {
     };
     match request.key.kind {
         inspect::Kind::Rsa { bits } if !rsa_fits(bits) => wrong_rsa(bits, at, errs),
-        inspect::Kind::Other => refuse(errs, at, "unknown public key type; supported types are Ed25519, ECDSA, and RSA"),
+        inspect::Kind::Other => {
+            refuse(errs, at, "unknown public key type; supported types are Ed25519, ECDSA, and RSA")
+        }
         _ if !request.is_signed() => refuse(errs, at, "invalid signature"),
         _ => {}
     }

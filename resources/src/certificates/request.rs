@@ -9,9 +9,10 @@ use api::{
 };
 use certs::inspect;
 
-use super::{BY_SIGNER, GROUP, bytes, signer_name};
+use super::{BY_SIGNER, GROUP, bytes};
 use crate::{
     cells, checks,
+    pod::signer,
     row::{AGE, Column, Context, NAME, Row, Rules, StatusRules, Subresource, Version, column},
     strategy::{keep, stored, text},
 };
@@ -20,10 +21,29 @@ const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
 const APPROVAL: [&str; 2] = ["Approved", "Denied"];
 const FINAL: [&str; 3] = ["Approved", "Denied", "Failed"];
 const USAGES: [&str; 23] = [
-    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
-    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
-    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
-    "server auth", "signing", "timestamping",
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
 ];
 
 pub const ROW: Row = Row {
@@ -231,7 +251,7 @@ fn validate(request: &Value, allowed: &Allowed) -> Errors {
     if !allowed.legacy_signer && signer == LEGACY_SIGNER {
         errs.invalid(&at.child("signerName"), signer, "the legacy signerName is not allowed via this API version");
     } else {
-        signer_name(signer, &at.child("signerName"), &mut errs);
+        signer::name(signer, &at.child("signerName"), &mut errs);
     }
     if let Some(seconds) = spec.opt_int("expirationSeconds").filter(|s| *s < 600) {
         let text = "may not specify a duration less than 600 seconds (10 minutes)";
@@ -245,7 +265,6 @@ fn validate(request: &Value, allowed: &Allowed) -> Errors {
     }
     errs
 }
-
 
 /// Upstream: `validateCSR`.
 fn wrong_request(pem: &[u8]) -> Option<&'static str> {

@@ -8,9 +8,10 @@ use api::{
 };
 use certs::inspect;
 
-use super::{BY_SIGNER, GROUP, signer_name};
+use super::{BY_SIGNER, GROUP};
 use crate::{
     cells, checks, names,
+    pod::signer,
     row::{Context, NAME, Row, Rules, Version, column},
     strategy::stored,
 };
@@ -51,7 +52,7 @@ fn validate(bundle: &Value, parse: bool) -> Errors {
     }
     let at = Path::new("spec");
     if !signer.is_empty() {
-        signer_name(signer, &at.child("signerName"), &mut errs);
+        signer::name(signer, &at.child("signerName"), &mut errs);
     }
     if parse {
         trust_anchors(bundle.at("spec").str("trustBundle"), &at.child("trustBundle"), &mut errs);
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn entries_are_authorities() {
-        let text = "-----BEGIN A-----\nb25l\n-----END A-----\n-----BEGIN CERTIFICATE-----\nb25l\n-----END CERTIFICATE-----\n";
+        let text =
+            "-----BEGIN A-----\nb25l\n-----END A-----\n-----BEGIN CERTIFICATE-----\nb25l\n-----END CERTIFICATE-----\n";
         let mut errs = Errors::new();
         trust_anchors(text, &Path::new("t"), &mut errs);
         assert_eq!(

@@ -201,7 +201,11 @@ fn validate_queuing(queuing: &Value, at: &Path, errs: &mut Errors) {
         errs.invalid(&at, hand, format!("should not be greater than queues ({queues})"));
     } else if entropy_bits(queues, hand) > HASH_BITS_MAX {
         let text = "required entropy bits of deckSize";
-        errs.invalid(&at, hand, format!("{text} {queues} and handSize {hand} should not be greater than {HASH_BITS_MAX}"));
+        errs.invalid(
+            &at,
+            hand,
+            format!("{text} {queues} and handSize {hand} should not be greater than {HASH_BITS_MAX}"),
+        );
     }
 }
 

@@ -23,8 +23,7 @@ pub fn validate(capacity: &Value, shared: bool, at: &Path, errs: &mut Errors) {
     let (values, range) = (policy.list("validValues"), policy.at("validRange"));
     let (kind, given) = match (values.is_empty(), range.is_null()) {
         (false, false) => {
-            let text =
-                "exactly one policy can be specified, cannot specify \"validValues\" and \"validRange\" at the same time";
+            let text = "exactly one policy can be specified, cannot specify \"validValues\" and \"validRange\" at the same time";
             return errs.forbidden(&at, text);
         }
         (true, true) => return,
@@ -67,7 +66,8 @@ fn valid_range(range: &Value, default: &Quantity, whole: &Quantity, at: &Path, e
     let Some(min) = amount("min") else {
         return errs.required(&at.child("min"), "required when validRange is defined");
     };
-    let mut wrong = |member: &str, shown: &Quantity, text: String| errs.invalid(&at.child(member), shown.to_string(), text);
+    let mut wrong =
+        |member: &str, shown: &Quantity, text: String| errs.invalid(&at.child(member), shown.to_string(), text);
     if min > *whole {
         wrong("min", &min, format!("min is larger than capacity value: {whole}"));
     }

@@ -155,14 +155,19 @@ fn selectors(selectors: &[Value], at: &Path, stored: bool, errs: &mut Errors) {
     });
 }
 
-fn derived_attributes(attributes: &[Value], request: &str, used: &BTreeSet<(String, String)>, at: &Path, errs: &mut Errors) {
+fn derived_attributes(
+    attributes: &[Value],
+    request: &str,
+    used: &BTreeSet<(String, String)>,
+    at: &Path,
+    errs: &mut Errors,
+) {
     let parent = request.split('/').next().unwrap_or(request);
     lists::set(attributes, usize::MAX, at, errs, name_of, |attribute, at, errs| {
         let name = attribute.str("name");
         let spoken_of = |of: &str| used.contains(&(of.to_string(), name.to_string()));
         if !name.is_empty() && !["", request, parent].iter().any(|of| spoken_of(of)) {
-            let text =
-                "must be referenced by at least one matchAttribute or distinctAttribute constraint targeting this request";
+            let text = "must be referenced by at least one matchAttribute or distinctAttribute constraint targeting this request";
             errs.invalid(&at.child("name"), name, text);
         }
     });

@@ -19,7 +19,14 @@ pub const CLAIM_TEMPLATE: Convert = Convert {
 pub const SLICE: Convert = Convert { to_hub: slice_to_hub, from_hub: slice_from_hub };
 
 const EXACT: [&str; 8] = [
-    "deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "capacity", "derivedAttributes",
+    "deviceClassName",
+    "selectors",
+    "allocationMode",
+    "count",
+    "adminAccess",
+    "tolerations",
+    "capacity",
+    "derivedAttributes",
 ];
 
 fn each(object: &mut Value, path: &[&str], change: fn(&mut Value)) {
@@ -110,7 +117,8 @@ mod tests {
 
     #[test]
     fn slices_come_and_go() {
-        let beta = value!({"spec": {"driver": "d", "devices": [{"name": "a", "basic": {"attributes": {"x": {"int": 1}}}}]}});
+        let beta =
+            value!({"spec": {"driver": "d", "devices": [{"name": "a", "basic": {"attributes": {"x": {"int": 1}}}}]}});
         let hub = value!({"spec": {"driver": "d", "devices": [{"name": "a", "attributes": {"x": {"int": 1}}}]}});
         let mut object = beta.clone();
         object.set_path(&["spec", "nodeName"], "");

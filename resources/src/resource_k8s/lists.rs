@@ -7,12 +7,19 @@ use api::{
 };
 
 use crate::checks;
+pub use crate::pod::claim::csi_driver_name as driver_name;
 
 const POOL_NAME_LEN_MAX: usize = 253;
 const ID_LEN_MAX: usize = 32;
 
 /// Judges each item, unless there are too many to look at.
-pub fn slice(list: &[Value], max: usize, at: &Path, errs: &mut Errors, mut one: impl FnMut(&Value, &Path, &mut Errors)) -> bool {
+pub fn slice(
+    list: &[Value],
+    max: usize,
+    at: &Path,
+    errs: &mut Errors,
+    mut one: impl FnMut(&Value, &Path, &mut Errors),
+) -> bool {
     if list.len() > max {
         errs.too_many(at, list.len(), max);
         return false;
@@ -47,17 +54,6 @@ pub fn name_of(item: &Value) -> String {
 
 pub fn text_of(item: &Value) -> String {
     item.as_str().unwrap_or("").into()
-}
-
-/// Upstream: core validation's `ValidateCSIDriverName`.
-pub fn driver_name(name: &str, at: &Path, errs: &mut Errors) {
-    if name.is_empty() {
-        return errs.required(at, "");
-    }
-    if name.len() > 63 {
-        errs.too_long(at, 63);
-    }
-    checks::messages(errs, at, name, names::dns1123_subdomain(&name.to_lowercase()));
 }
 
 pub fn label(name: &str, at: &Path, errs: &mut Errors) {

@@ -51,7 +51,9 @@ const COLUMNS: &[Column] = &[
     column("Available", "string", |r, _| sum(r, "availableDevices")),
     column("Allocated", "string", |r, _| sum(r, "allocatedDevices")),
     column("Unavailable", "string", |r, _| sum(r, "unavailableDevices")),
-    column("Errors", "string", |r, _| counted(r, |pools| pools.iter().filter(|p| p.has("validationError")).count() as i64)),
+    column("Errors", "string", |r, _| {
+        counted(r, |pools| pools.iter().filter(|p| p.has("validationError")).count() as i64)
+    }),
     column("Pools", "integer", |r, _| r.at("status").int("poolCount").into()),
     column("Status", "string", |r, _| state(r)),
     column("Completed", "string", |r, now| match outcome(r) {

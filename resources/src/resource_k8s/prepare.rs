@@ -53,7 +53,8 @@ pub fn claim_status(new: &mut Value, old: &Value, context: &Context<'_>) {
     }
     let same = |a: &Value, b: &Value| ["driver", "pool", "device", "shareID"].iter().all(|m| a.at(m) == b.at(m));
     let is = new.at_path(RESULTS).items().to_vec();
-    let gone: Vec<&Value> = old.at_path(RESULTS).items().iter().filter(|was| !is.iter().any(|is| same(is, was))).collect();
+    let gone: Vec<&Value> =
+        old.at_path(RESULTS).items().iter().filter(|was| !is.iter().any(|is| same(is, was))).collect();
     let Some(status) = new.get_mut("status").filter(|status| status.has("devices")) else { return };
     let devices = status.entry("devices").make_array();
     devices.retain(|device| !gone.iter().any(|gone| same(device, gone)));

@@ -149,11 +149,16 @@ fn partition_type(spec: &Value, name: &str, at: &Path, errs: &mut Errors) {
         let attributes = device.at("attributes");
         match attributes.get(name).or_else(|| attributes.get(bare)) {
             None => {
-                let text = "device consumes counters and `partitionTypeAttribute` names this attribute, so it must be set";
+                let text =
+                    "device consumes counters and `partitionTypeAttribute` names this attribute, so it must be set";
                 errs.required(&at, text);
             }
             Some(attribute) if !attribute.has("string") => {
-                errs.invalid(&at, attribute, "must be a string value because `partitionTypeAttribute` names this attribute");
+                errs.invalid(
+                    &at,
+                    attribute,
+                    "must be a string value because `partitionTypeAttribute` names this attribute",
+                );
             }
             Some(_) => {}
         }

@@ -28,14 +28,8 @@ pub const ROW: Row = Row {
     plural: "devicetaintrules",
     versions: &[
         Version::stable("v1", "io.k8s.api.resource.v1.DeviceTaintRule"),
-        Version {
-            lifecycle: (36, 39, 42),
-            ..Version::off("v1beta2", "io.k8s.api.resource.v1beta2.DeviceTaintRule")
-        },
-        Version {
-            lifecycle: (33, 36, 39),
-            ..Version::off("v1alpha3", "io.k8s.api.resource.v1alpha3.DeviceTaintRule")
-        },
+        Version { lifecycle: (36, 39, 42), ..Version::off("v1beta2", "io.k8s.api.resource.v1beta2.DeviceTaintRule") },
+        Version { lifecycle: (33, 36, 39), ..Version::off("v1alpha3", "io.k8s.api.resource.v1alpha3.DeviceTaintRule") },
     ],
     stored: stored(GROUP, "v1beta2", "devicetaintrules"),
     subresources: &[Subresource::Status(StatusRules { validate: validate_status, ..StatusRules::STATUS_ONLY })],

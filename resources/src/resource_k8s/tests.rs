@@ -13,7 +13,10 @@ fn a_claim(request: Value) -> Value {
 fn a_request_is_exact_or_has_alternatives() {
     let mut exact = value!({"deviceClassName": "a.b"});
     default_request(&mut exact);
-    assert_eq!(texts(&claim::validate(&a_claim(value!({"name": "r", "exactly": (exact.clone())})))), Vec::<String>::new());
+    assert_eq!(
+        texts(&claim::validate(&a_claim(value!({"name": "r", "exactly": (exact.clone())})))),
+        Vec::<String>::new()
+    );
     assert_eq!(
         texts(&claim::validate(&a_claim(value!({"name": "r"})))),
         ["spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required"]
@@ -52,7 +55,9 @@ fn constraints_and_configurations_name_requests() {
                 "{at}.constraints[0].matchAttribute: Invalid value: \"x\": a fully qualified name must be a domain and a name separated by a slash"
             ),
             format!("{at}.constraints[1].requests[0]: Invalid value: \"r/a/b\": {none}"),
-            format!("{at}.config[0].opaque.parameters: Invalid value: \"<value omitted>\": must be a valid JSON object"),
+            format!(
+                "{at}.config[0].opaque.parameters: Invalid value: \"<value omitted>\": must be a valid JSON object"
+            ),
         ]
     );
 }
@@ -62,7 +67,8 @@ fn claims_stay_and_say_how_they_fare() {
     let old = a_claim(value!({"name": "a"}));
     assert_eq!(unchanged(&a_claim(value!({"name": "b"})), &old).len(), 1);
     assert_eq!(state(&old), "pending".into());
-    let used = value!({"metadata": {"deletionTimestamp": "x"}, "status": {"allocation": {}, "reservedFor": [{"uid": "1"}]}});
+    let used =
+        value!({"metadata": {"deletionTimestamp": "x"}, "status": {"allocation": {}, "reservedFor": [{"uid": "1"}]}});
     assert_eq!(state(&used), "deleted,allocated,reserved".into());
 }
 
@@ -70,10 +76,13 @@ fn claims_stay_and_say_how_they_fare() {
 fn only_what_is_allocated_is_used() {
     let old = a_claim(value!({"name": "r"}));
     let mut new = old.clone();
-    new.set("status", value!({
-        "reservedFor": [{"resource": "pods", "name": "p", "uid": "1"}],
-        "devices": [{"driver": "d", "pool": "p", "device": "x"}]
-    }));
+    new.set(
+        "status",
+        value!({
+            "reservedFor": [{"resource": "pods", "name": "p", "uid": "1"}],
+            "devices": [{"driver": "d", "pool": "p", "device": "x"}]
+        }),
+    );
     assert_eq!(
         texts(&status::validate(&new, &old)),
         [
@@ -124,15 +133,26 @@ fn attributes_have_one_value_and_portions_fit() {
     });
     let found = texts(&slice::validate(&a_slice(device), None));
     let at = "spec.devices[0]";
-    assert_eq!(found[0], format!("{at}.attributes[x]: Invalid value: {{\"int\":1,\"bool\":true}}: exactly one value must be specified"));
+    assert_eq!(
+        found[0],
+        format!("{at}.attributes[x]: Invalid value: {{\"int\":1,\"bool\":true}}: exactly one value must be specified")
+    );
     assert!(found[1].starts_with(&format!("{at}.attributes: Invalid value: \"1\": a valid C identifier")));
     assert_eq!(
         found[2..],
         [
-            format!("{at}.attributes[1].version: Invalid value: \"1.0\": must be a string compatible with semver.org spec 2.0.0"),
-            format!("{at}.capacity[mem].requestPolicy.validRange.max: Invalid value: \"11Gi\": max is larger than capacity value: 10Gi"),
-            format!("{at}.capacity[mem].requestPolicy.validRange.step: Invalid value: \"3Gi\": value is not a multiple of a given step (4Gi) from (1Gi)"),
-            format!("{at}.capacity[mem].requestPolicy.validRange.step: Invalid value: \"11Gi\": value is not a multiple of a given step (4Gi) from (1Gi)"),
+            format!(
+                "{at}.attributes[1].version: Invalid value: \"1.0\": must be a string compatible with semver.org spec 2.0.0"
+            ),
+            format!(
+                "{at}.capacity[mem].requestPolicy.validRange.max: Invalid value: \"11Gi\": max is larger than capacity value: 10Gi"
+            ),
+            format!(
+                "{at}.capacity[mem].requestPolicy.validRange.step: Invalid value: \"3Gi\": value is not a multiple of a given step (4Gi) from (1Gi)"
+            ),
+            format!(
+                "{at}.capacity[mem].requestPolicy.validRange.step: Invalid value: \"11Gi\": value is not a multiple of a given step (4Gi) from (1Gi)"
+            ),
         ]
     );
 }
@@ -154,9 +174,7 @@ fn a_taint_is_dated_and_another_effect_starts_anew() {
 #[test]
 fn devices_that_are_given_back_are_forgotten_and_alpha_is_dropped() {
     let device = |name: &str| value!({"driver": "d", "pool": "p", "device": name});
-    let with = |results: Vec<Value>, devices: Vec<Value>| {
-        value!({"spec": {}, "status": {"allocation": {"devices": {"results": results}}, "devices": devices}})
-    };
+    let with = |results: Vec<Value>, devices: Vec<Value>| value!({"spec": {}, "status": {"allocation": {"devices": {"results": results}}, "devices": devices}});
     let old = with(vec![device("a"), device("b")], vec![device("a"), device("b")]);
     let mut new = with(vec![device("b")], vec![device("a"), device("b")]);
     prepare::claim_status(&mut new, &old, &context());

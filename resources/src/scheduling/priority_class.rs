@@ -48,8 +48,9 @@ fn validate(class: &Value, _context: &Context<'_>) -> Errors {
     let name = api::meta::of(class).name();
     if name.starts_with(SYSTEM_PREFIX) {
         if let Err(why) = known_system_class(class, name) {
-            let text =
-                format!("priority class names with '{SYSTEM_PREFIX}' prefix are reserved for system use only. error: {why}");
+            let text = format!(
+                "priority class names with '{SYSTEM_PREFIX}' prefix are reserved for system use only. error: {why}"
+            );
             errs.forbidden(&Path::new("metadata").child("name"), text);
         }
     } else if class.int("value") > HIGHEST_OF_USERS {

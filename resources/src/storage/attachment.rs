@@ -10,9 +10,10 @@ use api::{
     value,
 };
 
-use super::{GROUP, node::driver_name};
+use super::GROUP;
 use crate::{
     checks, names,
+    pod::claim::csi_driver_name,
     row::{AGE, Column, Context, NAME, Row, Rules, StatusRules, Subresource, Version, column},
     strategy::{drop_status, keep_status, stored, text},
 };
@@ -47,7 +48,7 @@ const COLUMNS: &[Column] = &[
 fn validate(attachment: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = Errors::new();
     let (spec, at) = (attachment.at("spec"), Path::new("spec"));
-    driver_name(spec.str("attacher"), &at.child("attacher"), &mut errs);
+    csi_driver_name(spec.str("attacher"), &at.child("attacher"), &mut errs);
     validate_source(spec.at("source"), &at.child("source"), &mut errs);
     let node = spec.str("nodeName");
     checks::messages(&mut errs, &at.child("nodeName"), node, names::dns_subdomain(node, false));
@@ -63,7 +64,9 @@ fn validate_source(source: &Value, at: &Path, errs: &mut Errors) {
     match (source.has("inlineVolumeSpec"), source.opt_str("persistentVolumeName")) {
         (false, None) => errs.required(at, ONE_SOURCE),
         (true, Some(_)) => errs.forbidden(at, ONE_SOURCE),
-        (_, Some("")) => errs.required(&at.child("persistentVolumeName"), "must specify non empty persistentVolumeName"),
+        (_, Some("")) => {
+            errs.required(&at.child("persistentVolumeName"), "must specify non empty persistentVolumeName")
+        }
         _ => {}
     }
 }

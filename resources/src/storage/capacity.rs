@@ -63,7 +63,8 @@ mod tests {
         let old = value!({"storageClassName": "fast", "capacity": "1Gi"});
         let more = value!({"storageClassName": "fast", "capacity": "2Gi"});
         assert!(validate_update(&more, &old, &context()).is_empty());
-        let moved = value!({"storageClassName": "slow", "capacity": "-1Gi", "nodeTopology": {"matchLabels": {"a": "b"}}});
+        let moved =
+            value!({"storageClassName": "slow", "capacity": "-1Gi", "nodeTopology": {"matchLabels": {"a": "b"}}});
         assert_eq!(
             texts(&validate_update(&moved, &old, &context())),
             [

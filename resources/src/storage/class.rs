@@ -27,7 +27,12 @@ pub const STORAGE_CLASS: Row = Row {
     versions: &[Version::stable("v1", "io.k8s.api.storage.v1.StorageClass")],
     stored: stored(GROUP, "v1", "storageclasses"),
     columns: COLUMNS,
-    rules: Rules { validate: validate_class, validate_update: validate_class_update, warn: |new, _| warn(new), ..Rules::NONE },
+    rules: Rules {
+        validate: validate_class,
+        validate_update: validate_class_update,
+        warn: |new, _| warn(new),
+        ..Rules::NONE
+    },
     ..Row::CLUSTER
 };
 

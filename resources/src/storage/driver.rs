@@ -89,8 +89,11 @@ fn validate_update(new: &Value, old: &Value, context: &Context<'_>) -> Errors {
 
 /// Upstream: `validateCSIDriverSpec`.
 fn validate_spec(spec: &Value, at: &Path, errs: &mut Errors) {
-    let required =
-        [("attachRequired", "attachedRequired"), ("podInfoOnMount", "podInfoOnMount"), ("storageCapacity", "storageCapacity")];
+    let required = [
+        ("attachRequired", "attachedRequired"),
+        ("podInfoOnMount", "podInfoOnMount"),
+        ("storageCapacity", "storageCapacity"),
+    ];
     for (member, shown) in required {
         if !spec.has(member) {
             errs.required(&at.child(shown), "");

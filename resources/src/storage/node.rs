@@ -3,12 +3,13 @@
 use api::{
     Value,
     field::{Errors, Path},
-    names, value,
+    value,
 };
 
 use super::GROUP;
 use crate::{
     checks,
+    pod::claim::csi_driver_name,
     row::{AGE, Column, Context, NAME, Row, Rules, StatusRules, Subresource, Version, column},
     strategy::{drop_unless_used, keep_spec_and_metadata, keep_status, stored},
 };
@@ -26,15 +27,20 @@ pub const ROW: Row = Row {
     subresources: &[Subresource::Status(STATUS)],
     reset: &["status"],
     columns: COLUMNS,
-    rules: Rules { prepare_create: crate::strategy::drop_status, prepare_update, validate, validate_update, ..Rules::NONE },
+    rules: Rules {
+        prepare_create: crate::strategy::drop_status,
+        prepare_update,
+        validate,
+        validate_update,
+        ..Rules::NONE
+    },
     ..Row::CLUSTER
 };
 
 const STATUS: StatusRules =
     StatusRules { prepare: prepare_status, validate: validate_status, ..StatusRules::STATUS_ONLY };
 
-const COLUMNS: &[Column] =
-    &[NAME, column("Drivers", "integer", |n, _| n.at("spec").list("drivers").len().into()), AGE];
+const COLUMNS: &[Column] = &[NAME, column("Drivers", "integer", |n, _| n.at("spec").list("drivers").len().into()), AGE];
 
 fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep_status(new, old, context);
@@ -58,7 +64,7 @@ fn validate(node: &Value, _context: &Context<'_>) -> Errors {
 
 /// Upstream: `validateCSINodeDriver`.
 fn validate_driver(driver: &Value, before: &[Value], at: &Path, errs: &mut Errors) {
-    driver_name(driver.str("name"), &at.child("name"), errs);
+    csi_driver_name(driver.str("name"), &at.child("name"), errs);
     let (id, id_at) = (driver.str("nodeID"), at.child("nodeID"));
     if id.is_empty() {
         errs.required(&id_at, "");
@@ -82,17 +88,6 @@ fn validate_driver(driver: &Value, before: &[Value], at: &Path, errs: &mut Error
         }
         checks::label_name(text, at, errs);
     }
-}
-
-/// Upstream: core validation's `ValidateCSIDriverName`.
-pub(super) fn driver_name(name: &str, at: &Path, errs: &mut Errors) {
-    if name.is_empty() {
-        return errs.required(at, "");
-    }
-    if name.len() > 63 {
-        errs.too_long(at, 63);
-    }
-    checks::messages(errs, at, name, names::dns1123_subdomain(&name.to_lowercase()));
 }
 
 /// A driver's entry may come and go, but of one that stays only the allocatable count may change.
@@ -121,7 +116,7 @@ fn validate_status(new: &Value, _old: &Value, _context: &Context<'_>) -> Errors 
         if health[..i].iter().any(|h| h.str("name") == entry.str("name")) {
             errs.duplicate(&at, entry.str("name"));
         }
-        driver_name(entry.str("name"), &at.child("name"), &mut errs);
+        csi_driver_name(entry.str("name"), &at.child("name"), &mut errs);
         let conditions = entry.list("healthConditions");
         if conditions.len() > 16 {
             errs.too_many(&at.child("healthConditions"), conditions.len(), 16);
@@ -181,9 +176,7 @@ mod tests {
 
     #[test]
     fn of_a_driver_only_the_count_changes() {
-        let node = |id: &str, count: i64| {
-            value!({"spec": {"drivers": [{"name": "a", "nodeID": id, "allocatable": {"count": count}}]}})
-        };
+        let node = |id: &str, count: i64| value!({"spec": {"drivers": [{"name": "a", "nodeID": id, "allocatable": {"count": count}}]}});
         assert!(validate_update(&node("n", 2), &node("n", 1), &context()).is_empty());
         assert_eq!(
             texts(&validate_update(&node("m", 1), &node("n", 1), &context())),

@@ -63,7 +63,9 @@ fn what_is_decided_stays() {
     );
     assert_eq!(
         texts(&validate_status(&issued, &pending, &context())),
-        ["status.certificateChain: Invalid value: \"\": issued certificate chain must contain at least one certificate"]
+        [
+            "status.certificateChain: Invalid value: \"\": issued certificate chain must contain at least one certificate"
+        ]
     );
     assert_eq!(
         texts(&validate_status(&with_condition("Lost"), &pending, &context())),

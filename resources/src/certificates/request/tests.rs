@@ -34,7 +34,10 @@ fn usages_and_times_are_known() {
     spec.set("expirationSeconds", 599);
     spec.set("signerName", LEGACY_SIGNER);
     let found = texts(&validate(&request, &Allowed::default()));
-    assert!(found[0].starts_with("spec.usages[2]: Unsupported value: \"baking\": supported values: \"any\", \"cert sign\","));
+    assert!(
+        found[0]
+            .starts_with("spec.usages[2]: Unsupported value: \"baking\": supported values: \"any\", \"cert sign\",")
+    );
     assert_eq!(
         found[1..],
         [

@@ -44,7 +44,10 @@ fn rules_of_resources_name_all_or_some() {
         ]
     });
     assert_eq!(
-        texts(&validate(&a_schema("a", rule), &context())).iter().map(|t| t.split(": ").next().unwrap_or("")).collect::<Vec<_>>(),
+        texts(&validate(&a_schema("a", rule), &context()))
+            .iter()
+            .map(|t| t.split(": ").next().unwrap_or(""))
+            .collect::<Vec<_>>(),
         [
             "spec.rules[0].resourceRules[0].verbs",
             "spec.rules[0].resourceRules[0].apiGroups",
@@ -60,7 +63,10 @@ fn rules_of_resources_name_all_or_some() {
 fn the_mandatory_schemas_are_fixed() {
     for name in ["exempt", "catch-all"] {
         let spec = mandatory(name).expect("it is mandatory");
-        assert!(validate(&value!({"metadata": {"name": name}, "spec": (spec.clone())}), &context()).is_empty(), "{name}");
+        assert!(
+            validate(&value!({"metadata": {"name": name}, "spec": (spec.clone())}), &context()).is_empty(),
+            "{name}"
+        );
         let mut other = spec;
         other.set("matchingPrecedence", 7);
         let texts = texts(&validate(&value!({"metadata": {"name": name}, "spec": other}), &context()));
