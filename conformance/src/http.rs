@@ -1,0 +1,87 @@
+//! A client of one server: HTTP/2 over TLS, as an administrator, nothing assumed about what is said.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use api::Value;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// A connection to a server.
+#[derive(Clone)]
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    authority: String,
+}
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Client {
+    /// Connects as the first user of a kubeconfig.
+    pub async fn from_kubeconfig(path: &Path) -> Result<Client> {
+        let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let config = codec::yaml::any(&text)?;
+        let cluster = config.list("clusters").first().context("no cluster")?.at("cluster");
+        let user = config.list("users").first().context("no user")?.at("user");
+        let authority = text_of(cluster, "certificate-authority")?;
+        let certificate = text_of(user, "client-certificate")?;
+        let key = certs::PrivateKey::from_pem(&text_of(user, "client-key")?)?;
+        let identity = certs::tls::Identity { certificate_pem: &certificate, key: &key };
+        let tls = certs::tls::client_config(&authority, Some(identity), true)?;
+        Client::connect(cluster.str("server"), tls).await
+    }
+
+    async fn connect(url: &str, tls: rustls::ClientConfig) -> Result<Client> {
+        let authority = url.trim_start_matches("https://").trim_end_matches('/').to_string();
+        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host).to_string();
+        let tcp = TcpStream::connect(&authority).await.with_context(|| format!("{url} cannot be reached"))?;
+        tcp.set_nodelay(true)?;
+        let stream = TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from(host)?, tcp).await?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Client { sender, authority })
+    }
+
+    /// Sends one request.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Response> {
+        let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.authority));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut sender = self.sender.clone();
+        let response = sender.send_request(request.body(Full::new(body))?).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+}
+
+impl Response {
+    /// The body as a tree; null when it is no JSON.
+    pub fn json(&self) -> Value {
+        codec::json::any(&self.body).map(|d| d.value).unwrap_or_default()
+    }
+}
+
+/// A member that stands in the file or in another beside it.
+fn text_of(object: &Value, key: &str) -> Result<String> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let data = object.str(&format!("{key}-data"));
+    if !data.is_empty() {
+        return Ok(String::from_utf8(STANDARD.decode(data)?)?);
+    }
+    let path = object.str(key);
+    std::fs::read_to_string(path).with_context(|| format!("{key}: {path:?} cannot be read"))
+}

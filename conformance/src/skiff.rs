@@ -1,0 +1,66 @@
+//! Skiff as a process beside the tests.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a start may take on a machine that stalls at times.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running Skiff; dropping it ends it.
+pub struct Skiff {
+    pub kubeconfig: PathBuf,
+    pub port: u16,
+    child: Child,
+}
+
+impl Skiff {
+    /// Starts `program up` on a free port with its data in `directory`.
+    pub fn start(program: &Path, directory: &Path, more: &[&str]) -> Result<Skiff> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = std::fs::File::create(directory.with_extension("log"))?;
+        let kubeconfig = directory.join("admin.kubeconfig");
+        let child = Command::new(program)
+            .args(["up", "--secure-port", &port.to_string(), "--data-dir"])
+            .arg(directory)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        let mut skiff = Skiff { kubeconfig, port, child };
+        skiff.wait()?;
+        Ok(skiff)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < STARTS_WITHIN {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("skiff ended at once ({status}); its log is beside its data");
+            }
+            if self.kubeconfig.exists() && std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("skiff did not listen within {STARTS_WITHIN:?}")
+    }
+}
+
+impl Drop for Skiff {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
