@@ -5,12 +5,13 @@
 use api::{
     Value,
     field::{Errors, Path},
-    names, time,
+    names, time, value,
 };
 use jiff::Timestamp;
 
 use crate::{
     cells, checks,
+    pod::internal,
     row::{Cell, Column, Context, Convert, Deletion, Policy, Row, Rules, Selectable, Stored, Version, column, wide},
 };
 
@@ -268,11 +269,20 @@ fn validate_strict_update(new: &Value, old: &Value, _context: &Context<'_>) -> E
     errs
 }
 
-/// Strings and numbers of Go have no absence.
+/// Strings and numbers of Go have no absence; its structs are shown with all their members.
 fn immutable(new: &Value, old: &Value, at: &Path, errs: &mut Errors) {
-    let changed = !(new.is_empty() && old.is_empty()) && !checks::same(new, old);
-    if changed {
-        errs.invalid(at, new, checks::IMMUTABLE);
+    if (new.is_empty() && old.is_empty()) || checks::same(new, old) {
+        return;
+    }
+    match at.as_str() {
+        "involvedObject" | "related" if !new.is_null() => {
+            errs.invalid_raw(at, internal::json("ObjectReference", new), checks::IMMUTABLE);
+        }
+        "source" => {
+            let shown = value!({"Component": (new.str("component")), "Host": (new.str("host"))});
+            errs.invalid(at, shown, checks::IMMUTABLE);
+        }
+        _ => errs.invalid(at, new, checks::IMMUTABLE),
     }
 }
 

@@ -1,7 +1,5 @@
 //! Cases for events.
 
-use api::value;
-
 use super::*;
 use crate::testing::{context, texts};
 
@@ -66,6 +64,16 @@ fn only_the_series_may_change() {
     assert_eq!(
         texts(&validate_strict_update(&new, &old, &context())),
         ["message: Invalid value: \"other\": field is immutable"]
+    );
+    let mut new = new_style();
+    new.set_path(&["involvedObject", "name"], "q");
+    new.set("source", value!({"host": "h"}));
+    assert_eq!(
+        texts(&validate_strict_update(&new, &old, &context())),
+        [
+            "involvedObject: Invalid value: {\"Kind\":\"Pod\",\"Namespace\":\"ns\",\"Name\":\"q\",\"UID\":\"\",\"APIVersion\":\"\",\"ResourceVersion\":\"\",\"FieldPath\":\"\"}: field is immutable",
+            "source: Invalid value: {\"Component\":\"\",\"Host\":\"h\"}: field is immutable",
+        ]
     );
 }
 
