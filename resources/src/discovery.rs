@@ -221,9 +221,8 @@ fn topology(topology: &Value, at: &Path, errs: &mut Errors) {
 
 /// Upstream: `validateHints`.
 fn hints(hints: &Value, at: &Path, errs: &mut Errors) {
-    let rules: [(&str, fn(&str) -> Vec<String>); 2] =
-        [("forZones", names::label_value), ("forNodes", names::dns1123_subdomain)];
-    for (list, rule) in rules {
+    for list in ["forZones", "forNodes"] {
+        let rule = if list == "forZones" { names::label_value } else { names::dns1123_subdomain };
         let (items, at) = (hints.list(list), at.child(list));
         if items.len() > HINTS_MAX {
             errs.too_many(&at, items.len(), HINTS_MAX);

@@ -62,7 +62,6 @@ pub const SERVICE: Row = Row {
         warn: |new, _| warnings(new),
         canonicalize: drop_internal_traffic,
         on_read: Some(mend),
-        ..Rules::NONE
     },
     ..Row::NAMESPACED
 };
