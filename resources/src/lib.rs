@@ -21,15 +21,21 @@ pub mod admissionregistration;
 pub mod apiextensions;
 pub mod apiregistration;
 pub mod apiserverinternal;
+pub mod apps;
 pub mod authentication;
 pub mod authorization;
+pub mod autoscaling;
+pub mod batch;
 pub mod certificates;
 pub mod coordination;
 pub mod core;
 pub mod events;
+pub mod discovery;
 pub mod flowcontrol;
 pub mod lifecycle;
+pub mod networking;
 pub mod node;
+pub mod policy;
 pub mod rbac;
 pub mod resource_k8s;
 pub mod scheduling;
@@ -44,16 +50,22 @@ const GROUPS: &[(&[Row], &[TypeDefault])] = &[
     (apiextensions::ROWS, apiextensions::DEFAULTS),
     (apiregistration::ROWS, apiregistration::DEFAULTS),
     (apiserverinternal::ROWS, apiserverinternal::DEFAULTS),
+    (apps::ROWS, apps::DEFAULTS),
     (authentication::ROWS, authentication::DEFAULTS),
     (authorization::ROWS, authorization::DEFAULTS),
+    (autoscaling::ROWS, autoscaling::DEFAULTS),
+    (batch::ROWS, batch::DEFAULTS),
     (certificates::ROWS, certificates::DEFAULTS),
     (coordination::ROWS, coordination::DEFAULTS),
     (core::ROWS, core::DEFAULTS),
     (events::ROWS, events::DEFAULTS),
+    (discovery::ROWS, discovery::DEFAULTS),
     (flowcontrol::ROWS, flowcontrol::DEFAULTS),
     (lifecycle::ROWS, lifecycle::DEFAULTS),
+    (networking::ROWS, networking::DEFAULTS),
     (node::ROWS, node::DEFAULTS),
     (&[], pod::DEFAULTS),
+    (policy::ROWS, policy::DEFAULTS),
     (rbac::ROWS, rbac::DEFAULTS),
     (resource_k8s::ROWS, resource_k8s::DEFAULTS),
     (scheduling::ROWS, scheduling::DEFAULTS),
