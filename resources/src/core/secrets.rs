@@ -93,10 +93,8 @@ fn validate(secret: &Value, _context: &Context<'_>) -> Errors {
                 required(&keys, &mut errs);
             }
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.str("ssh-privatekey").is_empty() {
-                errs.required(&at.key("ssh-privatekey"), "");
-            }
+        "kubernetes.io/ssh-auth" if data.str("ssh-privatekey").is_empty() => {
+            errs.required(&at.key("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => required(&["tls.crt", "tls.key"], &mut errs),
         _ => {}

@@ -233,12 +233,10 @@ fn csi(source: &Value, _place: Place<'_>, at: &Path, errs: &mut Errors) {
 
 /// Upstream: `validatePVSecretReference`.
 fn secret(secret: &Value, at: &Path, errs: &mut Errors) {
-    let rules: [(&str, fn(&str) -> Vec<String>); 2] =
-        [("name", names::dns1123_subdomain), ("namespace", names::dns1123_label)];
-    for (member, rule) in rules {
-        match secret.str(member) {
-            "" => errs.required(&at.child(member), ""),
-            text => checks::messages(errs, &at.child(member), text, rule(text)),
-        }
-    }
+    let named = |member: &str, rule: fn(&str) -> Vec<String>, errs: &mut Errors| match secret.str(member) {
+        "" => errs.required(&at.child(member), ""),
+        text => checks::messages(errs, &at.child(member), text, rule(text)),
+    };
+    named("name", names::dns1123_subdomain, errs);
+    named("namespace", names::dns1123_label, errs);
 }
