@@ -47,7 +47,7 @@ impl Registry {
         let mut object = body::read(ask, body, &expected, options.validation)?;
         ask.definition.to_hub(&mut object, served);
         prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
-        prepare::check_name(&mut object, ask.name(), ask.namespace())?;
+        prepare::check_name(&object, ask.name(), ask.namespace())?;
         prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
         self.change(ask, &Replace(object), options).await
     }
@@ -86,8 +86,8 @@ impl Registry {
         let old = live.tree();
         let mut new = change.make(ask, &old)?;
         prepare::check_namespace(&mut new, definition, ask.namespace())?;
-        prepare::check_name(&mut new, ask.name(), ask.namespace())?;
-        check_uid(ask, &self.config.prefix, &new, &old)?;
+        prepare::check_name(&new, ask.name(), ask.namespace())?;
+        check_uid(ask, &new, &old)?;
         if !change.manages_fields() {
             managed::updated(self, ask, &mut new, &old, options);
         }
@@ -140,7 +140,7 @@ impl Registry {
         }
         let mut object = change.make(ask, Value::NULL)?;
         prepare::check_namespace(&mut object, definition, ask.namespace())?;
-        prepare::check_name(&mut object, ask.name(), ask.namespace())?;
+        prepare::check_name(&object, ask.name(), ask.namespace())?;
         let uid = meta::of(&object).uid();
         if !uid.is_empty() {
             let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
@@ -170,12 +170,12 @@ impl Change for Replace {
 }
 
 /// A uid in the new object has to be the live one's. Upstream: `Preconditions.Check`.
-fn check_uid(ask: &Ask, prefix: &str, new: &Value, old: &Value) -> Result<(), Status> {
+fn check_uid(ask: &Ask, new: &Value, old: &Value) -> Result<(), Status> {
     let (wanted, found) = (meta::of(new).uid(), meta::of(old).uid());
     if wanted.is_empty() || wanted == found {
         return Ok(());
     }
-    let key = format!("{prefix}/{}", ask.definition.key(ask.namespace(), ask.name()));
+    let key = format!("/{}", ask.definition.key(ask.namespace(), ask.name()));
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
     );
@@ -196,7 +196,11 @@ fn check_version(ask: &Ask, new: &mut Value, live: &Entry) -> Result<(), Status>
         errors.invalid(&path, 0, "must be specified for an update");
         return errors.into_status(&definition.resource, ask.name());
     }
-    if said.parse() != Ok(live.revision) {
+    let Ok(revision) = said.parse::<u64>() else {
+        let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api::field::quote(said));
+        return Err(Status::new(500, api::Reason::Unknown, why));
+    };
+    if revision != live.revision {
         return Err(Status::modified(&definition.resource, ask.name()));
     }
     Ok(())

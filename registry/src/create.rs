@@ -4,7 +4,7 @@
 //! reserve, commit. Upstream: handlers/create.go createHandler, registry/generic/registry/store.go create.
 
 use admission::Operation;
-use api::{Reason, Status, Value, meta};
+use api::{GroupResource, Reason, Status, Value, meta};
 
 use crate::{
     Answer, Ask, Body, Registry,
@@ -68,14 +68,14 @@ impl Registry {
         })?;
         self.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
         let name = meta::of(&object).name().to_string();
-        if object.at("metadata").has("resourceVersion") {
-            return Err(Status::new(500, Reason::Unknown, "resourceVersion should not be set on objects to be created"));
-        }
         if options.dry_run {
             return match self.live(definition, ask.namespace(), &name).await? {
                 Some(found) => Err(self.taken(ask, &found.tree(), &object)),
                 None => Ok(Answer::Hub { object, created: true }),
             };
+        }
+        if object.at("metadata").has("resourceVersion") {
+            return Err(Status::new(500, Reason::Unknown, "resourceVersion should not be set on objects to be created"));
         }
         match self.put(ask, &mut object, None, None).await? {
             Written::Done(entry) => {
@@ -94,7 +94,8 @@ impl Registry {
     fn taken(&self, ask: &Ask, found: &Value, new: &Value) -> Status {
         let target = &ask.definition.resource;
         let error = Status::already_exists(target, meta::of(new).name());
-        let mut error = prepare::generated_name_error(error, target, new);
+        let generated = GroupResource::new(ask.definition.hub.group.clone(), target.resource.clone());
+        let mut error = prepare::generated_name_error(error, &generated, new);
         if meta::of(found).is_terminating() {
             let failure = error.failure_mut();
             failure.message = format!("object is being deleted: {}", failure.message);

@@ -81,7 +81,7 @@ impl Definition {
         };
         Ok(Definition {
             resource: GroupResource::new(row.group, row.plural),
-            kind: GroupResource::new(row.group, row.kind),
+            kind: hub.group_kind(),
             row,
             hub,
             hub_type,

@@ -2,7 +2,11 @@
 //!
 //! Upstream: apiserver/pkg/registry/rest/{create,update,meta}.go.
 
-use api::{GroupResource, Reason, Status, Value, field::Path, meta};
+use api::{
+    GroupResource, Reason, Status, Value,
+    field::{Errors, FieldError, Path},
+    meta,
+};
 use resources::row::{Context, Generation};
 
 use crate::definition::Definition;
@@ -44,12 +48,13 @@ pub fn check_namespace(object: &mut Value, definition: &Definition, requested: &
 }
 
 /// The object is the one the request names. Upstream: `checkName` in handlers/rest.go.
-pub fn check_name(object: &mut Value, requested: &str, namespace: &str) -> Result<(), Status> {
+pub fn check_name(object: &Value, requested: &str, namespace: &str) -> Result<(), Status> {
     let meta = meta::of(object);
     let (name, object_namespace) = (meta.name(), meta.namespace());
     if name.is_empty() {
-        object.set_path(&["metadata", "name"], requested);
-        return Ok(());
+        return Err(Status::bad_request(format!(
+            "the name of the object ({requested} based on URL) was undeterminable: name must be provided"
+        )));
     }
     if name != requested {
         return Err(Status::bad_request(format!(
@@ -150,6 +155,9 @@ pub fn before_update(
     let path = Path::new("metadata");
     let mut errors = resources::meta::validate(new, row.namespaced, resources::names::path_segment, &path);
     errors.extend(resources::meta::validate_update(new, old, &path));
+    if rules.is_none() {
+        errors.extend(names_only(resources::meta::validate(new, row.namespaced, row.name_rule, &path)));
+    }
     let (found, warnings) = match rules {
         Some(rules) => ((rules.validate)(new, old, context), (rules.warn)(new, Some(old))),
         None => ((row.rules.validate_update)(new, old, context), (row.rules.warn)(new, Some(old))),
@@ -160,6 +168,12 @@ pub fn before_update(
     warnings.into_iter().for_each(warn);
     (row.rules.canonicalize)(new);
     Ok(())
+}
+
+/// Of what is wrong with metadata, what the kind's own rule says about names: the rest is said already.
+fn names_only(errors: Errors) -> Errors {
+    let about_names = |e: &FieldError| matches!(e.field.as_str(), "metadata.name" | "metadata.generateName");
+    Errors(errors.0.into_iter().filter(about_names).collect())
 }
 
 fn keep_system_fields(new: &mut Value, old: &Value) {

@@ -3,7 +3,7 @@
 //! Upstream: pkg/registry/authorization/*/rest.go, pkg/registry/authentication/*/storage.go.
 
 use admission::Operation;
-use api::{Status, User, Value, field::{Errors, Path}, meta};
+use api::{GroupResource, Status, User, Value, field::{Errors, Path}, meta};
 use async_trait::async_trait;
 use auth::{
     authenticate::review as identity,
@@ -46,7 +46,7 @@ impl Answers for Review {
             errors.into_status(&ask.definition.kind, "")?;
         }
         let errors = registry.with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
-        errors.into_status(&ask.definition.kind, meta::of(&object).name())?;
+        errors.into_status(&self.kind(ask), meta::of(&object).name())?;
         self.check(ask, &object)?;
         registry.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
         let status = self.status(registry, ask, &object)?;
@@ -57,6 +57,12 @@ impl Answers for Review {
 }
 
 impl Review {
+    /// How errors name it: upstream forgets the kind of a local one.
+    fn kind(&self, ask: &Ask) -> GroupResource {
+        let kind = if matches!(self, Review::Local) { "" } else { ask.definition.row.kind };
+        GroupResource::new(ask.definition.row.group, kind)
+    }
+
     fn check(&self, ask: &Ask, object: &Value) -> Result<(), Status> {
         let wanted = object.at_path(&["spec", "resourceAttributes"]).str("namespace");
         if matches!(self, Review::Local) && wanted != ask.namespace() {
