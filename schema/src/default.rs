@@ -5,7 +5,7 @@
 
 use api::Value;
 
-use crate::types::{Schemas, Shape, TypeId};
+use crate::types::{Field, Schemas, Shape, TypeId};
 
 /// What runs on a struct of some type. Upstream: `SetDefaults_*`.
 pub type Run = fn(&mut Value);
@@ -37,8 +37,8 @@ impl Defaults {
         }
         let kind = schemas.get(id);
         for field in &kind.fields {
-            if let Some(default) = &field.default {
-                value.default(&field.name, default.clone());
+            if let Some(default) = field.default.as_ref().filter(|_| is_missing(value.at(&field.name), field)) {
+                value.set(&field.name, default.clone());
             }
         }
         for run in self.runs.get(id as usize).into_iter().flatten() {
@@ -100,3 +100,10 @@ fn refers(shape: &Shape, reaches: &[bool]) -> bool {
         _ => false,
     }
 }
+/// What is no pointer in Go is missing when it is empty: a protocol of `""` becomes the default as none does.
+fn is_missing(member: &Value, field: &Field) -> bool {
+    let empty_text = matches!(member, Value::Str(text) if text.is_empty());
+    let zero = matches!(member, Value::Int(0));
+    member.is_null() || (!field.pointer && (empty_text || zero))
+}
+
