@@ -4,11 +4,16 @@
 //! and no uid; validating ones run last and see the object as it will be stored. Plugins read the cluster through
 //! [`Look`] and act only through [`Act`]. Upstream: apiserver/pkg/admission, pkg/kubeapiserver/options/plugins.go.
 
+mod amounts;
+#[cfg(test)]
+mod fake;
 pub mod plugins;
+mod pod;
+mod tolerations;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use api::{GroupResource, Gvk, Status, User, Value};
+use api::{GroupResource, Gvk, Reason, Status, User, Value};
 use async_trait::async_trait;
 
 /// What is being done to the object.
@@ -85,6 +90,20 @@ pub trait Look: Send + Sync {
 
     /// From the store: nothing that was acknowledged is missing.
     async fn get_live(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Option<Value>, Status>;
+
+    /// The resources that serve a kind. Upstream: `meta.RESTMapper`.
+    fn resources_of(&self, kind: &Gvk) -> Vec<Mapped> {
+        let _ = kind;
+        Vec::new()
+    }
+}
+
+/// A resource that serves a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    pub resource: GroupResource,
+    pub version: String,
+    pub namespaced: bool,
 }
 
 /// The closed list of what admission may do, through the door as `system:apiserver`. Nothing happens on dry run.
@@ -143,14 +162,53 @@ impl Request<'_> {
     }
 
     /// Refuses: `pods "x" is forbidden: …`. Upstream: `admission.NewForbidden`.
-    pub fn forbid(&self, why: impl std::fmt::Display) -> Status {
-        let name = match self.name {
-            "" => {
-                let meta = api::meta::of(&self.object);
-                if meta.name().is_empty() && !meta.generate_name().is_empty() { "Unknown" } else { meta.name() }
-            }
-            name => name,
-        };
-        Status::forbidden(self.resource, name, why)
+    pub fn forbid(&self, why: impl fmt::Display) -> Status {
+        Status::forbidden(self.resource, self.shown_name(), why)
+    }
+
+    /// The name by which a refusal calls the object. Upstream: `extractResourceName`.
+    pub fn shown_name(&self) -> &str {
+        let meta = api::meta::of(&self.object);
+        [self.name, meta.name(), meta.generate_name()].into_iter().find(|n| !n.is_empty()).unwrap_or("Unknown")
+    }
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.look.get(&GroupResource::new(group, resource), namespace, name)
+    }
+
+    fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Value> {
+        self.look.list(&GroupResource::new(group, resource), namespace)
+    }
+
+    /// From memory, and from the store when it is not there: what was made a moment ago elsewhere must be found.
+    async fn find(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+        let resource = GroupResource::new(group, resource);
+        match self.look.get(&resource, namespace, name) {
+            Some(found) => Ok(Some(found)),
+            None => self.look.get_live(&resource, namespace, name).await,
+        }
+    }
+}
+
+/// What a client reads of an error that upstream returns without making it an API error.
+fn plain(why: impl fmt::Display) -> Status {
+    Status::new(500, Reason::Unknown, why.to_string())
+}
+
+/// Several messages as one. Upstream: `utilerrors.NewAggregate(…).Error()`.
+fn aggregate(messages: &[String]) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for message in messages {
+        if !seen.contains(&message.as_str()) {
+            seen.push(message);
+        }
+    }
+    match seen.as_slice() {
+        [one] => one.to_string(),
+        several => format!("[{}]", several.join(", ")),
     }
 }
