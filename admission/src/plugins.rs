@@ -1,3 +1,207 @@
 //! Every plugin, one file each, and the order in which they run.
 //!
 //! Upstream: pkg/kubeapiserver/options/plugins.go AllOrderedPlugins, DefaultOffAdmissionPlugins.
+
+mod always_admit;
+mod always_deny;
+mod always_pull_images;
+mod certificate_approval;
+mod certificate_signing;
+mod certificate_subject_restriction;
+mod cluster_trust_bundle_attest;
+mod default_ingress_class;
+mod default_storage_class;
+mod default_toleration_seconds;
+mod deny_service_external_ips;
+mod event_rate_limit;
+mod extended_resource_toleration;
+mod limit_pod_hard_anti_affinity_topology;
+mod limit_ranger;
+mod namespace_auto_provision;
+mod namespace_exists;
+mod namespace_lifecycle;
+mod node_declared_feature_validator;
+mod owner_references_permission_enforcement;
+mod persistent_volume_claim_resize;
+mod pod_group_protection;
+mod pod_node_selector;
+mod pod_resize_validator;
+mod pod_toleration_restriction;
+mod pod_topology_labels;
+mod priority;
+mod resource_quota;
+mod runtime_class;
+mod service_account;
+mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{Value, field::quote};
+
+use crate::{Chain, Plugin};
+
+/// A plugin's line in the order.
+pub struct Entry {
+    pub name: &'static str,
+    /// Whether it runs when nobody says anything.
+    pub default_on: bool,
+    /// `None`: known, but not there yet. Left out where it is on by default; asking for it is an error.
+    pub make: Option<fn(&Settings) -> Result<Arc<dyn Plugin>, String>>,
+}
+
+/// What plugins have to be told.
+#[derive(Clone)]
+pub struct Settings {
+    /// `--default-not-ready-toleration-seconds`
+    pub not_ready_toleration_seconds: i64,
+    /// `--default-unreachable-toleration-seconds`
+    pub unreachable_toleration_seconds: i64,
+    /// The gate GenericWorkload.
+    pub generic_workload: bool,
+    /// Five random characters that end a generated name.
+    pub suffix: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The plugins' own configurations, by name, as `--admission-control-config-file` has them.
+    pub configurations: BTreeMap<String, Value>,
+}
+
+impl Settings {
+    /// Upstream's defaults.
+    pub fn new(suffix: Arc<dyn Fn() -> String + Send + Sync>) -> Settings {
+        Settings {
+            not_ready_toleration_seconds: 300,
+            unreachable_toleration_seconds: 300,
+            generic_workload: false,
+            suffix,
+            configurations: BTreeMap::new(),
+        }
+    }
+
+    fn configuration(&self, name: &str) -> &Value {
+        self.configurations.get(name).unwrap_or(Value::NULL)
+    }
+}
+
+macro_rules! entry {
+    ($state:ident $name:literal) => {
+        Entry { name: $name, default_on: entry!(@ $state), make: None }
+    };
+    ($state:ident $name:literal $make:expr) => {
+        Entry { name: $name, default_on: entry!(@ $state), make: Some(|settings| make($make, settings)) }
+    };
+    (@ on) => { true };
+    (@ off) => { false };
+}
+
+/// All plugins, in the order in which they run.
+pub const ALL: &[Entry] = &[
+    entry!(off "AlwaysAdmit" |_| Ok(always_admit::AlwaysAdmit)),
+    entry!(off "NamespaceAutoProvision" |_| Ok(namespace_auto_provision::NamespaceAutoProvision)),
+    entry!(on "NamespaceLifecycle" |_| Ok(namespace_lifecycle::NamespaceLifecycle::new())),
+    entry!(off "NamespaceExists" |_| Ok(namespace_exists::NamespaceExists)),
+    entry!(off "LimitPodHardAntiAffinityTopology" |_| {
+        Ok(limit_pod_hard_anti_affinity_topology::LimitPodHardAntiAffinityTopology)
+    }),
+    entry!(on "LimitRanger" |_| Ok(limit_ranger::LimitRanger)),
+    entry!(on "ServiceAccount" |s| Ok(service_account::ServiceAccount::new(s.suffix.clone()))),
+    entry!(off "NodeRestriction"),
+    entry!(on "TaintNodesByCondition" |_| Ok(taint_nodes_by_condition::TaintNodesByCondition)),
+    entry!(off "AlwaysPullImages" |_| Ok(always_pull_images::AlwaysPullImages)),
+    entry!(off "ImagePolicyWebhook"),
+    entry!(on "PodSecurity"),
+    entry!(off "PodNodeSelector" |s| {
+        Ok(pod_node_selector::PodNodeSelector::new(s.configuration("PodNodeSelector")))
+    }),
+    entry!(on "Priority" |s| Ok(priority::Priority { pod_groups: s.generic_workload })),
+    entry!(on "DefaultTolerationSeconds" |s| {
+        Ok(default_toleration_seconds::DefaultTolerationSeconds {
+            not_ready_seconds: s.not_ready_toleration_seconds,
+            unreachable_seconds: s.unreachable_toleration_seconds,
+        })
+    }),
+    entry!(off "PodTolerationRestriction" |s| {
+        let configuration = s.configuration("PodTolerationRestriction");
+        Ok(pod_toleration_restriction::PodTolerationRestriction::new(configuration))
+    }),
+    entry!(off "EventRateLimit" |s| event_rate_limit::EventRateLimit::new(s.configuration("EventRateLimit"))),
+    entry!(off "ExtendedResourceToleration" |_| Ok(extended_resource_toleration::ExtendedResourceToleration)),
+    entry!(on "DefaultStorageClass" |_| Ok(default_storage_class::DefaultStorageClass)),
+    entry!(on "StorageObjectInUseProtection" |_| {
+        Ok(storage_object_in_use_protection::StorageObjectInUseProtection)
+    }),
+    entry!(on "PodGroupProtection" |s| Ok(pod_group_protection::PodGroupProtection { enabled: s.generic_workload })),
+    entry!(off "OwnerReferencesPermissionEnforcement" |_| {
+        Ok(owner_references_permission_enforcement::OwnerReferencesPermissionEnforcement)
+    }),
+    entry!(on "PersistentVolumeClaimResize" |_| Ok(persistent_volume_claim_resize::PersistentVolumeClaimResize)),
+    entry!(on "RuntimeClass" |_| Ok(runtime_class::RuntimeClass)),
+    entry!(on "CertificateApproval" |_| Ok(certificate_approval::CertificateApproval)),
+    entry!(on "CertificateSigning" |_| Ok(certificate_signing::CertificateSigning)),
+    entry!(on "ClusterTrustBundleAttest" |_| Ok(cluster_trust_bundle_attest::ClusterTrustBundleAttest)),
+    entry!(on "CertificateSubjectRestriction" |_| {
+        Ok(certificate_subject_restriction::CertificateSubjectRestriction)
+    }),
+    entry!(on "DefaultIngressClass" |_| Ok(default_ingress_class::DefaultIngressClass)),
+    entry!(off "DenyServiceExternalIPs" |_| Ok(deny_service_external_ips::DenyServiceExternalIPs)),
+    entry!(on "PodTopologyLabels" |_| Ok(pod_topology_labels::PodTopologyLabels)),
+    entry!(on "NodeDeclaredFeatureValidator" |_| {
+        Ok(node_declared_feature_validator::NodeDeclaredFeatureValidator)
+    }),
+    entry!(on "PodResizeValidator" |_| Ok(pod_resize_validator::PodResizeValidator)),
+    entry!(on "MutatingAdmissionPolicy"),
+    entry!(on "MutatingAdmissionWebhook"),
+    entry!(on "ValidatingAdmissionPolicy"),
+    entry!(on "ValidatingAdmissionWebhook"),
+    entry!(on "ResourceQuota" |s| resource_quota::ResourceQuota::new(s.configuration("ResourceQuota"))),
+    entry!(off "AlwaysDeny" |_| Ok(always_deny::AlwaysDeny)),
+];
+
+/// The chain of `--enable-admission-plugins` and `--disable-admission-plugins`; the error is upstream's text.
+pub fn chain(enable: &[String], disable: &[String], settings: &Settings) -> Result<Chain, String> {
+    check(enable, disable)?;
+    let mut plugins = Vec::new();
+    for entry in ALL {
+        let said = |list: &[String]| list.iter().any(|name| name == entry.name);
+        let on = said(enable) || entry.default_on && !said(disable);
+        match entry.make {
+            Some(make) if on => plugins.push(
+                make(settings).map_err(|e| format!("couldn't init admission plugin {}: {e}", quote(entry.name)))?,
+            ),
+            None if said(enable) => {
+                return Err(format!("enable-admission-plugins plugin {} is not implemented", quote(entry.name)));
+            }
+            _ => {}
+        }
+    }
+    Ok(Chain::new(plugins))
+}
+
+/// Upstream: `AdmissionOptions.Validate`.
+fn check(enable: &[String], disable: &[String]) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (flag, names) in [("enable", enable), ("disable", disable)] {
+        for name in names.iter().filter(|name| !ALL.iter().any(|entry| entry.name == *name)) {
+            wrong.push(format!("{flag}-admission-plugins plugin {} is unknown", quote(name)));
+        }
+    }
+    let mut both: Vec<&str> = enable.iter().filter(|name| disable.contains(name)).map(String::as_str).collect();
+    both.sort_unstable();
+    both.dedup();
+    if !both.is_empty() {
+        let both = both.join(" ");
+        wrong.push(format!("[{both}] in enable-admission-plugins and disable-admission-plugins overlapped"));
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(crate::aggregate(&wrong)),
+    }
+}
+
+fn make<P: Plugin + 'static>(
+    new: impl FnOnce(&Settings) -> Result<P, String>,
+    settings: &Settings,
+) -> Result<Arc<dyn Plugin>, String> {
+    Ok(Arc::new(new(settings)?))
+}
