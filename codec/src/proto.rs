@@ -1,10 +1,95 @@
-//! Protobuf as upstream's generated code reads and writes it.
+//! Protobuf as upstream's generated code reads and writes it, driven by the types' wire facts.
+//!
+//! Output is what gogo's marshalers write: fields by ascending number, scalars and structs that are no pointers always
+//! there, map keys sorted. Upstream: apimachinery/pkg/runtime/serializer/protobuf, k8s.io/api's generated.pb.go.
 
+mod read;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod write;
+
+use api::{Gvk, Value};
 use schema::{Schemas, TypeId};
 
 use crate::{Decoded, Error};
 
-/// Reads an object in upstream's envelope.
-pub fn object(_bytes: &[u8], _id: TypeId, _schemas: &Schemas) -> Result<Decoded, Error> {
-    Err(Error("protobuf is not read yet".into()))
+/// What every message of the API begins with.
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Reads an object in upstream's envelope; kind and apiVersion come from the envelope.
+pub fn object(bytes: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Error> {
+    let (gvk, raw) = envelope(bytes)?;
+    let mut value = read::message(raw, id, schemas)?;
+    if !gvk.kind.is_empty() || !gvk.version.is_empty() {
+        api::meta::set_gvk(&mut value, &gvk);
+    }
+    Ok(Decoded { value, strict: Vec::new() })
+}
+
+/// The kind of an envelope and the message in it. Upstream: `Serializer.Decode`.
+pub fn envelope(bytes: &[u8]) -> Result<(Gvk, &[u8]), Error> {
+    let Some(rest) = bytes.strip_prefix(MAGIC) else {
+        return Err(Error(match bytes {
+            [] => "empty data".into(),
+            _ => "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]".into(),
+        }));
+    };
+    let mut reader = wire::Reader::new(rest);
+    let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &rest[..0]);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, wire::Field::Bytes(meta)) => {
+                let mut meta = wire::Reader::new(meta);
+                while let Some((number, field)) = meta.next()? {
+                    match (number, field) {
+                        (1, wire::Field::Bytes(text)) => api_version = scalar::text(text)?.to_string(),
+                        (2, wire::Field::Bytes(text)) => kind = scalar::text(text)?.to_string(),
+                        _ => {}
+                    }
+                }
+            }
+            (2, wire::Field::Bytes(bytes)) => raw = bytes,
+            _ => {}
+        }
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    Ok((Gvk::new(group, version, kind), raw))
+}
+
+/// Writes an object of a built-in kind in upstream's envelope.
+pub fn write(value: &Value, gvk: &Gvk, schemas: &Schemas) -> Result<bytes::Bytes, Error> {
+    let id = schemas.kind(gvk).ok_or_else(|| Error(format!("{gvk} has no protobuf form")))?;
+    let mut raw = Vec::with_capacity(1024);
+    write::message(value, id, schemas, &mut raw);
+    Ok(wrap(gvk, &raw))
+}
+
+/// Puts a message into upstream's envelope.
+pub fn wrap(gvk: &Gvk, raw: &[u8]) -> bytes::Bytes {
+    let mut out = MAGIC.to_vec();
+    write::nested(1, &mut out, |out| {
+        write::bytes(1, gvk.api_version().as_bytes(), out);
+        write::bytes(2, gvk.kind.as_bytes(), out);
+    });
+    write::bytes(2, raw, &mut out);
+    write::bytes(3, b"", &mut out);
+    write::bytes(4, b"", &mut out);
+    out.into()
+}
+
+/// Writes the bare message of an object, without an envelope: an item of a list.
+pub fn message(value: &Value, id: TypeId, schemas: &Schemas, out: &mut Vec<u8>) {
+    write::message(value, id, schemas, out);
+}
+
+/// One frame of a watch: its length in four bytes, then a WatchEvent around an encoded object.
+pub fn watch_frame(kind: &str, object: &[u8]) -> bytes::Bytes {
+    let mut out = vec![0; 4];
+    write::bytes(1, kind.as_bytes(), &mut out);
+    write::nested(2, &mut out, |out| write::bytes(1, object, out));
+    let len = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&len.to_be_bytes());
+    out.into()
 }

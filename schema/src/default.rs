@@ -44,12 +44,22 @@ impl Defaults {
         for run in self.runs.get(id as usize).into_iter().flatten() {
             run(value);
         }
+        // A struct that is no pointer is there in Go, whether a client wrote it or not.
+        for field in kind.fields.iter().filter(|f| !f.pointer && self.is_struct_reached(&f.shape)) {
+            if !value.has(&field.name) {
+                value.set(&field.name, Value::object());
+            }
+        }
         let Some(members) = value.as_object_mut() else { return };
         for (name, member) in members.iter_mut() {
             if let Some((_, field)) = kind.field(name) {
                 self.shape(member, &field.shape, schemas);
             }
         }
+    }
+
+    fn is_struct_reached(&self, of: &Shape) -> bool {
+        matches!(of, Shape::Struct(id) if self.reaches[*id as usize])
     }
 
     fn shape(&self, value: &mut Value, of: &Shape, schemas: &Schemas) {

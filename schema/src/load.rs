@@ -79,6 +79,8 @@ struct FieldRow<'a> {
     #[serde(default)]
     ealias: &'a str,
     #[serde(default)]
+    embed: &'a str,
+    #[serde(default)]
     pbw: bool,
     #[serde(default)]
     ptr: bool,
@@ -176,6 +178,7 @@ impl FieldRow<'_> {
             go: self.go.into(),
             go_type: self.gt.into(),
             go_element: self.ge.into(),
+            embed: self.embed.into(),
             alias: if self.alias.is_empty() { self.ealias.into() } else { self.alias.into() },
             wrapped: self.pbw,
             wanted: self.want == "required",

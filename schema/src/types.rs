@@ -61,6 +61,8 @@ pub struct Field {
     pub go: EcoString,
     /// Go's name of a named scalar, list or map type (`v1.PodPhase`), `""` for plain ones.
     pub go_type: EcoString,
+    /// The embedded Go struct that declares it, `""` when it is the type's own.
+    pub embed: EcoString,
     /// The same of a list's elements.
     pub go_element: EcoString,
     /// The scalar type that `go_type` or `go_element` names, where it has values or markers of its own.

@@ -83,9 +83,13 @@ struct Reader<'a> {
     path: Vec<Step>,
     /// The struct we are in, for type errors.
     context: EcoString,
+    /// Go's name of the elements of the list or map we are in.
+    element: EcoString,
 }
 
 enum Step {
+    /// A struct that Go embeds: it stands in type errors and nowhere else.
+    Embedded(EcoString),
     Field(EcoString),
     Key(EcoString),
     Index(usize),
@@ -95,7 +99,7 @@ impl<'a> Reader<'a> {
     fn new(text: &'a [u8], schemas: &'a Schemas) -> Reader<'a> {
         let lexer = Lexer::new(text);
         let context = EcoString::new();
-        Reader { lexer, schemas, depth: 0, misfit: None, strict: vec![], seen: HashSet::new(), path: vec![], context }
+        Reader { lexer, schemas, depth: 0, misfit: None, strict: vec![], seen: HashSet::new(), path: vec![], context, element: EcoString::new() }
     }
 
     fn finish(mut self, value: Value) -> Result<Decoded, Error> {
@@ -158,9 +162,17 @@ impl<'a> Reader<'a> {
         if members.contains_key(&field.name) {
             self.note("duplicate field", &field.name);
         }
+        if !field.embed.is_empty() {
+            self.path.push(Step::Embedded(field.embed.clone()));
+        }
         self.path.push(Step::Field(field.name.clone()));
+        let outer = std::mem::replace(&mut self.element, field.go_element.clone());
         let value = self.shape(&field.shape, &field.go_type)?;
+        self.element = outer;
         self.path.pop();
+        if !field.embed.is_empty() {
+            self.path.pop();
+        }
         if value.is_null() || !is_kept(&value, field) {
             members.remove(&field.name);
         } else {
@@ -189,7 +201,7 @@ impl<'a> Reader<'a> {
                 self.note("duplicate field", &key);
             }
             self.path.push(Step::Key(key.clone()));
-            let mut value = self.shape(item, "")?;
+            let mut value = self.shape(item, &self.element.clone())?;
             self.path.pop();
             // Go keeps the key with the zero value of its type.
             if value.is_null() {
@@ -205,7 +217,7 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         while self.lexer.element(items.is_empty())? {
             self.path.push(Step::Index(items.len()));
-            let value = self.shape(item, "")?;
+            let value = self.shape(item, &self.element.clone())?;
             self.path.pop();
             items.push(if value.is_null() { zero(item) } else { value });
         }
@@ -278,7 +290,7 @@ impl<'a> Reader<'a> {
     fn misfit(&mut self, word: &str, shape: &Shape, go_type: &str) {
         let wanted = if go_type.is_empty() { self.go_shape(shape) } else { go_type.to_string() };
         let names: Vec<&str> =
-            self.path.iter().filter_map(|s| if let Step::Field(n) = s { Some(n.as_str()) } else { None }).collect();
+            self.path.iter().filter_map(|s| if let Step::Field(n) | Step::Embedded(n) = s { Some(n.as_str()) } else { None }).collect();
         let error = match names.is_empty() {
             true => format!("json: cannot unmarshal {word} into Go value of type {wanted}"),
             false => {
@@ -303,6 +315,7 @@ impl<'a> Reader<'a> {
                 Step::Field(n) | Step::Key(n) if path.is_empty() => path += n,
                 Step::Field(n) | Step::Key(n) => path += &format!(".{n}"),
                 Step::Index(i) => path += &format!("[{i}]"),
+                Step::Embedded(_) => {}
             }
         }
         let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };

@@ -1,4 +1,4 @@
-//! What differs between two forms of an object, as three sets of paths.
+//! What differs between two forms of an object, as two sets of paths.
 //!
 //! Upstream: structured-merge-diff/v6/typed/compare.go.
 
@@ -11,20 +11,22 @@ use super::{
 };
 use crate::types::Schemas;
 
-/// What a change did. No path is in two of the sets.
+/// What a change did.
+///
+/// Upstream tells added paths from modified ones; nobody who owns fields does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
+    /// What is there no longer.
     pub removed: Set,
-    pub modified: Set,
-    pub added: Set,
+    /// What is there now and was not, or not so.
+    pub changed: Set,
 }
 
 /// Which of the sets a path is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Removed,
-    Modified,
-    Added,
+    Changed,
 }
 
 /// Compares two objects of the same form.
@@ -36,23 +38,13 @@ pub fn compare(form: Form<'_>, old: &Value, new: &Value, schemas: &Schemas) -> R
 
 impl Comparison {
     pub fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
-    }
-
-    /// What is there now and was not, or not so.
-    pub fn changed(&self) -> Set {
-        self.modified.union(&self.added)
+        self.removed.is_empty() && self.changed.is_empty()
     }
 
     /// Forgets some paths and all below them.
     pub fn without(mut self, reset: &Set) -> Comparison {
-        if !reset.is_empty() {
-            for set in [&mut self.removed, &mut self.modified, &mut self.added] {
-                if !set.is_empty() {
-                    *set = set.recursive_difference(reset);
-                }
-            }
-        }
+        self.removed.subtract_recursively(reset);
+        self.changed.subtract_recursively(reset);
         self
     }
 }
@@ -61,25 +53,22 @@ impl Comparison {
 #[derive(Default)]
 struct Level {
     removed: Vec<Node>,
-    modified: Vec<Node>,
-    added: Vec<Node>,
+    changed: Vec<Node>,
 }
 
 impl Level {
     fn push(&mut self, element: impl Fn() -> Element, mark: Option<Mark>, below: Comparison) {
-        for (which, nodes, below) in [
-            (Mark::Removed, &mut self.removed, below.removed),
-            (Mark::Modified, &mut self.modified, below.modified),
-            (Mark::Added, &mut self.added, below.added),
-        ] {
-            if mark == Some(which) || !below.is_empty() {
-                nodes.push(Node { element: element(), member: mark == Some(which), below });
-            }
+        let (removed, changed) = (mark == Some(Mark::Removed), mark == Some(Mark::Changed));
+        if removed || !below.removed.is_empty() {
+            self.removed.push(Node { element: element(), member: removed, below: below.removed });
+        }
+        if changed || !below.changed.is_empty() {
+            self.changed.push(Node { element: element(), member: changed, below: below.changed });
         }
     }
 
     fn close(self) -> Comparison {
-        Comparison { removed: Set::of(self.removed), modified: Set::of(self.modified), added: Set::of(self.added) }
+        Comparison { removed: Set::of(self.removed), changed: Set::of(self.changed) }
     }
 }
 
@@ -87,7 +76,11 @@ struct Walk<'a> {
     schemas: &'a Schemas,
 }
 
+/// Whether the path itself is in a set, and what below it is.
 type Outcome = (Option<Mark>, Comparison);
+
+/// What a list's element is found by, whether it stands in the new list, and the element.
+type Item<'v> = (Element, bool, &'v Value);
 
 impl<'a> Walk<'a> {
     fn value(&self, form: Form<'a>, old: Option<&Value>, new: Option<&Value>) -> Result<Outcome, String> {
@@ -97,10 +90,7 @@ impl<'a> Walk<'a> {
                 // The old form's parts go and the new one's come; upstream takes the two walks' results together.
                 let (_, gone) = self.picked(old_form, form, old, None)?;
                 let (_, come) = self.picked(new_form, form, None, new)?;
-                Ok((
-                    Some(Mark::Modified),
-                    Comparison { removed: gone.removed, added: come.added, modified: Set::new() },
-                ))
+                Ok((Some(Mark::Changed), Comparison { removed: gone.removed, changed: come.changed }))
             }
             (_, Some(picked)) | (Some(picked), None) => self.picked(picked, form, old, new),
             (None, None) => Ok((None, Comparison::default())),
@@ -128,7 +118,7 @@ impl<'a> Walk<'a> {
             _ => self.list(form, old.map_or(&[], Value::items), new.map_or(&[], Value::items))?,
         };
         let mark = match (old, new) {
-            (None, _) => Some(Mark::Added),
+            (None, _) => Some(Mark::Changed),
             (_, None) => Some(Mark::Removed),
             _ => None,
         };
@@ -183,7 +173,7 @@ impl<'a> Walk<'a> {
         if old.len() == new.len() && old.iter().zip(new).all(|(a, b)| same(a, b)) {
             return Ok(Comparison::default());
         }
-        let mut all: Vec<(Element, bool, &Value)> = Vec::with_capacity(old.len() + new.len());
+        let mut all: Vec<Item<'_>> = Vec::with_capacity(old.len() + new.len());
         for (is_new, items) in [(false, old), (true, new)] {
             for (i, item) in items.iter().enumerate() {
                 let element = element_of(form, item, self.schemas).map_err(|why| format!("element {i}: {why}"))?;
@@ -193,22 +183,22 @@ impl<'a> Walk<'a> {
         all.sort_by(|a, b| a.0.cmp(&b.0));
         let mut level = Level::default();
         for group in all.chunk_by(|a, b| a.0 == b.0) {
-            let olds: Vec<&Value> = group.iter().filter(|(_, new, _)| !new).map(|(.., v)| *v).collect();
-            let news: Vec<&Value> = group.iter().filter(|(_, new, _)| *new).map(|(.., v)| *v).collect();
-            let (mark, below) = self.items(form.item(self.schemas), &olds, &news)?;
+            // The sort is stable: the old ones come first.
+            let (olds, news) = group.split_at(group.partition_point(|(_, new, _)| !new));
+            let (mark, below) = self.items(form.item(self.schemas), olds, news)?;
             level.push(|| group[0].0.clone(), mark, below);
         }
         Ok(level.close())
     }
 
     /// Compares what stands under one key. Elements that stand twice are owned as one value.
-    fn items(&self, form: Form<'a>, old: &[&Value], new: &[&Value]) -> Result<Outcome, String> {
-        let equal = || old.len() == new.len() && old.iter().zip(new).all(|(a, b)| same(a, b));
+    fn items(&self, form: Form<'a>, old: &[Item<'_>], new: &[Item<'_>]) -> Result<Outcome, String> {
+        let equal = || old.len() == new.len() && old.iter().zip(new).all(|(a, b)| same(a.2, b.2));
         match (old.len(), new.len()) {
-            (0 | 1, 0 | 1) => self.value(form, old.first().copied(), new.first().copied()),
-            (2.., 2..) => Ok((Some(Mark::Modified).filter(|_| !equal()), Comparison::default())),
+            (0 | 1, 0 | 1) => self.value(form, first(old), first(new)),
+            (2.., 2..) => Ok((Some(Mark::Changed).filter(|_| !equal()), Comparison::default())),
             (2.., _) => {
-                let (mark, mut below) = match new.first() {
+                let (mark, mut below) = match first(new) {
                     Some(new) => self.value(form, None, Some(new))?,
                     None => (None, Comparison::default()),
                 };
@@ -217,20 +207,24 @@ impl<'a> Walk<'a> {
                 Ok((mark.or(Some(Mark::Removed)), below))
             }
             (_, _) => {
-                let below = match old.first() {
+                let below = match first(old) {
                     Some(old) => self.value(form, Some(old), None)?.1,
                     None => Comparison::default(),
                 };
-                Ok((Some(Mark::Added), below))
+                Ok((Some(Mark::Changed), below))
             }
         }
     }
 }
 
+fn first<'v>(items: &[Item<'v>]) -> Option<&'v Value> {
+    items.first().map(|i| i.2)
+}
+
 fn leaf(old: Option<&Value>, new: Option<&Value>) -> Option<Mark> {
     match (old, new) {
-        (None, _) => Some(Mark::Added),
+        (None, _) => Some(Mark::Changed),
         (_, None) => Some(Mark::Removed),
-        (Some(old), Some(new)) => (!same(old, new)).then_some(Mark::Modified),
+        (Some(old), Some(new)) => (!same(old, new)).then_some(Mark::Changed),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: structured-merge-diff/v6/fieldpath/{element,serialize-pe}.go.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use api::{
     EcoString, Value,
@@ -14,8 +14,9 @@ use api::{
 pub enum Element {
     /// A member of a struct or a map.
     Field(EcoString),
-    /// The element of a list of objects with these members, ascending by name.
-    Key(Box<[(EcoString, Value)]>),
+    /// The element of a list of objects with these members, ascending by name. Shared: sets are taken apart and put
+    /// together all the time.
+    Key(Arc<[(EcoString, Value)]>),
     /// The element of a set of scalars.
     Value(Value),
     Index(i64),

@@ -5,7 +5,7 @@
 //! Upstream: structured-merge-diff/v6/merge/update.go and the chain of managers in
 //! apimachinery/pkg/util/managedfields/internal.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use api::{EcoString, Status, Value, status::Cause};
 
@@ -81,6 +81,11 @@ const NEVER_OWNED: &[&str] = &[
     "metadata.resourceVersion",
 ];
 
+fn never_owned() -> &'static Set {
+    static SET: OnceLock<Set> = OnceLock::new();
+    SET.get_or_init(|| Set::of_names(NEVER_OWNED))
+}
+
 /// Whom fields belong to that were there before the first apply.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
@@ -133,7 +138,16 @@ impl From<Refusal> for Status {
 struct Change<'a> {
     old: &'a Value,
     new: &'a Value,
-    seen: Vec<(EcoString, Option<(Comparison, Set)>)>,
+    seen: Vec<(EcoString, Option<Comparison>)>,
+}
+
+// === impl Change ===
+
+impl Change<'_> {
+    /// What was found in a version that was asked for.
+    fn into_comparison(self, api_version: &str) -> Comparison {
+        self.seen.into_iter().find(|(v, _)| v == api_version).and_then(|(_, found)| found).unwrap_or_default()
+    }
 }
 
 // === impl Writer ===
@@ -166,29 +180,31 @@ impl<'a> Writer<'a> {
     fn updated_by(&self, manager: &str, live: &Value, new: &Value, entries: Entries) -> Result<Entries, Refusal> {
         let mut entries = entries;
         let mut change = Change { old: live, new, seen: Vec::new() };
-        let Some((mine, changed)) = self.compared(&mut change, self.api_version)? else { return Ok(entries) };
-        let own = match changed.is_empty() {
-            true => Set::new(),
-            false => changed.difference(&Set::of_names(NEVER_OWNED)),
-        };
         let owner = self.owner(manager, false);
-        let previous = entries.find(&owner);
-        // A heartbeat: what changed is the manager's own already. Its set stays as it is written.
-        let kept = previous.filter(|i| entries.0[*i].covers(&own) && !entries.0[*i].touches(&mine.removed));
-        let previous_set = match previous {
-            Some(i) if kept.is_none() => Some(entries.0[i].set()?.difference(&changed).difference(&mine.removed)),
-            _ => None,
-        };
-        self.take_from_others(&mut entries, previous, &mut change, None)?;
-        let place = entries.find(&owner);
-        if let (Some(i), Some(set)) = (place, previous_set) {
-            entries.0[i].put(set.union(&own));
+        if self.compared(&mut change, self.api_version)?.is_none() {
+            return Ok(entries);
         }
-        if !own.is_empty() {
-            let i = place.unwrap_or_else(|| {
+        let previous = entries.find(&owner);
+        self.take_from_others(&mut entries, previous, &mut change, None)?;
+        let Comparison { removed, changed: mut own } = change.into_comparison(self.api_version);
+        own.subtract(never_owned());
+        let changes = !own.is_empty();
+        let place = match entries.find(&owner) {
+            // A heartbeat: what changed is the manager's own already. Its set stays as it is written.
+            Some(i) if entries.0[i].covers(&own) && !entries.0[i].touches(&removed) => Some(i),
+            Some(i) => {
+                let mut set = entries.0[i].set()?.clone();
+                set.subtract(&removed);
+                entries.0[i].put(set.union(&own));
+                Some(i)
+            }
+            None if changes => {
                 entries.0.push(Entry::new(owner, self.api_version, own));
-                entries.0.len() - 1
-            });
+                Some(entries.0.len() - 1)
+            }
+            None => None,
+        };
+        if let (Some(i), true) = (place, changes) {
             entries.0[i].time = Some(self.now.into());
         }
         entries.drop_empty();
@@ -201,7 +217,7 @@ impl<'a> Writer<'a> {
         &self,
         change: &'c mut Change<'_>,
         api_version: &str,
-    ) -> Result<Option<&'c (Comparison, Set)>, Refusal> {
+    ) -> Result<Option<&'c Comparison>, Refusal> {
         let at = match change.seen.iter().position(|(v, _)| v == api_version) {
             Some(at) => at,
             None => {
@@ -213,22 +229,21 @@ impl<'a> Writer<'a> {
         Ok(change.seen[at].1.as_ref())
     }
 
-    fn compare_in(&self, old: &Value, new: &Value, api_version: &str) -> Result<Option<(Comparison, Set)>, Refusal> {
+    fn compare_in(&self, old: &Value, new: &Value, api_version: &str) -> Result<Option<Comparison>, Refusal> {
         let Some(form) = self.form(api_version) else { return Ok(None) };
         let old = self.converted(old, self.api_version, api_version);
         let new = self.converted(new, self.api_version, api_version);
         let found = compare(form, &old, &new, self.schemas);
-        let comparison = found.map_err(|e| plain(format!("failed to compare objects: {e}")))?.without(self.reset);
-        let changed = comparison.changed();
-        Ok(Some((comparison, changed)))
+        let comparison = found.map_err(|e| plain(format!("failed to compare objects: {e}")))?;
+        Ok(Some(comparison.without(self.reset)))
     }
 
     fn converted<'v>(&self, object: &'v Value, from: &str, to: &str) -> Cow<'v, Value> {
         if from == to { Cow::Borrowed(object) } else { Cow::Owned(self.versions.convert(object, from, to)) }
     }
 
-    /// Takes what changed from everyone but the entry at `writer`. `conflicts` collects what they lose; with none it
-    /// is taken without a word. Entries of versions that are gone go.
+    /// Takes what changed from everyone but the entry at `writer`; entries of versions that are gone go. With
+    /// `conflicts` nothing is taken: they are what would be.
     fn take_from_others(
         &self,
         entries: &mut Entries,
@@ -238,26 +253,26 @@ impl<'a> Writer<'a> {
     ) -> Result<(), Refusal> {
         let mut gone = Vec::new();
         for (i, entry) in entries.0.iter_mut().enumerate().filter(|(i, _)| Some(*i) != writer) {
-            let Some((comparison, changed)) = self.compared(change, &entry.api_version.clone())? else {
+            let Some(comparison) = self.compared(change, &entry.api_version.clone())? else {
                 gone.push(i);
                 continue;
             };
-            let loses = entry.touches(changed);
-            if !loses && !entry.touches(&comparison.removed) {
-                continue;
+            let loses = entry.touches(&comparison.changed);
+            if let Some(conflicts) = conflicts.as_deref_mut() {
+                if loses {
+                    let paths = entry.set()?.intersection(&comparison.changed).paths();
+                    let owner = &entry.owner;
+                    conflicts.extend(paths.into_iter().map(|path| Conflict { owner: owner.clone(), path }));
+                }
+            } else if loses || entry.touches(&comparison.removed) {
+                let mut left = entry.set()?.clone();
+                left.subtract(&comparison.changed);
+                left.subtract(&comparison.removed);
+                entry.put(left);
             }
-            let set = entry.set()?;
-            if let (true, Some(conflicts)) = (loses, conflicts.as_deref_mut()) {
-                let owner = &entry.owner.clone();
-                let paths = entry.set()?.intersection(changed).paths();
-                conflicts.extend(paths.into_iter().map(|path| Conflict { owner: owner.clone(), path }));
-                continue;
-            }
-            let left = set.difference(changed).difference(&comparison.removed);
-            entry.put(left);
         }
-        for i in gone.into_iter().rev() {
-            entries.0.remove(i);
+        if conflicts.is_none() {
+            gone.into_iter().rev().for_each(|i| drop(entries.0.remove(i)));
         }
         Ok(())
     }
@@ -271,14 +286,13 @@ impl<'a> Writer<'a> {
             let empty = self.empty();
             entries = self.updated_by(BEFORE_FIRST_APPLY, &empty, live, entries)?;
         }
+        if force || self.manager != "kubectl" {
+            return self.apply_once(live, config, entries, force);
+        }
+        // kubectl may take over what its own client-side apply has set. Upstream: `lastAppliedManager`.
         let first = self.apply_once(live, config, entries.clone(), force);
         let Err(Refusal::Conflicts(conflicts)) = first else { return first };
-        // kubectl may take over what its own client-side apply has set. Upstream: `lastAppliedManager`.
-        let allowed = match self.manager {
-            "kubectl" => self.last_applied(live),
-            _ => None,
-        };
-        let Some(allowed) = allowed else { return Err(Refusal::Conflicts(conflicts)) };
+        let Some(allowed) = self.last_applied(live) else { return Err(Refusal::Conflicts(conflicts)) };
         let left: Vec<Conflict> = conflicts.into_iter().filter(|c| !allowed.has(&c.path)).collect();
         if !left.is_empty() {
             return Err(Refusal::Conflicts(left));
@@ -300,9 +314,9 @@ impl<'a> Writer<'a> {
         let Some(form) = self.form(self.api_version) else { return Err(plain("no corresponding type")) };
         let merged = merge::merge(form, live, config, self.schemas)
             .map_err(|e| plain(format!("failed to merge config: {e}")))?;
-        let named = collect::paths(form, config, self.schemas)
-            .map_err(|e| plain(format!("failed to get field set: {e}")))?
-            .recursive_difference(self.reset);
+        let mut named = collect::paths(form, config, self.schemas)
+            .map_err(|e| plain(format!("failed to get field set: {e}")))?;
+        named.subtract_recursively(self.reset);
         let owner = self.owner(self.manager, true);
         let last = match entries.find(&owner) {
             Some(i) => Some((entries.0[i].api_version.clone(), entries.0[i].set()?.clone())),
@@ -321,8 +335,9 @@ impl<'a> Writer<'a> {
         self.settle(live, &object, &mut entries, mine, force)?;
         let changed = !super::element::same(live, &object);
         if let Some(i) = entries.find(&owner) {
-            let stripped = entries.0[i].set()?.difference(&Set::of_names(NEVER_OWNED));
-            entries.0[i].put(stripped);
+            let mut set = entries.0[i].set()?.clone();
+            set.subtract(never_owned());
+            entries.0[i].put(set);
             if changed {
                 entries.0[i].time = Some(self.now.into());
             }
@@ -343,7 +358,7 @@ impl<'a> Writer<'a> {
         let mut change = Change { old: live, new, seen: Vec::new() };
         if !force {
             let mut conflicts = Vec::new();
-            self.take_from_others(&mut entries.clone(), Some(mine), &mut change, Some(&mut conflicts))?;
+            self.take_from_others(entries, Some(mine), &mut change, Some(&mut conflicts))?;
             if !conflicts.is_empty() {
                 conflicts.sort_by_cached_key(|c| c.owner.identifier());
                 return Err(Refusal::Conflicts(conflicts));
@@ -373,9 +388,11 @@ impl<'a> Writer<'a> {
         }
         let form = self.form(self.api_version)?;
         super::check::check(form, &last, self.schemas).ok()?;
-        let set = collect::paths(form, &last, self.schemas).ok()?;
+        let mut set = collect::paths(form, &last, self.schemas).ok()?;
         let differs = compare(form, &last, live, self.schemas).ok()?;
-        Some(set.difference(&differs.modified).difference(&differs.added).difference(&differs.removed))
+        set.subtract(&differs.changed);
+        set.subtract(&differs.removed);
+        Some(set)
     }
 
     pub(super) fn parts(&self, api_version: &str) -> Option<Form<'a>> {

@@ -72,26 +72,24 @@ pub fn with_parents(set: &Set, form: Form<'_>, schemas: &Schemas) -> Set {
 /// A set that was written when its type was another: below what is one value today nothing is owned by itself.
 /// `None` when nothing changes.
 pub fn fit(set: &Set, form: Form<'_>, schemas: &Schemas) -> Option<Set> {
-    let mut changed = false;
-    let mut nodes = Vec::with_capacity(set.nodes().len());
-    for node in set.nodes() {
-        let below = form_of(form, &node.element, schemas).filter(|_| !node.below.is_empty());
-        let Some((_, below)) = below else {
-            nodes.push(node.clone());
-            continue;
-        };
-        let atomic = below.is_atomic_object() || matches!(below, Form::List { .. }) && below.is_atomic_list();
-        if atomic {
-            changed = true;
-            nodes.push(Node { element: node.element.clone(), member: true, below: Set::new() });
-            continue;
-        }
-        let fitted = fit(&node.below, below, schemas);
-        changed |= fitted.is_some();
-        let below = fitted.unwrap_or_else(|| node.below.clone());
-        nodes.push(Node { element: node.element.clone(), member: node.member, below });
+    // Hardly ever does a set not fit: nothing is made before one is found.
+    let first = set.nodes().iter().position(|n| fit_node(n, form, schemas).is_some())?;
+    let (fitting, rest) = set.nodes().split_at(first);
+    let rest = rest.iter().map(|n| fit_node(n, form, schemas).unwrap_or_else(|| n.clone()));
+    Some(Set::of(fitting.iter().cloned().chain(rest).collect()))
+}
+
+fn fit_node(node: &Node, form: Form<'_>, schemas: &Schemas) -> Option<Node> {
+    if node.below.is_empty() {
+        return None;
     }
-    changed.then(|| Set::of(nodes))
+    let (_, form) = form_of(form, &node.element, schemas)?;
+    let element = || node.element.clone();
+    if form.is_atomic_object() || matches!(form, Form::List { .. }) && form.is_atomic_list() {
+        return Some(Node { element: element(), member: true, below: Set::new() });
+    }
+    let below = fit(&node.below, form, schemas)?;
+    Some(Node { element: element(), member: node.member, below })
 }
 
 /// The form behind an element, and whether it is a declared field.

@@ -132,6 +132,31 @@ impl Set {
         })
     }
 
+    /// Takes paths out, in place: for a large set and a small other one.
+    pub fn subtract(&mut self, other: &Set) {
+        self.take_out(other, false);
+    }
+
+    /// Takes paths out with everything below them, in place.
+    pub fn subtract_recursively(&mut self, other: &Set) {
+        self.take_out(other, true);
+    }
+
+    fn take_out(&mut self, other: &Set, recursively: bool) {
+        for theirs in &other.nodes {
+            let Ok(i) = self.place(&theirs.element) else { continue };
+            let node = &mut self.nodes[i];
+            if theirs.member && recursively {
+                node.below = Set::new();
+            }
+            node.member &= !theirs.member;
+            node.below.take_out(&theirs.below, recursively);
+            if node.is_empty() {
+                self.nodes.remove(i);
+            }
+        }
+    }
+
     /// What is in this set and not in the other. A parent in the other takes nothing below it away.
     pub fn difference(&self, other: &Set) -> Set {
         if other.is_empty() {

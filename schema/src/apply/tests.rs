@@ -118,7 +118,7 @@ fn differences(replay: &Replay, object: &Value, after: &Value) -> Comparison {
     ];
     let servers = Set::of_names(&servers);
     let mut found = compare(form, &object, after, schemas).expect("both fit").without(&servers);
-    found.added = found.added.intersection(&before);
+    found.changed = found.changed.intersection(&before);
     found
 }
 

@@ -1,0 +1,29 @@
+//! Upstream's golden fixtures, where the Go module that holds them is on this machine, and cases of our own.
+
+use api::{Gvk, value};
+use schema::builtin;
+
+#[test]
+fn a_pod_survives_the_wire() {
+    let pod = value!({"kind": "Pod", "apiVersion": "v1",
+        "metadata": {"name": "a", "creationTimestamp": "2026-01-02T03:04:05Z", "labels": {"b": "1", "a": "2"}},
+        "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}], "resources": {"limits": {"cpu": "500m"}}}],
+            "volumes": [{"name": "v", "emptyDir": {}}]}});
+    let schemas = builtin();
+    let gvk = Gvk::new("", "v1", "Pod");
+    let bytes = super::write(&pod, &gvk, schemas).expect("pods have a protobuf form");
+    let id = schemas.kind(&gvk).expect("core has pods");
+    let mut back = super::object(&bytes, id, schemas).expect("it was written here").value;
+    schema::normalise::object(&mut back, id, schemas);
+    let mut pod = pod;
+    schema::normalise::object(&mut pod, id, schemas);
+    assert_eq!(crate::json::to_string(&back), crate::json::to_string(&pod));
+}
+
+#[test]
+fn damaged_messages_are_errors() {
+    let id = builtin().id("io.k8s.api.core.v1.Pod").expect("core has pods");
+    for bytes in [&b""[..], b"k8s", b"k8s\0\x0a\xff", b"k8s\0\x12\x02\x0a\x05"] {
+        assert!(super::object(bytes, id, builtin()).is_err(), "{bytes:?}");
+    }
+}
