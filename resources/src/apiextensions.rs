@@ -181,8 +181,12 @@ fn stored_versions(definition: &Value, errs: &mut Errors) {
     if stored.items().is_empty() {
         return errs.invalid(&at, stored, "must have at least one stored version");
     }
-    for version in versions.iter().filter(|v| v.bool("storage") && !stored.items().contains(v.at("name"))) {
-        errs.invalid(&at, stored, format!("must have the storage version {}", version.str("name")));
+    // A name counts once: a second version of the same name finds it gone, as upstream.
+    for (i, version) in versions.iter().enumerate().filter(|(_, v)| v.bool("storage")) {
+        let is_first = !versions[..i].iter().any(|v| v.at("name") == version.at("name"));
+        if !is_first || !stored.items().contains(version.at("name")) {
+            errs.invalid(&at, stored, format!("must have the storage version {}", version.str("name")));
+        }
     }
     for (i, name) in stored.items().iter().enumerate().filter(|(_, n)| !versions.iter().any(|v| v.at("name") == *n)) {
         let name = name.as_str().unwrap_or("");

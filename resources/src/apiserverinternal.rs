@@ -127,7 +127,7 @@ fn common_version(status: &Value, at: &Path, errs: &mut Errors) {
             "should be nil if servers do not agree on the same encoding version, or if there is no server reporting the \
              supported versions yet",
         ),
-        (Some(actual), None) => errs.invalid(at, "null", format!("the common encoding version is {actual}")),
+        (Some(actual), None) => errs.invalid(at, Value::Null, format!("the common encoding version is {actual}")),
         (Some(actual), Some(said)) if actual != said => {
             errs.invalid(at, said, format!("the actual common encoding version is {actual}"));
         }
@@ -200,7 +200,7 @@ mod tests {
         assert!(status_errors(&version(vec![a_server("a", "apps/v1")], Some("apps/v1"))).is_empty());
         assert_eq!(
             texts(&status_errors(&version(vec![a_server("a", "apps/v1")], None))),
-            ["status.commonEncodingVersion: Invalid value: \"null\": the common encoding version is apps/v1"]
+            ["status.commonEncodingVersion: Invalid value: null: the common encoding version is apps/v1"]
         );
         let two = vec![a_server("a", "apps/v1"), a_server("a", "apps/v2")];
         assert_eq!(

@@ -93,7 +93,7 @@ fn empty_metadata(review: &Value, but: &[&str], text: &str, errs: &mut Errors) {
 /// As upstream shows NonResourceAttributes.
 fn shown(attributes: &Value) -> Value {
     if attributes.is_null() {
-        return "null".into();
+        return Value::Null;
     }
     value!({"Path": (attributes.str("path")), "Verb": (attributes.str("verb"))})
 }
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             texts(&validate_cluster(&value!({"metadata": {"name": "a"}, "spec": {}}), true)),
             [
-                "spec: Invalid value: \"null\": exactly one of nonResourceAttributes or resourceAttributes must be specified",
+                "spec: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
                 "spec.user: Invalid value: \"\": at least one of user or group must be specified",
                 "metadata: Invalid value: {\"name\":\"a\"}: must be empty",
             ]

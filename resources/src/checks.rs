@@ -48,15 +48,6 @@ pub fn immutable(new: &Value, old: &Value, at: &Path, errs: &mut Errors) -> bool
     changed
 }
 
-/// As [`immutable`] for a Go pointer, which is shown as `"null"` when it is missing.
-pub fn immutable_pointer(new: &Value, old: &Value, at: &Path, errs: &mut Errors) {
-    if new.is_null() && !same(new, old) {
-        errs.invalid(at, "null", IMMUTABLE);
-    } else {
-        immutable(new, old, at, errs);
-    }
-}
-
 /// Refuses a change of something that upstream shows in a form of its own.
 pub fn immutable_shown(new: &Value, old: &Value, shown: impl FnOnce(&Value) -> Value, at: &Path, errs: &mut Errors) {
     if !same(new, old) {

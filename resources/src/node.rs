@@ -52,12 +52,20 @@ fn validate(class: &Value, _context: &Context<'_>) -> Errors {
     errs
 }
 
+/// As upstream shows a toleration.
+fn shown(t: &Value) -> Value {
+    value!({
+        "Key": (t.str("key")), "Operator": (t.str("operator")), "Value": (t.str("value")), "Effect": (t.str("effect")),
+        "TolerationSeconds": (t.at("tolerationSeconds"))
+    })
+}
+
 /// None of them twice. Upstream: `validateTolerations`.
 fn no_duplicates(tolerations: &[Value], at: &Path, errs: &mut Errors) {
     let key = |t: &Value| ["key", "operator", "value", "effect"].map(|m| t.str(m).to_string());
     for (i, toleration) in tolerations.iter().enumerate() {
         if tolerations[..i].iter().any(|t| key(t) == key(toleration)) {
-            errs.duplicate(&at.index(i), toleration);
+            errs.duplicate(&at.index(i), shown(toleration));
         }
     }
 }
@@ -101,7 +109,7 @@ mod tests {
             [
                 "overhead.limits[pods]: Invalid value: \"pods\": must be a standard resource for containers",
                 "scheduling.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
-                "scheduling.tolerations[2]: Duplicate value: {\"key\":\"b\",\"operator\":\"Exists\"}",
+                "scheduling.tolerations[2]: Duplicate value: {\"Key\":\"b\",\"Operator\":\"Exists\",\"Value\":\"\",\"Effect\":\"\",\"TolerationSeconds\":null}",
             ]
         );
     }

@@ -148,7 +148,7 @@ fn cluster_role(role: &Value, options: checks::SelectorOptions) -> Errors {
     for (i, selector) in selectors(role).iter().enumerate() {
         checks::label_selector(selector, options, &at.index(i), &mut errs);
         if checks::selector_is_invalid(selector) {
-            errs.invalid(&at.index(i), "null", "invalid label selector.");
+            errs.invalid(&at.index(i), Value::Null, "invalid label selector.");
         }
     }
     errs

@@ -253,7 +253,7 @@ fn extensions(schema: &Value, at: &Path, options: &Options, errs: &mut Errors) {
         must_be(kind, "array", LIST_TYPE, at, errs);
     } else if options.require_atomic_sets && is_set_of_parts(schema) {
         let member = if schema.at("items").str("type") == "array" { LIST_TYPE } else { MAP_TYPE };
-        let shown: Value = schema.at("items").opt_str(LIST_TYPE).unwrap_or("null").into();
+        let shown = schema.at("items").at(LIST_TYPE);
         let text = "must be atomic as item of a list with x-kubernetes-list-type=set";
         errs.invalid(&at.child("items").child(member), shown, text);
     }

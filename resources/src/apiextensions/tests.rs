@@ -66,7 +66,7 @@ fn lists_say_how_they_merge() {
                 "{at}[a].items.properties[k].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
             ),
             format!(
-                "{at}[b].items.x-kubernetes-map-type: Invalid value: \"null\": must be atomic as item of a list with x-kubernetes-list-type=set"
+                "{at}[b].items.x-kubernetes-map-type: Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set"
             ),
             format!("{at}[c].type: Invalid value: \"string\": must be array if x-kubernetes-list-type is specified"),
             format!(

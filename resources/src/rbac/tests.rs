@@ -31,7 +31,7 @@ fn an_aggregation_needs_selectors_that_can_be_read() {
         texts(&validate_cluster_role(&role, &context())),
         [
             "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator: Invalid value: \"Near\": not a valid selector operator",
-            "aggregationRule.clusterRoleSelectors[0]: Invalid value: \"null\": invalid label selector.",
+            "aggregationRule.clusterRoleSelectors[0]: Invalid value: null: invalid label selector.",
         ]
     );
     let none = value!({"aggregationRule": {}});

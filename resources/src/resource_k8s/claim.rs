@@ -111,7 +111,7 @@ fn validate_request(request: &Value, used: &BTreeSet<(String, String)>, at: &Pat
     let one_of = "exactly one of `exactly` or `firstAvailable` is required";
     match (request.has("exactly"), !alternatives.is_empty()) {
         (false, false) => errs.required(at, one_of),
-        (true, true) => errs.invalid(at, "null", format!("{one_of}, but multiple fields are set")),
+        (true, true) => errs.invalid(at, Value::Null, format!("{one_of}, but multiple fields are set")),
         (true, false) => wanted(request.at("exactly"), name, used, &at.child("exactly"), errs),
         (false, true) => {
             let at = at.child("firstAvailable");

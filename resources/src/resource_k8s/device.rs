@@ -75,7 +75,7 @@ fn placed(device: &Value, has_place: bool, at: &Path, errs: &mut Errors) {
         if ["nodeName", "nodeSelector", "allNodes"].iter().any(|member| device.has(member)) {
             let text = "`nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` is set to true \
                         in the ResourceSlice spec";
-            errs.invalid(at, "null", text);
+            errs.invalid(at, Value::Null, text);
         }
         return;
     }

@@ -95,7 +95,7 @@ fn validate_status(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = Errors::new();
     let at = Path::new("status");
     if old.has("status") {
-        checks::immutable_pointer(new.at("status"), old.at("status"), &at, &mut errs);
+        checks::immutable(new.at("status"), old.at("status"), &at, &mut errs);
     } else {
         checks::conditions(new.at("status").list("conditions"), &at.child("conditions"), &mut errs);
     }

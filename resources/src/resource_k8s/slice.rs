@@ -37,7 +37,7 @@ pub fn validate(slice: &Value, old: Option<&Value>) -> Errors {
         let name = |spec: &Value| spec.at("pool").at("name").clone();
         checks::immutable(&name(spec), &name(was), &at.child("pool").child("name"), &mut errs);
         checks::immutable(spec.at("driver"), was.at("driver"), &at.child("driver"), &mut errs);
-        checks::immutable_pointer(spec.at("nodeName"), was.at("nodeName"), &at.child("nodeName"), &mut errs);
+        checks::immutable(spec.at("nodeName"), was.at("nodeName"), &at.child("nodeName"), &mut errs);
     }
     placed(spec, &at, &mut errs);
     if spec.has("sharedCounters") && spec.has("devices") {

@@ -231,7 +231,7 @@ fn one_priority(spec: &Value, at: &Path, errs: &mut Errors) {
         open.extend(template.list(COMPOSITES));
     }
     let first = flat.first().or(nested.first());
-    let null = || Bad::Value("null".into());
+    let null = || Bad::Value(Value::Null);
     if flat.iter().any(|p| Some(p) != first) {
         errs.push(Kind::Invalid, at, null(), "detected multiple priority configurations");
     } else if nested.iter().any(|p| Some(p) != first) {
@@ -267,7 +267,7 @@ mod tests {
             texts(&validate_workload(&workload)),
             [
                 "spec.compositePodGroupTemplates[0].podGroupTemplates[0].name: Duplicate value: \"a\"",
-                "spec: Invalid value: \"null\": all priority and priorityClassName values must be identical, detected multiple values",
+                "spec: Invalid value: null: all priority and priorityClassName values must be identical, detected multiple values",
                 "spec.compositePodGroupTemplates[1]: Invalid value: \"c\": must have at least one child PodGroupTemplate or CompositePodGroupTemplate",
             ]
         );

@@ -90,7 +90,7 @@ fn validate_update(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
         errs.forbidden(&Path::new("value"), "may not be changed in an update.");
     }
     let (new, old) = (new.at("preemptionPolicy"), old.at("preemptionPolicy"));
-    checks::immutable_pointer(new, old, &Path::new("preemptionPolicy"), &mut errs);
+    checks::immutable(new, old, &Path::new("preemptionPolicy"), &mut errs);
     errs
 }
 
@@ -131,7 +131,7 @@ mod tests {
             texts(&validate_update(&new, &old, &context())),
             [
                 "value: Forbidden: may not be changed in an update.",
-                "preemptionPolicy: Invalid value: \"null\": field is immutable",
+                "preemptionPolicy: Invalid value: null: field is immutable",
             ]
         );
     }

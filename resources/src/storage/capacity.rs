@@ -46,7 +46,7 @@ fn validate_update(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
     let invalid_values = checks::selector_is_invalid(old.at("nodeTopology"));
     let mut errs = check(new, checks::SelectorOptions { invalid_values, ..Default::default() });
     let (topology, class) = (new.at("nodeTopology"), new.at("storageClassName"));
-    checks::immutable_pointer(topology, old.at("nodeTopology"), &Path::new("nodeTopology"), &mut errs);
+    checks::immutable(topology, old.at("nodeTopology"), &Path::new("nodeTopology"), &mut errs);
     checks::immutable(class, old.at("storageClassName"), &Path::new("storageClassName"), &mut errs);
     errs
 }

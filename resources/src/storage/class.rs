@@ -97,7 +97,7 @@ fn validate_class_update(new: &Value, old: &Value, context: &Context<'_>) -> Err
         checks::immutable(new.at(member), old.at(member), &Path::new(member), &mut errs);
     }
     for member in ["reclaimPolicy", "volumeBindingMode"] {
-        checks::immutable_pointer(new.at(member), old.at(member), &Path::new(member), &mut errs);
+        checks::immutable(new.at(member), old.at(member), &Path::new(member), &mut errs);
     }
     errs
 }

@@ -81,7 +81,7 @@ fn validate_update(new: &Value, old: &Value, context: &Context<'_>) -> Errors {
     let (new, old, at) = (new.at("spec"), old.at("spec"), Path::new("spec"));
     // Upstream's path has a "d" that the field has not.
     let attach_at = at.child("attachedRequired");
-    checks::immutable_pointer(new.at("attachRequired"), old.at("attachRequired"), &attach_at, &mut errs);
+    checks::immutable(new.at("attachRequired"), old.at("attachRequired"), &attach_at, &mut errs);
     let modes = "volumeLifecycleModes";
     checks::immutable(new.at(modes), old.at(modes), &at.child(modes), &mut errs);
     errs
