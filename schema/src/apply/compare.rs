@@ -49,6 +49,9 @@ impl Comparison {
     }
 }
 
+/// Room for a usual struct's members.
+const LEVEL_LEN: usize = 8;
+
 /// Nodes of one level, for each of the sets.
 #[derive(Default)]
 struct Level {
@@ -63,6 +66,9 @@ impl Level {
             self.removed.push(Node { element: element(), member: removed, below: below.removed });
         }
         if changed || !below.changed.is_empty() {
+            if self.changed.is_empty() {
+                self.changed.reserve(LEVEL_LEN);
+            }
             self.changed.push(Node { element: element(), member: changed, below: below.changed });
         }
     }

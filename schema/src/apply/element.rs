@@ -47,7 +47,7 @@ impl Element {
                     if i > 0 {
                         out.push(',');
                     }
-                    write_json_string(name, out);
+                    write_text(name, out);
                     out.push(':');
                     write_value(value, out);
                 }
@@ -225,9 +225,23 @@ fn rank(value: &Value) -> u8 {
 
 fn write_value(value: &Value, out: &mut String) {
     match value {
-        Value::Str(text) => write_json_string(text, out),
+        Value::Str(text) => write_text(text, out),
         other => out.push_str(&api::field::go_json(other)),
     }
+}
+
+fn write_text(text: &str, out: &mut String) {
+    if !text.bytes().all(is_plain) {
+        return write_json_string(text, out);
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
+}
+
+/// A byte that JSON writes as it is.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
 }
 
 /// Upstream: value.go ToString.

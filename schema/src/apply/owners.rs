@@ -213,11 +213,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What a change did in a version, without what this endpoint does not write; `None` when there is no such version.
-    fn compared<'c>(
-        &self,
-        change: &'c mut Change<'_>,
-        api_version: &str,
-    ) -> Result<Option<&'c Comparison>, Refusal> {
+    fn compared<'c>(&self, change: &'c mut Change<'_>, api_version: &str) -> Result<Option<&'c Comparison>, Refusal> {
         let at = match change.seen.iter().position(|(v, _)| v == api_version) {
             Some(at) => at,
             None => {
@@ -314,8 +310,8 @@ impl<'a> Writer<'a> {
         let Some(form) = self.form(self.api_version) else { return Err(plain("no corresponding type")) };
         let merged = merge::merge(form, live, config, self.schemas)
             .map_err(|e| plain(format!("failed to merge config: {e}")))?;
-        let mut named = collect::paths(form, config, self.schemas)
-            .map_err(|e| plain(format!("failed to get field set: {e}")))?;
+        let mut named =
+            collect::paths(form, config, self.schemas).map_err(|e| plain(format!("failed to get field set: {e}")))?;
         named.subtract_recursively(self.reset);
         let owner = self.owner(self.manager, true);
         let last = match entries.find(&owner) {

@@ -39,7 +39,9 @@ impl Set {
 
     /// A set of these nodes in whatever order; nodes with the same element become one, empty ones go.
     pub fn of(mut nodes: Vec<Node>) -> Set {
-        nodes.retain(|n| !n.is_empty());
+        if nodes.iter().any(Node::is_empty) {
+            nodes.retain(|n| !n.is_empty());
+        }
         if !nodes.is_sorted_by(|a, b| a.element < b.element) {
             nodes.sort_by(|a, b| a.element.cmp(&b.element));
             nodes.dedup_by(|next, kept| {
