@@ -5,6 +5,7 @@
 mod cells;
 mod resize;
 mod status;
+pub mod streams;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -19,9 +20,10 @@ use crate::{
     checks,
     pod::{self, Options, affinity, annotations, container, features, level, qos, spread},
     row::{
-        AGE, Context, Deletion, NAME, Policy, Row, Rules, Selectable, StatusRules, Subresource, Version, column, wide,
+        AGE, Context, Deletion, Generation, NAME, Policy, Row, Rules, Selectable, StatusRules, Subresource, Version,
+        column, wide,
     },
-    strategy::{SPEC, keep, reset_metadata_for_status, stored},
+    strategy::{keep, reset_metadata_for_status, stored},
 };
 
 pub const POD: Row = Row {
@@ -32,7 +34,7 @@ pub const POD: Row = Row {
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.Pod")],
     stored: stored("", "v1", "pods"),
     subresources: SUBRESOURCES,
-    generation: SPEC,
+    generation: Generation::Rule(generation),
     reset: &["status"],
     columns: &[
         NAME,
@@ -217,9 +219,16 @@ fn prepare_ephemeral_containers(new: &mut Value, old: &Value, _context: &Context
     count_change(new, old);
 }
 
+fn generation(new: &mut Value, old: Option<&Value>) {
+    match old {
+        Some(old) => count_change(new, old),
+        None => new.set_path(&["metadata", "generation"], 1),
+    }
+}
+
 /// The generation counts changes of the spec through whatever door. Upstream: `updatePodGeneration`.
 fn count_change(new: &mut Value, old: &Value) {
-    if !checks::same(new.at("spec"), old.at("spec")) {
+    if !pod::internal::same("PodSpec", new.at("spec"), old.at("spec")) {
         new.set_path(&["metadata", "generation"], api::meta::of(old).generation() + 1);
     }
 }

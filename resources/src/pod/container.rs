@@ -135,7 +135,8 @@ pub fn ephemeral_containers(pod: &Pod<'_>, at: &Path, errs: &mut Errors) {
             errs.not_found(&at.child("targetContainerName"), target);
         }
         for member in NOT_EPHEMERAL.into_iter().filter(|member| container.has(member)) {
-            if member != "resources" || !container.at(member).is_empty() {
+            // The one that is no pointer: set when anything in it is.
+            if member != "resources" || container.at(member).members().any(|(_, list)| !list.is_null()) {
                 errs.forbidden(&at.child(member), NOT_EPHEMERAL_TEXT);
             }
         }

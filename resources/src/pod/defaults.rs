@@ -52,15 +52,16 @@ fn pod(pod: &mut Value) {
 
 fn limits_as_requests(container: &mut Value) {
     let limits = container.at_path(&["resources", "limits"]).clone();
-    let mut added = false;
+    if limits.is_null() {
+        return;
+    }
+    let requests = container.entry_path(&["resources", "requests"]).make_object();
     for (name, limit) in limits.members() {
-        added |= container.entry_path(&["resources", "requests"]).default(name, limit);
+        if !requests.contains_key(name) {
+            requests.insert(name, limit);
+        }
     }
-    if let Some(requests) =
-        container.path_mut(&["resources", "requests"]).filter(|_| added).and_then(Value::as_object_mut)
-    {
-        requests.sort();
-    }
+    requests.sort();
 }
 
 fn host_ports(container: &mut Value) {

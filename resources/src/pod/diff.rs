@@ -100,9 +100,9 @@ fn longest(
 ) -> Run {
     let mut best = Run { a: in_a.0, b: in_b.0, len: 0 };
     let mut lengths: HashMap<usize, usize> = HashMap::new();
-    for i in in_a.0..in_a.1 {
+    for (i, line) in a.iter().enumerate().take(in_a.1).skip(in_a.0) {
         let mut next = HashMap::new();
-        for &j in places.get(a[i]).into_iter().flatten().filter(|j| (in_b.0..in_b.1).contains(*j)) {
+        for &j in places.get(line).into_iter().flatten().filter(|j| (in_b.0..in_b.1).contains(*j)) {
             let len = 1 + j.checked_sub(1).and_then(|before| lengths.get(&before)).copied().unwrap_or(0);
             next.insert(j, len);
             if len > best.len {

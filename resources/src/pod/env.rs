@@ -50,6 +50,9 @@ const CONTAINER_FIELDS: [&str; 6] = [
 ];
 const BYTE_DIVISORS: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 
+/// A rule about one source of a value.
+type Check = fn(&Value, &Path, &mut Errors);
+
 /// Upstream: `ValidateEnv`.
 pub fn variables(variables: &[Value], at: &Path, errs: &mut Errors) {
     for (i, variable) in variables.iter().enumerate() {
@@ -66,7 +69,7 @@ pub fn variables(variables: &[Value], at: &Path, errs: &mut Errors) {
 
 fn value_from(variable: &Value, at: &Path, errs: &mut Errors) {
     let source = variable.at("valueFrom");
-    let checks: [(&str, fn(&Value, &Path, &mut Errors)); 5] = [
+    let checks: [(&str, Check); 5] = [
         ("fieldRef", |s, at, errs| object_field(s, &ENV_FIELDS, at, errs)),
         ("resourceFieldRef", |s, at, errs| container_field(s, at, false, errs)),
         ("configMapKeyRef", key_of_object),

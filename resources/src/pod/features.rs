@@ -109,23 +109,23 @@ fn uses_atomic_writer_users(spec: &Value) -> bool {
     })
 }
 
+/// As upstream only the first source, where a volume or projection has several; which is refused later.
 fn drop_atomic_writer_users(spec: &mut Value) {
     each_volume(spec, |volume| {
-        for source in ["secret", "configMap", "downwardAPI", "projected"] {
-            let Some(source) = volume.get_mut(source) else { continue };
-            source.remove("defaultUser");
-            each_item(source, "items", |item| drop(item.remove("user")));
-            each_item(source, "sources", drop_projection_users);
-        }
+        let first = ["secret", "configMap", "downwardAPI", "projected"].into_iter().find(|source| volume.has(source));
+        let Some(source) = first.and_then(|first| volume.get_mut(first)) else { return };
+        source.remove("defaultUser");
+        each_item(source, "items", |item| drop(item.remove("user")));
+        each_item(source, "sources", drop_projection_users);
     });
 }
 
 fn drop_projection_users(projection: &mut Value) {
-    let Some(members) = projection.as_object_mut() else { return };
-    for (_, source) in members.iter_mut() {
-        source.remove("user");
-        each_item(source, "items", |item| drop(item.remove("user")));
-    }
+    let members = ["secret", "downwardAPI", "configMap", "serviceAccountToken", "clusterTrustBundle", "podCertificate"];
+    let first = members.into_iter().find(|source| projection.has(source));
+    let Some(source) = first.and_then(|first| projection.get_mut(first)) else { return };
+    source.remove("user");
+    each_item(source, "items", |item| drop(item.remove("user")));
 }
 
 // --- digests of image volumes

@@ -6,6 +6,9 @@ use std::{collections::HashMap, sync::OnceLock};
 
 use api::{Map, Value, field};
 
+use super::resources::{amount, amounts};
+use crate::checks;
+
 static TABLE: &str = include_str!("internal.txt");
 static TYPES: OnceLock<HashMap<&'static str, Vec<Field>>> = OnceLock::new();
 
@@ -26,6 +29,25 @@ pub fn pretty(kind: &str, value: &Value) -> String {
     let mut out = String::new();
     indent(&shown(kind, value), 0, &mut out);
     out
+}
+
+/// Whether two values of an internal type are the same to upstream's semantic equality: amounts count and not how they
+/// are written, a list or map that is missing is empty, but a pointer to nothing is not one to an empty struct.
+pub fn same(kind: &str, a: &Value, b: &Value) -> bool {
+    if let Some(kind) = kind.strip_prefix('*') {
+        return a.is_null() == b.is_null() && (a.is_null() || same(kind, a, b));
+    }
+    if let Some(kind) = kind.strip_prefix("[]") {
+        let (a, b) = (a.items(), b.items());
+        return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(kind, a, b));
+    }
+    match (kind, types().get(kind)) {
+        (_, Some(fields)) => fields.iter().all(|field| same(field.form, a.at(&field.json), b.at(&field.json))),
+        ("s" | "b" | "i", _) => shown(kind, a) == shown(kind, b),
+        ("q", _) => amount(a) == amount(b),
+        ("{q}", _) => amounts(a) == amounts(b),
+        _ => checks::same(a, b),
+    }
 }
 
 /// A JSON text in an annotation.
@@ -67,7 +89,7 @@ fn shown(form: &str, value: &Value) -> Value {
         ("b", Value::Null) => false.into(),
         ("i", Value::Null) => 0.into(),
         ("q", Value::Null) => "0".into(),
-        ("{}", Value::Object(members)) => {
+        ("{}" | "{q}", Value::Object(members)) => {
             let mut sorted = (**members).clone();
             sorted.sort();
             sorted.into()
@@ -141,11 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn pointers_amounts_and_lists_are_compared_as_upstream_does() {
+        let same = |a: Value, b: Value| same("PodSpec", &a, &b);
+        assert!(same(value!({"hostNetwork": false, "volumes": []}), value!({})));
+        assert!(!same(value!({"resources": {}}), value!({})));
+        assert!(same(value!({"overhead": {"cpu": "1"}}), value!({"overhead": {"cpu": "1000m"}})));
+        assert!(!same(value!({"nodeSelector": {"a": "1"}}), value!({"nodeSelector": {"a": "1000m"}})));
+    }
+
+    #[test]
     fn every_form_is_known() {
         for (name, fields) in types() {
             for field in fields {
                 let base = field.form.trim_start_matches(['*', '[', ']']);
-                let known = ["s", "b", "i", "q", "{}", "raw", "inline"].contains(&base) || types().contains_key(base);
+                let known =
+                    ["s", "b", "i", "q", "{}", "{q}", "raw", "inline"].contains(&base) || types().contains_key(base);
                 assert!(known, "{name}.{}: {base}", field.go);
             }
         }

@@ -9,8 +9,7 @@ use api::{
 
 use super::{count_change, keep_resources, metadata_and_spec};
 use crate::{
-    checks::same,
-    pod::{MIRROR, Options, features, forbid_all, is_sidecar, is_windows, level, qos},
+    pod::{MIRROR, Options, features, forbid_all, internal::same, is_sidecar, is_windows, level, qos},
     row::Context,
     strategy::{keep, reset_metadata_for_status},
 };
@@ -99,11 +98,11 @@ pub fn validate(new: &Value, old: &Value) -> Errors {
     }
     nothing_removed(spec, was, &at, &mut errs);
     only_compute(&mut rest, was, &at, &mut errs);
-    if !same(spec.at("volumes"), was.at("volumes")) {
+    if !same("[]Volume", spec.at("volumes"), was.at("volumes")) {
         let detail = "volumes are immutable on resize when InPlacePodVerticalScalingMemoryBackedVolumes feature gate is disabled";
         errs.forbidden(&at.child("volumes"), detail);
     }
-    if errs.is_empty() && !same(&rest, was) {
+    if errs.is_empty() && !same("PodSpec", &rest, was) {
         errs.forbidden(&at, "only cpu and memory resources are mutable");
     }
     errs
@@ -147,7 +146,7 @@ fn whole_pod(rest: &mut Value, new: &Value, old: &Value, at: &Path, errs: &mut E
     if !old.has("resources") && !asks(rest) && rest.at("resources").list("claims").is_empty() {
         rest.remove("resources");
     }
-    if !same(rest.at("resources"), old.at("resources")) {
+    if !same("*ResourceRequirements", rest.at("resources"), old.at("resources")) {
         errs.forbidden(at, "only cpu and memory resources are mutable at pod-level");
     }
 }
@@ -192,9 +191,9 @@ fn only_compute(rest: &mut Value, old: &Value, at: &Path, errs: &mut Errors) {
     for list in LISTS {
         let containers = rest.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
         for (i, (container, was)) in containers.zip(old.list(list)).enumerate() {
-            let modified = !same(container, was);
+            let modified = !same("Container", container, was);
             with_compute_of(container.entry("resources"), was.at("resources"));
-            let differs = !same(container, was);
+            let differs = !same("Container", container, was);
             if list == "containers" {
                 if differs {
                     errs.forbidden(at, "only cpu and memory resources are mutable");

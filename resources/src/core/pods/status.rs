@@ -228,6 +228,6 @@ fn one_per_family(list: &Value, at: &Path, errs: &mut Errors) {
 fn shown(ips: &Value) -> Value {
     match ips {
         Value::Null => Value::Null,
-        _ => ips.items().iter().map(|ip| api::value!({"IP": ip.at("ip")})).collect(),
+        _ => ips.items().iter().map(|ip| api::value!({"IP": (ip.str("ip"))})).collect(),
     }
 }

@@ -9,10 +9,7 @@ use api::{
 };
 
 use super::metadata_and_spec;
-use crate::{
-    checks::same,
-    pod::{MIRROR, Options, annotations, diff, forbid_all, internal, toleration},
-};
+use crate::pod::{MIRROR, Options, annotations, diff, forbid_all, internal, toleration};
 
 const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -34,14 +31,14 @@ pub fn validate(new: &Value, old: &Value) -> Errors {
     let tolerations = (spec.list("tolerations"), was.list("tolerations"));
     toleration::only_added(tolerations.0, tolerations.1, &at.child("tolerations"), &options, &mut errs);
     gates(spec.list("schedulingGates"), was.list("schedulingGates"), &at.child("schedulingGates"), &mut errs);
-    if same(spec, was) {
+    if internal::same("PodSpec", spec, was) {
         return errs;
     }
     let mut rest = with_changeable_of(spec, was);
     if !was.list("schedulingGates").is_empty() {
         gated(&mut rest, was, &at, &mut errs);
     }
-    if !same(&rest, was) {
+    if !internal::same("PodSpec", &rest, was) {
         let diff = diff::unified(&internal::pretty("PodSpec", was), &internal::pretty("PodSpec", &rest));
         errs.forbidden(&at, format!("pod updates may not change fields other than {CHANGEABLE}\n{diff}"));
     }
@@ -95,8 +92,12 @@ fn deadline(new: &Value, old: &Value, at: &Path, errs: &mut Errors) -> bool {
 
 /// Upstream: `validateOnlyDeletedSchedulingGates`.
 fn gates(new: &[Value], old: &[Value], at: &Path, errs: &mut Errors) {
-    for (i, gate) in new.iter().enumerate().filter(|(_, gate)| !old.iter().any(|o| o.str("name") == gate.str("name"))) {
+    for (i, gate) in new.iter().enumerate() {
         let name = gate.str("name");
+        // Of several with the same name the last is shown.
+        if old.iter().chain(&new[i + 1..]).any(|gate| gate.str("name") == name) {
+            continue;
+        }
         let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
         errs.forbidden(&at.index(i).child("name"), detail);
     }
@@ -109,6 +110,10 @@ fn with_changeable_of(new: &Value, old: &Value) -> Value {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
         for (container, was) in containers.zip(old.list(list)) {
             take(container, was, "image");
+        }
+        // Upstream builds the list anew, so that an empty one is shown as none.
+        if spec.list(list).is_empty() {
+            spec.remove(list);
         }
     }
     for member in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
@@ -128,7 +133,7 @@ fn take(new: &mut Value, old: &Value, member: &str) {
 
 /// Such pods may be told more about where to go. What was checked is taken as it was.
 fn gated(rest: &mut Value, old: &Value, at: &Path, errs: &mut Errors) {
-    if !same(rest.at("nodeSelector"), old.at("nodeSelector")) {
+    if !internal::same("{}", rest.at("nodeSelector"), old.at("nodeSelector")) {
         let (new, was) = (rest.at("nodeSelector"), old.at("nodeSelector"));
         if was.members().any(|(key, value)| new.get(key) != Some(value)) {
             let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
@@ -138,7 +143,7 @@ fn gated(rest: &mut Value, old: &Value, at: &Path, errs: &mut Errors) {
     }
     let was = old.at_path(&["affinity", "nodeAffinity"]);
     let new = rest.at_path(&["affinity", "nodeAffinity"]).clone();
-    if same(&new, was) && new.is_null() == was.is_null() {
+    if internal::same("*NodeAffinity", &new, was) {
         return;
     }
     node_affinity(&new, was, &at.child("affinity").child("nodeAffinity"), errs);
@@ -177,7 +182,8 @@ fn only_additions(new: &Value, old: &Value) -> bool {
     }
     lists.iter().all(|list| {
         let (new, old) = (new.list(list), old.list(list));
-        new.len() >= old.len() && new.iter().zip(old).all(|(new, old)| same(new, old))
+        new.len() >= old.len()
+            && new.iter().zip(old).all(|(new, old)| internal::same("NodeSelectorRequirement", new, old))
     })
 }
 
@@ -198,7 +204,7 @@ pub fn validate_ephemeral_containers(new: &Value, old: &Value) -> Errors {
         let name = quote(was.str("name"));
         match containers.iter().rfind(|c| c.str("name") == was.str("name")) {
             None => errs.forbidden(&at, format!("existing ephemeral containers {name} may not be removed\n")),
-            Some(now) if !same(now, was) => {
+            Some(now) if !internal::same("EphemeralContainer", now, was) => {
                 let shown = |container: &Value| internal::pretty("EphemeralContainer", container);
                 let diff = diff::unified(&shown(was), &shown(now));
                 errs.forbidden(&at, format!("existing ephemeral containers {name} may not be changed\n{diff}"));

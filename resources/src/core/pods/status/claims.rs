@@ -53,7 +53,7 @@ fn extended(status: &Value, spec: &Value, at: &Path, errs: &mut Errors) {
         let member = |name: &str| mapping.str(name).to_string();
         let (container, resource, request) = (member("containerName"), member("resourceName"), member("requestName"));
         let containers = spec.list("initContainers").iter().chain(spec.list("containers"));
-        match containers.filter(|c| c.str("name") == container).last() {
+        match containers.rev().find(|c| c.str("name") == container) {
             None => {
                 let detail = "must match the name of an entry in spec.initContainers.name or spec.containers.name";
                 errs.invalid(&own.child("containerName"), &container, detail);
