@@ -15,6 +15,7 @@ use api::{time::Clock, value};
 use auth::authorize::{AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Rbac};
 use certs::{Names, pki::Pki};
 use registry::{
+    Ids as _,
     Catalog, Definition, Registry, RuntimeConfig,
     cache::{Cache, fill::Filler},
     definition::World,
@@ -113,7 +114,10 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
     let cluster = Cluster { look, act: acting.clone(), may, clock: clock.clone() };
-    let chain = admission::Chain::default();
+    let plugins = admission::plugins::Settings::new(Arc::new(|| Random.suffix()));
+    let chain =
+        admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
+            .map_err(anyhow::Error::msg)?;
     let ttl = api::duration::parse(&flags.event_ttl).map_err(anyhow::Error::msg)? / 1_000_000_000;
     let config = registry::Config { prefix: flags.etcd_prefix.clone(), event_ttl_seconds: ttl };
     let registry =
