@@ -130,7 +130,8 @@ impl Act for World {
         // Others get their turn while a write is on its way.
         tokio::task::yield_now().await;
         let key = key("resourcequotas", &quota);
-        let stored = self.cached.lock().get(&key).cloned().unwrap_or_default();
+        let live = self.live.lock().get(&key).cloned();
+        let stored = live.or_else(|| self.cached.lock().get(&key).cloned()).unwrap_or_default();
         let raced = self.conflicts.fetch_sub(1, Ordering::Relaxed) > 0;
         if raced || meta::of(&stored).resource_version() != meta::of(&quota).resource_version() {
             return Err(Status::modified(&key.0, &key.2));
@@ -138,6 +139,7 @@ impl Act for World {
         let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 100;
         quota.set_path(&["metadata", "resourceVersion"], revision.to_string());
         self.made.lock().push(format!("quota {}", meta::of(&quota).name()));
+        self.live.lock().insert(key.clone(), quota.clone());
         self.cached.lock().insert(key, quota.clone());
         Ok(quota)
     }

@@ -49,8 +49,11 @@ pub struct Entry {
     /// Whether it runs when nobody says anything.
     pub default_on: bool,
     /// `None`: known, but not there yet. Left out where it is on by default; asking for it is an error.
-    pub make: Option<fn(&Settings) -> Result<Arc<dyn Plugin>, String>>,
+    pub make: Option<Make>,
 }
+
+/// Makes a plugin, or says what is wrong with its configuration.
+pub type Make = fn(&Settings) -> Result<Arc<dyn Plugin>, String>;
 
 /// What plugins have to be told.
 #[derive(Clone)]

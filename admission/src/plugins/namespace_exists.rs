@@ -32,7 +32,7 @@ impl Plugin for NamespaceExists {
 
 /// Whether this is about something in a namespace, and not about one.
 pub(super) fn is_inside_namespace(request: &Request<'_>) -> bool {
-    !request.namespace.is_empty() && !(request.kind.group.is_empty() && request.kind.kind == "Namespace")
+    !request.namespace.is_empty() && (!request.kind.group.is_empty() || request.kind.kind != "Namespace")
 }
 
 #[cfg(test)]

@@ -54,11 +54,11 @@ impl Plugin for PodResizeValidator {
 /// Upstream: `validateRequestsWithinAllocatable`.
 fn lacking(object: &Value, allocatable: &Value) -> Vec<String> {
     let requests = pod::requests(object, Basis::Spec);
-    let reads: [(&str, fn(&Quantity) -> i64); 2] = [("cpu", Quantity::milli_value), ("memory", Quantity::value)];
     let mut lacking = Vec::new();
-    for (name, read) in reads {
+    for name in ["cpu", "memory"] {
         let (asked, given) =
             (requests.get(name).cloned().unwrap_or(Quantity::ZERO), Quantity::of(allocatable.at(name)));
+        let read = |amount: &Quantity| if name == "cpu" { amount.milli_value() } else { amount.value() };
         if asked > given {
             lacking.push(format!("{name}, requested: {}, allocatable: {}", read(&asked), read(&given)));
         }

@@ -49,8 +49,8 @@ mod tests {
             taints.map(|t| format!("{}:{}", t.str("key"), t.str("effect"))).collect::<Vec<_>>()
         };
         let ours = format!("{NOT_READY}:NoSchedule");
-        assert_eq!(keys(value!(null)), [ours.clone()]);
-        assert_eq!(keys(value!([{"key": NOT_READY, "effect": "NoSchedule"}])), [ours.clone()]);
+        assert_eq!(keys(value!(null)), std::slice::from_ref(&ours));
+        assert_eq!(keys(value!([{"key": NOT_READY, "effect": "NoSchedule"}])), std::slice::from_ref(&ours));
         assert_eq!(keys(value!([{"key": "k", "effect": "NoExecute"}])), ["k:NoExecute".into(), ours]);
         let status = ask(value!(null)).at("status");
         assert_eq!(status.mutate(&TaintNodesByCondition, &World::new()), Ok(status.object.clone()));

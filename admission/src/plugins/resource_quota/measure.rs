@@ -98,7 +98,7 @@ impl Measure {
             Measure::Services => SERVICE_NAMES.contains(&name),
             Measure::Claims => {
                 let by_class = |own: &&str| name.ends_with(&format!("{CLASS_SUFFIX}{own}"));
-                name == CLAIM_COUNT || CLAIM_NAMES.contains(&name) || CLAIM_NAMES.iter().any(|n| by_class(&n))
+                name == CLAIM_COUNT || CLAIM_NAMES.contains(&name) || CLAIM_NAMES.iter().any(by_class)
             }
             Measure::ResourceClaims => devices::counts(name, cluster),
             Measure::Count(names) => names.iter().any(|n| n == name),

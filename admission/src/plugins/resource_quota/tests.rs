@@ -273,6 +273,53 @@ fn many_at_once_get_what_there_is_and_few_writes() {
 }
 
 #[test]
+fn memory_that_is_behind_costs_no_conflict() {
+    let stale = quota("q", value!({"pods": "5"}), value!({"pods": "0"}), value!({}));
+    let world = World::new().with("resourcequotas", stale.clone());
+    let plugin = plugin();
+    assert_eq!(create_pod(value!({})).validate(&plugin, &world), Ok(()));
+    world.put("resourcequotas", stale);
+    assert_eq!(create_pod(value!({})).validate(&plugin, &world), Ok(()));
+    assert_eq!((used(&world, "q"), world.live_reads()), ("pods=2".into(), 0));
+    let mut newer = quota("q", value!({"pods": "5"}), value!({"pods": "5"}), value!({}));
+    newer.set_path(&["metadata", "resourceVersion"], "200");
+    world.put("resourcequotas", newer);
+    assert!(create_pod(value!({})).validate(&plugin, &world).is_err(), "what is newer counts");
+}
+
+#[test]
+fn who_was_taken_along_by_one_that_went_away_is_charged() {
+    let world = world(value!({"pods": "5"}), value!({"pods": "0"}));
+    let (plugin, cluster, ask) = (plugin(), world.cluster(), create_pod(value!({})));
+    let requests = [ask.request(), ask.request(), ask.request()];
+    run(async {
+        let mut pending: Vec<_> = requests.iter().map(|r| plugin.validate(r, &cluster)).collect();
+        let mut third = pending.remove(2);
+        let mut second = pending.remove(1);
+        let mut first = pending.remove(0);
+        for future in [&mut first, &mut second, &mut third] {
+            assert_eq!(poll_once(future).await, None, "the first writes, the others wait");
+        }
+        assert_eq!(first.await, Ok(()));
+        assert_eq!(poll_once(&mut second).await, None, "the second has taken the third along and writes");
+        drop(second);
+        assert_eq!(third.await, Ok(()));
+    });
+    assert_eq!(used(&world, "q"), "pods=2");
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut future = std::pin::Pin::new(future);
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[test]
 fn what_is_limited_by_configuration_needs_a_quota() {
     let configuration = value!({"limitedResources": [
         {"resource": "pods", "matchContains": ["requests.cpu"]},
