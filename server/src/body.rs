@@ -56,9 +56,22 @@ impl From<Bytes> for Body {
     }
 }
 
+/// A request's body.
+pub enum Sent {
+    /// It comes over a connection.
+    Wire(Incoming),
+    /// It is here: the request was made in this process.
+    Whole(Bytes),
+}
+
 /// Reads a request's body up to a limit. Upstream: `limitedReadBody`.
-pub async fn read(mut body: Incoming, len_max: usize) -> Result<Bytes, Status> {
+pub async fn read(body: Sent, len_max: usize) -> Result<Bytes, Status> {
     let too_large = || Status::too_large(&format!("limit is {len_max}"));
+    let mut body = match body {
+        Sent::Wire(body) => body,
+        Sent::Whole(bytes) if bytes.len() > len_max => return Err(too_large()),
+        Sent::Whole(bytes) => return Ok(bytes),
+    };
     if http_body::Body::size_hint(&body).lower() > len_max as u64 {
         return Err(too_large());
     }

@@ -12,6 +12,7 @@ use auth::{
     authorize::Authorized,
     impersonate,
 };
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use registry::{Ask, options::Query};
@@ -19,7 +20,7 @@ use registry::{Ask, options::Query};
 use crate::{
     Server,
     attributes::{self, Wanted},
-    body::Body,
+    body::{Body, Sent},
     discovery, health, negotiate, respond, verbs,
 };
 
@@ -37,13 +38,33 @@ pub struct Admitted {
     pub warnings: Vec<String>,
 }
 
-/// Answers a request.
+/// Answers a request that came over a connection.
 pub async fn serve(server: Arc<Server>, connection: Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let sender = Sender::Stranger(&connection);
+    reply(&server, sender, parts, Sent::Wire(body)).await
+}
+
+/// Answers a request that was made in this process by `user`. Only the question who asks is answered beforehand; whether
+/// they may, and everything after, is the same.
+pub async fn serve_as(server: Arc<Server>, user: Arc<User>, request: Request<Bytes>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    reply(&server, Sender::Known(user), parts, Sent::Whole(body)).await
+}
+
+/// Who a request comes from.
+enum Sender<'a> {
+    /// Whoever is at the other end of a connection.
+    Stranger(&'a Connection),
+    /// A part of this program.
+    Known(Arc<User>),
+}
+
+async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sent) -> Response<Body> {
     let query = Query::parse(parts.uri.query().unwrap_or(""));
     let plain = negotiate::plain(&parts.headers, &query);
-    let mut response = match admit(&server, &connection, parts, query).await {
-        Ok(admitted) => answer(&server, admitted, body).await,
+    let mut response = match admit(server, sender, parts, query).await {
+        Ok(admitted) => answer(server, admitted, body).await,
         Err(status) => respond::error(&status, &plain),
     };
     let headers = response.headers_mut();
@@ -55,25 +76,37 @@ pub async fn serve(server: Arc<Server>, connection: Arc<Connection>, request: Re
 }
 
 /// Who asks, and may they.
-async fn admit(server: &Server, connection: &Connection, parts: Parts, query: Query) -> Result<Admitted, Status> {
+async fn admit(server: &Server, sender: Sender<'_>, parts: Parts, query: Query) -> Result<Admitted, Status> {
     let path = decode_path(parts.uri.path())?;
     let wanted = attributes::of(parts.method.as_str(), &path, &query);
-    let now = server.clock.now().as_second();
-    let credentials =
-        Credentials { headers: &parts.headers, path: &path, peer: connection.peer.as_ref(), audiences: None, now };
-    let identity = match server.authenticators.authenticate(&credentials) {
-        Ok(Some(identity)) => identity,
-        Ok(None) => return Err(Status::unauthorized("Unauthorized")),
-        Err(refusal) => {
-            tracing::debug!(%refusal, path, "unauthenticated");
-            return Err(Status::unauthorized("Unauthorized"));
-        }
+    let (user, warnings) = match sender {
+        Sender::Stranger(connection) => authenticate(server, connection, &parts, &path)?,
+        Sender::Known(user) => (user, Vec::new()),
     };
     let mut parts = parts;
-    let user = impersonated(server, &mut parts, Arc::new(identity.user), &wanted.attributes)?;
+    let user = impersonated(server, &mut parts, user, &wanted.attributes)?;
     bearer::clear(&mut parts.headers);
     let authorized = server.authorizer.authorize(&user, wanted.attributes.clone())?;
-    Ok(Admitted { authorized, parts, query, wanted, warnings: identity.warnings })
+    Ok(Admitted { authorized, parts, query, wanted, warnings })
+}
+
+fn authenticate(
+    server: &Server,
+    connection: &Connection,
+    parts: &Parts,
+    path: &str,
+) -> Result<(Arc<User>, Vec<String>), Status> {
+    let now = server.clock.now().as_second();
+    let credentials =
+        Credentials { headers: &parts.headers, path, peer: connection.peer.as_ref(), audiences: None, now };
+    match server.authenticators.authenticate(&credentials) {
+        Ok(Some(identity)) => Ok((Arc::new(identity.user), identity.warnings)),
+        Ok(None) => Err(Status::unauthorized("Unauthorized")),
+        Err(refusal) => {
+            tracing::debug!(%refusal, path, "unauthenticated");
+            Err(Status::unauthorized("Unauthorized"))
+        }
+    }
 }
 
 /// Whom the request is made for, when it is made for somebody else.
@@ -94,7 +127,7 @@ fn decode_path(path: &str) -> Result<String, Status> {
 }
 
 /// What is asked for, found and done.
-async fn answer(server: &Arc<Server>, admitted: Admitted, body: Incoming) -> Response<Body> {
+async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
     let plain = negotiate::plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
         return discovery::answer(server, &admitted)
@@ -120,8 +153,8 @@ async fn answer(server: &Arc<Server>, admitted: Admitted, body: Incoming) -> Res
         Err(status) => respond::error(&status, &plain),
     };
     let mut warnings = admitted.warnings;
-    warnings.extend(ask.take_warnings());
     warnings.extend(verbs::deprecation(&ask));
+    warnings.extend(ask.take_warnings());
     respond::warn(&mut response, &warnings);
     response
 }

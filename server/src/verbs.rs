@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use api::{Status, Value};
 use http::{Method, Response};
-use hyper::body::Incoming;
 use registry::{
     Answer, Ask, Media,
     options::{DeleteOptions, ListOptions, Query, Write, WriteOptions},
@@ -12,7 +11,7 @@ use registry::{
 };
 use resources::row::{Subresource, Verbs};
 
-use crate::{Server, body, body::Body, door::Admitted, negotiate, respond, watch};
+use crate::{Server, body, body::{Body, Sent}, door::Admitted, negotiate, respond, watch};
 
 /// Content types of patches, in upstream's order.
 const PATCHES: [(&str, Patch); 4] = [
@@ -23,7 +22,7 @@ const PATCHES: [(&str, Patch); 4] = [
 ];
 
 /// Does what the request asks for.
-pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Incoming) -> Result<Response<Body>, Status> {
+pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sent) -> Result<Response<Body>, Status> {
     let attributes = &ask.attributes;
     let below = match attributes.subresource.as_str() {
         "" => None,
@@ -86,7 +85,7 @@ async fn create(
     ask: &Ask,
     below: Option<&Subresource>,
     admitted: &Admitted,
-    body: Incoming,
+    body: Sent,
 ) -> Result<Answer, Status> {
     let media = negotiate::body(&admitted.parts.headers)?;
     let bytes = body::read(body, server.config.body_len_max).await?;
@@ -103,7 +102,7 @@ async fn update(
     ask: &Ask,
     below: Option<&Subresource>,
     admitted: &Admitted,
-    body: Incoming,
+    body: Sent,
 ) -> Result<Answer, Status> {
     let bytes = body::read(body, server.config.body_len_max).await?;
     let options = WriteOptions::read(&admitted.query, Write::Update)?;
@@ -120,7 +119,7 @@ async fn patch(
     ask: &Ask,
     below: Option<&Subresource>,
     admitted: &Admitted,
-    body: Incoming,
+    body: Sent,
 ) -> Result<Answer, Status> {
     let said = negotiate::text(&admitted.parts.headers, http::header::CONTENT_TYPE);
     let kind = said.split(';').next().unwrap_or("");
@@ -136,7 +135,7 @@ async fn patch(
     }
 }
 
-async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Incoming) -> Result<Answer, Status> {
+async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> Result<Answer, Status> {
     let bytes = body::read(body, server.config.body_len_max).await?;
     let options = match bytes.is_empty() {
         true => DeleteOptions::from_query(&admitted.query)?,
