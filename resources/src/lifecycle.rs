@@ -72,7 +72,7 @@ const EVICTION: Row = Row {
         column("Responder Expected Finish", "string", |e, now| progress(e, now).1.into()),
         column("Requesters", "string", |e, _| requesters(e)),
         AGE,
-        wide("Responder Heartbeat", "string", |e, now| heartbeat(e, now)),
+        wide("Responder Heartbeat", "string", heartbeat),
         wide("Responder Status Message", "string", |e, _| message(e)),
     ],
     ..BASE
