@@ -212,3 +212,47 @@ fn aggregate(messages: &[String]) -> String {
         several => format!("[{}]", several.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::*;
+    use crate::fake::{Ask, World, create_pod};
+
+    #[test]
+    fn a_refusal_calls_the_object_by_what_is_known() {
+        let says = |meta: Value| {
+            let ask = Ask::create("deployments.apps", "Deployment", value!({"metadata": (meta)}));
+            ask.request().forbid("no").to_string()
+        };
+        assert_eq!(says(value!({"name": "x"})), "deployments.apps \"x\" is forbidden: no");
+        assert_eq!(says(value!({"generateName": "x-"})), "deployments.apps \"x-\" is forbidden: no");
+        assert_eq!(says(value!({})), "deployments.apps \"Unknown\" is forbidden: no");
+    }
+
+    #[test]
+    fn the_whole_chain_makes_a_bare_pod_complete() {
+        let world = World::new()
+            .with("namespaces", value!({"metadata": {"name": "ns"}, "status": {"phase": "Active"}}))
+            .with("serviceaccounts", value!({"metadata": {"name": "default", "namespace": "ns"}}));
+        let settings = plugins::Settings::new(Arc::new(|| "abcde".into()));
+        let chain = plugins::chain(&[], &[], &settings).expect("the defaults are right");
+        let ask = create_pod(value!({}));
+        let mut request = ask.request();
+        fake::run(chain.mutate(&mut request, &world.cluster())).expect("nothing is wrong with it");
+        let spec = request.object.at("spec");
+        assert_eq!((spec.str("serviceAccountName"), spec.int("priority")), ("default", 0));
+        assert_eq!((spec.list("tolerations").len(), spec.list("volumes").len()), (2, 1));
+        assert_eq!(fake::run(chain.validate(&request, &world.cluster())), Ok(()));
+    }
+
+    #[test]
+    fn an_aggregate_says_nothing_twice() {
+        let texts = |list: &[&str]| aggregate(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(
+            (texts(&["a"]), texts(&["a", "a"]), texts(&["a", "b", "a"])),
+            ("a".into(), "a".into(), "[a, b]".into())
+        );
+    }
+}

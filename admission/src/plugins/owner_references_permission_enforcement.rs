@@ -142,6 +142,19 @@ mod tests {
         for right in ["alice update /nodes/finalizers o", "alice update */*/finalizers *"] {
             assert_eq!(create("Node").validate(&PLUGIN, &World::new().allowing(right)), Ok(()));
         }
+        let update = |before: bool| {
+            Ask::update(
+                "pods",
+                "Pod",
+                owned(value!([
+                    {"apiVersion": "v1", "kind": "Node", "name": "o", "uid": "u", "blockOwnerDeletion": true, "controller": true}
+                ])),
+                owned(reference("Node", before)),
+            )
+        };
+        let deletes = World::new().allowing("alice delete /pods p");
+        assert_forbidden(update(false).validate(&PLUGIN, &deletes), why);
+        assert_eq!(update(true).validate(&PLUGIN, &deletes), Ok(()), "it blocked before");
         let unknown = "cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion v1 Kind Nothing: no matches for kind \"Nothing\" in version \"v1\"";
         assert_forbidden(create("Nothing").validate(&PLUGIN, &World::new()), unknown);
     }
