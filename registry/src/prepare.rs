@@ -140,6 +140,8 @@ pub fn before_update(
     let row = definition.row;
     check_namespace(new, definition, context.namespace)?;
     keep_meta(new, old, "generation");
+    // In the form in which the old one stands, so that what is equal compares as equal.
+    schema::normalise::object(new, definition.hub_type, definition.schemas());
     let rules = definition.subresource(subresource).and_then(|s| s.rules());
     match rules {
         Some(rules) => (rules.prepare)(new, old, context),
@@ -198,7 +200,7 @@ fn next_generation(definition: &Definition, new: &mut Value, old: &Value) {
         Generation::WhenChanged(paths) => {
             let changed = paths.iter().any(|path| {
                 let path: Vec<&str> = path.split('.').collect();
-                !same(new.at_path(&path), old.at_path(&path))
+                new.at_path(&path) != old.at_path(&path)
             });
             if changed {
                 let generation = meta::of(old).generation() + 1;

@@ -18,6 +18,7 @@ pub mod owners;
 mod print;
 mod prune;
 pub mod remove;
+pub mod scale;
 pub mod set;
 #[cfg(test)]
 mod tests;

@@ -12,10 +12,23 @@ use crate::{
 
 static TYPES: &str = include_str!("../facts/types.jsonl");
 
+static STORAGE: &str = include_str!("../facts/storage.json");
+
 /// All built-in types, read once.
 pub fn builtin() -> &'static Schemas {
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
     SCHEMAS.get_or_init(|| read(TYPES).expect("the checked-in facts are read by a test"))
+}
+
+/// The facts about types as they are written (facts/README.md): a line each.
+pub fn facts() -> &'static str {
+    TYPES
+}
+
+/// Whether DELETE answers the object and not a Status.
+pub fn returns_deleted(group: &str, plural: &str) -> bool {
+    let wanted = format!("{{\"group\":\"{group}\",\"resource\":\"{plural}\",");
+    STORAGE.lines().any(|line| line.trim_start().starts_with(&wanted) && line.contains("\"returnDeleted\":true"))
 }
 
 /// Reads facts, one type a line; the first names the sources.
@@ -178,7 +191,7 @@ impl FieldRow<'_> {
             go: self.go.into(),
             go_type: self.gt.into(),
             go_element: self.ge.into(),
-            embed: self.embed.into(),
+            embed: self.embed.rsplit('.').next().unwrap_or("").into(),
             alias: if self.alias.is_empty() { self.ealias.into() } else { self.alias.into() },
             wrapped: self.pbw,
             wanted: self.want == "required",

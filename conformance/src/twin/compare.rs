@@ -58,7 +58,7 @@ pub fn normalise(value: &mut Value) {
 /// Texts that name fresh things.
 fn masked(key: &str, text: &str) -> Option<String> {
     let masked: String = match key {
-        "lastTransitionTime" | "lastUpdateTime" | "renewTime" | "token" | "expirationTimestamp" => "…".into(),
+        "lastTransitionTime" | "lastPhaseTransitionTime" | "lastUpdateTime" | "renewTime" | "token" | "expirationTimestamp" => "…".into(),
         _ => mask_uids(text),
     };
     (masked != text).then_some(masked)

@@ -57,9 +57,10 @@ impl Answers for Review {
 }
 
 impl Review {
-    /// How errors name it: upstream forgets the kind of a local one.
+    /// How errors name it: upstream forgets the kind of access reviews.
     fn kind(&self, ask: &Ask) -> GroupResource {
-        let kind = if matches!(self, Review::Local) { "" } else { ask.definition.row.kind };
+        let nameless = matches!(self, Review::Local | Review::Subject | Review::SelfSubject);
+        let kind = if nameless { "" } else { ask.definition.row.kind };
         GroupResource::new(ask.definition.row.group, kind)
     }
 
