@@ -4,8 +4,11 @@
 //! whose entries to believe. Upstream: apimachinery/pkg/util/managedfields/internal/fieldmanager.go,
 //! endpoints/handlers/patch.go applyPatcher.
 
+mod scale;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use scale::ScaleWrite;
 
 use std::borrow::Cow;
 
@@ -105,27 +108,31 @@ pub async fn apply(
     cbor: bool,
     options: &WriteOptions,
 ) -> Result<Answer, Status> {
-    if cbor {
-        return Err(Status::internal("CBOR is not read yet"));
-    }
-    let config = codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?;
-    let config = match config {
-        Value::Object(_) => config,
-        Value::Null => Value::object(),
-        other => {
-            let word = if other.as_array().is_some() { "array" } else { "string" };
-            return Err(Status::bad_request(format!(
-                "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {word} into Go value of type map[string]interface {{}}"
-            )));
-        }
-    };
     let change = Apply {
-        config,
+        config: read_config(bytes, cbor)?,
         manager: options.field_manager.clone(),
         force: options.force.unwrap_or(false),
         now: api::time::seconds(registry.clock.now()),
     };
     registry.change(ask, &change, options).await
+}
+
+/// Reads the configuration of an apply.
+pub(crate) fn read_config(bytes: &[u8], cbor: bool) -> Result<Value, Status> {
+    if cbor {
+        return Err(Status::internal("CBOR is not read yet"));
+    }
+    let config = codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?;
+    match config {
+        Value::Object(_) => Ok(config),
+        Value::Null => Ok(Value::object()),
+        other => {
+            let word = if other.as_array().is_some() { "array" } else { "string" };
+            Err(Status::bad_request(format!(
+                "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {word} into Go value of type map[string]interface {{}}"
+            )))
+        }
+    }
 }
 
 impl Change for Apply {
@@ -271,7 +278,7 @@ impl Versions for Kinds<'_> {
 
 fn writer<'a>(
     ask: &'a Ask,
-    kinds: &'a Kinds<'a>,
+    versions: &'a dyn Versions,
     api_version: &'a str,
     manager: &'a str,
     now: &'a str,
@@ -279,7 +286,7 @@ fn writer<'a>(
 ) -> Writer<'a> {
     Writer {
         schemas: ask.definition.schemas(),
-        versions: kinds,
+        versions,
         api_version,
         subresource: &ask.attributes.subresource,
         manager,

@@ -9,6 +9,7 @@ use crate::{
     Answer, Ask, Body, Registry,
     body::{self, Expected},
     change::Change,
+    managed::{self, ScaleWrite},
     options::WriteOptions,
     patch,
 };
@@ -26,8 +27,17 @@ struct Paths {
 /// A write of a scale.
 struct Rescale<'a> {
     paths: Paths,
-    /// Makes the new scale out of the present one.
-    make: &'a (dyn Fn(&Value) -> Result<Value, Status> + Sync),
+    how: How<'a>,
+    manager: String,
+    now: String,
+}
+
+/// How the new scale comes out of the present one.
+#[derive(Clone, Copy)]
+enum How<'a> {
+    Make(&'a (dyn Fn(&Value) -> Result<Value, Status> + Sync)),
+    /// Server-side apply.
+    Apply { config: &'a Value, force: bool },
 }
 
 impl Registry {
@@ -45,23 +55,24 @@ impl Registry {
         let gvk = api::Gvk::new("autoscaling", "v1", "Scale");
         let kind_type = ask.definition.schemas().id(SCALE).ok_or_else(|| Status::internal("Scale has no type"))?;
         let scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type }, options.validation)?;
-        self.rescale(ask, &|_| Ok(scale.clone()), options).await
+        self.rescale(ask, How::Make(&|_| Ok(scale.clone())), options).await
     }
 
     /// Patches an object's scale.
     pub async fn patch_scale(&self, ask: &Ask, form: patch::Form, bytes: &[u8], options: &WriteOptions) -> Result<Answer, Status> {
+        if let patch::Form::Apply { cbor } = form {
+            let config = managed::read_config(bytes, cbor)?;
+            let how = How::Apply { config: &config, force: options.force.unwrap_or(false) };
+            return self.rescale(ask, how, options).await;
+        }
         let make = |current: &Value| patch::apply_to(form, bytes, current.clone(), SCALE, ask, options.validation);
-        self.rescale(ask, &make, options).await
+        self.rescale(ask, How::Make(&make), options).await
     }
 
-    async fn rescale(
-        &self,
-        ask: &Ask,
-        make: &(dyn Fn(&Value) -> Result<Value, Status> + Sync),
-        options: &WriteOptions,
-    ) -> Result<Answer, Status> {
+    async fn rescale(&self, ask: &Ask, how: How<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let paths = Paths::of(ask)?;
-        let changed = match self.change(ask, &Rescale { paths, make }, options).await? {
+        let (manager, now) = (ask.manager(&options.field_manager), api::time::seconds(self.clock.now()));
+        let changed = match self.change(ask, &Rescale { paths, how, manager, now }, options).await? {
             Answer::Entry { entry, .. } => entry.tree(),
             Answer::Hub { object, .. } => object,
             other => return Ok(other),
@@ -75,7 +86,17 @@ impl Change for Rescale<'_> {
         if live.is_null() {
             return Err(Status::not_found(&ask.definition.resource, ask.name()));
         }
-        let scale = (self.make)(&self.paths.scale(live))?;
+        let old = self.paths.scale(live);
+        let replicas = self.paths.replicas;
+        let write = ScaleWrite { ask, replicas, live, scale: &old, manager: &self.manager, now: &self.now };
+        let (scale, entries) = match self.how {
+            How::Make(make) => {
+                let scale = make(&old)?;
+                let entries = write.updated(&scale);
+                (scale, entries)
+            }
+            How::Apply { config, force } => write.apply(config, force)?,
+        };
         check(ask, &scale)?;
         let mut new = live.clone();
         new.set_path(self.paths.replicas, scale.at("spec").int("replicas"));
@@ -85,7 +106,15 @@ impl Change for Rescale<'_> {
                 new.set_path(&["metadata", key], text);
             }
         }
+        match entries {
+            Value::Null => drop(new.remove_path(&["metadata", "managedFields"])),
+            entries => new.set_path(&["metadata", "managedFields"], entries),
+        }
         Ok(new)
+    }
+
+    fn manages_fields(&self) -> bool {
+        true
     }
 }
 
