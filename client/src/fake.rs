@@ -34,6 +34,8 @@ struct State {
     /// Answers to the next requests whose method and path begin so.
     answers: VecDeque<(String, u16, Value)>,
     watches: Vec<(String, broadcast::Sender<String>)>,
+    /// All events: revision, path, frame.
+    history: Vec<(u64, String, String)>,
     /// Watches that stream the first objects are refused, as by an old server.
     pub no_streams: bool,
 }
@@ -87,6 +89,11 @@ impl Fake {
         self.state.lock().watches.clear();
     }
 
+    /// Ends the watches of one collection.
+    pub fn break_watches_of(&self, path: &str) {
+        self.state.lock().watches.retain(|(collection, _)| collection != path);
+    }
+
     /// Tells all watches of a path's collection something.
     pub fn tell(&self, path: &str, frame: &Value) {
         self.state.lock().tell(path, &codec::json::to_string(frame));
@@ -106,7 +113,7 @@ impl State {
         }
         let known = self.objects.insert(path.into(), object.clone()).is_some();
         let kind = if known { "MODIFIED" } else { "ADDED" };
-        self.tell(path, &codec::json::to_string(&value!({"type": kind, "object": object.clone()})));
+        self.happen(path, &value!({"type": kind, "object": object.clone()}));
         object
     }
 
@@ -114,8 +121,14 @@ impl State {
         let mut object = self.objects.remove(path)?;
         self.revision += 1;
         object.set_path(&["metadata", "resourceVersion"], self.revision.to_string());
-        self.tell(path, &codec::json::to_string(&value!({"type": "DELETED", "object": object.clone()})));
+        self.happen(path, &value!({"type": "DELETED", "object": object.clone()}));
         Some(object)
+    }
+
+    fn happen(&mut self, path: &str, frame: &Value) {
+        let frame = codec::json::to_string(frame);
+        self.tell(path, &frame);
+        self.history.push((self.revision, path.into(), frame));
     }
 
     fn tell(&mut self, path: &str, frame: &str) {
@@ -191,6 +204,13 @@ impl State {
                 "resourceVersion": self.revision.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}});
             first += &codec::json::to_string(&end);
             first.push('\n');
+        }
+        let from = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
+        if let Some(from) = from.and_then(|r| r.parse::<u64>().ok()) {
+            for (_, _, frame) in self.history.iter().filter(|(at, of, _)| *at > from && holds(path, of)) {
+                first += frame;
+                first.push('\n');
+            }
         }
         let (sender, receiver) = broadcast::channel(EVENTS_MAX);
         self.watches.push((path.into(), sender));

@@ -35,7 +35,8 @@ pub async fn out(client: &Client, mirrors: &Mirrors, actions: &[Action]) -> (Vec
         let mut size = if matches!(group[0].deed, Deed::Create(_)) { 1 } else { TOGETHER_MAX };
         while at < group.len() {
             let batch = &group[at..group.len().min(at + size)];
-            let outcomes: Vec<_> = stream::iter(batch.iter().map(|a| one(client, a))).buffered(TOGETHER_MAX).collect().await;
+            let jobs: Vec<_> = batch.iter().map(|action| one(client, action)).collect();
+            let outcomes: Vec<_> = stream::iter(jobs).buffered(TOGETHER_MAX).collect().await;
             let mut failure = None;
             for outcome in outcomes {
                 match outcome {
