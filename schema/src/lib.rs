@@ -5,6 +5,7 @@
 //! into the same form. Everything here is a pure function over a tree and a type.
 
 pub mod apply;
+pub mod constraints;
 pub mod default;
 pub mod load;
 pub mod normalise;

@@ -55,6 +55,8 @@ struct TypeRow<'a> {
     noproto: bool,
     #[serde(default)]
     scalar: Option<&'a str>,
+    #[serde(default, rename = "enum")]
+    values: Vec<EcoString>,
     #[serde(default)]
     lifecycle: Lifecycle,
     #[serde(default)]
@@ -145,6 +147,7 @@ impl TypeRow<'_> {
             scalar,
             lifecycle: self.lifecycle.into(),
             atomic: self.map_type == "atomic",
+            values: self.values,
             markers: self.markers,
             fields: self.fields.into_iter().map(|f| f.into_field(schemas)).collect(),
             wire,

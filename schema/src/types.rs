@@ -36,6 +36,8 @@ pub struct Type {
     /// A named scalar's form; such a line has no fields.
     pub scalar: Option<Shape>,
     pub lifecycle: Lifecycle,
+    /// The values of a named scalar.
+    pub values: Vec<EcoString>,
     /// `+k8s:` lines on the type itself.
     pub markers: Vec<EcoString>,
     /// Places of the fields by name; [`Schemas::add`] makes it.
