@@ -12,6 +12,7 @@ pub mod change;
 pub mod commit;
 pub mod continuation;
 pub mod create;
+mod declared;
 pub mod definition;
 mod edit;
 pub mod look;

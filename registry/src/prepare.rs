@@ -9,7 +9,7 @@ use api::{
 };
 use resources::row::{Context, Generation};
 
-use crate::definition::Definition;
+use crate::{declared, definition::Definition};
 
 /// Forgets what only the server may set. Upstream: `WipeObjectMetaSystemFields`.
 pub fn wipe(object: &mut Value) {
@@ -113,6 +113,7 @@ pub fn before_create(
     if errors.is_empty() {
         errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
     }
+    declared::merge(&mut errors, definition, object, None, context.version);
     let name = meta::of(object).name().to_string();
     errors.into_status(&definition.kind, &name)?;
     (row.rules.warn)(object, None).into_iter().for_each(warn);
@@ -165,6 +166,7 @@ pub fn before_update(
         None => ((row.rules.validate_update)(new, old, context), (row.rules.warn)(new, Some(old))),
     };
     errors.extend(found);
+    declared::merge(&mut errors, definition, new, Some(old), context.version);
     let name = meta::of(new).name().to_string();
     errors.into_status(&definition.kind, &name)?;
     warnings.into_iter().for_each(warn);

@@ -1,0 +1,113 @@
+//! What the facts declare, after what the rules say: which of the two speaks where both know of an error.
+//!
+//! Upstream marks each handwritten error that a declared rule covers, and drops it when a declared error of the same
+//! type, field and origin was found. Rules here carry no such mark, so it is read off the error: one of the same type at
+//! the same field is covered, unless its words are plainly about something else than the declared error's origin (a
+//! field that may not change and is malformed, too). Upstream: apiserver/pkg/registry/rest/validate.go,
+//! `FilterCoveredHandwrittenErrors`.
+
+use api::{
+    Value,
+    field::{Errors, FieldError},
+};
+use schema::constraints::{self, Declared};
+
+use crate::definition::Definition;
+
+/// Adds declared errors of the request's version to those of the rules, and drops what they cover.
+pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Option<&Value>, version: &str) {
+    // Custom resources have a schema of their own; no fact declares anything about them.
+    if !std::ptr::eq(definition.schemas(), schema::builtin()) {
+        return;
+    }
+    let Some(served) = definition.served(version) else { return };
+    let compiled = constraints::builtin();
+    if !compiled.reaches(served.kind_type) {
+        return;
+    }
+    let check = |new: &Value, old: Option<&Value>| compiled.validate(new, old, served.kind_type, definition.schemas());
+    let found = if served.gvk == definition.hub {
+        check(new, old)
+    } else {
+        let spoken = |object: &Value| {
+            let mut object = object.clone();
+            definition.from_hub(&mut object, served);
+            object
+        };
+        check(&spoken(new), old.map(spoken).as_ref())
+    };
+    let fields: Vec<String> = found.iter().map(|d| normal(&d.error.field)).collect();
+    errors.0.retain(|hand| {
+        let field = normal(&hand.field);
+        !found.iter().zip(&fields).any(|(declared, at)| *at == field && covers(declared, hand))
+    });
+    errors.0.extend(found.into_iter().map(|d| d.error));
+}
+
+fn covers(declared: &Declared, hand: &FieldError) -> bool {
+    declared.error.kind == hand.kind && subject(&hand.detail).is_none_or(|s| declared.origin.starts_with(s))
+}
+
+/// The origin that an error's words give away.
+fn subject(detail: &str) -> Option<&'static str> {
+    let words = [
+        ("field is immutable", "immutable"),
+        ("must be greater than or equal to ", "minimum"),
+        ("must be less than or equal to ", "maximum"),
+        ("a lowercase RFC ", "format"),
+        ("an RFC ", "format"),
+        ("name part ", "format"),
+        ("prefix part ", "format"),
+        ("a valid label ", "format"),
+        ("must be no more than ", "format"),
+    ];
+    words.iter().find(|(start, _)| detail.starts_with(start)).map(|(_, subject)| *subject)
+}
+
+/// Where an error of an older version stands in the internal form.
+/// Upstream: `ResourceNormalizationRules`, `NodeNormalizationRules`.
+fn normal(field: &str) -> String {
+    if let Some(rest) = field.strip_prefix("spec.runtimeHandler") {
+        return format!("handler{rest}");
+    }
+    if let Some((before, after)) = field.split_once("].basic.").filter(|(b, _)| b.starts_with("spec.devices[")) {
+        return format!("{before}].{after}");
+    }
+    let flat = ["deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "derivedAttributes"];
+    match field.split_once(".devices.requests[").and_then(|(before, rest)| Some((before, rest.split_once("].")?))) {
+        Some((before, (i, member))) if flat.iter().any(|f| member.starts_with(f)) => {
+            format!("{before}.devices.requests[{i}].exactly.{member}")
+        }
+        _ => field.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::field::Path;
+
+    fn only(make: impl FnOnce(&mut Errors)) -> FieldError {
+        let mut errors = Errors::new();
+        make(&mut errors);
+        errors.0.remove(0)
+    }
+
+    #[test]
+    fn one_speaks_where_both_know() {
+        let at = Path::new("spec").child("name");
+        let hand = only(|e| e.invalid(&at, "X", "a lowercase RFC 1123 label must …"));
+        let kept = only(|e| e.invalid(&at, "X", "field is immutable"));
+        let declared = Declared { error: hand.clone(), origin: "format=k8s-short-name" };
+        assert!(covers(&declared, &hand));
+        assert!(!covers(&declared, &kept));
+        assert!(!covers(&declared, &only(|e| e.required(&at, ""))));
+    }
+
+    #[test]
+    fn older_versions_fields_are_those_of_the_internal_form() {
+        assert_eq!(normal("spec.devices.requests[1].count"), "spec.devices.requests[1].exactly.count");
+        assert_eq!(normal("spec.spec.devices.requests[1].name"), "spec.spec.devices.requests[1].name");
+        assert_eq!(normal("spec.devices[2].basic.taints[0].key"), "spec.devices[2].taints[0].key");
+    }
+}
