@@ -97,7 +97,15 @@ mod tests {
 
     #[test]
     fn durations_round_trip_as_gos() {
-        let cases = [("1h30m", "1h30m0s"), ("1.5s", "1.5s"), ("90s", "1m30s"), ("500ms", "500ms"), ("0", "0s"), ("-2m", "-2m0s"), ("1us", "1µs")];
+        let cases = [
+            ("1h30m", "1h30m0s"),
+            ("1.5s", "1.5s"),
+            ("90s", "1m30s"),
+            ("500ms", "500ms"),
+            ("0", "0s"),
+            ("-2m", "-2m0s"),
+            ("1us", "1µs"),
+        ];
         for (text, printed) in cases {
             assert_eq!(parse(text).map(format), Ok(printed.to_string()), "{text}");
         }

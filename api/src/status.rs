@@ -97,7 +97,13 @@ impl Reason {
 
 impl Status {
     pub fn new(code: u16, reason: Reason, message: impl Into<String>) -> Status {
-        Status(Box::new(Failure { code, reason, message: message.into(), details: None, continue_token: String::new() }))
+        Status(Box::new(Failure {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: String::new(),
+        }))
     }
 
     fn about(code: u16, reason: Reason, target: &GroupResource, name: &str, message: String) -> Status {
@@ -182,7 +188,8 @@ impl Status {
     }
 
     pub fn too_many_requests(message: &str, retry_after_seconds: i64) -> Status {
-        Status::new(429, Reason::TooManyRequests, message).with_details(Details { retry_after_seconds, ..Details::default() })
+        Status::new(429, Reason::TooManyRequests, message)
+            .with_details(Details { retry_after_seconds, ..Details::default() })
     }
 
     pub fn service_unavailable(message: impl Into<String>) -> Status {
@@ -195,8 +202,9 @@ impl Status {
     }
 
     pub fn server_timeout(target: &GroupResource, operation: &str, retry_after_seconds: i64) -> Status {
-        let message =
-            format!("The {operation} operation against {target} could not be completed at this time, please try again.");
+        let message = format!(
+            "The {operation} operation against {target} could not be completed at this time, please try again."
+        );
         Status::about(500, Reason::ServerTimeout, target, operation, message).retry_after(retry_after_seconds)
     }
 

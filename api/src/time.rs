@@ -23,7 +23,12 @@ pub fn micros(at: Timestamp) -> String {
 pub fn parse(text: &str) -> Option<Timestamp> {
     // Timestamp's parser takes a wider grammar (spaces, short forms); RFC 3339 as Go reads it has a fixed head.
     let bytes = text.as_bytes();
-    let head = bytes.len() >= 20 && bytes[4] == b'-' && bytes[7] == b'-' && bytes[10] == b'T' && bytes[13] == b':' && bytes[16] == b':';
+    let head = bytes.len() >= 20
+        && bytes[4] == b'-'
+        && bytes[7] == b'-'
+        && bytes[10] == b'T'
+        && bytes[13] == b':'
+        && bytes[16] == b':';
     if !head {
         return None;
     }
