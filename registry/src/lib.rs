@@ -17,6 +17,7 @@ pub mod definition;
 mod edit;
 pub mod look;
 pub mod managed;
+pub mod openapi;
 pub mod options;
 pub mod outside;
 pub mod own;

@@ -21,7 +21,7 @@ use crate::{
     Server,
     attributes::{self, Wanted},
     body::{Body, Sent},
-    discovery, health, negotiate, respond, verbs,
+    discovery, health, negotiate, openapi, respond, verbs,
 };
 
 /// A connection, as requests on it see it.
@@ -68,7 +68,7 @@ async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sen
         Err(status) => respond::error(&status, &plain),
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&server.registry.ids.uid()) {
         headers.insert("audit-id", id);
     }
@@ -130,7 +130,8 @@ fn decode_path(path: &str) -> Result<String, Status> {
 async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
     let plain = negotiate::plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
-        return discovery::answer(server, &admitted)
+        return (openapi::answer(server, &admitted).await)
+            .or_else(|| discovery::answer(server, &admitted))
             .or_else(|| health::answer(server, &admitted))
             .unwrap_or_else(|| respond::text(404, "404 page not found\n"));
     }

@@ -10,6 +10,7 @@ pub mod door;
 pub mod health;
 pub mod listen;
 pub mod negotiate;
+pub mod openapi;
 pub mod respond;
 pub mod verbs;
 pub mod watch;
@@ -27,6 +28,7 @@ pub struct Server {
     pub authorizer: Arc<Authorizer>,
     pub clock: Arc<dyn Clock>,
     pub health: health::Health,
+    pub openapi: openapi::Documents,
     pub config: Config,
 }
 

@@ -3,6 +3,7 @@
 mod act;
 mod identity;
 mod storage;
+mod texts;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -70,6 +71,7 @@ async fn serve(flags: Apiserver) -> Result<()> {
         authorizer: registry.authorizer.clone(),
         clock: clock.clone(),
         health: health::Health::new(),
+        openapi: server::openapi::Documents::new(Arc::new(texts::Upstream)),
         config: config(&flags, advertise, port),
         registry: registry.clone(),
     });

@@ -34,6 +34,7 @@ const WALLS: &[(&str, Reach)] = &[
     ("cel", Reach::Only(&[])),
     ("store", Reach::Only(&[])),
     ("certs", Reach::Only(&[])),
+    ("descriptions", Reach::Only(&[])),
     ("resources", Reach::Only(&["api", "cel", "certs"])),
     ("auth", Reach::Only(&["api", "certs", "cel"])),
     ("admission", Reach::Only(&["api", "schema", "cel"])),

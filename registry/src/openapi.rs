@@ -1,0 +1,126 @@
+//! OpenAPI documents: pure functions of the catalog, the schema facts and the texts that somebody hands in.
+//!
+//! A document is some megabytes, is asked for rarely and is dropped once it is sent; nothing here keeps one. Paths and
+//! operations follow from rows ([`operations`]), schemas from the facts of their types ([`schemas`]).
+//! Upstream: kube-openapi/pkg/builder, builder3; apiserver/pkg/endpoints/installer.go.
+
+mod columns;
+mod facts;
+mod operations;
+mod parameters;
+mod proto;
+mod schemas;
+mod v2;
+mod v3;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use api::Value;
+
+use crate::catalog::Resources;
+
+pub use columns::column_docs;
+pub use v2::protobuf as v2_protobuf;
+
+use facts::Facts;
+use operations::Operation;
+
+/// What a document says beside what is served.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// `info.version`: `1.37`. Upstream: the emulated version.
+    pub version: String,
+    /// Whether enumerations are listed. Upstream: feature gate OpenAPIEnums, on.
+    pub enums: bool,
+    /// Whether CBOR is offered. Upstream: feature gate CBORServingAndStorage, off.
+    pub cbor: bool,
+}
+
+/// Where texts about types and fields come from.
+pub trait Describe: Send + Sync {
+    /// Texts about these types and all below them.
+    fn about(&self, names: &[&str]) -> Box<dyn Texts>;
+
+    /// One text.
+    fn field(&self, name: &str, field: &str) -> Option<String> {
+        self.about(&[name]).field(name, field).map(str::to_owned)
+    }
+}
+
+/// What types and fields are for.
+pub trait Texts {
+    fn of(&self, name: &str) -> Option<&str>;
+    fn field(&self, name: &str, field: &str) -> Option<&str>;
+}
+
+/// No texts at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+/// The paths below `/openapi/v3` that have a document, in order: `api`, `api/v1`, `apis`, `apis/apps`, `version`, ….
+pub fn index(catalog: &Resources) -> Vec<String> {
+    let mut paths: BTreeSet<String> = operations::PLAIN.iter().map(|p| p.document.to_string()).collect();
+    for (group, version) in operations::group_versions(catalog) {
+        if group.is_empty() {
+            paths.insert(format!("api/{version}"));
+            continue;
+        }
+        paths.insert(format!("apis/{group}"));
+        paths.insert(format!("apis/{group}/{version}"));
+    }
+    paths.into_iter().collect()
+}
+
+/// The document at one path of [`index`].
+pub fn v3(catalog: &Resources, form: &Form, path: &str, describe: &dyn Describe) -> Option<Value> {
+    let operations = operations::of_document(catalog, form, path)?;
+    let facts = Facts::new();
+    let used = schemas::closure(&facts, operations.iter().flat_map(Operation::types));
+    let texts = describe.about(&used.iter().map(String::as_str).collect::<Vec<_>>());
+    Some(v3::document(form, path, &operations, &schemas::Writer::v3(&facts, form, &*texts), &used))
+}
+
+/// The one document of version 2.
+pub fn v2(catalog: &Resources, form: &Form, describe: &dyn Describe) -> Value {
+    let documents = index(catalog);
+    let operations: Vec<Operation> =
+        documents.iter().filter_map(|path| operations::of_document(catalog, form, path)).flatten().collect();
+    let facts = Facts::new();
+    let used = schemas::closure(&facts, operations.iter().flat_map(Operation::types));
+    let texts = describe.about(&used.iter().map(String::as_str).collect::<Vec<_>>());
+    v2::document(form, &operations, &schemas::Writer::v2(&facts, form, &*texts), &used)
+}
+
+/// What a document depends on, to be hashed: cheap, where the document itself is not.
+pub fn fingerprint(catalog: &Resources, form: &Form, path: &str) -> String {
+    let mut text = format!("{} {} {} {path}\n", form.version, form.enums, form.cbor);
+    let (group, version) = operations::group_version(path).unwrap_or(("*", "*"));
+    for definition in catalog.iter() {
+        let here = definition.versions.iter().filter(|s| catalog.serves(definition, s));
+        for served in here.filter(|s| group == "*" || (s.gvk.group == group && s.gvk.version == version)) {
+            text += &format!("{} {}\n", served.gvk, definition.row.plural);
+        }
+    }
+    text
+}
+
+// === impl Silent ===
+
+impl Describe for Silent {
+    fn about(&self, _: &[&str]) -> Box<dyn Texts> {
+        Box::new(Silent)
+    }
+}
+
+impl Texts for Silent {
+    fn of(&self, _: &str) -> Option<&str> {
+        None
+    }
+
+    fn field(&self, _: &str, _: &str) -> Option<&str> {
+        None
+    }
+}

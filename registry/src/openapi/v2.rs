@@ -1,0 +1,136 @@
+//! Swagger 2.0: one document for everything. Upstream: kube-openapi/pkg/builder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::{Map, Value, value};
+use base64::{Engine, engine::general_purpose::URL_SAFE};
+
+use super::{
+    Form,
+    operations::{Content, Operation},
+    parameters::{Parameter, Place},
+    proto,
+    schemas::Writer,
+    v3,
+};
+
+/// The parameters that are said once for the whole document, by the name they are referred to.
+#[derive(Default)]
+struct Shared(BTreeMap<String, Value>);
+
+pub fn document(form: &Form, operations: &[Operation], writer: &Writer<'_>, used: &BTreeSet<String>) -> Value {
+    let mut shared = Shared::default();
+    let mut paths = Map::new();
+    for one in v3::by_path(operations) {
+        paths.insert(one[0].path.as_str(), item(&one, writer, &mut shared));
+    }
+    paths.sort();
+    value!({
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": (form.version.as_str())},
+        "paths": (Value::from(paths)),
+        "definitions": (writer.all(used, None)),
+        "parameters": (Value::from(shared.0.into_iter().collect::<Map>())),
+        "securityDefinitions": {"BearerToken": {
+            "description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"
+        }},
+        "security": [{"BearerToken": []}]
+    })
+}
+
+/// The same document as gnostic's protobuf message `openapi.v2.Document`.
+pub fn protobuf(document: &Value) -> Vec<u8> {
+    proto::document(document)
+}
+
+fn item(operations: &[&Operation], writer: &Writer<'_>, shared: &mut Shared) -> Value {
+    let common = v3::shared(operations);
+    let mut item = Value::object();
+    for operation in operations {
+        item.set(operation.method, describe(operation, &common, writer, shared));
+    }
+    if !common.is_empty() {
+        item.set("parameters", common.iter().map(|p| shared.refer(parameter(p))).collect::<Vec<_>>());
+    }
+    item
+}
+
+fn describe(operation: &Operation, common: &[&Parameter], writer: &Writer<'_>, shared: &mut Shared) -> Value {
+    let mut value = value!({"description": (operation.doc.as_str())});
+    if !operation.consumes.is_empty() {
+        value.set("consumes", operation.consumes.clone());
+    }
+    value.set("produces", operation.produces.clone());
+    value.set("schemes", vec!["https"]);
+    value.set("tags", vec![operation.tag.as_str()]);
+    value.set("operationId", operation.id.as_str());
+    let mut parameters = Vec::new();
+    if let Some(body) = &operation.body {
+        let mut value = value!({"name": "body", "in": "body"});
+        if body.required {
+            value.set("required", true);
+        }
+        value.set("schema", writer.reference(&body.schema));
+        parameters.push(shared.refer(value));
+    }
+    parameters.extend(operation.parameters.iter().filter(|p| !common.contains(p)).map(|p| shared.refer(parameter(p))));
+    if !parameters.is_empty() {
+        value.set("parameters", parameters);
+    }
+    value.set("responses", responses(operation, writer));
+    if let Some(gvk) = &operation.gvk {
+        value.set("x-kubernetes-action", operation.action);
+        value.set("x-kubernetes-group-version-kind", v3::kind(gvk));
+    }
+    value
+}
+
+fn responses(operation: &Operation, writer: &Writer<'_>) -> Value {
+    let mut responses = Value::object();
+    for (code, content) in &operation.answers {
+        let schema = match content {
+            Content::Type(name) => writer.reference(name),
+            Content::Text => value!({"type": "string"}),
+        };
+        responses.set(&code.to_string(), value!({"description": (v3::status_word(*code)), "schema": schema}));
+    }
+    responses.set("401", value!({"description": "Unauthorized"}));
+    responses
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    let mut value = value!({
+        "uniqueItems": true, "type": (parameter.kind), "description": (parameter.doc.as_str()),
+        "name": (parameter.name.as_str()),
+        "in": (if parameter.place == Place::Path { "path" } else { "query" })
+    });
+    if parameter.place == Place::Path {
+        value.set("required", true);
+    }
+    value
+}
+
+impl Shared {
+    /// A reference to the parameter, or the parameter itself where upstream keeps it in place: what differs by kind, and
+    /// what old clients look for. Upstream: `collectSharedParameters`.
+    fn refer(&mut self, parameter: Value) -> Value {
+        let name = parameter.str("name");
+        let kept = match parameter.str("in") {
+            "body" => !parameter.at("schema").str("$ref").starts_with("#/definitions/io.k8s.apimachinery"),
+            "query" => matches!(name, "name" | "fieldValidation" | "dryRun"),
+            _ => name == "name",
+        };
+        if kept {
+            return parameter;
+        }
+        let digest = fnv(codec::json::to_string(&parameter).as_bytes()).to_be_bytes();
+        let name = format!("{name}-{}", URL_SAFE.encode(&digest[..6]));
+        self.0.insert(name.clone(), parameter);
+        value!({"$ref": (format!("#/parameters/{name}"))})
+    }
+}
+
+/// FNV-1, 64 bits.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*b))
+}

@@ -1,0 +1,43 @@
+use super::*;
+
+fn document(text: &str) -> Document {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).expect("a vector takes everything");
+    let gzip = encoder.finish().expect("a vector takes everything").into();
+    Document { etag: "E".into(), gzip, made: Timestamp::UNIX_EPOCH }
+}
+
+fn bytes(response: Response<Body>) -> Bytes {
+    match response.into_body() {
+        Body::Whole(Some(bytes)) => bytes,
+        _ => panic!("documents are whole"),
+    }
+}
+
+#[test]
+fn the_old_name_of_protobuf_is_understood() {
+    let old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    assert_eq!(accepted(old, V2_MEDIA), Some(Media::Protobuf));
+    assert_eq!(accepted(V2_PROTOBUF, V2_MEDIA), Some(Media::Protobuf));
+}
+
+#[test]
+fn weights_decide_and_anything_is_json() {
+    assert_eq!(accepted("", V2_MEDIA), Some(Media::Json));
+    assert_eq!(accepted("application/*", V3_MEDIA), Some(Media::Json));
+    let both = format!("application/json;q=0.4, {V2_PROTOBUF};q=0.9");
+    assert_eq!(accepted(&both, V2_MEDIA), Some(Media::Protobuf));
+    assert_eq!(accepted("application/xml", V2_MEDIA), None);
+}
+
+#[test]
+fn who_cannot_unpack_gets_it_unpacked() {
+    let kept = document("{\"a\":1}");
+    let plain = deliver(&kept, "br");
+    assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
+    assert_eq!(plain.headers()[header::LAST_MODIFIED], "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(bytes(plain), "{\"a\":1}");
+    let packed = deliver(&kept, "br, gzip;q=0.5");
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+    assert_eq!(bytes(packed), kept.gzip);
+}
