@@ -45,9 +45,9 @@ pub fn format(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let n = nanos.unsigned_abs();
     let body = match n {
-        ..1_000 => format!("{n}ns"),
-        ..1_000_000 => format!("{}µs", fraction(n, 1_000)),
-        ..1_000_000_000 => format!("{}ms", fraction(n, 1_000_000)),
+        0..1_000 => format!("{n}ns"),
+        1_000..1_000_000 => format!("{}µs", fraction(n, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", fraction(n, 1_000_000)),
         _ => {
             let (minutes, rest) = (n / 60_000_000_000, n % 60_000_000_000);
             let seconds = fraction(rest, 1_000_000_000);

@@ -26,11 +26,7 @@ pub fn object(value: &mut Value, id: TypeId, schemas: &Schemas) {
 /// Normalises what stands in a field of this shape.
 pub fn shape(value: &mut Value, of: &Shape, schemas: &Schemas) {
     match of {
-        Shape::Struct(id) => {
-            if !value.is_null() {
-                object(value, *id, schemas);
-            }
-        }
+        Shape::Struct(id) if !value.is_null() => object(value, *id, schemas),
         Shape::List(item) => {
             if is_plain(item) {
                 return;

@@ -16,6 +16,8 @@ const INDEX_LEN_MIN: usize = 32;
 #[derive(Clone, Default)]
 pub struct Map {
     entries: Vec<(EcoString, Value)>,
+    // Boxed because most maps have none: a word in each object instead of six.
+    #[allow(clippy::box_collection)]
     index: Option<Box<HashMap<EcoString, u32>>>,
 }
 

@@ -144,6 +144,8 @@ impl Writer {
     fn publish(&mut self, facts: Facts, changed: Changed, events: Vec<crate::Event>) {
         self.facts = facts;
         let mut state = self.shared.state.write();
+        // Each key stands once, so the order is nobody's business.
+        #[allow(clippy::iter_over_hash_type)]
         for (key, live) in changed {
             let lease = live.as_ref().map_or(0, |live| live.lease);
             let was = match live {
