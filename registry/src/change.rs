@@ -95,22 +95,34 @@ impl Registry {
         prepare::dedup_owners(&mut new, |w| ask.warn(w), true);
         check_version(ask, &mut new, live)?;
         let reservation = special::reserve(self, ask, &mut new, &old, options.dry_run).await?;
+        let outcome = self.change_reserved(ask, live, new, &old, options).await;
+        let stored = outcome.as_ref().map(|attempt| !options.dry_run && matches!(attempt, Attempt::Done(_)));
+        reservation.settle(self, stored).await;
+        outcome
+    }
+
+    async fn change_reserved(
+        &self,
+        ask: &Ask,
+        live: &Arc<Entry>,
+        mut new: Value,
+        old: &Value,
+        options: &WriteOptions,
+    ) -> Result<Attempt, Status> {
+        let definition = &*ask.definition;
         self.with_context(ask, options.dry_run, |context| {
-            prepare::before_update(definition, &mut new, &old, &ask.attributes.subresource, context, |w| ask.warn(w))
+            prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
-        managed::keep_unchanged_times(&mut new, &old);
-        self.validate(ask, Operation::Update, &new, &old, options).await?;
-        if vanishes(ask, &new, &old) {
+        managed::keep_unchanged_times(&mut new, old);
+        self.validate(ask, Operation::Update, &new, old, options).await?;
+        if vanishes(ask, &new, old) {
             return self.vanish(ask, live, new, options).await;
         }
         if options.dry_run {
             return Ok(Attempt::Done(Answer::Hub { object: new, created: false }));
         }
         match self.put(ask, &mut new, Some(live.revision), Some(live)).await? {
-            Written::Done(entry) => {
-                reservation.keep().await;
-                Ok(Attempt::Done(Answer::Entry { entry, created: false }))
-            }
+            Written::Done(entry) => Ok(Attempt::Done(Answer::Entry { entry, created: false })),
             Written::Raced(found) => {
                 Ok(Attempt::Again(found.map(|stored| self.entry_of(definition, &stored)).transpose()?))
             }

@@ -48,8 +48,9 @@ impl Registry {
             None => Guard::Absent(key.clone()),
             Some(revision) => Guard::AtRevision(key.clone(), revision),
         };
-        self.filler.expect(&key, entry.clone());
-        let op = Op::Put { key: key.clone(), value: entry.json.clone(), lease };
+        let value = storage::encode(definition, hub, &entry.json, self.config.storage_media);
+        self.filler.expect(&key, entry.clone(), value.clone());
+        let op = Op::Put { key: key.clone(), value, lease };
         match self.store.commit(Txn { guards: vec![guard], ops: vec![op] }).await {
             Ok(Outcome::Committed(revision)) => {
                 self.filler.wait(revision).await;

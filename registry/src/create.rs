@@ -56,13 +56,19 @@ impl Registry {
     }
 
     async fn store_new(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
-        let definition = &*ask.definition;
         prepare::fill(&mut object, self.ids.uid(), api::time::seconds(self.clock.now()));
         if meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty() {
             let name = generated_name(meta::of(&object).generate_name(), &self.ids.suffix());
             object.set_path(&["metadata", "name"], name);
         }
         let reservation = special::reserve(self, ask, &mut object, Value::NULL, options.dry_run).await?;
+        let outcome = self.store_reserved(ask, object, options).await;
+        reservation.settle(self, outcome.as_ref().map(|_| !options.dry_run)).await;
+        outcome
+    }
+
+    async fn store_reserved(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
         self.with_context(ask, options.dry_run, |context| {
             prepare::before_create(definition, &mut object, context, |w| ask.warn(w))
         })?;
@@ -78,10 +84,7 @@ impl Registry {
             return Err(Status::new(500, Reason::Unknown, "resourceVersion should not be set on objects to be created"));
         }
         match self.put(ask, &mut object, None, None).await? {
-            Written::Done(entry) => {
-                reservation.keep().await;
-                Ok(Answer::Entry { entry, created: true })
-            }
+            Written::Done(entry) => Ok(Answer::Entry { entry, created: true }),
             Written::Raced(Some(stored)) => {
                 let found = self.entry_of(definition, &stored)?;
                 Err(self.taken(ask, &found.tree(), &object))

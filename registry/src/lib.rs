@@ -64,6 +64,19 @@ pub struct Config {
     pub prefix: String,
     /// How long events are kept. Upstream: `--event-ttl`, an hour.
     pub event_ttl_seconds: i64,
+    /// In which form objects are written. Upstream: `--storage-media-type`.
+    pub storage_media: storage::Media,
+    /// CIDRs that services' addresses come from, one of each family, the default family first.
+    pub service_ranges: Vec<String>,
+    /// Upstream: `--service-node-port-range`.
+    pub node_ports: special::services::ports::PortRange,
+}
+
+impl Config {
+    /// The families that services can have, the default first.
+    pub fn service_families(&self) -> Vec<&'static str> {
+        self.service_ranges.iter().map(|range| if range.contains(':') { "IPv6" } else { "IPv4" }).collect()
+    }
 }
 
 /// All resources of a server.
@@ -78,6 +91,8 @@ pub struct Registry {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub(crate) leases: commit::Leases,
+    /// One at a time of this process takes node ports.
+    pub(crate) ports: tokio::sync::Mutex<()>,
     pub(crate) outside: OnceLock<outside::Outside>,
 }
 
@@ -93,7 +108,27 @@ impl Registry {
         ids: Arc<dyn Ids>,
     ) -> Registry {
         let clock = cluster.clock.clone();
-        Registry { catalog, filler, store, config, chain, cluster, authorizer, clock, ids, leases: commit::Leases::default(), outside: OnceLock::new() }
+        Registry {
+            catalog,
+            filler,
+            store,
+            config,
+            chain,
+            cluster,
+            authorizer,
+            clock,
+            ids,
+            leases: commit::Leases::default(),
+            ports: tokio::sync::Mutex::default(),
+            outside: OnceLock::new(),
+        }
+    }
+
+    /// A number below `bound`, by chance: where a search for something free begins.
+    pub(crate) fn draw(&self, bound: u64) -> u64 {
+        // The first 48 bits of a uid of version 4 are random.
+        let digits: String = self.ids.uid().chars().filter(char::is_ascii_hexdigit).take(12).collect();
+        u64::from_str_radix(&digits, 16).unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15) % bound.max(1)
     }
 
     /// What rules may know about a request.

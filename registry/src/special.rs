@@ -7,9 +7,10 @@ mod pods;
 pub mod policy;
 mod reviews;
 mod roles;
+pub mod services;
 mod tokens;
 
-use api::{Gvk, Status, Value};
+use api::{Gvk, Reason, Status, Value};
 use async_trait::async_trait;
 use resources::row::Subresource;
 
@@ -82,29 +83,24 @@ pub trait Answers: Send + Sync {
     async fn answer(&self, registry: &Registry, ask: &Ask, object: Value, options: &WriteOptions) -> Result<Answer, Status>;
 }
 
-/// What was taken for an object that is not stored yet; given back unless it is kept.
+/// What was taken for an object that is not stored yet, and what goes when it is. Whoever has one settles it.
 #[derive(Default)]
+#[must_use]
 pub struct Reservation {
-    give_back: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) taken: services::Held,
+    pub(crate) freed: services::Held,
 }
 
 impl Reservation {
-    /// `give_back` runs when the object is not stored after all.
-    pub fn new(give_back: impl FnOnce() + Send + 'static) -> Reservation {
-        Reservation { give_back: Some(Box::new(give_back)) }
-    }
-
-    /// The object is stored.
-    pub async fn keep(mut self) {
-        self.give_back = None;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(give_back) = self.give_back.take() {
-            give_back();
-        }
+    /// The write came to `Ok(true)`: stored, `Ok(false)`: not stored, or to an error.
+    pub(crate) async fn settle(self, registry: &Registry, end: Result<bool, &Status>) {
+        let goes = match end {
+            Ok(true) => self.freed,
+            // It may be stored all the same. Repair gives back what nobody has.
+            Err(error) if error.is(Reason::ServerTimeout) => return,
+            Ok(false) | Err(_) => self.taken,
+        };
+        services::release(registry, &goes).await;
     }
 }
 
@@ -115,11 +111,12 @@ pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
 }
 
 /// The closed list.
-static ALL: [(&str, &str, &dyn Special); 14] = [
+static ALL: [(&str, &str, &dyn Special); 15] = [
     ("", "bindings", &bindings::Bindings),
     ("", "namespaces", &namespaces::Namespaces),
     ("", "pods", &pods::Pods),
     ("", "serviceaccounts", &tokens::ServiceAccounts),
+    ("", "services", &services::Services),
     ("authentication.k8s.io", "selfsubjectreviews", &reviews::Review::SelfIdentity),
     ("authentication.k8s.io", "tokenreviews", &reviews::Review::Token),
     ("authorization.k8s.io", "localsubjectaccessreviews", &reviews::Review::Local),

@@ -3,10 +3,20 @@
 //! JSON of the hub version without a resourceVersion, or upstream's protobuf envelope; either is read, the server's
 //! `--storage-media-type` says which is written.
 
-use api::Value;
+use api::{Gvk, Value};
 use bytes::Bytes;
+use schema::{Schemas, TypeId};
 
 use crate::{cache::Entry, definition::Definition};
+
+/// In which form objects are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Media {
+    #[default]
+    Json,
+    /// Upstream's envelope; what has no protobuf form (custom resources) is JSON all the same.
+    Protobuf,
+}
 
 /// Why bytes in the store are no object.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +38,36 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
     let mut out = Vec::with_capacity(1024);
     codec::json::write(hub, &mut out);
     Bytes::from(out)
+}
+
+/// The bytes under which a hub object lies in the store: `json` itself, or protobuf of the same.
+pub fn encode(definition: &Definition, hub: &Value, json: &Bytes, media: Media) -> Bytes {
+    match media {
+        Media::Json => json.clone(),
+        Media::Protobuf => codec::proto::write(hub, &definition.hub, definition.schemas()).unwrap_or_else(|_| json.clone()),
+    }
+}
+
+/// Encodes an object that is not served.
+pub fn encode_as(object: &Value, gvk: &Gvk, schemas: &Schemas, media: Media) -> Bytes {
+    let json = || Bytes::from(codec::json::to_string(object));
+    match media {
+        Media::Json => json(),
+        Media::Protobuf => codec::proto::write(object, gvk, schemas).unwrap_or_else(|_| json()),
+    }
+}
+
+/// Reads what [`encode_as`], or upstream, wrote.
+pub fn decode_as(value: &[u8], gvk: &Gvk, schemas: &Schemas) -> Result<Value, Error> {
+    let id = schemas.kind(gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
+    match is_protobuf(value) {
+        true => Ok(codec::proto::object(value, id, schemas)?.value),
+        false => Ok(codec::json::object(value, id, schemas)?.value),
+    }
+}
+
+fn is_protobuf(value: &[u8]) -> bool {
+    value.starts_with(b"k8s\0")
 }
 
 /// Reads a stored value into an entry. JSON of the hub version is adopted as it is.
@@ -55,15 +95,22 @@ fn adoptable(definition: &Definition, value: &Bytes) -> Option<Bytes> {
 
 /// Reads any stored form into a hub object with defaults.
 fn decode(definition: &Definition, value: &Bytes) -> Result<Value, Error> {
-    let untyped = codec::json::any(value)?.value;
-    let gvk = api::meta::gvk(&untyped);
+    let protobuf = is_protobuf(value);
+    let gvk = match protobuf {
+        true => codec::proto::envelope(value)?.0,
+        false => api::meta::gvk(&codec::json::any(value)?.value),
+    };
+    let read = |id: TypeId| match protobuf {
+        true => codec::proto::object(value, id, definition.schemas()),
+        false => codec::json::object(value, id, definition.schemas()),
+    };
     let mut tree = if gvk == definition.hub {
-        let mut tree = codec::json::object(value, definition.hub_type, definition.schemas())?.value;
+        let mut tree = read(definition.hub_type)?.value;
         definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
         tree
     } else {
         let served = definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
-        let mut tree = codec::json::object(value, served.kind_type, definition.schemas())?.value;
+        let mut tree = read(served.kind_type)?.value;
         definition.to_hub(&mut tree, served);
         tree
     };

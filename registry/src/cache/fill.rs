@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use api::EcoString;
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use store::{Event as Stored, Feed, Range, Revision, Store};
 use tokio::sync::watch;
@@ -20,8 +21,9 @@ pub struct Filler {
     root: String,
     routes: RwLock<HashMap<String, Arc<Definition>>>,
     applied: watch::Sender<Revision>,
-    /// Entries of this server's own writes, so that they need not be parsed again: by store key, with their bytes' address.
-    own: Mutex<HashMap<String, Arc<Entry>>>,
+    /// Entries of this server's own writes with the bytes they are stored as, so that they need not be parsed again: by
+    /// store key.
+    own: Mutex<HashMap<String, (Arc<Entry>, Bytes)>>,
 }
 
 impl Filler {
@@ -55,14 +57,14 @@ impl Filler {
     }
 
     /// Remembers the entry of a write that is on its way, to be adopted when its event comes.
-    pub fn expect(&self, key: &str, entry: Arc<Entry>) {
-        self.own.lock().insert(key.into(), entry);
+    pub fn expect(&self, key: &str, entry: Arc<Entry>, written: Bytes) {
+        self.own.lock().insert(key.into(), (entry, written));
     }
 
     /// Forgets an expected entry whose write did not happen.
     pub fn forget(&self, key: &str, entry: &Arc<Entry>) {
         let mut own = self.own.lock();
-        if own.get(key).is_some_and(|e| Arc::ptr_eq(e, entry)) {
+        if own.get(key).is_some_and(|(e, _)| Arc::ptr_eq(e, entry)) {
             own.remove(key);
         }
     }
@@ -134,7 +136,7 @@ impl Filler {
         let Some(stored) = stored else {
             return Some(Change::Delete { key: local.into(), revision });
         };
-        if let Some(own) = own.filter(|o| o.json.as_ptr() == stored.value.as_ptr()) {
+        if let Some((own, _)) = own.filter(|(_, written)| same_bytes(written, &stored.value)) {
             return Some(Change::Put(Arc::new(own.at(revision))));
         }
         match storage::read(definition, local, &stored) {
@@ -158,6 +160,11 @@ impl Filler {
         let definition = routes.get(&rest[..second])?;
         Some((definition.clone(), &rest[second + 1..]))
     }
+}
+
+/// Embedded stores hand over the very bytes; etcd sends a copy.
+fn same_bytes(a: &Bytes, b: &Bytes) -> bool {
+    (a.as_ptr() == b.as_ptr() && a.len() == b.len()) || a == b
 }
 
 /// Keys are compared as text; this is how one is held.

@@ -1,64 +1,221 @@
-//! What is there without anybody having made it: namespaces, priority classes, roles, flow schemas.
+//! What is there without anybody having made it: namespaces, priority classes, roles, flow schemas, the API's own
+//! service, and who this server is.
 //!
-//! Made and kept as the server itself. Upstream: pkg/controlplane/controller/systemnamespaces,
-//! pkg/registry/{scheduling,rbac,flowcontrol}/rest.
+//! Made and kept as the server itself. What does not wait for one another is written at the same time, so that the
+//! store can put it on disk together. Upstream: pkg/controlplane, pkg/registry/{scheduling,rbac,flowcontrol}/rest.
+
+pub mod authentication;
+pub mod flows;
+pub mod identity;
+pub mod service;
+
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use api::{GroupResource, Reason, Status, Value, value};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
-use crate::{Answer, Registry};
+use crate::{Answer, Body, Media, Registry, options::WriteOptions, special::services::repair};
 
 static ROLES: &str = include_str!("../../../schema/facts/bootstrap_roles.json");
 
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
-/// Makes what is missing.
-pub async fn make(registry: &Registry) -> Result<(), Status> {
-    for name in NAMESPACES {
-        ensure(registry, "", "namespaces", &value!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})).await?;
-    }
-    for (name, number, text) in [
-        ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
-        ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-    ] {
-        let class = value!({
-            "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": {"name": name},
-            "value": number, "description": text
-        });
-        ensure(registry, "scheduling.k8s.io", "priorityclasses", &class).await?;
-    }
-    roles(registry).await
+/// Upstream's names of what happens once at start, in the order in which `/readyz?verbose` lists them.
+pub const HOOKS: [&str; 28] = [
+    "poststarthook/start-apiserver-admission-initializer",
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/priority-and-fairness-config-consumer",
+    "poststarthook/priority-and-fairness-filter",
+    "poststarthook/storage-object-count-tracker-hook",
+    "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers",
+    "poststarthook/crd-informer-synced",
+    SYSTEM_NAMESPACES,
+    "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-garbage-collector",
+    "poststarthook/storage-readiness",
+    "poststarthook/start-legacy-token-tracking-controller",
+    SERVICE_REPAIR,
+    ROLE_POLICY,
+    PRIORITY_CLASSES,
+    FLOW_CONTROL,
+    "poststarthook/bootstrap-controller",
+    SERVICE_RANGE,
+    "poststarthook/aggregator-reload-proxy-client-cert",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
+    "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-discovery-controller",
+    "poststarthook/apiservice-openapi-controller",
+    "poststarthook/apiservice-openapiv3-controller",
+];
+
+const SYSTEM_NAMESPACES: &str = "poststarthook/start-system-namespaces-controller";
+const SERVICE_REPAIR: &str = "poststarthook/start-service-ip-repair-controllers";
+const ROLE_POLICY: &str = "poststarthook/rbac/bootstrap-roles";
+const PRIORITY_CLASSES: &str = "poststarthook/scheduling/bootstrap-system-priority-classes";
+const FLOW_CONTROL: &str = "poststarthook/priority-and-fairness-config-producer";
+const SERVICE_RANGE: &str = "poststarthook/start-kubernetes-service-cidr-controller";
+
+/// What this server says about itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub identity: identity::Identity,
+    pub service: service::Settings,
+    pub authentication: authentication::Settings,
 }
 
-/// Upstream's whole bootstrap policy.
-async fn roles(registry: &Registry) -> Result<(), Status> {
+/// Which hooks are done.
+#[derive(Default)]
+pub struct Progress(Mutex<HashSet<&'static str>>);
+
+/// Objects of one kind that are made and kept alike.
+type Work = JoinSet<Result<(), Status>>;
+
+/// Makes what is missing and mends what has to be as it was. Ends when all of it is there.
+pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Progress) -> Result<(), Status> {
+    // Roles come first: until they are there, only the server and its administrators may do anything.
+    let mut first = Work::new();
+    let (roles, namespaced_roles) = roles()?;
+    for (plural, object) in roles {
+        spawn(&mut first, registry, move |registry| async move { reconcile(&registry, plural, &object).await });
+    }
+    for name in NAMESPACES {
+        let object = value!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
+        spawn(&mut first, registry, move |registry| async move { ensure(&registry, "", "namespaces", &object).await });
+    }
+    for class in priority_classes() {
+        spawn(&mut first, registry, move |registry| async move {
+            ensure(&registry, "scheduling.k8s.io", "priorityclasses", &class).await
+        });
+    }
+    spawn(&mut first, registry, |registry| async move { service::keep_range(&registry).await });
+    spawn(&mut first, registry, |registry| async move { repair::ports(&registry, &mut repair::Suspects::default()).await });
+    flows::levels(&mut first, registry)?;
+    finish(first).await?;
+    progress.done(&[SYSTEM_NAMESPACES, PRIORITY_CLASSES, SERVICE_RANGE]);
+
+    let mut second = Work::new();
+    for (plural, object) in namespaced_roles {
+        spawn(&mut second, registry, move |registry| async move { reconcile(&registry, plural, &object).await });
+    }
+    flows::schemas(&mut second, registry)?;
+    let (identity, service, authentication) =
+        (settings.identity.clone(), settings.service.clone(), settings.authentication.clone());
+    spawn(&mut second, registry, |registry| async move { identity.renew(&registry).await });
+    spawn(&mut second, registry, |registry| async move { service::keep(&registry, &service).await });
+    spawn(&mut second, registry, |registry| async move { authentication::keep(&registry, &authentication).await });
+    spawn(&mut second, registry, |registry| async move { authentication::track_tokens(&registry).await });
+    finish(second).await?;
+    progress.done(&[SERVICE_REPAIR, ROLE_POLICY, FLOW_CONTROL]);
+    progress.done(&HOOKS);
+    Ok(())
+}
+
+impl Progress {
+    fn done(&self, hooks: &[&'static str]) {
+        self.0.lock().extend(hooks);
+    }
+
+    pub fn is_done(&self, hook: &str) -> bool {
+        self.0.lock().contains(hook)
+    }
+}
+
+/// Does something beside the rest. The server's own requests are small: as many as there are go at once.
+fn spawn<F>(work: &mut Work, registry: &Arc<Registry>, run: impl FnOnce(Arc<Registry>) -> F)
+where
+    F: Future<Output = Result<(), Status>> + Send + 'static,
+{
+    work.spawn(run(registry.clone()));
+}
+
+async fn finish(mut work: Work) -> Result<(), Status> {
+    while let Some(done) = work.join_next().await {
+        done.map_err(Status::internal)??;
+    }
+    Ok(())
+}
+
+fn priority_classes() -> [Value; 2] {
+    [
+        ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+        ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+    ]
+    .map(|(name, number, text)| {
+        value!({
+            "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": {"name": name},
+            "value": number, "description": text
+        })
+    })
+}
+
+type Named = Vec<(&'static str, Value)>;
+
+/// Upstream's whole bootstrap policy: what is cluster-wide, and what lies in namespaces.
+fn roles() -> Result<(Named, Named), Status> {
     let facts = codec::json::any(ROLES.as_bytes()).map_err(Status::internal)?.value;
+    let mut roles = (Vec::new(), Vec::new());
     for (key, kind, resource) in [
         ("clusterRoles", "ClusterRole", "clusterroles"),
         ("clusterRoleBindings", "ClusterRoleBinding", "clusterrolebindings"),
         ("roles", "Role", "roles"),
         ("roleBindings", "RoleBinding", "rolebindings"),
     ] {
+        let list = if key.starts_with("cluster") { &mut roles.0 } else { &mut roles.1 };
         for fact in facts.list(key) {
             let mut object = value!({"kind": kind, "apiVersion": "rbac.authorization.k8s.io/v1"});
             for (key, member) in fact.members() {
                 object.set(key, member);
             }
-            reconcile(registry, resource, &object).await?;
+            list.push((resource, object));
         }
     }
-    Ok(())
+    Ok(roles)
 }
 
-async fn ensure(registry: &Registry, group: &str, plural: &str, object: &Value) -> Result<(), Status> {
+/// Makes an object unless there is one.
+pub(crate) async fn ensure(registry: &Registry, group: &str, plural: &str, object: &Value) -> Result<(), Status> {
     let resource = GroupResource::new(group, plural);
     let meta = api::meta::of(object);
     if registry.cluster.look.get(&resource, meta.namespace(), meta.name()).is_some() {
         return Ok(());
     }
-    match registry.own_create(&resource, object).await {
-        Err(error) if !error.is(Reason::AlreadyExists) => Err(error),
+    create(registry, &resource, object, "").await
+}
+
+/// Makes an object; one that another server made meanwhile will do.
+pub(crate) async fn create(registry: &Registry, resource: &GroupResource, object: &Value, manager: &str) -> Result<(), Status> {
+    let ask = registry.own_ask("create", resource, "", api::meta::of(object).namespace(), "")?;
+    let text = codec::json::to_string(object);
+    let body = Body { media: Media::Json, bytes: text.as_bytes() };
+    let options = WriteOptions { field_manager: manager.into(), ..WriteOptions::default() };
+    registry.create(&ask, body, &options).await.map(drop).or_else(taken)
+}
+
+/// Replaces an object; one that another server changed meanwhile is that one's matter.
+pub(crate) async fn replace(registry: &Registry, resource: &GroupResource, object: &Value, manager: &str) -> Result<(), Status> {
+    let meta = api::meta::of(object);
+    let ask = registry.own_ask("update", resource, "", meta.namespace(), meta.name())?;
+    let text = codec::json::to_string(object);
+    let body = Body { media: Media::Json, bytes: text.as_bytes() };
+    let options = WriteOptions { field_manager: manager.into(), ..WriteOptions::default() };
+    match registry.update(&ask, body, &options).await {
+        Err(error) if !error.is(Reason::Conflict) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Applies a status, whoever else had it.
+pub(crate) async fn apply_status(registry: &Registry, resource: &GroupResource, object: &Value, manager: &str) -> Result<(), Status> {
+    let meta = api::meta::of(object);
+    let ask = registry.own_ask("patch", resource, "status", meta.namespace(), meta.name())?;
+    let text = codec::json::to_string(object);
+    let options = WriteOptions { field_manager: manager.into(), force: Some(true), ..WriteOptions::default() };
+    registry.patch(&ask, crate::patch::Form::Apply { cbor: false }, text.as_bytes(), &options).await.map(drop)
 }
 
 /// Makes a role or binding, or adds what it lacks unless its owner said not to. Upstream: rbac/reconciliation.
@@ -66,7 +223,7 @@ async fn reconcile(registry: &Registry, plural: &str, wanted: &Value) -> Result<
     let resource = GroupResource::new("rbac.authorization.k8s.io", plural);
     let meta = api::meta::of(wanted);
     let Some(found) = registry.cluster.look.get(&resource, meta.namespace(), meta.name()) else {
-        return registry.own_create(&resource, wanted).await.map(drop).or_else(taken);
+        return create(registry, &resource, wanted, "").await;
     };
     if api::meta::of(&found).annotation("rbac.authorization.kubernetes.io/autoupdate") == Some("false") {
         return Ok(());

@@ -57,7 +57,7 @@ impl Special for Services {
         match allocate(registry, new, old, dry_run, &mut reservation).await {
             Ok(()) => Ok(reservation),
             Err(error) => {
-                reservation.settle(registry, Some(&error)).await;
+                reservation.settle(registry, Err(&error)).await;
                 Err(error)
             }
         }
@@ -112,8 +112,8 @@ async fn allocate(
         .await?;
     }
     if !dry_run {
-        // A port that another of its ports holds now was only renamed.
-        let still = node_ports(new);
+        // A port that another of its ports holds now was only renamed. What a type without ports says is dropped later.
+        let still = if has_ports(new) { node_ports(new) } else { Vec::new() };
         reservation.freed.ports = freed.into_iter().filter(|port| !still.contains(port)).collect();
     }
     Ok(())
@@ -290,11 +290,7 @@ fn freed_ports(new: &Value, old: &Value) -> Vec<u16> {
     if needs_health_check(old) && !needs_health_check(new) {
         freed.extend(health_port(old));
     }
-    if !has_ports(new) {
-        return freed;
-    }
-    let kept = node_ports(new);
-    freed.into_iter().filter(|port| !kept.contains(port)).collect()
+    freed
 }
 
 fn take_port(service: &Value, i: usize, wanted: i64, desk: &mut Desk) -> Result<i64, Status> {

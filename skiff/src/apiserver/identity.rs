@@ -74,7 +74,7 @@ pub fn outside(flags: &Apiserver, pki: &Pki, authenticators: &Arc<Chain>, index:
     })
 }
 
-fn client_authorities(flags: &Apiserver, pki: &Pki) -> Result<String> {
+pub fn client_authorities(flags: &Apiserver, pki: &Pki) -> Result<String> {
     match &flags.client_ca_file {
         Some(path) => read(path),
         None => Ok(pki.ca.bundle_pem().to_string()),

@@ -1,20 +1,106 @@
-//! Which store: a database of our own, or etcd.
+//! Which store: a database of our own, or etcd; and forgetting what is old.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
-use store::{Store, backends::sqlite};
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
+use registry::storage::Media;
+use store::{
+    Error, Guard, Op, Outcome, Revision, Store, Txn,
+    backends::{etcd, sqlite},
+};
 
 use crate::flags::Apiserver;
 
+/// Who compacts etcd next: the key that upstream's servers agree by.
+const COMPACTION: &str = "compact_rev_key";
+
 /// Opens the store that the flags name.
 pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
-    if !flags.etcd_servers.is_empty() {
-        bail!("--etcd-servers is not supported yet");
+    if flags.etcd_servers.is_empty() {
+        return database(&flags.data_dir);
     }
-    let config = sqlite::Config::new(flags.data_dir.join("db"), Arc::new(now));
-    let store = sqlite::Sqlite::open(config).context("the database cannot be opened")?;
+    let mut config = etcd::Config::new(flags.etcd_servers.clone());
+    config.ca_pem = flags.etcd_cafile.as_deref().map(read).transpose()?;
+    config.identity = match (&flags.etcd_certfile, &flags.etcd_keyfile) {
+        (Some(certificate), Some(key)) => {
+            Some(etcd::ClientIdentity { certificate_pem: read(certificate)?, key_pem: read(key)? })
+        }
+        (None, None) => None,
+        _ => bail!("--etcd-certfile and --etcd-keyfile belong together"),
+    };
+    let servers = flags.etcd_servers.join(",");
+    let store = etcd::Etcd::connect(config).await.with_context(|| format!("--etcd-servers {servers}: no such etcd"))?;
+    // The connection is made when there is something to ask: better to learn now than with the first request.
+    store.revision().await.map_err(|error| anyhow!("etcd at {servers} does not answer; is it running? ({error})"))?;
     Ok(store)
+}
+
+/// In which form objects are written.
+pub fn media(flags: &Apiserver) -> Result<Media> {
+    match flags.storage_media_type.as_str() {
+        "application/json" => Ok(Media::Json),
+        "application/vnd.kubernetes.protobuf" => Ok(Media::Protobuf),
+        other => bail!("--storage-media-type: {other:?} is none of application/json, application/vnd.kubernetes.protobuf"),
+    }
+}
+
+/// Forgets, each `every`, what was old the time before. Of the servers on one etcd one does it. Upstream:
+/// k8s.io/apiserver/pkg/storage/etcd3/compact.go.
+pub async fn compact(store: Arc<dyn Store>, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut seen, mut old) = (0, 0);
+    loop {
+        ticks.tick().await;
+        let turn = if store.is_shared() { elect(&*store, &mut seen, old).await } else { store.revision().await.map(|now| (true, now)) };
+        match turn {
+            Ok((ours, now)) => {
+                if ours && old > 0 && let Err(error) = store.compact(old).await && !matches!(error, Error::Compacted { .. }) {
+                    tracing::warn!(%error, "the store was not compacted");
+                }
+                old = now;
+            }
+            Err(error) => tracing::warn!(%error, "the store was not compacted"),
+        }
+    }
+}
+
+/// Whether it is this server's turn, and the revision now. It is when nobody had one since this server looked.
+async fn elect(store: &dyn Store, seen: &mut Revision, old: Revision) -> Result<(bool, Revision), Error> {
+    let guard = match *seen {
+        0 => Guard::Absent(COMPACTION.into()),
+        revision => Guard::AtRevision(COMPACTION.into(), revision),
+    };
+    let put = Op::Put { key: COMPACTION.into(), value: Bytes::from(old.to_string()), lease: 0 };
+    match store.commit(Txn { guards: vec![guard], ops: vec![put] }).await? {
+        Outcome::Committed(now) => {
+            *seen = now;
+            Ok((true, now))
+        }
+        Outcome::Refused(mut standing) => {
+            *seen = standing.pop().flatten().map_or(0, |entry| entry.mod_revision);
+            Ok((false, store.revision().await?))
+        }
+    }
+}
+
+fn database(data_dir: &Path) -> Result<Arc<dyn Store>> {
+    let config = sqlite::Config::new(data_dir.join("db"), Arc::new(now));
+    match sqlite::Sqlite::open(config) {
+        Ok(store) => Ok(store),
+        Err(Error::Unavailable(why)) => Err(anyhow!("{why}")),
+        Err(Error::Damaged(why)) => {
+            let directory = data_dir.join("db");
+            let directory = directory.display();
+            Err(anyhow!("the database in {directory} is damaged and was left as it is; put a copy of {directory} back, or move it away to start empty ({why})"))
+        }
+        Err(other) => Err(anyhow!(other)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 #[allow(clippy::disallowed_methods)]

@@ -116,7 +116,7 @@ async fn take_any(registry: &Registry, service: &Value, pools: &[Pool]) -> Resul
     for pool in pools.iter().filter(|p| p.ready && p.first <= p.last) {
         let middle = pool.first + pool.named_len;
         for (first, last) in [(middle, pool.last), (pool.first, middle.wrapping_sub(1))] {
-            let Some(len) = last.checked_sub(first).map(|n| n + 1).filter(|_| last >= first) else { continue };
+            let Some(len) = last.checked_sub(first).map(|n| n + 1) else { continue };
             let start = u128::from(registry.draw(u64::try_from(len).unwrap_or(u64::MAX)));
             for step in 0..len {
                 let ip = address(first + (start + step) % len, pool.v6);

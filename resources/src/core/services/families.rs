@@ -99,7 +99,7 @@ fn refuse(errs: Errors) -> Result<(), Errors> {
 }
 
 /// An update that leaves a PreferDualStack service as it is does not follow the cluster's configuration.
-fn keeps_prefer_dual(new: &Value, old: &Value) -> bool {
+pub fn keeps_prefer_dual(new: &Value, old: &Value) -> bool {
     let (spec, was) = (new.at("spec"), old.at("spec"));
     kind(new) == kind(old)
         && matches!(kind(new), "ClusterIP" | "NodePort" | "LoadBalancer")

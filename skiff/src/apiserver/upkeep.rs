@@ -1,0 +1,188 @@
+//! What a server does by the clock beside answering, and what it says about its health.
+
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use aws_lc_rs::digest;
+use certs::pki::Pki;
+use registry::{
+    Ids as _, Registry,
+    special::{
+        furniture::{self, HOOKS, Progress, Settings, authentication, identity::Identity, service},
+        services::repair,
+    },
+};
+use server::health::{Check, Health};
+use store::Store;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{clock::Random, flags::Apiserver};
+
+/// Upstream: `IdentityLeaseRenewIntervalPeriod`, `DefaultEndpointReconcilerInterval`.
+const KEEP_EVERY: Duration = Duration::from_secs(10);
+/// Upstream: `DefaultRepairInterval` of services.
+const REPAIR_EVERY: Duration = Duration::from_secs(180);
+/// Upstream: `IdentityLeaseGCPeriod`.
+const COLLECT_EVERY: Duration = Duration::from_secs(3600);
+const PING_EVERY: Duration = Duration::from_secs(2);
+
+/// What the furniture says about this server.
+pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpAddr, port: u16) -> Result<Settings> {
+    let hostname = hostname();
+    let name = identity_name(&hostname);
+    let reachable = reachable(advertise);
+    let peer = SocketAddr::new(reachable.unwrap_or(advertise), port);
+    let words = |text: &str| vec![text.to_string()];
+    Ok(Settings {
+        identity: Identity { holder: format!("{name}_{}", Random.uid()), name, hostname, peer_address: peer.to_string() },
+        service: service::Settings { service_ip, advertise: reachable, port },
+        authentication: authentication::Settings {
+            client_ca: super::identity::client_authorities(flags, pki)?,
+            request_header_ca: pki.front_proxy_ca.bundle_pem().to_string(),
+            allowed_names: words("front-proxy-client"),
+            username_headers: words("X-Remote-User"),
+            uid_headers: Vec::new(),
+            group_headers: words("X-Remote-Group"),
+            extra_header_prefixes: words("X-Remote-Extra-"),
+        },
+    })
+}
+
+/// The checks of `/readyz` and `/livez`, with upstream's names.
+pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>, stopped: &watch::Receiver<bool>) {
+    let answers = Arc::new(AtomicBool::new(true));
+    let (asked, heard) = (store.clone(), answers.clone());
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(PING_EVERY);
+        loop {
+            ticks.tick().await;
+            let answer = tokio::time::timeout(PING_EVERY, asked.revision()).await;
+            heard.store(matches!(answer, Ok(Ok(_))), Ordering::Relaxed);
+        }
+    });
+    let of_store = move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) };
+    let of_store: Arc<dyn Fn() -> Result<(), String> + Send + Sync> = Arc::new(of_store);
+    health.add(Check { name: "etcd", live: true, ask: of_store.clone() });
+    health.add(Check { name: "etcd-readiness", live: false, ask: of_store });
+    health.add(Check { name: "informer-sync", live: false, ask: Arc::new(|| Ok(())) });
+    for hook in HOOKS {
+        let progress = progress.clone();
+        let ask = move || if progress.is_done(hook) { Ok(()) } else { Err("not finished".into()) };
+        health.add(Check { name: hook, live: true, ask: Arc::new(ask) });
+    }
+    let stopped = stopped.clone();
+    let ask = move || if *stopped.borrow() { Err("process is shutting down".into()) } else { Ok(()) };
+    health.add(Check { name: "shutdown", live: false, ask: Arc::new(ask) });
+}
+
+/// Keeps the furniture until the set is dropped.
+pub fn run(registry: &Arc<Registry>, settings: &Settings) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (of, with) = (registry.clone(), settings.clone());
+    tasks.spawn(async move {
+        let mut ticks = interval(KEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            note("its identity", with.identity.renew(&of).await);
+            note("the service of the API", service::keep(&of, &with.service).await);
+            note("the range of services", service::keep_range(&of).await);
+            note("what others authenticate by", authentication::keep(&of, &with.authentication).await);
+        }
+    });
+    let of = registry.clone();
+    tasks.spawn(async move {
+        let mut ticks = interval(REPAIR_EVERY);
+        let mut suspects = repair::Suspects::default();
+        loop {
+            ticks.tick().await;
+            note("node ports", repair::ports(&of, &mut suspects).await);
+            note("addresses of services", repair::addresses(&of).await);
+        }
+    });
+    let of = registry.clone();
+    tasks.spawn(async move {
+        let mut ticks = interval(COLLECT_EVERY);
+        loop {
+            ticks.tick().await;
+            note("leases of servers", furniture::identity::collect(&of).await);
+        }
+    });
+    tasks
+}
+
+/// The first tick comes after `every`: at start all of it has just been done.
+fn interval(every: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+fn note(what: &str, outcome: Result<(), api::Status>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "{what} could not be kept");
+    }
+}
+
+/// An address that endpoints may have: neither loopback nor "all". Those stand for the address that this machine would
+/// go out by; asking for it sends nothing.
+fn reachable(advertise: IpAddr) -> Option<IpAddr> {
+    if !advertise.is_loopback() && !advertise.is_unspecified() {
+        return Some(advertise);
+    }
+    let (own, other) = match advertise {
+        IpAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
+        IpAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
+    };
+    let socket = UdpSocket::bind(own).ok()?;
+    socket.connect(other).ok()?;
+    let found = socket.local_addr().ok()?.ip();
+    (!found.is_loopback() && !found.is_unspecified()).then_some(found)
+}
+
+fn hostname() -> String {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let text = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname")).unwrap_or_default();
+    text.trim().to_lowercase()
+}
+
+/// The same for every start on a host. Upstream: `NewConfig` of apiserver/pkg/server.
+fn identity_name(hostname: &str) -> String {
+    let mut text = Vec::new();
+    for part in [hostname, "kube-apiserver"] {
+        text.extend((part.len() as u16).to_be_bytes());
+        text.extend(part.as_bytes());
+    }
+    let hash = digest::digest(&digest::SHA256, &text);
+    format!("apiserver-{}", base32(&hash.as_ref()[..16]))
+}
+
+fn base32(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bit = |i: usize| bytes.get(i / 8).map_or(0, |byte| usize::from(byte >> (7 - i % 8) & 1));
+    let groups = (0..bytes.len() * 8).step_by(5);
+    groups.map(|at| char::from(LETTERS[(at..at + 5).fold(0, |sum, i| sum << 1 | bit(i))])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_always_called_the_same() {
+        // As kube-apiserver 1.37 called itself on a host of this name.
+        assert_eq!(identity_name("vm"), "apiserver-wlv32tlttr4jl3gtroqexyxapa");
+    }
+
+    #[test]
+    fn endpoints_never_get_a_loopback_address() {
+        assert_eq!(reachable(IpAddr::from([192, 0, 2, 7])), Some(IpAddr::from([192, 0, 2, 7])));
+        assert!(reachable(IpAddr::from([127, 0, 0, 1])).is_none_or(|ip| !ip.is_loopback()));
+    }
+}
