@@ -3,11 +3,13 @@
 mod act;
 mod identity;
 mod storage;
+mod upkeep;
 mod texts;
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use admission::Cluster;
@@ -21,7 +23,7 @@ use registry::{
     cache::{Cache, fill::Filler},
     definition::World,
     look::Reader,
-    special,
+    special::{self, services::ports::PortRange},
 };
 use server::{Server, health};
 use store::Store;
@@ -29,17 +31,19 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     clock::{self, Random, Wall},
-    flags::Apiserver,
+    controllers,
+    flags::{Apiserver, Controllers},
+    manifests,
 };
 
 /// Runs until Ctrl-C or SIGTERM.
-pub fn run(flags: Box<Apiserver>) -> Result<()> {
+pub fn run(flags: Box<Apiserver>, controllers: Option<Box<Controllers>>) -> Result<()> {
     // Deep objects are walked by recursion, within the codec's bound on depth.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()?;
-    runtime.block_on(serve(*flags))
+    runtime.block_on(serve(*flags, controllers.map(|c| *c)))
 }
 
-async fn serve(flags: Apiserver) -> Result<()> {
+async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()> {
     let address = SocketAddr::new(flags.bind_address, flags.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("{address} is taken or not ours to listen on; choose another with --secure-port or --bind-address")
@@ -50,9 +54,14 @@ async fn serve(flags: Apiserver) -> Result<()> {
     let advertise = flags.advertise_address.unwrap_or(flags.bind_address);
     let extra = [advertise.to_string(), flags.bind_address.to_string()];
     let names = Names::api_server(&[service_ip], "cluster.local", &extra);
-    let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
+    // The store's lock says whose the directory is, so it comes first.
     let store = storage::open(&flags).await?;
-    let (registry, index) = assemble(&flags, store, &clock)?;
+    let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
+    let compaction = api::duration::parse(&flags.etcd_compaction_interval).map_err(anyhow::Error::msg)?;
+    if let Some(every) = u64::try_from(compaction).ok().filter(|nanos| *nanos > 0) {
+        tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every)));
+    }
+    let (registry, index) = assemble(&flags, store.clone(), &clock)?;
     let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
     let filler = registry.filler.clone();
     let ticking = clock.clone();
@@ -76,11 +85,21 @@ async fn serve(flags: Apiserver) -> Result<()> {
         registry: registry.clone(),
     });
     let (stop, stopped) = watch::channel(false);
+    let progress = Arc::new(special::furniture::Progress::default());
+    upkeep::checks(&server.health, &store, &progress, &stopped);
     let tls = identity::tls(&flags, &pki)?;
-    let serving = tokio::spawn(server::listen::run(server, listener, Arc::new(tls), stopped));
+    let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
-    special::furniture::make(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
+    special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    let kept = upkeep::run(&registry, &settings);
+    let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
+    let running = controllers.map(|flags| controllers::beside(&server, &flags, pki.ca.bundle_pem())).transpose()?;
     wait_for_signal().await?;
+    drop((running, kept, followed));
+    if let Err(error) = special::furniture::service::leave(&registry, &settings.service).await {
+        tracing::warn!(%error, "this server still stands behind the service of the API");
+    }
     stop.send_replace(true);
     serving.await?;
     Ok(())
@@ -121,7 +140,15 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
         admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
             .map_err(anyhow::Error::msg)?;
     let ttl = api::duration::parse(&flags.event_ttl).map_err(anyhow::Error::msg)? / 1_000_000_000;
-    let config = registry::Config { prefix: flags.etcd_prefix.clone(), event_ttl_seconds: ttl };
+    let config = registry::Config {
+        prefix: flags.etcd_prefix.clone(),
+        event_ttl_seconds: ttl,
+        storage_media: storage::media(flags)?,
+        service_ranges: service_ranges(&flags.service_cluster_ip_range)?,
+        node_ports: PortRange::parse(&flags.service_node_port_range).with_context(|| {
+            format!("--service-node-port-range: {:?} is no range of ports such as 30000-32767", flags.service_node_port_range)
+        })?,
+    };
     let registry =
         Arc::new(Registry::new(catalog, filler, store, config, chain, cluster, authorizer, Arc::new(Random)));
     acting.bind(&registry);
@@ -156,14 +183,29 @@ fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
     }
 }
 
+/// Networks that services get their addresses from, as Go writes them: one, or one of each family.
+fn service_ranges(flag: &str) -> Result<Vec<String>> {
+    let wrong = || format!("--service-cluster-ip-range: {flag:?} is neither a CIDR nor one of each family, by comma");
+    let mut ranges = Vec::new();
+    for part in flag.split(',') {
+        let cidr = api::names::parse_cidr(part.trim()).with_context(wrong)?;
+        ranges.push((cidr.network(), cidr.prefix_length()));
+    }
+    match ranges.as_slice() {
+        [_] => {}
+        [(first, _), (second, _)] if first.is_ipv4() != second.is_ipv4() => {}
+        _ => bail!(wrong()),
+    }
+    Ok(ranges.into_iter().map(|(network, length)| format!("{network}/{length}")).collect())
+}
+
 /// The address that the service of the API gets: the first of the range.
-fn first_address(range: &str) -> Result<IpAddr> {
-    let (network, bits) = range.split(',').next().unwrap_or("").split_once('/').context("--service-cluster-ip-range is a CIDR")?;
-    let network: IpAddr = network.parse().context("--service-cluster-ip-range is a CIDR")?;
-    bits.parse::<u8>().context("--service-cluster-ip-range is a CIDR")?;
-    Ok(match network {
-        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) + 1).into()),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) + 1).into()),
+fn first_address(flag: &str) -> Result<IpAddr> {
+    let ranges = service_ranges(flag)?;
+    let network = ranges.first().and_then(|range| range.split('/').next()).unwrap_or_default();
+    Ok(match network.parse()? {
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4).wrapping_add(1)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6).wrapping_add(1)).into()),
     })
 }
 

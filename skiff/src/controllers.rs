@@ -3,7 +3,7 @@
 //! Either way they are the same controllers with the same requests. Beside a server they go into its door as themselves;
 //! alone they go over HTTPS as the kubeconfig's user, as upstream's controller manager does by default.
 
-mod inside;
+pub(crate) mod inside;
 mod outside;
 
 use std::{sync::Arc, time::Duration};

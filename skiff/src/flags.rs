@@ -21,6 +21,8 @@ pub enum Command {
     Up(Up),
     /// Run the API server alone, with upstream's flags.
     Apiserver(Box<Apiserver>),
+    /// Run the controllers alone, against any API server, with upstream's flags.
+    Controllers(Box<Controllers>),
     /// Print a kubeconfig, or merge it into your own.
     Kubeconfig(Kubeconfig),
 }
@@ -48,6 +50,9 @@ pub struct Apiserver {
     pub etcd_servers: Vec<String>,
     #[arg(long, default_value = "/registry")]
     pub etcd_prefix: String,
+    /// How often what is older than one such interval is forgotten; 0s: never.
+    #[arg(long, default_value = "5m0s")]
+    pub etcd_compaction_interval: String,
     #[arg(long)]
     pub etcd_cafile: Option<PathBuf>,
     #[arg(long)]
@@ -114,4 +119,36 @@ pub struct Kubeconfig {
     /// … in these groups.
     #[arg(long)]
     pub group: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Controllers {
+    /// How to reach the API server, and as whom.
+    #[arg(long, default_value = ".skiff/admin.kubeconfig")]
+    pub kubeconfig: PathBuf,
+    /// Which controllers run: names, `*` for all, `-name` for all but that one.
+    #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
+    pub controllers: Vec<String>,
+    /// The authorities that pods are told to trust the API server by; the kubeconfig's when left out.
+    #[arg(long)]
+    pub root_ca_file: Option<PathBuf>,
+    #[arg(long, default_value_t = 100)]
+    pub max_endpoints_per_slice: usize,
+    #[arg(long, default_value = "0s")]
+    pub endpoint_updates_batch_period: String,
+    #[arg(long, default_value = "5m0s")]
+    pub resource_quota_sync_period: String,
+    /// Work only while holding a lease, so that several can run.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+    #[arg(long, default_value = "15s")]
+    pub leader_elect_lease_duration: String,
+    #[arg(long, default_value = "10s")]
+    pub leader_elect_renew_deadline: String,
+    #[arg(long, default_value = "2s")]
+    pub leader_elect_retry_period: String,
+    #[arg(long, default_value = "kube-controller-manager")]
+    pub leader_elect_resource_name: String,
+    #[arg(long, default_value = "kube-system")]
+    pub leader_elect_resource_namespace: String,
 }

@@ -5,8 +5,10 @@
 
 mod apiserver;
 mod clock;
+mod controllers;
 mod flags;
 mod kubeconfig;
+mod manifests;
 mod up;
 
 use clap::Parser;
@@ -16,7 +18,8 @@ fn main() -> std::process::ExitCode {
     clock::log(flags.verbosity);
     let outcome = match flags.command {
         flags::Command::Up(up) => up::run(up),
-        flags::Command::Apiserver(apiserver) => apiserver::run(apiserver),
+        flags::Command::Apiserver(apiserver) => apiserver::run(apiserver, None),
+        flags::Command::Controllers(controllers) => controllers::run(controllers),
         flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
     };
     match outcome {

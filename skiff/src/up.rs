@@ -6,7 +6,7 @@ use clap::Parser;
 use crate::{apiserver, clock, flags};
 
 /// Parts that exist.
-const PARTS: [&str; 1] = ["apiserver"];
+const PARTS: [&str; 2] = ["apiserver", "controllers"];
 
 /// Runs until it is told to stop.
 pub fn run(flags: flags::Up) -> Result<()> {
@@ -26,5 +26,14 @@ pub fn run(flags: flags::Up) -> Result<()> {
         bail!("the arguments of the API server are wrong");
     };
     clock::say(&format!("export KUBECONFIG={data}/admin.kubeconfig"));
-    apiserver::run(settings)
+    let beside = flags.parts.is_empty() || flags.parts.iter().any(|part| part == "controllers");
+    apiserver::run(settings, if beside { Some(controllers()?) } else { None })
+}
+
+/// The controllers as they are by default.
+fn controllers() -> Result<Box<flags::Controllers>> {
+    match flags::Skiff::try_parse_from(["skiff", "controllers"])?.command {
+        flags::Command::Controllers(settings) => Ok(settings),
+        _ => bail!("the arguments of the controllers are wrong"),
+    }
 }
