@@ -4,15 +4,27 @@
 //! API alone; none knows another.
 
 pub mod driver;
+mod endpoints;
+mod endpointslices;
 mod garbage_collector;
 mod namespaces;
 mod root_ca;
 mod service_accounts;
+mod services;
 
 pub use driver::{Parts, Settings, Spec, election, pool::Pool};
 
 /// All controllers.
-pub const ALL: &[&Spec] = &[&namespaces::SPEC, &service_accounts::SPEC, &root_ca::SPEC, &garbage_collector::SPEC];
+///
+/// The garbage collector comes last: it is content with the mirrors of whole objects that the others have begun.
+pub const ALL: &[&Spec] = &[
+    &namespaces::SPEC,
+    &service_accounts::SPEC,
+    &root_ca::SPEC,
+    &endpoints::SPEC,
+    &endpointslices::SPEC,
+    &garbage_collector::SPEC,
+];
 
 /// Labels by which controllers look objects up.
 pub const LABELS: &[(&str, &str)] = &[("discovery.k8s.io/v1/endpointslices", "kubernetes.io/service-name")];
