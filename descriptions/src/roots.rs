@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::{api, apiextensions_apiserver, apimachinery, kube_aggregator};
 use k8s_openapi::schemars::{JsonSchema, SchemaGenerator};
+use k8s_openapi::{api, apiextensions_apiserver, apimachinery, kube_aggregator};
 
 /// A type that writes its schema and those of the types it refers to.
 #[derive(Debug)]

@@ -94,12 +94,19 @@ fn url(path: &str, etag: &str) -> String {
 /// The hash of a document.
 fn etag(server: &Server, path: &str) -> String {
     let text = openapi::fingerprint(&server.registry.catalog.current(), &form(server), path);
-    Sha512::digest(format!("{} {text}", server.config.version.str("gitVersion"))).iter().map(|b| format!("{b:02X}")).collect()
+    Sha512::digest(format!("{} {text}", server.config.version.str("gitVersion")))
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect()
 }
 
 fn form(server: &Server) -> Form {
     let version = &server.config.version;
-    Form { version: format!("{}.{}", version.str("emulationMajor"), version.str("emulationMinor")), enums: true, cbor: false }
+    Form {
+        version: format!("{}.{}", version.str("emulationMajor"), version.str("emulationMinor")),
+        enums: true,
+        cbor: false,
+    }
 }
 
 async fn document(server: &Arc<Server>, admitted: &Admitted, path: &str) -> Response<Body> {
@@ -160,7 +167,9 @@ fn build(server: &Server, path: &str, media: Media) -> std::io::Result<Bytes> {
     let (form, describe) = (form(server), &*server.openapi.describe);
     let value = match path {
         "v2" => openapi::v2(&catalog, &form, describe),
-        _ => openapi::v3(&catalog, &form, path, describe).ok_or_else(|| std::io::Error::other("the document is gone"))?,
+        _ => {
+            openapi::v3(&catalog, &form, path, describe).ok_or_else(|| std::io::Error::other("the document is gone"))?
+        }
     };
     let bytes = match media {
         Media::Json => codec::json::to_string(&value).into_bytes(),
@@ -204,7 +213,8 @@ fn accepted(accept: &str, offered: &[(&str, Media)]) -> Option<Media> {
         Some(kind) => kind == "*" || offer.split('/').next() == Some(kind),
         None => wanted == offer,
     };
-    let first = |(wanted, _): &(&str, f32)| offered.iter().find(|(offer, _)| fits(wanted, offer)).map(|(_, media)| *media);
+    let first =
+        |(wanted, _): &(&str, f32)| offered.iter().find(|(offer, _)| fits(wanted, offer)).map(|(_, media)| *media);
     clauses.iter().find_map(first)
 }
 

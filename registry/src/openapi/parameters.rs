@@ -62,9 +62,15 @@ const WORDS: &[(&str, &str)] = &[
     ("container", "The container's name. May be left out when the pod has only one."),
     ("continue", "The token that an earlier, limited list ended with: the list goes on from there."),
     ("dryRun", "With All everything is done but stored."),
-    ("fieldManager", "Who makes this change, as managed fields name him: at most 128 printable characters. Apply needs it."),
+    (
+        "fieldManager",
+        "Who makes this change, as managed fields name him: at most 128 printable characters. Apply needs it.",
+    ),
     ("fieldSelector", "Only objects whose fields are so. By default all."),
-    ("fieldValidation", "What becomes of unknown and duplicate fields: Ignore drops them, Warn says so, Strict refuses them."),
+    (
+        "fieldValidation",
+        "What becomes of unknown and duplicate fields: Ignore drops them, Warn says so, Strict refuses them.",
+    ),
     ("follow", "Whether the log is followed as it grows."),
     ("force", "Whether apply takes fields from other managers on conflict. Only for apply."),
     ("gracePeriodSeconds", "Seconds before the object is deleted; 0 means at once. By default the object's own."),

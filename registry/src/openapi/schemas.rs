@@ -42,7 +42,10 @@ const OWN: &[Own] = &[
         word: "jsonschemaorarray",
         name: "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
     },
-    Own { word: "jsonschemaorbool", name: "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool" },
+    Own {
+        word: "jsonschemaorbool",
+        name: "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool",
+    },
     Own {
         word: "jsonschemaorstrings",
         name: "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray",
@@ -213,10 +216,16 @@ impl<'a> Writer<'a> {
         if !format.is_empty() {
             shape.set("format", format);
         }
-        if self.form.enums && field.has("enum") {
-            shape.set("enum", field.at("enum").clone());
+        if let Some(values) = self.values(field) {
+            shape.set("enum", values);
         }
         shape
+    }
+
+    /// What a field may hold; the elements of lists say it by their type.
+    fn values(&self, field: &Value) -> Option<Value> {
+        let element = || self.facts.of(field.opt_str("ealias")?)?.get("enum").cloned();
+        field.get("enum").cloned().or_else(element).filter(|_| self.form.enums)
     }
 
     fn describe(&self, property: &mut Value, name: &str, field: &Value) {
@@ -235,6 +244,9 @@ impl<'a> Writer<'a> {
     fn borrowed(&self, name: &str, field: &str) -> Option<String> {
         if let "apiVersion" | "kind" = field {
             return self.texts.field(TYPE_META, field).map(str::to_owned);
+        }
+        if (name, field) == (EVERYWHERE[1], "object") {
+            return Some("What was added, modified or deleted as it is now or was last; for an error a Status.".into());
         }
         list_text(name)?;
         match field {
@@ -257,7 +269,8 @@ impl<'a> Writer<'a> {
         }
         kinds.sort();
         kinds.dedup();
-        let object = |k: Vec<String>| value!({"group": (k[0].as_str()), "kind": (k[2].as_str()), "version": (k[1].as_str())});
+        let object =
+            |k: Vec<String>| value!({"group": (k[0].as_str()), "kind": (k[2].as_str()), "version": (k[1].as_str())});
         (!kinds.is_empty()).then(|| kinds.into_iter().map(object).collect::<Vec<_>>().into())
     }
 }

@@ -5,12 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use api::Value;
 
 use super::{Form, Silent};
-use crate::{
-    Catalog, Definition, RuntimeConfig,
-    cache::Cache,
-    catalog::Resources,
-    definition::World,
-};
+use crate::{Catalog, Definition, RuntimeConfig, cache::Cache, catalog::Resources, definition::World};
 
 mod upstream;
 
@@ -105,9 +100,14 @@ fn enumerations_are_told_in_words_too() {
         }
     }
     let document = super::v3(&catalog(""), &form(), "api/v1", &Words).expect("core has a document");
-    let port = document.at_path(&["components", "schemas", "io.k8s.api.core.v1.ContainerPort", "properties", "protocol"]);
+    let port =
+        document.at_path(&["components", "schemas", "io.k8s.api.core.v1.ContainerPort", "properties", "protocol"]);
     assert_eq!(port.str("description"), "text\n\nPossible enum values:\n - `\"SCTP\"`\n - `\"TCP\"`\n - `\"UDP\"`");
     assert_eq!(port.str("default"), "TCP");
+    let modes = ["components", "schemas", "io.k8s.api.core.v1.PersistentVolumeSpec", "properties", "accessModes"];
+    let modes = document.at_path(&modes);
+    assert_eq!(modes.at("items").list("enum").len(), 4, "elements have their type's values: {modes:?}");
+    assert_eq!(modes.str("description"), "text", "only a value itself is told in words");
 }
 
 #[test]

@@ -11,7 +11,13 @@ use super::{
     schemas::Writer,
 };
 
-pub fn document(form: &Form, path: &str, operations: &[Operation], writer: &Writer<'_>, used: &BTreeSet<String>) -> Value {
+pub fn document(
+    form: &Form,
+    path: &str,
+    operations: &[Operation],
+    writer: &Writer<'_>,
+    used: &BTreeSet<String>,
+) -> Value {
     let mut paths = Map::new();
     for one in by_path(operations) {
         paths.insert(one[0].path.as_str(), item(&one, writer));
@@ -21,9 +27,12 @@ pub fn document(form: &Form, path: &str, operations: &[Operation], writer: &Writ
     if !used.is_empty() {
         components.set("schemas", writer.all(used, operations::group_version(path)));
     }
-    components.set("securitySchemes", value!({"BearerToken": {
-        "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"
-    }}));
+    components.set(
+        "securitySchemes",
+        value!({"BearerToken": {
+            "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"
+        }}),
+    );
     value!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": (form.version.as_str())},

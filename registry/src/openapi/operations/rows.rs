@@ -80,7 +80,9 @@ impl<'a> Subject<'a> {
                 (served.gvk.clone(), definition.schemas().get(served.kind_type).name.to_string())
             }
             Subresource::Scale { .. } => self.foreign(Gvk::new("autoscaling", "v1", "Scale")),
-            Subresource::Create { group, version, kind, schema, .. } => (Gvk::new(*group, *version, *kind), (*schema).into()),
+            Subresource::Create { group, version, kind, schema, .. } => {
+                (Gvk::new(*group, *version, *kind), (*schema).into())
+            }
             Subresource::Connect { verbs, .. } if reads(verbs) => (served.gvk.clone(), served.version.schema.into()),
             Subresource::Connect { options, .. } => {
                 self.foreign(Gvk::new(served.gvk.group.clone(), served.gvk.version.clone(), *options))
