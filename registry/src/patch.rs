@@ -84,8 +84,13 @@ impl Patch<'_> {
     fn apply(&self, ask: &Ask, current: Value, kind_type: TypeId) -> Result<(Value, Vec<String>), Status> {
         match self.form {
             Form::Json => {
-                let patch = json_patch::Patch::decode(self.decode("error decoding patch: ")?.value)?;
-                let patched = patch.apply(current).map_err(|e| Status::new(422, Reason::Invalid, e))?;
+                let document = self.decode("error decoding patch: ")?.value;
+                let patch = match self.validation {
+                    Validation::Ignore => json_patch::Patch::decode(document)?,
+                    _ => json_patch::Patch::decode_checked(document)?,
+                };
+                // Upstream does not say what was wrong.
+                let patched = patch.apply(current).map_err(|_| json_patch::rejected())?;
                 Ok((patched, patch.unknown_fields()))
             }
             Form::Merge => {

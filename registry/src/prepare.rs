@@ -102,7 +102,8 @@ pub fn before_create(
 ) -> Result<(), Status> {
     let row = definition.row;
     check_namespace(object, definition, context.namespace)?;
-    for path in row.reset {
+    // What the main resource may not change it may still be made with, but for the status.
+    for path in row.reset.iter().filter(|path| path.starts_with("status")) {
         object.remove_path(&path.split('.').collect::<Vec<_>>());
     }
     (row.rules.prepare_create)(object, context);
@@ -158,7 +159,7 @@ pub fn before_update(
     let path = Path::new("metadata");
     let mut errors = resources::meta::validate(new, row.namespaced, resources::names::path_segment, &path);
     errors.extend(resources::meta::validate_update(new, old, &path));
-    if rules.is_none() {
+    if rules.is_none() && row.name_on_update {
         errors.extend(names_only(resources::meta::validate(new, row.namespaced, row.name_rule, &path)));
     }
     let (found, warnings) = match rules {
