@@ -10,6 +10,7 @@ mod operations;
 mod parameters;
 mod proto;
 mod schemas;
+mod sink;
 mod v2;
 mod v3;
 
@@ -18,12 +19,11 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use api::Value;
-
 use crate::catalog::Resources;
 
 pub use columns::column_docs;
-pub use v2::protobuf as v2_protobuf;
+pub use proto::Proto;
+pub use sink::{Json, Sink};
 
 use facts::Facts;
 use operations::Operation;
@@ -74,24 +74,25 @@ pub fn index(catalog: &Resources) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-/// The document at one path of [`index`].
-pub fn v3(catalog: &Resources, form: &Form, path: &str, describe: &dyn Describe) -> Option<Value> {
-    let operations = operations::of_document(catalog, form, path)?;
+/// Writes the document at one path of [`index`]; whether there is one.
+pub fn v3(catalog: &Resources, form: &Form, path: &str, describe: &dyn Describe, sink: &mut dyn Sink) -> bool {
+    let Some(operations) = operations::of_document(catalog, form, path) else { return false };
     let facts = Facts::new();
     let used = schemas::closure(&facts, operations.iter().flat_map(Operation::types));
     let texts = describe.about(&used.iter().map(String::as_str).collect::<Vec<_>>());
-    Some(v3::document(form, path, &operations, &schemas::Writer::v3(&facts, form, &*texts), &used))
+    v3::write(form, path, &operations, &schemas::Writer::v3(&facts, form, &*texts), &used, sink);
+    true
 }
 
-/// The one document of version 2.
-pub fn v2(catalog: &Resources, form: &Form, describe: &dyn Describe) -> Value {
+/// Writes the one document of version 2.
+pub fn v2(catalog: &Resources, form: &Form, describe: &dyn Describe, sink: &mut dyn Sink) {
     let documents = index(catalog);
     let operations: Vec<Operation> =
         documents.iter().filter_map(|path| operations::of_document(catalog, form, path)).flatten().collect();
     let facts = Facts::new();
     let used = schemas::closure(&facts, operations.iter().flat_map(Operation::types));
     let texts = describe.about(&used.iter().map(String::as_str).collect::<Vec<_>>());
-    v2::document(form, &operations, &schemas::Writer::v2(&facts, form, &*texts), &used)
+    v2::write(form, &operations, &schemas::Writer::v2(&facts, form, &*texts), &used, sink);
 }
 
 /// What a document depends on, to be hashed: cheap, where the document itself is not.

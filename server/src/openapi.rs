@@ -16,7 +16,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use http::{HeaderName, HeaderValue, Response, header};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
-use registry::openapi::{self, Describe, Form};
+use registry::openapi::{self, Describe, Form, Json, Proto};
 use sha2::{Digest, Sha512};
 
 use crate::{Server, body::Body, door::Admitted, negotiate, respond};
@@ -165,20 +165,20 @@ async fn kept(server: &Arc<Server>, path: &str, media: Media, etag: &str) -> Res
 fn build(server: &Server, path: &str, media: Media) -> std::io::Result<Bytes> {
     let catalog = server.registry.catalog.current();
     let (form, describe) = (form(server), &*server.openapi.describe);
-    let value = match path {
-        "v2" => openapi::v2(&catalog, &form, describe),
-        _ => {
-            openapi::v3(&catalog, &form, path, describe).ok_or_else(|| std::io::Error::other("the document is gone"))?
-        }
-    };
-    let bytes = match media {
-        Media::Json => codec::json::to_string(&value).into_bytes(),
-        Media::Protobuf => openapi::v2_protobuf(&value),
-    };
-    drop(value);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&bytes)?;
-    encoder.finish().map(Bytes::from)
+    if media == Media::Protobuf {
+        let mut sink = Proto::default();
+        openapi::v2(&catalog, &form, describe, &mut sink);
+        encoder.write_all(&sink.finish())?;
+        return encoder.finish().map(Bytes::from);
+    }
+    let mut sink = Json::new(encoder);
+    match path {
+        "v2" => openapi::v2(&catalog, &form, describe, &mut sink),
+        _ if openapi::v3(&catalog, &form, path, describe, &mut sink) => {}
+        _ => return Err(std::io::Error::other("the document went away")),
+    }
+    sink.finish()?.finish().map(Bytes::from)
 }
 
 /// The document's bytes, as they are kept for who takes them so.

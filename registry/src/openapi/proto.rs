@@ -4,24 +4,56 @@
 
 use api::Value;
 
+use super::sink::Sink;
+
+/// Writes the message `openapi.v2.Document`.
+#[derive(Default)]
+pub struct Proto {
+    out: Message,
+    /// What is open, with its number.
+    inner: Option<(u32, Message)>,
+}
+
 /// A message that is being written.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
-/// `openapi.v2.Document`
-pub fn document(document: &Value) -> Vec<u8> {
-    let mut out = Message::default();
-    out.text(1, document.str("swagger"));
-    let info = document.at("info");
-    out.message(2, Message::default().with(1, info.str("title")).with(2, info.str("version")));
-    out.message(8, named(2, document.at("paths"), path_item));
-    out.message(9, named(1, document.at("definitions"), schema));
-    out.message(10, named(1, document.at("parameters"), parameter));
-    for requirement in document.list("security") {
-        out.message(12, named(1, requirement, |scopes| texts(1, scopes)));
+impl Proto {
+    pub fn finish(self) -> Vec<u8> {
+        self.out.0
     }
-    out.message(13, named(1, document.at("securityDefinitions"), security));
-    out.0
+}
+
+impl Sink for Proto {
+    fn open(&mut self, name: &str) {
+        let number = if name == "paths" { 8 } else { 9 };
+        self.inner = Some((number, Message::default()));
+    }
+
+    fn put(&mut self, name: &str, value: Value) {
+        match (&mut self.inner, name) {
+            (Some((8, paths)), _) => paths.entry(2, name, path_item(&value)),
+            (Some((_, definitions)), _) => definitions.entry(1, name, schema(&value)),
+            (None, "swagger") => self.out.text(1, value.as_str().unwrap_or_default()),
+            (None, "info") => {
+                let info = Message::default().with(1, value.str("title")).with(2, value.str("version"));
+                self.out.message(2, info);
+            }
+            (None, "parameters") => self.out.message(10, named(1, &value, parameter)),
+            (None, "security") => {
+                for requirement in value.items() {
+                    self.out.message(12, named(1, requirement, |scopes| texts(1, scopes)));
+                }
+            }
+            (None, _) => self.out.message(13, named(1, &value, security)),
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((number, message)) = self.inner.take() {
+            self.out.message(number, message);
+        }
+    }
 }
 
 fn path_item(item: &Value) -> Message {
@@ -148,9 +180,7 @@ fn texts(number: u32, list: &Value) -> Message {
 fn named(number: u32, members: &Value, value: impl Fn(&Value) -> Message) -> Message {
     let mut out = Message::default();
     for (name, member) in members.members() {
-        let mut entry = Message::default().with(1, name);
-        entry.message(2, value(member));
-        out.message(number, entry);
+        out.entry(number, name, value(member));
     }
     out
 }
@@ -187,12 +217,17 @@ impl Message {
         self.bytes(number, &message.0);
     }
 
+    /// A member of a map.
+    fn entry(&mut self, number: u32, name: &str, value: Message) {
+        let mut entry = Message::default().with(1, name);
+        entry.message(2, value);
+        self.message(number, entry);
+    }
+
     /// Every member that is an extension.
     fn extensions(&mut self, number: u32, object: &Value) {
         for (name, value) in object.members().filter(|(name, _)| name.starts_with("x-")) {
-            let mut entry = Message::default().with(1, name);
-            entry.message(2, any(value));
-            self.message(number, entry);
+            self.entry(number, name, any(value));
         }
     }
 

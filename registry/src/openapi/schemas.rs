@@ -85,17 +85,13 @@ impl<'a> Writer<'a> {
         Writer { facts, form, texts, dialect: Dialect::V3 }
     }
 
-    /// All of `names`. `home` is the document's group version, none for the document of all.
-    pub fn all(&self, names: &BTreeSet<String>, home: Option<(&str, &str)>) -> Value {
-        Value::from(names.iter().map(|name| (name.as_str(), self.schema(name, home))).collect::<Map>())
-    }
-
     pub fn reference(&self, name: &str) -> Value {
         let place = if self.dialect == Dialect::V2 { "definitions" } else { "components/schemas" };
         value!({"$ref": (format!("#/{place}/{name}"))})
     }
 
-    fn schema(&self, name: &str, home: Option<(&str, &str)>) -> Value {
+    /// A type's schema. `home` is the document's group version, none for the document of all.
+    pub fn schema(&self, name: &str, home: Option<(&str, &str)>) -> Value {
         let mut schema = Value::object();
         let facts = self.facts.of(name);
         if let Some(text) = self.texts.of(name).map(str::to_owned).or_else(|| list_text(name)) {

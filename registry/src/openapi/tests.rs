@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use api::Value;
 
-use super::{Form, Silent};
+use super::{Describe, Form, Json, Silent};
 use crate::{Catalog, Definition, RuntimeConfig, cache::Cache, catalog::Resources, definition::World};
 
 mod upstream;
@@ -29,8 +29,26 @@ fn form() -> Form {
     Form { version: "1.37".into(), enums: true, cbor: false }
 }
 
+/// A document of version 3 as a tree.
+pub fn tree3(catalog: &Resources, form: &Form, path: &str, describe: &dyn Describe) -> Option<Value> {
+    let mut sink = Json::new(Vec::new());
+    super::v3(catalog, form, path, describe, &mut sink).then(|| read(sink))
+}
+
+/// The document of version 2 as a tree.
+pub fn tree2(catalog: &Resources, form: &Form) -> Value {
+    let mut sink = Json::new(Vec::new());
+    super::v2(catalog, form, &Silent, &mut sink);
+    read(sink)
+}
+
+fn read(sink: Json<Vec<u8>>) -> Value {
+    let text = sink.finish().expect("a vector takes everything");
+    codec::json::any(&text).expect("what is written is JSON").value
+}
+
 fn v3(path: &str) -> Value {
-    super::v3(&catalog(""), &form(), path, &Silent).expect("the path has a document")
+    tree3(&catalog(""), &form(), path, &Silent).expect("the path has a document")
 }
 
 #[test]
@@ -40,7 +58,7 @@ fn the_index_has_groups_versions_and_what_stands_alone() {
         assert!(index.iter().any(|p| p == path), "{path} is missing: {index:?}");
     }
     assert!(!index.iter().any(|p| p.contains("alpha")), "what is off has no document: {index:?}");
-    assert!(super::v3(&catalog(""), &form(), "apis/nope/v1", &Silent).is_none());
+    assert!(tree3(&catalog(""), &form(), "apis/nope/v1", &Silent).is_none());
 }
 
 #[test]
@@ -57,7 +75,7 @@ fn a_reference_with_company_is_wrapped() {
 fn every_reference_leads_somewhere() {
     let catalog = catalog("");
     for path in super::index(&catalog) {
-        let document = super::v3(&catalog, &form(), &path, &Silent).expect("the index tells the truth");
+        let document = tree3(&catalog, &form(), &path, &Silent).expect("the index tells the truth");
         let schemas = document.at_path(&["components", "schemas"]);
         let mut references = Vec::new();
         collect(&document, &mut references);
@@ -70,7 +88,7 @@ fn every_reference_leads_somewhere() {
 
 #[test]
 fn operations_are_named_once() {
-    let document = super::v2(&catalog("api/all=true"), &form(), &Silent);
+    let document = tree2(&catalog("api/all=true"), &form());
     let mut ids = HashMap::new();
     for (path, item) in document.at("paths").members() {
         for (method, operation) in item.members().filter(|(m, _)| *m != "parameters") {
@@ -99,7 +117,7 @@ fn enumerations_are_told_in_words_too() {
             Some("text")
         }
     }
-    let document = super::v3(&catalog(""), &form(), "api/v1", &Words).expect("core has a document");
+    let document = tree3(&catalog(""), &form(), "api/v1", &Words).expect("core has a document");
     let port =
         document.at_path(&["components", "schemas", "io.k8s.api.core.v1.ContainerPort", "properties", "protocol"]);
     assert_eq!(port.str("description"), "text\n\nPossible enum values:\n - `\"SCTP\"`\n - `\"TCP\"`\n - `\"UDP\"`");

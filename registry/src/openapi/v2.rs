@@ -9,8 +9,8 @@ use super::{
     Form,
     operations::{Content, Operation},
     parameters::{Parameter, Place},
-    proto,
     schemas::Writer,
+    sink::Sink,
     v3,
 };
 
@@ -18,29 +18,27 @@ use super::{
 #[derive(Default)]
 struct Shared(BTreeMap<String, Value>);
 
-pub fn document(form: &Form, operations: &[Operation], writer: &Writer<'_>, used: &BTreeSet<String>) -> Value {
+/// Writes the document.
+pub fn write(form: &Form, operations: &[Operation], writer: &Writer<'_>, used: &BTreeSet<String>, sink: &mut dyn Sink) {
     let mut shared = Shared::default();
-    let mut paths = Map::new();
+    sink.put("swagger", "2.0".into());
+    sink.put("info", value!({"title": "Kubernetes", "version": (form.version.as_str())}));
+    sink.open("paths");
     for one in v3::by_path(operations) {
-        paths.insert(one[0].path.as_str(), item(&one, writer, &mut shared));
+        sink.put(&one[0].path, item(&one, writer, &mut shared));
     }
-    paths.sort();
-    value!({
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": (form.version.as_str())},
-        "paths": (Value::from(paths)),
-        "definitions": (writer.all(used, None)),
-        "parameters": (Value::from(shared.0.into_iter().collect::<Map>())),
-        "securityDefinitions": {"BearerToken": {
-            "description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"
-        }},
-        "security": [{"BearerToken": []}]
-    })
-}
-
-/// The same document as gnostic's protobuf message `openapi.v2.Document`.
-pub fn protobuf(document: &Value) -> Vec<u8> {
-    proto::document(document)
+    sink.close();
+    sink.open("definitions");
+    for name in used {
+        sink.put(name, writer.schema(name, None));
+    }
+    sink.close();
+    sink.put("parameters", Value::from(shared.0.into_iter().collect::<Map>()));
+    let token = value!({
+        "description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"
+    });
+    sink.put("securityDefinitions", value!({"BearerToken": token}));
+    sink.put("security", value!([{"BearerToken": []}]));
 }
 
 fn item(operations: &[&Operation], writer: &Writer<'_>, shared: &mut Shared) -> Value {

@@ -9,39 +9,41 @@ use super::{
     operations::{self, Content, Operation},
     parameters::{Parameter, Place},
     schemas::Writer,
+    sink::Sink,
 };
 
-pub fn document(
+/// Writes the document at `path`.
+pub fn write(
     form: &Form,
     path: &str,
     operations: &[Operation],
     writer: &Writer<'_>,
     used: &BTreeSet<String>,
-) -> Value {
-    let mut paths = Map::new();
+    sink: &mut dyn Sink,
+) {
+    sink.put("openapi", "3.0.0".into());
+    sink.put("info", value!({"title": "Kubernetes", "version": (form.version.as_str())}));
+    sink.open("paths");
     for one in by_path(operations) {
-        paths.insert(one[0].path.as_str(), item(&one, writer));
+        sink.put(&one[0].path, item(&one, writer));
     }
-    paths.sort();
-    let mut components = Value::object();
+    sink.close();
+    sink.open("components");
     if !used.is_empty() {
-        components.set("schemas", writer.all(used, operations::group_version(path)));
+        sink.open("schemas");
+        for name in used {
+            sink.put(name, writer.schema(name, operations::group_version(path)));
+        }
+        sink.close();
     }
-    components.set(
-        "securitySchemes",
-        value!({"BearerToken": {
-            "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"
-        }}),
-    );
-    value!({
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": (form.version.as_str())},
-        "paths": (Value::from(paths)),
-        "components": components
-    })
+    let token = value!({
+        "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"
+    });
+    sink.put("securitySchemes", value!({"BearerToken": token}));
+    sink.close();
 }
 
-/// Operations with the same path, together.
+/// Operations with the same path, together, by path.
 pub fn by_path(operations: &[Operation]) -> Vec<Vec<&Operation>> {
     let mut groups: std::collections::BTreeMap<&str, Vec<&Operation>> = std::collections::BTreeMap::new();
     for operation in operations {
