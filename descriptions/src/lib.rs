@@ -6,8 +6,6 @@
 
 mod roots;
 
-use std::borrow::Cow;
-
 use k8s_openapi::schemars::SchemaGenerator;
 use serde_json::{Map, Value};
 
@@ -71,7 +69,7 @@ pub fn field(name: &str, field: &str) -> Option<String> {
 }
 
 /// How many bytes two names have in common at their beginning.
-fn common(a: &Cow<'_, str>, b: &str) -> usize {
+fn common(a: &str, b: &str) -> usize {
     a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count()
 }
 

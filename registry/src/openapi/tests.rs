@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use api::Value;
+use api::{Value, value};
 
 use super::{Describe, Form, Json, Silent};
 use crate::{Catalog, Definition, RuntimeConfig, cache::Cache, catalog::Resources, definition::World};
@@ -135,6 +135,21 @@ fn columns_know_the_fields_that_describe_them() {
     assert!(docs.contains(&attach), "{docs:?}");
     let anyone = super::column_docs("example.com", "Thing");
     assert_eq!(anyone.len(), 2, "a kind of its own has everyone's columns: {anyone:?}");
+}
+
+#[test]
+fn protobuf_has_gnostics_numbers() {
+    use super::{Proto, Sink};
+    let mut sink = Proto::default();
+    sink.put("swagger", "2.0".into());
+    sink.open("definitions");
+    sink.put("A", value!({"type": "string", "x-b": "c"}));
+    sink.close();
+    let schema = [b"\xb2\x01\x08\x0a\x06string".as_slice(), b"\xfa\x01\x0d\x0a\x03x-b\x12\x06\x12\x04\"c\"\n"].concat();
+    let mut expected = b"\x0a\x032.0\x4a\x22\x0a\x20\x0a\x01A\x12".to_vec();
+    expected.push(schema.len() as u8);
+    expected.extend(schema);
+    assert_eq!(sink.finish(), expected);
 }
 
 /// All references in a document.
