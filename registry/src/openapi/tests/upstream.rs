@@ -113,7 +113,7 @@ fn compare(place: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
     }
     // Media types and fields that are required come in no order that means anything.
     let sorted = |value: &Value| {
-        let mut items: Vec<String> = value.items().iter().map(|i| codec::json::to_string(i)).collect();
+        let mut items: Vec<String> = value.items().iter().map(codec::json::to_string).collect();
         items.sort();
         items
     };
