@@ -45,7 +45,12 @@ pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Opt
 }
 
 fn covers(declared: &Declared, hand: &FieldError) -> bool {
-    declared.error.kind == hand.kind && subject(&hand.detail).is_none_or(|s| declared.origin.starts_with(s))
+    declared.error.kind == hand.kind
+        && match declared.origin {
+            "minimum" | "maximum" => declared.error.detail == hand.detail,
+            "immutable" => ["immutable", "change", "update"].iter().any(|word| hand.detail.contains(word)),
+            origin => subject(&hand.detail).is_none_or(|s| origin.starts_with(s)),
+        }
 }
 
 /// The origin that an error's words give away.

@@ -40,6 +40,7 @@ pub const DEFAULTS: &[TypeDefault] = &[
 const AUTOSCALER: Row = Row {
     group: GROUP,
     kind: "HorizontalPodAutoscaler",
+    name_on_update: false,
     plural: "horizontalpodautoscalers",
     short_names: &["hpa"],
     categories: &["all"],

@@ -27,6 +27,7 @@ pub const DEFAULTS: &[TypeDefault] = &[];
 const LEASE: Row = Row {
     group: GROUP,
     kind: "Lease",
+    name_on_update: false,
     plural: "leases",
     versions: &[Version::stable("v1", "io.k8s.api.coordination.v1.Lease")],
     stored: stored(GROUP, "v1", "leases"),

@@ -67,19 +67,20 @@ fn default_port(port: &mut Value) {
     port.default("protocol", "TCP");
 }
 
-/// Anything but metadata counts, and labels count too.
+/// A change's generation is that of `prepare_update`.
 fn generation(new: &mut Value, old: Option<&Value>) {
-    let before = old.map_or(0, |old| api::meta::of(old).generation());
-    let changed = old.is_none_or(|old| {
-        let labels = !checks::same(api::meta::of(new).labels(), api::meta::of(old).labels());
-        labels || ["addressType", "endpoints", "ports"].iter().any(|m| !checks::same(new.at(m), old.at(m)))
-    });
-    if changed {
-        new.set_path(&["metadata", "generation"], before + 1);
+    if old.is_none() {
+        new.set_path(&["metadata", "generation"], 1);
     }
 }
 
+/// Anything but metadata makes a generation, and labels do; so does what is dropped afterwards.
 fn prepare_update(new: &mut Value, old: &Value, _context: &Context<'_>) {
+    let labels = !checks::same(api::meta::of(new).labels(), api::meta::of(old).labels());
+    // Compared as they are: a reference to nothing is not the same as none.
+    if labels || ["addressType", "endpoints", "ports"].iter().any(|m| new.at(m) != old.at(m)) {
+        new.set_path(&["metadata", "generation"], api::meta::of(old).generation() + 1);
+    }
     drop_topology(new, Some(old));
 }
 

@@ -22,7 +22,8 @@ use api::{
 };
 
 use crate::{
-    checks,
+    checks, names,
+    pod::internal,
     row::{
         AGE, Column, Generation, NAME, NAME_AND_AGE, Row, Rules, Selectable, StatusRules, Subresource, TypeDefault,
         Version, column,
@@ -56,6 +57,8 @@ macro_rules! versions {
 const DEVICE_CLASS: Row = Row {
     group: GROUP,
     kind: "DeviceClass",
+    // Upstream: ValidateObjectMetaWithOpts, which leaves generateName alone.
+    name_rule: |name, prefix| if prefix { Vec::new() } else { names::dns_subdomain(name, false) },
     plural: "deviceclasses",
     versions: versions!("DeviceClass", None),
     stored: stored(GROUP, "v1", "deviceclasses"),
@@ -107,7 +110,11 @@ const RESOURCE_CLAIM_TEMPLATE: Row = Row {
         validate: |new, _| claim::validate_template(new),
         validate_update: |new, old, _| {
             let mut errs = claim::validate_template(new);
-            errs.extend(unchanged(new, old));
+            let (is, was) = (new.at("spec"), old.at("spec"));
+            if !internal::same("ResourceClaimTemplateSpec", is, was) {
+                let shown = internal::json("ResourceClaimTemplateSpec", is);
+                errs.invalid_raw(&Path::new("spec"), shown, checks::IMMUTABLE);
+            }
             errs
         },
         ..Rules::NONE
@@ -118,10 +125,11 @@ const RESOURCE_CLAIM_TEMPLATE: Row = Row {
 const RESOURCE_SLICE: Row = Row {
     group: GROUP,
     kind: "ResourceSlice",
+    name_on_update: false,
     plural: "resourceslices",
     versions: versions!("ResourceSlice", Some(convert::SLICE)),
     stored: stored(GROUP, "v1", "resourceslices"),
-    generation: Generation::WhenChanged(&["spec"]),
+    generation: Generation::Rule(prepare::slice_generation),
     selectable: &[
         Selectable { label: "spec.nodeName", value: |s| s.at("spec").str("nodeName").into() },
         Selectable { label: "spec.driver", value: |s| s.at("spec").str("driver").into() },

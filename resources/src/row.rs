@@ -31,6 +31,9 @@ pub struct Row {
     pub create_on_update: bool,
     /// What is wrong with a name (`true`: with a generateName prefix), in upstream's words.
     pub name_rule: fn(&str, bool) -> Vec<String>,
+    /// An update looks at the name and generateName by this rule again. It does where upstream's ValidateXUpdate calls
+    /// ValidateX, and not where it only calls ValidateObjectMetaUpdate.
+    pub name_on_update: bool,
     /// Members of `metadata` and the object that a write through the main resource may not touch (`status`, …).
     pub reset: &'static [&'static str],
     pub columns: &'static [Column],
@@ -250,6 +253,7 @@ impl Row {
         unconditional_update: true,
         create_on_update: false,
         name_rule: crate::names::dns_subdomain,
+        name_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,

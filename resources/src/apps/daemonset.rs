@@ -25,6 +25,7 @@ const TEMPLATE: [&str; 2] = ["spec", "template"];
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "DaemonSet",
+    name_on_update: false,
     plural: "daemonsets",
     short_names: &["ds"],
     categories: &["all"],
@@ -102,7 +103,7 @@ fn prepare_create(new: &mut Value, context: &Context<'_>) {
 fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     workload::drop_disabled(new, Some(old), &TEMPLATE);
     keep_status(new, old, context);
-    let changed = !checks::same(new.at_path(&TEMPLATE), old.at_path(&TEMPLATE));
+    let changed = !pod::internal::same("PodTemplateSpec", new.at_path(&TEMPLATE), old.at_path(&TEMPLATE));
     set_template_generation(new, template_generation(old) + i64::from(changed));
 }
 

@@ -23,6 +23,7 @@ const ROLLBACK_TO: &str = "deprecated.deployment.rollback.to";
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "Deployment",
+    name_on_update: false,
     plural: "deployments",
     short_names: &["deploy"],
     categories: &["all"],

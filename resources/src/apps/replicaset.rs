@@ -18,6 +18,7 @@ use crate::{
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "ReplicaSet",
+    name_on_update: false,
     plural: "replicasets",
     short_names: &["rs"],
     categories: &["all"],

@@ -21,6 +21,7 @@ const ONLY_ROLLING: &str = "only allowed for updateStrategy 'RollingUpdate'";
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "StatefulSet",
+    name_on_update: false,
     plural: "statefulsets",
     short_names: &["sts"],
     categories: &["all"],

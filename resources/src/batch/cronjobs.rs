@@ -23,6 +23,7 @@ const NAME_LEN_MAX: usize = 63 - 11;
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "CronJob",
+    name_on_update: false,
     plural: "cronjobs",
     short_names: &["cj"],
     categories: &["all"],

@@ -44,6 +44,7 @@ const MANAGED_BY_LEN_MAX: usize = 63;
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "Job",
+    name_on_update: false,
     plural: "jobs",
     categories: &["all"],
     versions: &[Version::stable("v1", "io.k8s.api.batch.v1.Job")],

@@ -68,6 +68,7 @@ pub const EVENTS_EVENT: Row = Row {
         ..Version::stable("v1", "io.k8s.api.events.v1.Event")
     }],
     name_rule: crate::names::dns_subdomain,
+    name_on_update: false,
     selectable: &[
         selectable("regarding.kind", |o| o.at("involvedObject").str("kind").into()),
         selectable("regarding.namespace", |o| o.at("involvedObject").str("namespace").into()),

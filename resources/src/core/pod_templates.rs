@@ -17,6 +17,7 @@ use crate::{
 
 pub const POD_TEMPLATE: Row = Row {
     kind: "PodTemplate",
+    name_on_update: false,
     plural: "podtemplates",
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.PodTemplate")],
     stored: stored("", "v1", "podtemplates"),

@@ -41,6 +41,7 @@ const COMPUTE: [&str; 6] = ["cpu", "memory", "limits.cpu", "limits.memory", "req
 
 pub const QUOTA: Row = Row {
     kind: "ResourceQuota",
+    name_on_update: false,
     plural: "resourcequotas",
     short_names: &["quota"],
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.ResourceQuota")],

@@ -23,6 +23,9 @@ use crate::{
 
 pub const CONTROLLER: Row = Row {
     kind: "ReplicationController",
+    // Upstream: ValidateObjectMetaWithOpts, which leaves generateName alone.
+    name_rule: |name, prefix| if prefix { Vec::new() } else { crate::names::dns_subdomain(name, false) },
+    name_on_update: false,
     plural: "replicationcontrollers",
     short_names: &["rc"],
     categories: &["all"],

@@ -32,6 +32,7 @@ const AFFINITY_SECONDS: i64 = 10800;
 pub const SERVICE: Row = Row {
     group: "",
     kind: "Service",
+    name_on_update: false,
     plural: "services",
     short_names: &["svc"],
     categories: &["all"],

@@ -37,6 +37,7 @@ pub const IP_ADDRESS: Row = Row {
 pub const SERVICE_CIDR: Row = Row {
     group: GROUP,
     kind: "ServiceCIDR",
+    name_on_update: false,
     plural: "servicecidrs",
     versions: &[Version::stable("v1", "io.k8s.api.networking.v1.ServiceCIDR")],
     stored: stored(GROUP, "v1", "servicecidrs"),

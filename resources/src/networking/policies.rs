@@ -24,6 +24,7 @@ const DIRECTIONS: [(&str, &str); 2] = [("ingress", "from"), ("egress", "to")];
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "NetworkPolicy",
+    name_on_update: false,
     plural: "networkpolicies",
     short_names: &["netpol"],
     versions: &[Version::stable("v1", "io.k8s.api.networking.v1.NetworkPolicy")],

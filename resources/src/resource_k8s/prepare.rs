@@ -69,8 +69,19 @@ pub fn new_slice(new: &mut Value, context: &Context<'_>) {
 }
 
 pub fn changed_slice(new: &mut Value, old: &Value, context: &Context<'_>) {
+    // What is dropped next still counts as a change.
+    if new.at("spec") != old.at("spec") {
+        new.set_path(&["metadata", "generation"], api::meta::of(old).generation() + 1);
+    }
     drop_in_slice(new, old);
     date_taints(new, context);
+}
+
+/// A change's generation is that of `changed_slice`.
+pub fn slice_generation(new: &mut Value, old: Option<&Value>) {
+    if old.is_none() {
+        new.set_path(&["metadata", "generation"], 1);
+    }
 }
 
 fn date_taints(slice: &mut Value, context: &Context<'_>) {

@@ -20,6 +20,7 @@ pub const SYSTEM_CLASSES: [(&str, i64); 2] =
 pub const ROW: Row = Row {
     group: "scheduling.k8s.io",
     kind: "PriorityClass",
+    name_on_update: false,
     plural: "priorityclasses",
     short_names: &["pc"],
     versions: &[Version::stable("v1", "io.k8s.api.scheduling.v1.PriorityClass")],

@@ -19,6 +19,7 @@ const TOKENS_IN_SECRETS: &str = "spec.serviceAccountTokenInSecrets is unset; if 
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "CSIDriver",
+    name_on_update: false,
     plural: "csidrivers",
     versions: &[Version::stable("v1", "io.k8s.api.storage.v1.CSIDriver")],
     stored: stored(GROUP, "v1", "csidrivers"),
