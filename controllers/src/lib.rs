@@ -8,6 +8,7 @@ mod endpoints;
 mod endpointslices;
 mod garbage_collector;
 mod namespaces;
+mod resource_quotas;
 mod root_ca;
 mod service_accounts;
 mod services;
@@ -23,6 +24,7 @@ pub const ALL: &[&Spec] = &[
     &root_ca::SPEC,
     &endpoints::SPEC,
     &endpointslices::SPEC,
+    &resource_quotas::SPEC,
     &garbage_collector::SPEC,
 ];
 
