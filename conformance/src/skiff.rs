@@ -8,6 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+
+use crate::http::Client;
 
 /// How long a start may take on a machine that stalls at times.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -22,11 +25,21 @@ pub struct Skiff {
 impl Skiff {
     /// Starts `program up` on a free port with its data in `directory`.
     pub fn start(program: &Path, directory: &Path, more: &[&str]) -> Result<Skiff> {
+        Skiff::launch(program, &["up"], directory, more)
+    }
+
+    /// Starts `program apiserver` alone, on loopback.
+    pub fn start_apiserver(program: &Path, directory: &Path, more: &[&str]) -> Result<Skiff> {
+        Skiff::launch(program, &["apiserver", "--bind-address", "127.0.0.1"], directory, more)
+    }
+
+    fn launch(program: &Path, part: &[&str], directory: &Path, more: &[&str]) -> Result<Skiff> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = std::fs::File::create(directory.with_extension("log"))?;
         let kubeconfig = directory.join("admin.kubeconfig");
         let child = Command::new(program)
-            .args(["up", "--secure-port", &port.to_string(), "--data-dir"])
+            .args(part)
+            .args(["--secure-port", &port.to_string(), "--data-dir"])
             .arg(directory)
             .args(more)
             .stdin(Stdio::null())
@@ -43,6 +56,18 @@ impl Skiff {
         self.child.id()
     }
 
+    /// Waits until `/readyz` says so.
+    pub async fn wait_until_ready(&self, client: &Client) -> Result<()> {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < STARTS_WITHIN {
+            if client.send("GET", "/readyz", &[], Bytes::new()).await?.status == 200 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("skiff was not ready within {STARTS_WITHIN:?}")
+    }
+
     fn wait(&mut self) -> Result<()> {
         let begun = std::time::Instant::now();
         while begun.elapsed() < STARTS_WITHIN {
@@ -56,6 +81,14 @@ impl Skiff {
         }
         bail!("skiff did not listen within {STARTS_WITHIN:?}")
     }
+}
+
+/// Builds the program as it is now, with cargo's default profile, and says where it is.
+pub fn build() -> Result<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate stands in the workspace")?;
+    let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "skiff"]).current_dir(workspace).status()?;
+    anyhow::ensure!(built.success(), "skiff does not build");
+    Ok(workspace.join("target/debug/skiff"))
 }
 
 impl Drop for Skiff {
