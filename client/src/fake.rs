@@ -11,7 +11,7 @@ use api::{GroupResource, Status, Value, value};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
@@ -59,6 +59,21 @@ impl Fake {
         let mut state = self.state.lock();
         let all = std::mem::take(&mut state.asked);
         all.into_iter().filter(|a| !a.starts_with("GET ")).collect()
+    }
+
+    /// Says in discovery that these core resources are served: plural, kind, whether they live in namespaces.
+    pub fn serve(&self, resources: &[(&str, &str, bool)]) {
+        let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
+        let resource = |(plural, kind, namespaced): &(&str, &str, bool)| {
+            value!({"resource": *plural, "responseKind": {"group": "", "version": "v1", "kind": *kind},
+                "scope": if *namespaced { "Namespaced" } else { "Cluster" }, "verbs": verbs.to_vec()})
+        };
+        let resources: Vec<Value> = resources.iter().map(resource).collect();
+        let core = value!([{"metadata": {}, "versions": [{"version": "v1", "resources": resources}]}]);
+        let mut state = self.state.lock();
+        for (path, items) in [("/api", core), ("/apis", value!([]))] {
+            state.objects.insert(path.into(), value!({"kind": "APIGroupDiscoveryList", "items": items}));
+        }
     }
 
     /// The next request that begins so is answered like this.
@@ -171,6 +186,10 @@ impl State {
                 Ok(self.put(&base, body))
             }
             Method::PATCH => {
+                let kind = request.headers().get(header::CONTENT_TYPE);
+                if kind.is_some_and(|kind| kind == "application/strategic-merge-patch+json") {
+                    return Err(Status::unsupported_media_type(&["application/merge-patch+json"]));
+                }
                 let mut known = self.objects.get(&base).ok_or_else(missing)?.clone();
                 api::patch::merge_patch::apply(&mut known, body).map_err(Status::bad_request)?;
                 Ok(self.put(&base, known))

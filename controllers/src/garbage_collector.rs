@@ -196,3 +196,6 @@ impl Follower for Collector {
 fn is_ignored(resource: &Resource) -> bool {
     resource.plural == "events" && matches!(resource.group.as_str(), "" | "events.k8s.io")
 }
+
+#[cfg(test)]
+mod tests;
