@@ -13,7 +13,7 @@ down:       ; @cargo xtask down
 check:      ; @cargo xtask ci --quick $(ARGS)
 test:       ; @cargo xtask ci $(ARGS)
 test-long:  ; @cargo xtask ci --long $(ARGS)
-bench:      ; @cargo xtask bench $(ARGS)
+bench:      ; @cargo xtask bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 twin:       ; @cargo xtask twin $(ARGS)
 fix:        ; @cargo xtask fix
 tidy:       ; @cargo xtask tidy

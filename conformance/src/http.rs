@@ -7,7 +7,10 @@ use api::Value;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -54,17 +57,27 @@ impl Client {
         Ok(Client { sender, authority })
     }
 
-    /// Sends one request.
+    /// Sends one request and waits for its whole answer.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Response> {
+        let (parts, body) = self.open(method, path, headers, body).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    /// Sends one request and returns when its answer begins: for watches, and for what is not to be held.
+    pub async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>> {
         let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.authority));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut sender = self.sender.clone();
-        let response = sender.send_request(request.body(Full::new(body))?).await?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body })
+        Ok(sender.send_request(request.body(Full::new(body))?).await?)
     }
 }
 

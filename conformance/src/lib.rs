@@ -1,5 +1,6 @@
 //! The outside view: what a client of the API can see, and upstream's programs to compare it with.
 
+pub mod bench;
 pub mod http;
 pub mod skiff;
 pub mod twin;

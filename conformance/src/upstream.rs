@@ -135,6 +135,14 @@ impl Ports {
 impl Upstream {
     /// Starts what the settings say and returns when `/readyz` answers.
     pub fn start(settings: &Settings) -> Result<Upstream> {
+        let mut upstream = Upstream::begin(settings)?;
+        upstream.wait_until_ready(settings)?;
+        upstream.join(settings)?;
+        Ok(upstream)
+    }
+
+    /// Starts the API server and its store, and waits for nothing.
+    pub fn begin(settings: &Settings) -> Result<Upstream> {
         let Settings { directory, ports, .. } = settings;
         fs::create_dir_all(directory.join("log"))?;
         let keys = Keys::lay_out(&directory.join("keys"), ports.server)?;
@@ -151,15 +159,20 @@ impl Upstream {
             upstream.launch("etcd", settings, &etcd_flags(settings))?;
         }
         upstream.launch("kube-apiserver", settings, &server_flags(settings, &keys))?;
-        upstream.wait_until_ready(settings)?;
+        Ok(upstream)
+    }
+
+    /// Starts what else the settings say, which wants an API server that is ready.
+    pub fn join(&mut self, settings: &Settings) -> Result<()> {
+        let keys = Keys::lay_out(&settings.directory.join("keys"), settings.ports.server)?;
         if let Some(controllers) = &settings.controllers {
             let flags = controller_flags(settings, &keys, controllers);
-            upstream.launch("kube-controller-manager", settings, &flags)?;
+            self.launch("kube-controller-manager", settings, &flags)?;
         }
         if settings.scheduler {
-            upstream.launch("kube-scheduler", settings, &scheduler_flags(settings, &keys))?;
+            self.launch("kube-scheduler", settings, &scheduler_flags(settings, &keys))?;
         }
-        Ok(upstream)
+        Ok(())
     }
 
     /// The number of a process that was started here: `etcd`, `kube-apiserver`, …

@@ -1,0 +1,33 @@
+//! The figures, one file each; [`ALL`] is their order.
+
+use std::{future::Future, pin::Pin};
+
+use anyhow::Result;
+
+use super::{Plan, Table};
+
+mod create;
+mod get;
+mod hold;
+mod idle;
+mod lease;
+mod list;
+mod start;
+mod watch;
+
+/// A figure's measurement.
+pub type Measure = for<'a> fn(&'a Plan, &'a mut Table) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// The figures by number.
+pub const ALL: &[(&str, Measure)] = &[
+    ("P1", |plan, table| Box::pin(start::measure(plan, table))),
+    ("P2", |plan, table| Box::pin(idle::measure(plan, table))),
+    ("P3", |plan, table| Box::pin(create::measure(plan, table))),
+    ("P4", |plan, table| Box::pin(list::measure(plan, table))),
+    ("P5a", |plan, table| Box::pin(watch::measure(plan, table))),
+    ("P6", |plan, table| Box::pin(get::measure(plan, table))),
+    ("P8", |plan, table| Box::pin(lease::measure(plan, table))),
+    ("P10", |plan, table| Box::pin(hold::measure(plan, table))),
+];
+
+const MEGABYTE: f64 = 1_000_000.0;

@@ -1,0 +1,99 @@
+//! P4 measures LISTs of 10,000 fixture pods: time and CPU of one (JSON, gzip, protobuf), and memory during 16 at once.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::MEGABYTE;
+use crate::bench::{Plan, Row, Side, Table, Who, fixture, load, table::Better};
+
+const PODS: usize = 10_000;
+const AT_ONCE: usize = 16;
+/// A round has at least so many, however long they take.
+const LISTS_MIN: u64 = 2;
+const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+
+const WALL: Row = Row { figure: "P4", what: "LIST, JSON", unit: "s", better: Better::Less, aim: "" };
+const CPU: Row = Row { what: "LIST, JSON, server's CPU", unit: "CPU s", aim: "≥ 15×, ≥ 75 %", ..WALL };
+const MEMORY: Row = Row { what: "PSS added during 16 LISTs at once", unit: "MB", aim: "flat", ..WALL };
+
+struct Form {
+    wall: Row,
+    cpu: Row,
+    headers: &'static [(&'static str, &'static str)],
+    /// Whether the ceiling can answer in it.
+    ceiling: bool,
+}
+
+const JSON: (&str, &str) = ("accept", "application/json");
+const FORMS: &[Form] = &[
+    Form { wall: WALL, cpu: CPU, headers: &[JSON], ceiling: true },
+    Form {
+        wall: Row { what: "LIST, JSON with gzip", ..WALL },
+        cpu: Row { what: "LIST, JSON with gzip, server's CPU", aim: "≥ 15×", ..CPU },
+        headers: &[JSON, ("accept-encoding", "gzip")],
+        ceiling: false,
+    },
+    Form {
+        wall: Row { what: "LIST, protobuf", ..WALL },
+        cpu: Row { what: "LIST, protobuf, server's CPU", aim: "≥ 15×", ..CPU },
+        headers: &[("accept", "application/vnd.kubernetes.protobuf")],
+        ceiling: false,
+    },
+];
+
+pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
+    let sides = plan.sides(true).await?;
+    for side in &sides {
+        fixture::fill(side, "pod", plan.scaled(PODS)).await?;
+        let len = load::drain(&side.client().await?, fixture::PODS, &[JSON]).await?;
+        let least = (fixture::pod_len() * plan.scaled(PODS) / 2) as u64;
+        ensure!(len > least, "{}: a LIST has {len} bytes", side.who.name());
+        table.remark(format!(
+            "P4: a LIST of {} pods has {len} bytes of JSON on {}",
+            plan.scaled(PODS),
+            side.who.name()
+        ));
+    }
+    for _ in 0..plan.rounds {
+        for side in &sides {
+            for form in FORMS.iter().filter(|form| form.ceiling || side.who != Who::Ceiling) {
+                let (count, used) = side.measure(one_by_one(side, form.headers, plan.round_seconds)).await?;
+                table.note(&form.wall, plan.scale, side.who, used.wall_seconds / count as f64);
+                table.note(&form.cpu, plan.scale, side.who, used.cpu_seconds / count as f64);
+            }
+            table.note(&MEMORY, plan.scale, side.who, memory_during_many(side).await? / MEGABYTE);
+        }
+    }
+    Ok(())
+}
+
+async fn one_by_one(side: &Side, headers: &[(&str, &str)], seconds: f64) -> Result<u64> {
+    let client = side.client().await?;
+    let until = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut count = 0;
+    while count < LISTS_MIN || Instant::now() < until {
+        load::drain(&client, fixture::PODS, headers).await?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The most memory that was seen while they ran, beyond what was held before.
+async fn memory_during_many(side: &Side) -> Result<f64> {
+    let before = side.pss_bytes()?;
+    let mut lists = tokio::task::JoinSet::new();
+    for client in side.clients(AT_ONCE).await? {
+        lists.spawn(async move { load::drain(&client, fixture::PODS, &[JSON]).await });
+    }
+    let mut most = before;
+    loop {
+        tokio::select! {
+            done = lists.join_next() => match done {
+                Some(len) => { len??; }
+                None => return Ok(most - before),
+            },
+            () = tokio::time::sleep(SAMPLE_EVERY) => most = most.max(side.pss_bytes()?),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A server that is measured: Skiff, upstream, or the ceiling; its processes taken together.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+
+use super::{Plan, process};
+use crate::{
+    http::Client,
+    upstream::{Settings, Upstream},
+};
+
+/// Whom the figures are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Skiff,
+    /// etcd and kube-apiserver, with the controllers where a figure asks for them.
+    Upstream,
+    Ceiling,
+}
+
+/// What of a control plane runs: the same on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The API server and its store.
+    Server,
+    /// … and the controllers that both have.
+    Controllers,
+}
+
+/// A server's processes. Dropping it ends them.
+pub struct Side {
+    pub who: Who,
+    pub parts: Parts,
+    kubeconfig: PathBuf,
+    runs: Runs,
+}
+
+/// The wall time and the server's CPU that something took.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    pub wall_seconds: f64,
+    pub cpu_seconds: f64,
+}
+
+enum Runs {
+    Program(Program),
+    Upstream(Box<(Upstream, Settings)>),
+}
+
+struct Program(Child);
+
+/// What Skiff and upstream both run when a figure asks for controllers, by upstream's names.
+const CONTROLLERS: &str = "namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,\
+                           endpoints-controller,endpointslice-controller,garbage-collector-controller";
+/// A busy machine is slow; one that takes longer than this is broken.
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(2);
+
+static SERIAL: AtomicUsize = AtomicUsize::new(0);
+
+// === impl Who ===
+
+impl Who {
+    pub const ALL: [Who; 3] = [Who::Skiff, Who::Upstream, Who::Ceiling];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Who::Skiff => "skiff",
+            Who::Upstream => "upstream",
+            Who::Ceiling => "ceiling",
+        }
+    }
+}
+
+// === impl Side ===
+
+impl Side {
+    /// Starts a server in a fresh directory and returns at once.
+    pub fn launch(plan: &Plan, who: Who, parts: Parts) -> Result<Side> {
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let directory = plan.directory.path().join(format!("{}-{serial}", who.name()));
+        Side::launch_in(plan, who, parts, &directory)
+    }
+
+    /// Starts a server on a directory that another may have used before.
+    pub fn launch_in(plan: &Plan, who: Who, parts: Parts, directory: &Path) -> Result<Side> {
+        let kubeconfig = directory.join("admin.kubeconfig");
+        let log = directory.with_extension("log");
+        let (kubeconfig, runs) = match who {
+            Who::Skiff => {
+                let names = if parts == Parts::Server { "apiserver" } else { "apiserver,controllers" };
+                let mut command = Command::new(&plan.skiff);
+                command.args(["up", "--parts", names, "--secure-port", &free_port()?.to_string(), "--data-dir"]);
+                (kubeconfig, Runs::Program(Program::start(command.arg(directory), &log)?))
+            }
+            Who::Ceiling => {
+                let mut command = Command::new(plan.ceiling.as_ref().context("no ceiling was given")?);
+                command.arg(directory).arg(free_port()?.to_string());
+                (kubeconfig, Runs::Program(Program::start(&mut command, &log)?))
+            }
+            Who::Upstream => {
+                let settings = Settings { durable: true, controllers: controllers(parts), ..Settings::new(directory)? };
+                let upstream = Upstream::begin(&settings)?;
+                (upstream.kubeconfig.clone(), Runs::Upstream(Box::new((upstream, settings))))
+            }
+        };
+        Ok(Side { who, parts, kubeconfig, runs })
+    }
+
+    /// Waits until `/readyz` says so; then upstream's controllers start too.
+    pub async fn ready(&mut self) -> Result<()> {
+        self.until("/readyz").await?;
+        if let Runs::Upstream(whole) = &mut self.runs {
+            let (upstream, settings) = whole.as_mut();
+            upstream.join(settings)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a GET of `path` is answered with 200.
+    pub async fn until(&mut self, path: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let answered = match self.client().await {
+                Ok(client) => client.send("GET", path, &[], Bytes::new()).await.map(|response| response.status).ok(),
+                Err(_) => None,
+            };
+            // The ceiling knows no health; that it answers is all it has to say.
+            if answered.is_some_and(|status| status == 200 || self.who == Who::Ceiling) {
+                return Ok(());
+            }
+            if let Runs::Program(Program(child)) = &mut self.runs {
+                let ended = child.try_wait()?;
+                ensure!(ended.is_none(), "{} ended at once ({ended:?})", self.who.name());
+            }
+            ensure!(begun.elapsed() < STARTS_WITHIN, "{}: no {path} within {STARTS_WITHIN:?}", self.who.name());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// A connection of its own, as administrator.
+    pub async fn client(&self) -> Result<Client> {
+        if self.who != Who::Ceiling {
+            return Client::from_kubeconfig(&self.kubeconfig).await;
+        }
+        let whole = self.kubeconfig.with_extension("whole");
+        if !whole.exists() {
+            std::fs::write(&whole, kubeconfig_of(&std::fs::read_to_string(&self.kubeconfig)?))?;
+        }
+        Client::from_kubeconfig(&whole).await
+    }
+
+    pub async fn clients(&self, count: usize) -> Result<Vec<Client>> {
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            clients.push(self.client().await?);
+        }
+        Ok(clients)
+    }
+
+    /// CPU seconds of all its processes since they started.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        self.pids().into_iter().map(process::cpu_seconds).sum()
+    }
+
+    /// Memory of all its processes.
+    pub fn pss_bytes(&self) -> Result<f64> {
+        self.pids().into_iter().map(process::pss_bytes).sum()
+    }
+
+    /// What `work` takes of the wall clock and of this server.
+    pub async fn measure<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, Used)> {
+        let (begun, before) = (Instant::now(), self.cpu_seconds()?);
+        let outcome = work.await?;
+        let used = Used { wall_seconds: begun.elapsed().as_secs_f64(), cpu_seconds: self.cpu_seconds()? - before };
+        Ok((outcome, used))
+    }
+
+    pub fn pids(&self) -> Vec<u32> {
+        match &self.runs {
+            Runs::Program(Program(child)) => vec![child.id()],
+            Runs::Upstream(whole) => {
+                let upstream = &whole.0;
+                ["etcd", "kube-apiserver", "kube-controller-manager"]
+                    .into_iter()
+                    .filter_map(|p| upstream.pid(p))
+                    .collect()
+            }
+        }
+    }
+}
+
+// === impl Used ===
+
+impl Used {
+    pub fn per_second(self, count: u64) -> f64 {
+        count as f64 / self.wall_seconds
+    }
+
+    /// CPU seconds of the server per 1,000 operations.
+    pub fn cpu_per_thousand(self, count: u64) -> f64 {
+        self.cpu_seconds * 1000.0 / count as f64
+    }
+}
+
+// === impl Program ===
+
+impl Program {
+    fn start(command: &mut Command, log: &Path) -> Result<Program> {
+        let log = std::fs::File::create(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("{:?} cannot be started", command.get_program()))?;
+        Ok(Program(child))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already, which is what we want.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn controllers(parts: Parts) -> Option<String> {
+    (parts == Parts::Controllers).then(|| CONTROLLERS.to_owned())
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The ceiling writes the members of one cluster and one user side by side.
+fn kubeconfig_of(flat: &str) -> String {
+    let member = |key: &str| flat.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    let (server, authority) = (member("server:"), member("certificate-authority-data:"));
+    let (certificate, key) = (member("client-certificate-data:"), member("client-key-data:"));
+    format!("clusters:\n- cluster:\n    {server}\n    {authority}\nusers:\n- user:\n    {certificate}\n    {key}\n")
+}

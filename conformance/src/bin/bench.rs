@@ -1,0 +1,113 @@
+//! `make bench`: speed and memory beside upstream's, in one run; the table goes to the terminal and into a file.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program for whoever builds: it speaks on the terminal and asks for the date"
+)]
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use conformance::bench::{Plan, Table, Who, figures, fixture};
+
+/// Measure Skiff beside upstream.
+#[derive(Parser)]
+struct Flags {
+    /// Only these figures, by comma: P1, P2, P3, P4, P5a, P6, P8, P10.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// What the number of objects is multiplied with; several by comma are measured one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    scale: Vec<f64>,
+    /// How often each side has its turn; the table shows medians.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long a turn takes, in seconds.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Whom to measure.
+    #[arg(long, value_delimiter = ',', default_value = "skiff,upstream,ceiling")]
+    sides: Vec<String>,
+    #[arg(long, default_value = "target/release/skiff")]
+    skiff: PathBuf,
+    /// A program that shows what this shape could give at best, started as `PROGRAM DIRECTORY PORT`: the third column.
+    #[arg(long)]
+    ceiling: Option<PathBuf>,
+    /// Where the servers keep their data while they are measured: a real disk.
+    #[arg(long, default_value = "target/bench")]
+    directory: PathBuf,
+    /// Where the table goes; `target/bench/<date>.md` when left out.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let flags = Flags::parse();
+    let known = |name: &String| figures::ALL.iter().any(|(figure, _)| figure.eq_ignore_ascii_case(name));
+    if let Some(name) = flags.only.iter().find(|name| !known(name)) {
+        anyhow::bail!("{name} is no figure that is measured here");
+    }
+    let today = today()?;
+    let output = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("target/bench/{today}.md")));
+    let mut table = Table::default();
+    let mut failed = Vec::new();
+    table.remark(format!("{today}, {} cores; rounds: {}, {} s each", cores(), flags.rounds, flags.seconds));
+    table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
+    for scale in &flags.scale {
+        for (name, measure) in figures::ALL {
+            if !flags.only.is_empty() && !flags.only.iter().any(|only| only.eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            eprintln!("{name} at scale {scale}");
+            let outcome = measure(&plan(&flags, *scale)?, &mut table).await;
+            if let Err(error) = outcome {
+                eprintln!("{name}: {error:#}");
+                table.remark(format!("{name} at scale {scale} broke off: {error:#}"));
+                failed.push(*name);
+            }
+            // After each, so that a run that is broken off has said what it found.
+            write(&output, &table)?;
+        }
+    }
+    println!("{}\n{}", table.markdown(), output.display());
+    ensure!(failed.is_empty(), "{} broke off", failed.join(", "));
+    Ok(())
+}
+
+fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
+    ensure!(scale > 0.0 && flags.rounds > 0 && flags.seconds > 0.0, "scale, rounds and seconds are more than 0");
+    ensure!(flags.skiff.is_file(), "there is no {}", flags.skiff.display());
+    std::fs::create_dir_all(&flags.directory)?;
+    let asked = |who: &Who| flags.sides.iter().any(|side| side == who.name());
+    let there = |who: &Who| *who != Who::Ceiling || flags.ceiling.is_some();
+    let absolute = |path: &PathBuf| std::path::absolute(path).with_context(|| path.display().to_string());
+    Ok(Plan {
+        skiff: absolute(&flags.skiff)?,
+        ceiling: flags.ceiling.as_ref().map(absolute).transpose()?,
+        who: Who::ALL.into_iter().filter(asked).filter(there).collect(),
+        scale,
+        rounds: flags.rounds,
+        round_seconds: flags.seconds,
+        directory: tempfile::tempdir_in(absolute(&flags.directory)?)?,
+    })
+}
+
+fn write(path: &PathBuf, table: &Table) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(path, table.markdown()).with_context(|| path.display().to_string())
+}
+
+/// `2026-01-05`
+fn today() -> Result<String> {
+    let output = std::process::Command::new("date").args(["-u", "+%F"]).output().context("date")?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
