@@ -3,7 +3,7 @@
 //! Upstream: pkg/registry/authorization/*/rest.go, pkg/registry/authentication/*/storage.go.
 
 use admission::Operation;
-use api::{GroupResource, Status, User, Value, field::{Errors, Path}, meta};
+use api::{GroupResource, Status, User, Value, meta};
 use async_trait::async_trait;
 use auth::{
     authenticate::review as identity,
@@ -11,7 +11,7 @@ use auth::{
 };
 
 use super::{Answers, Special};
-use crate::{Answer, Ask, Registry, options::WriteOptions};
+use crate::{Answer, Ask, Registry, managed, options::WriteOptions};
 
 /// A kind of review by what it answers from.
 pub enum Review {
@@ -38,18 +38,19 @@ impl Special for Review {
 #[async_trait]
 impl Answers for Review {
     async fn answer(&self, registry: &Registry, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
-        let meta = object.at("metadata");
-        let named = meta.members().any(|(key, _)| key != "namespace" && key != "managedFields");
-        if named && !matches!(self, Review::Token | Review::SelfIdentity) {
-            let mut errors = Errors::new();
-            errors.invalid(&Path::new("metadata"), meta, "must be empty");
-            errors.into_status(&ask.definition.kind, "")?;
-        }
+        // Nothing of it is stored, and yet upstream says who wrote it.
+        managed::created(registry, ask, &mut object, options);
+        let mut object = registry.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
         let errors = registry.with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
-        errors.into_status(&self.kind(ask), meta::of(&object).name())?;
+        errors.into_status(&self.kind(ask), "")?;
         self.check(ask, &object)?;
         registry.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
         let status = self.status(registry, ask, &object)?;
+        if matches!(self, Review::SelfRules) {
+            // Upstream answers with a new object.
+            object = Value::object();
+            meta::set_gvk(&mut object, &ask.definition.hub);
+        }
         object.set("status", status);
         ask.definition.from_hub(&mut object, ask.served());
         Ok(Answer::Value { object, code: 201 })

@@ -272,10 +272,16 @@ fn validate_strict_update(new: &Value, old: &Value, _context: &Context<'_>) -> E
 
 /// Strings and numbers of Go have no absence; its structs are shown with all their members.
 fn immutable(new: &Value, old: &Value, at: &Path, errs: &mut Errors) {
-    if (new.is_empty() && old.is_empty()) || checks::same(new, old) {
+    // A reference to nothing is not the same as none.
+    let pointer = at.as_str() == "related" && new.is_null() != old.is_null();
+    if !pointer && ((new.is_empty() && old.is_empty()) || checks::same(new, old)) {
         return;
     }
     match at.as_str() {
+        "reason" | "message" | "type" | "action" | "reportingController" | "reportingInstance" if new.is_null() => {
+            errs.invalid(at, "", checks::IMMUTABLE);
+        }
+        "count" if new.is_null() => errs.invalid(at, 0, checks::IMMUTABLE),
         "involvedObject" | "related" if !new.is_null() => {
             errs.invalid_raw(at, internal::json("ObjectReference", new), checks::IMMUTABLE);
         }

@@ -54,7 +54,7 @@ fn labels_and_content_raise_the_generation() {
     let raised = |change: fn(&mut Value)| {
         let mut new = old.clone();
         change(&mut new);
-        generation(&mut new, Some(&old));
+        (SLICE.rules.prepare_update)(&mut new, &old, &crate::testing::context());
         api::meta::of(&new).generation()
     };
     assert_eq!(raised(|new| new.set_path(&["metadata", "annotations", "a"], "b")), 3);
