@@ -95,7 +95,11 @@ impl Catalog {
         let name = api::meta::of(group).name();
         for version in group.list("versions") {
             if version.str("freshness") == "Stale" {
-                let at = if name.is_empty() { version.str("version").into() } else { format!("{name}/{}", version.str("version")) };
+                let at = if name.is_empty() {
+                    version.str("version").into()
+                } else {
+                    format!("{name}/{}", version.str("version"))
+                };
                 self.failures.insert(at.clone(), format!("stale GroupVersion discovery: {at}"));
                 continue;
             }
@@ -137,7 +141,6 @@ impl Catalog {
 fn words(entry: &Value) -> BTreeSet<EcoString> {
     entry.list("verbs").iter().filter_map(Value::as_str).map(EcoString::from).collect()
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -171,7 +171,10 @@ mod tests {
     #[test]
     fn plain_text_is_told_by_its_code() {
         let status = read_failure(404, b"404 page not found\n");
-        assert_eq!((status.reason(), status.message()), (Reason::NotFound, "the server could not find the requested resource"));
+        assert_eq!(
+            (status.reason(), status.message()),
+            (Reason::NotFound, "the server could not find the requested resource")
+        );
         assert_eq!(read_failure(410, b"").reason(), Reason::Gone);
     }
 }

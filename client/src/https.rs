@@ -78,7 +78,8 @@ impl Https {
             return Err(wrong("it does not begin with https://"));
         }
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?.trim_matches(['[', ']']).to_string();
-        let name = ServerName::try_from(host.clone()).map_err(|_| wrong("its host is neither a name nor an address"))?;
+        let name =
+            ServerName::try_from(host.clone()).map_err(|_| wrong("its host is neither a name nor an address"))?;
         let authorization = token.map(|token| {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
                 .map_err(|_| Error::Unreachable("the token is not text that can be sent".into()))?;

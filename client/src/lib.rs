@@ -39,6 +39,5 @@ impl Client {
     }
 }
 
-
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

@@ -213,6 +213,5 @@ fn trimmed(mut object: Value) -> Value {
     object
 }
 
-
 #[cfg(test)]
 mod tests;

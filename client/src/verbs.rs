@@ -50,7 +50,10 @@ pub enum Patch<'a> {
     Json,
     Strategic,
     /// Server-side apply as a field manager.
-    Apply { manager: &'a str, force: bool },
+    Apply {
+        manager: &'a str,
+        force: bool,
+    },
 }
 
 /// What becomes of dependents.
@@ -217,9 +220,7 @@ impl Form {
     pub(crate) fn accept(self) -> HeaderValue {
         match self {
             Form::Whole => JSON,
-            Form::Metadata => {
-                HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
-            }
+            Form::Metadata => HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
         }
     }
 
@@ -336,7 +337,6 @@ async fn whole(mut frames: Frames) -> Result<Bytes, Error> {
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,10 @@ pub enum Event {
     Modified(Value),
     Deleted(Value),
     /// Everything up to this revision has been told. `initial` ends the objects that were there at the start.
-    Bookmark { resource_version: EcoString, initial: bool },
+    Bookmark {
+        resource_version: EcoString,
+        initial: bool,
+    },
     /// The watch cannot go on.
     Failed(Status),
 }

@@ -167,7 +167,9 @@ impl Wake {
         match self {
             Wake::Itself(_) => vec![Key::of(object)],
             Wake::Namespace(_) => vec![Key::new("", api::meta::of(object).namespace())],
-            Wake::Owned(_, kind) => [&change.old, &change.new].into_iter().flatten().filter_map(|o| owner(o, kind)).collect(),
+            Wake::Owned(_, kind) => {
+                [&change.old, &change.new].into_iter().flatten().filter_map(|o| owner(o, kind)).collect()
+            }
             Wake::By(_, find) => find(world, change),
             Wake::Read(_) => Vec::new(),
         }

@@ -17,7 +17,9 @@ use crate::{
     services::{self, HEADLESS, PODS, SERVICES, TRIGGERED},
 };
 
-const ENDPOINTS: &str = "v1/endpoints";
+pub(crate) const ENDPOINTS: &str = "v1/endpoints";
+/// Locks of old were kept on endpoints. Upstream: resourcelock.LeaderElectionRecordAnnotationKey.
+pub(crate) const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const MANAGER: &str = "endpoint-controller";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
@@ -33,8 +35,14 @@ pub const SPEC: Spec = Spec {
     work: Work::Plan(plan),
 };
 
-/// An address of a subset: by itself, whether it is ready.
-type Addresses = BTreeMap<(String, String), (Value, bool)>;
+/// What tells addresses apart: the address, and the uid of its pod.
+type AddressKey = (String, String);
+
+/// Ports with the addresses that they have.
+type Ported = (Vec<Value>, Addresses);
+
+/// Addresses, and whether each is ready.
+type Addresses = BTreeMap<AddressKey, (Value, bool)>;
 
 /// Endpoints that others make are theirs, with or without a service; that they are gone, or that ours were changed,
 /// concerns us. Upstream: onEndpointsDelete.
@@ -76,7 +84,7 @@ fn plan(world: &World<'_>) -> Plan {
 fn leftover(known: Option<Arc<Value>>) -> Plan {
     let Some(known) = known else { return Plan::nothing("the service is gone") };
     let meta = api::meta::of(&known);
-    let lock = meta.annotation("control-plane.alpha.kubernetes.io/leader").is_some();
+    let lock = meta.annotation(LEADER).is_some();
     if lock || meta.is_terminating() {
         return Plan::nothing("the service is gone, and these are no endpoints of it");
     }
@@ -158,12 +166,15 @@ fn address(service: &Value, pod: &Value) -> Option<Value> {
     if !pod.at("spec").str("nodeName").is_empty() {
         address.set("nodeName", pod.at("spec").str("nodeName"));
     }
-    address.set("targetRef", value!({"kind": "Pod", "namespace": meta.namespace(), "name": meta.name(), "uid": meta.uid()}));
+    address.set(
+        "targetRef",
+        value!({"kind": "Pod", "namespace": meta.namespace(), "name": meta.name(), "uid": meta.uid()}),
+    );
     Some(address)
 }
 
 /// Ports that have the same addresses stand together; an address that is unready for a port is unready.
-fn repack(subsets: &[Value]) -> Vec<Value> {
+pub(crate) fn repack(subsets: &[Value]) -> Vec<Value> {
     let mut by_port: BTreeMap<String, (Option<Value>, Addresses)> = BTreeMap::new();
     for subset in subsets {
         let none = [Value::Null];
@@ -180,7 +191,7 @@ fn repack(subsets: &[Value]) -> Vec<Value> {
             }
         }
     }
-    let mut together: BTreeMap<Vec<((String, String), bool)>, (Vec<Value>, Addresses)> = BTreeMap::new();
+    let mut together: BTreeMap<Vec<(AddressKey, bool)>, Ported> = BTreeMap::new();
     for (port, addresses) in by_port.into_values() {
         let key = addresses.iter().map(|(key, (_, ready))| (key.clone(), *ready)).collect();
         let entry = together.entry(key).or_insert_with(|| (Vec::new(), addresses));
@@ -254,7 +265,10 @@ mod tests {
     #[test]
     fn too_many_addresses_are_cut_in_proportion() {
         let addresses = |n: usize| (0..n).map(|i| value!({"ip": i.to_string()})).collect::<Value>();
-        let mut subsets = [value!({"addresses": addresses(900)}), value!({"addresses": addresses(600), "notReadyAddresses": addresses(9)})];
+        let mut subsets = [
+            value!({"addresses": addresses(900)}),
+            value!({"addresses": addresses(600), "notReadyAddresses": addresses(9)}),
+        ];
         assert!(truncate(&mut subsets));
         let lens = subsets.iter().map(|s| (s.list("addresses").len(), s.list("notReadyAddresses").len()));
         assert_eq!(lens.collect::<Vec<_>>(), [(600, 0), (400, 0)]);

@@ -3,7 +3,7 @@
 //! Slices that are there are changed as little as possible: endpoints stay where they are, what is new goes where there
 //! is room, and only what fits nowhere makes a new slice. Upstream: k8s.io/endpointslice/reconciler.go.
 
-mod fill;
+pub(crate) mod fill;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,8 +22,8 @@ use crate::{
 
 pub(crate) const SLICES: &str = "discovery.k8s.io/v1/endpointslices";
 const NODES: &str = "v1/nodes";
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 /// A pod on a node that is not there is looked at again.
 const NODE_AGAIN: SignedDuration = SignedDuration::from_secs(2);
@@ -32,7 +32,12 @@ pub const SPEC: Spec = Spec {
     name: "endpointslice-controller",
     alias: "endpointslice",
     acts_for: "endpointslice-controller",
-    wakes_on: &[Wake::Itself(SERVICES), Wake::By(PODS, services::of_pod), Wake::By(SLICES, of_slice), Wake::Read(NODES)],
+    wakes_on: &[
+        Wake::Itself(SERVICES),
+        Wake::By(PODS, services::of_pod),
+        Wake::By(SLICES, of_slice),
+        Wake::Read(NODES),
+    ],
     workers: 5,
     work: Work::Plan(plan),
 };
@@ -198,7 +203,7 @@ fn ports(service: &Value, pod: &Value) -> Value {
 }
 
 /// What tells sets of ports apart, in whatever order and form they are written.
-fn ports_key(ports: &Value) -> String {
+pub(crate) fn ports_key(ports: &Value) -> String {
     let one = |p: &Value| {
         let protocol = p.opt_str("protocol").unwrap_or("TCP");
         format!("{}/{protocol}/{}/{}", p.str("name"), p.opt_int("port").unwrap_or(-1), p.str("appProtocol"))
@@ -209,7 +214,7 @@ fn ports_key(ports: &Value) -> String {
 }
 
 /// What tells endpoints apart. Upstream: hashEndpoint.
-fn endpoint_key(endpoint: &Value) -> String {
+pub(crate) fn endpoint_key(endpoint: &Value) -> String {
     let mut addresses: Vec<&str> = endpoint.list("addresses").iter().filter_map(Value::as_str).collect();
     addresses.sort_unstable();
     let target = endpoint.at("targetRef");

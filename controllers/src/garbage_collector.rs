@@ -19,13 +19,7 @@ use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Notify, time};
 
-use crate::driver::{
-    Parts, Spec, Work,
-    events::Recorder,
-    plan::Event,
-    pool::Subscription,
-    queue::Queue,
-};
+use crate::driver::{Parts, Spec, Work, events::Recorder, plan::Event, pool::Subscription, queue::Queue};
 
 use graph::{Graph, Identity, Todo};
 

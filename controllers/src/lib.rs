@@ -6,6 +6,7 @@
 pub mod driver;
 mod endpoints;
 mod endpointslices;
+mod endpointslices_mirrored;
 mod garbage_collector;
 mod namespaces;
 mod resource_quotas;
@@ -24,6 +25,7 @@ pub const ALL: &[&Spec] = &[
     &root_ca::SPEC,
     &endpoints::SPEC,
     &endpointslices::SPEC,
+    &endpointslices_mirrored::SPEC,
     &resource_quotas::SPEC,
     &garbage_collector::SPEC,
 ];

@@ -54,7 +54,9 @@ impl Steps for Emptying {
         let Some(deleted_at) = api::time::parse(api::meta::of(&known).deletion_timestamp()) else { return Ok(None) };
         let age = world.now.as_second() - deleted_at.as_second();
         if age < GRACE_SECONDS {
-            return Ok(Some(Duration::from_secs((GRACE_SECONDS - age).unsigned_abs().min(GRACE_SECONDS.unsigned_abs()))));
+            return Ok(Some(Duration::from_secs(
+                (GRACE_SECONDS - age).unsigned_abs().min(GRACE_SECONDS.unsigned_abs()),
+            )));
         }
         match empty(client, &world.key.name, world.now).await {
             Ok(0) => Ok(None),

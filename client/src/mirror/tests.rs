@@ -98,8 +98,11 @@ async fn a_revision_that_expired_means_a_new_list() {
     let scene = follow(&fake);
     scene.log.wait(2).await;
     scene.log.lines();
-    fake.answer_next("GET /api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion=2", 410,
-        Status::expired("too old resource version: 2 (9)").to_value());
+    fake.answer_next(
+        "GET /api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion=2",
+        410,
+        Status::expired("too old resource version: 2 (9)").to_value(),
+    );
     fake.break_watches();
     fake.remove(DB);
     fake.put("/api/v1/namespaces/b/pods/new", value!({"metadata": {"name": "new", "namespace": "b"}}));

@@ -36,8 +36,12 @@ async fn failures_are_typed() {
     assert!(client.create(maps.within("a"), &object).await.expect_err("it is taken").is_already_exists());
     client.update(maps.named("a", "x"), &made).await.expect("it is the newest");
     assert!(client.update(maps.named("a", "x"), &made).await.expect_err("it is old").is_conflict());
-    fake.answer_next("DELETE", 429, value!({"kind": "Status", "reason": "TooManyRequests", "code": 429, "message": "later",
-        "details": {"retryAfterSeconds": 5}}));
+    fake.answer_next(
+        "DELETE",
+        429,
+        value!({"kind": "Status", "reason": "TooManyRequests", "code": 429, "message": "later",
+        "details": {"retryAfterSeconds": 5}}),
+    );
     let error = client.delete(maps.named("a", "x"), &DeleteOptions::default()).await.expect_err("it was told to");
     assert!(error.is(Reason::TooManyRequests));
     assert_eq!(error.retry_after_seconds(), Some(5));

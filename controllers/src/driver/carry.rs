@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use api::Value;
-use client::{Client, DeleteOptions, Error, Patch, Resource, mirror::{Key, revision_of}};
+use client::{
+    Client, DeleteOptions, Error, Patch, Resource,
+    mirror::{Key, revision_of},
+};
 use futures::{StreamExt, stream};
 
 use super::{
@@ -57,10 +60,7 @@ pub async fn out(client: &Client, mirrors: &Mirrors, actions: &[Action]) -> (Vec
 /// Runs of actions that may go out together; updates go one by one, since one may rest on another.
 fn groups(actions: &[Action]) -> impl Iterator<Item = &[Action]> {
     actions.chunk_by(|a, b| {
-        matches!(
-            (&a.deed, &b.deed),
-            (Deed::Create(_), Deed::Create(_)) | (Deed::Delete { .. }, Deed::Delete { .. })
-        )
+        matches!((&a.deed, &b.deed), (Deed::Create(_), Deed::Create(_)) | (Deed::Delete { .. }, Deed::Delete { .. }))
     })
 }
 

@@ -34,8 +34,15 @@ pub enum Deed {
     /// The object's resourceVersion has to be the newest. `""` or a subresource.
     Update(Value, &'static str),
     /// A merge patch on an object, for its uid. `""` or a subresource.
-    Patch { object: Arc<Value>, patch: Value, subresource: &'static str },
-    Delete { object: Arc<Value>, propagation: Option<Propagation> },
+    Patch {
+        object: Arc<Value>,
+        patch: Value,
+        subresource: &'static str,
+    },
+    Delete {
+        object: Arc<Value>,
+        propagation: Option<Propagation>,
+    },
 }
 
 /// Why a failure is none.

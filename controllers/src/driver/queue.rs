@@ -41,7 +41,9 @@ struct Inner<K, W> {
 enum State {
     Ready,
     /// Being worked on; `again` when it was added meanwhile.
-    Working { again: bool },
+    Working {
+        again: bool,
+    },
 }
 
 struct Held<W> {

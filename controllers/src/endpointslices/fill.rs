@@ -8,7 +8,7 @@ use super::{endpoint_key, is_reserved};
 
 /// What becomes of slices.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(crate) struct Changes {
     pub create: Vec<Value>,
     pub update: Vec<Value>,
     pub delete: Vec<Arc<Value>>,
@@ -79,7 +79,7 @@ fn keep(slice: &Value, wanted: &mut BTreeMap<String, Value>) -> (Vec<Value>, boo
 }
 
 /// Whether an endpoint says what it should. Upstream: EndpointsEqualBeyondHash.
-fn same(old: &Value, new: &Value) -> bool {
+pub(crate) fn same(old: &Value, new: &Value) -> bool {
     let target = |e: &Value| e.at("targetRef").str("uid").to_string();
     let equal = |member: &str| old.at(member) == new.at(member);
     equal("nodeName") && equal("zone") && equal("hints") && equal("conditions") && target(old) == target(new)
@@ -87,7 +87,10 @@ fn same(old: &Value, new: &Value) -> bool {
 
 fn same_labels(slice: &Value, labels: &Value) -> bool {
     let own = |of: &Value| -> BTreeMap<String, String> {
-        of.members().filter(|(k, _)| !is_reserved(k)).map(|(k, v)| (k.into(), v.as_str().unwrap_or("").into())).collect()
+        of.members()
+            .filter(|(k, _)| !is_reserved(k))
+            .map(|(k, v)| (k.into(), v.as_str().unwrap_or("").into()))
+            .collect()
     };
     own(slice.at("metadata").at("labels")) == own(labels)
 }
@@ -110,7 +113,7 @@ fn best_fit(slices: &[Arc<Value>], more: usize, max: usize) -> Option<usize> {
 
 impl Changes {
     /// Turns a slice that would be deleted and one that would be made into one that is changed.
-    pub(super) fn reuse(&mut self, may: impl Fn(&Value) -> bool) {
+    pub(crate) fn reuse(&mut self, may: impl Fn(&Value) -> bool) {
         let mut place = 0;
         while place < self.delete.len() && !self.create.is_empty() {
             let old = &self.delete[place];

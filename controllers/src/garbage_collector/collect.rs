@@ -192,7 +192,8 @@ impl Collector {
             return Ok(());
         }
         let blocking = node.owners.iter().filter(|o| o.blocks).map(|o| o.unblocked());
-        let patch = value!({"metadata": {"uid": node.identity.uid.clone(), "ownerReferences": blocking.collect::<Value>()}});
+        let patch =
+            value!({"metadata": {"uid": node.identity.uid.clone(), "ownerReferences": blocking.collect::<Value>()}});
         let merged = |latest: &Value| {
             let all = latest.at("metadata").list("ownerReferences").iter().map(|r| Reference::of(r).unblocked());
             all.collect::<Value>()
@@ -211,7 +212,7 @@ impl Collector {
             (blocking.is_empty(), rest)
         };
         if none {
-            return Ok(self.remove_finalizer(&node.identity, FOREGROUND).await.map_err(Stop::Failed)?);
+            return self.remove_finalizer(&node.identity, FOREGROUND).await.map_err(Stop::Failed);
         }
         rest.into_iter().for_each(|uid| self.suspects.add(uid));
         Ok(())

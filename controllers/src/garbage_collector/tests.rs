@@ -15,15 +15,18 @@ impl Clock for Still {
     }
 }
 
+/// Lets everything happen that happens within five seconds of a clock that moves only here.
+async fn settle() {
+    let _ = time::timeout(Duration::from_secs(5), std::future::pending::<()>()).await;
+}
+
 fn path(name: &str) -> String {
     format!("/api/v1/namespaces/a/configmaps/{name}")
 }
 
 /// A map that these own.
 fn map(name: &str, owners: &[&str]) -> Value {
-    let owner = |name: &&str| {
-        value!({"apiVersion": "v1", "kind": "ConfigMap", "name": *name, "uid": format!("u-{name}"), "blockOwnerDeletion": true})
-    };
+    let owner = |name: &&str| value!({"apiVersion": "v1", "kind": "ConfigMap", "name": *name, "uid": format!("u-{name}"), "blockOwnerDeletion": true});
     value!({"metadata": {"name": name, "namespace": "a", "uid": format!("u-{name}"),
         "ownerReferences": owners.iter().map(owner).collect::<Value>()}})
 }
@@ -48,7 +51,7 @@ async fn collect(objects: &[Value]) -> Arc<Fake> {
         settings: Arc::default(),
     };
     tokio::spawn(run(parts));
-    time::sleep(Duration::from_secs(5)).await;
+    settle().await;
     fake
 }
 
@@ -91,7 +94,10 @@ async fn orphans_are_let_go() {
 #[tokio::test(start_paused = true)]
 async fn a_kind_that_is_not_known_keeps_its_dependents() {
     let mut strange = map("a", &["x"]);
-    strange.set_path(&["metadata", "ownerReferences"], value!([{"apiVersion": "x/v1", "kind": "X", "name": "x", "uid": "ux"}]));
+    strange.set_path(
+        &["metadata", "ownerReferences"],
+        value!([{"apiVersion": "x/v1", "kind": "X", "name": "x", "uid": "ux"}]),
+    );
     let fake = collect(&[strange]).await;
     assert!(fake.get(&path("a")).is_some());
 }
@@ -99,9 +105,12 @@ async fn a_kind_that_is_not_known_keeps_its_dependents() {
 #[tokio::test(start_paused = true)]
 async fn deletes_carry_what_they_were_decided_on() {
     let fake = collect(&[map("c", &[]), map("d", &["c"])]).await;
-    fake.fail_next(&format!("DELETE {}", path("d")), &api::Status::modified(&api::GroupResource::new("", "configmaps"), "d"));
+    fake.fail_next(
+        &format!("DELETE {}", path("d")),
+        &api::Status::modified(&api::GroupResource::new("", "configmaps"), "d"),
+    );
     fake.remove(&path("c"));
-    time::sleep(Duration::from_secs(5)).await;
+    settle().await;
     assert!(fake.get(&path("d")).is_none(), "a change that is not about owners does not save it");
     assert_eq!(fake.writes().iter().filter(|w| w.starts_with("DELETE")).count(), 2);
 }

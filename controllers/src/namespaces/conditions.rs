@@ -105,7 +105,8 @@ impl Findings {
 
     fn problem(&self, kind: &str) -> Option<(&'static str, String)> {
         let counted = |all: &BTreeMap<String, usize>, between: &str| {
-            let each: Vec<String> = all.iter().map(|(what, n)| format!("{what} {between} {n} resource instances")).collect();
+            let each: Vec<String> =
+                all.iter().map(|(what, n)| format!("{what} {between} {n} resource instances")).collect();
             each.join(", ")
         };
         match kind {

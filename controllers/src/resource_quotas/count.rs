@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Value, quantity::{Format, Quantity}};
+use api::{
+    Value,
+    quantity::{Format, Quantity},
+};
 use client::Resource;
 use jiff::Timestamp;
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use api::{Value, quantity::{Format, Quantity}};
+use api::{
+    Value,
+    quantity::{Format, Quantity},
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::count::Usage;

@@ -62,7 +62,8 @@ fn services_claims_and_all_others() {
         used("v1/services", &[balancer, plain], &spec),
         ["services=2", "services.loadbalancers=1", "services.nodeports=2"]
     );
-    let claim = |class: &str| value!({"spec": {"storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}});
+    let claim =
+        |class: &str| value!({"spec": {"storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}});
     assert_eq!(
         used("v1/persistentvolumeclaims", &[claim("fast"), claim("slow")], &spec),
         ["fast.storageclass.storage.k8s.io/requests.storage=1Gi", "requests.storage=2Gi"]
