@@ -32,7 +32,10 @@ pub mod storage;
 pub mod table;
 pub mod watch;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use admission::{Chain, Cluster};
 use api::{GroupResource, Status, time::Clock};
@@ -41,6 +44,8 @@ use resources::row::Context;
 use store::Store;
 
 pub use answer::{Answer, List};
+pub use resources::row;
+pub use schema::order;
 pub use ask::Ask;
 pub use body::{Body, Media};
 pub use catalog::{Catalog, RuntimeConfig};
@@ -91,6 +96,8 @@ pub struct Registry {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub(crate) leases: commit::Leases,
+    /// What is older is forgotten, even where memory still has it.
+    pub(crate) compacted: AtomicU64,
     /// One at a time of this process takes node ports.
     pub(crate) ports: tokio::sync::Mutex<()>,
     pub(crate) outside: OnceLock<outside::Outside>,
@@ -119,9 +126,15 @@ impl Registry {
             clock,
             ids,
             leases: commit::Leases::default(),
+            compacted: AtomicU64::new(0),
             ports: tokio::sync::Mutex::default(),
             outside: OnceLock::new(),
         }
+    }
+
+    /// The store was compacted: lists of what was before `revision` are gone, whether or not anything has changed since.
+    pub fn forget_before(&self, revision: store::Revision) {
+        self.compacted.fetch_max(revision, Ordering::Relaxed);
     }
 
     /// A number below `bound`, by chance: where a search for something free begins.

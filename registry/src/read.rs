@@ -56,6 +56,10 @@ impl Registry {
     pub async fn list(&self, ask: &Ask, options: &ListOptions) -> Result<List, Status> {
         let definition = &*ask.definition;
         let filter = Filter::new(definition, ask, options)?;
+        if !matches!(options.resource_version.as_str(), "" | "0") {
+            revision_of(&options.resource_version)
+                .map_err(|e| Status::bad_request(format!("invalid resource version: {}", e.message())))?;
+        }
         let from = match options.continue_token.as_str() {
             "" => None,
             token => {
@@ -106,7 +110,8 @@ impl Registry {
     /// The objects as they stood at a revision: the present snapshot when nothing has changed since, else the store's history.
     async fn snapshot_at(&self, definition: &Definition, revision: Revision, from: Option<&Continue>) -> Result<Snapshot, Status> {
         let present = definition.cache.snapshot(0);
-        if present.revision <= revision && self.filler.applied() >= revision {
+        let forgotten = revision < self.compacted.load(std::sync::atomic::Ordering::Relaxed);
+        if !forgotten && present.revision <= revision && self.filler.applied() >= revision {
             return Ok(Snapshot { objects: present.objects, revision });
         }
         let prefix = format!("{}/{}/", self.config.prefix, definition.row.stored.prefix);
@@ -152,14 +157,15 @@ fn expired(from: Option<&Continue>) -> Status {
 
 /// A resourceVersion that a client sent. Upstream: `ParseResourceVersion`.
 pub fn revision_of(text: &str) -> Result<Revision, Status> {
-    text.parse().map_err(|_| {
-        let mut errors = api::field::Errors::new();
-        let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api::field::quote(text));
-        errors.invalid(&api::field::Path::new("resourceVersion"), text, why);
-        match errors.into_status(&api::GroupResource::new("", ""), "") {
-            Err(status) => status,
-            Ok(()) => Status::bad_request("invalid resource version"),
-        }
+    text.parse().map_err(|error: std::num::ParseIntError| {
+        let why = match error.kind() {
+            std::num::IntErrorKind::PosOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        let text = quote(text);
+        // An error of the storage that upstream's handlers do not know.
+        let message = format!("resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: {why}");
+        Status::new(500, api::Reason::Unknown, message)
     })
 }
 
@@ -208,7 +214,7 @@ fn in_namespace(key: &str, namespace: &str) -> bool {
 impl Filter {
     pub fn new(definition: &Definition, ask: &Ask, options: &ListOptions) -> Result<Filter, Status> {
         let labels = Selector::parse(&options.label_selector).map_err(|e| {
-            Status::bad_request(format!("unable to parse requirement: {e}"))
+            Status::bad_request(e.to_string())
         })?;
         let parsed = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let mut fields = Vec::new();

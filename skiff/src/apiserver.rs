@@ -57,11 +57,12 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     // The store's lock says whose the directory is, so it comes first.
     let store = storage::open(&flags).await?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
+    let (registry, index) = assemble(&flags, store.clone(), &clock)?;
     let compaction = api::duration::parse(&flags.etcd_compaction_interval).map_err(anyhow::Error::msg)?;
     if let Some(every) = u64::try_from(compaction).ok().filter(|nanos| *nanos > 0) {
-        tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every)));
+        let told = registry.clone();
+        tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every), move |at| told.forget_before(at)));
     }
-    let (registry, index) = assemble(&flags, store.clone(), &clock)?;
     let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
     let filler = registry.filler.clone();
     let ticking = clock.clone();

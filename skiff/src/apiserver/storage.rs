@@ -45,20 +45,17 @@ pub fn media(flags: &Apiserver) -> Result<Media> {
     }
 }
 
-/// Forgets, each `every`, what was old the time before. Of the servers on one etcd one does it. Upstream:
-/// k8s.io/apiserver/pkg/storage/etcd3/compact.go.
-pub async fn compact(store: Arc<dyn Store>, every: Duration) {
+/// Forgets, each `every`, what was old the time before; `tell` hears up to where. Of the servers on one etcd one does it.
+/// Upstream: k8s.io/apiserver/pkg/storage/etcd3/compact.go.
+pub async fn compact(store: Arc<dyn Store>, every: Duration, tell: impl Fn(Revision)) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut seen, mut old) = (0, 0);
     loop {
         ticks.tick().await;
-        let turn = if store.is_shared() { elect(&*store, &mut seen, old).await } else { store.revision().await.map(|now| (true, now)) };
-        match turn {
-            Ok((ours, now)) => {
-                if ours && old > 0 && let Err(error) = store.compact(old).await && !matches!(error, Error::Compacted { .. }) {
-                    tracing::warn!(%error, "the store was not compacted");
-                }
+        match compact_once(&*store, &mut seen, old).await {
+            Ok((forgotten, now)) => {
+                tell(forgotten);
                 old = now;
             }
             Err(error) => tracing::warn!(%error, "the store was not compacted"),
@@ -66,8 +63,27 @@ pub async fn compact(store: Arc<dyn Store>, every: Duration) {
     }
 }
 
-/// Whether it is this server's turn, and the revision now. It is when nobody had one since this server looked.
-async fn elect(store: &dyn Store, seen: &mut Revision, old: Revision) -> Result<(bool, Revision), Error> {
+/// One round: up to where the store is compacted by now, and its revision.
+async fn compact_once(store: &dyn Store, seen: &mut Revision, old: Revision) -> Result<(Revision, Revision), Error> {
+    let (others, now) = match store.is_shared() {
+        true => elect(store, seen, old).await?,
+        false => (None, store.revision().await?),
+    };
+    if let Some(others) = others {
+        return Ok((others, now));
+    }
+    if old > 0 {
+        match store.compact(old).await {
+            Ok(()) | Err(Error::Compacted { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((old, now))
+}
+
+/// None when it is this server's turn: nobody had one since this server looked; else what the other compacted. And the
+/// revision now.
+async fn elect(store: &dyn Store, seen: &mut Revision, old: Revision) -> Result<(Option<Revision>, Revision), Error> {
     let guard = match *seen {
         0 => Guard::Absent(COMPACTION.into()),
         revision => Guard::AtRevision(COMPACTION.into(), revision),
@@ -76,11 +92,13 @@ async fn elect(store: &dyn Store, seen: &mut Revision, old: Revision) -> Result<
     match store.commit(Txn { guards: vec![guard], ops: vec![put] }).await? {
         Outcome::Committed(now) => {
             *seen = now;
-            Ok((true, now))
+            Ok((None, now))
         }
         Outcome::Refused(mut standing) => {
-            *seen = standing.pop().flatten().map_or(0, |entry| entry.mod_revision);
-            Ok((false, store.revision().await?))
+            let found = standing.pop().flatten();
+            *seen = found.as_ref().map_or(0, |entry| entry.mod_revision);
+            let said = found.and_then(|entry| String::from_utf8_lossy(&entry.value).parse().ok());
+            Ok((Some(said.unwrap_or(0)), store.revision().await?))
         }
     }
 }

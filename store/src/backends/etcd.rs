@@ -207,6 +207,10 @@ impl Store for Etcd {
         Ok(answer.id())
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn size_bytes(&self) -> Result<u64, Error> {
         let answer = self.read(self.client.maintenance_client().status()).await?;
         Ok(unsigned(answer.db_size()))
