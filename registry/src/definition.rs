@@ -24,6 +24,8 @@ pub struct Definition {
     pub hub: Gvk,
     pub hub_type: TypeId,
     pub versions: Vec<Served>,
+    /// A delete answers the object that went, and not a Status. Upstream: `Store.ReturnDeletedObject`.
+    pub returns_deleted: bool,
     pub world: Arc<World>,
     pub cache: Arc<Cache>,
 }
@@ -86,6 +88,7 @@ impl Definition {
             hub,
             hub_type,
             versions,
+            returns_deleted: schema::load::returns_deleted(row.group, row.plural),
             world,
             cache,
         })

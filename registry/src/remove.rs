@@ -125,7 +125,7 @@ impl Registry {
     /// What a client reads of an object that is gone.
     fn gone(&self, ask: &Ask, object: Value) -> Answer {
         let definition = &*ask.definition;
-        if definition.row.deletion.grace.is_some() || special::of(definition).is_some_and(|s| s.returns_deleted()) {
+        if definition.returns_deleted {
             return Answer::Hub { object, created: false };
         }
         let meta = meta::of(&object);

@@ -65,11 +65,6 @@ pub trait Special: Send + Sync {
         true
     }
 
-    /// Whether a delete answers the object and not a Status.
-    fn returns_deleted(&self) -> bool {
-        false
-    }
-
     /// Answers a create on a subresource of another kind: binding, eviction, token.
     async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, options: &WriteOptions) -> Result<Answer, Status> {
         let _ = (registry, body, options);

@@ -122,6 +122,8 @@ enum Rule {
     Subfield(EcoString, Vec<Check>),
 }
 
+// Upstream's words for what an update may not do.
+#[allow(clippy::enum_variant_names)]
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Change {
     NoSet,

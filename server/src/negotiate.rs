@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/handlers/negotiation.
 
-use api::Status;
+use api::{Details, Reason, Status};
 use http::{HeaderMap, header};
 use registry::{
     Media,
@@ -29,19 +29,27 @@ struct Clause<'a> {
 pub fn body(headers: &HeaderMap) -> Result<Media, Status> {
     let said = text(headers, header::CONTENT_TYPE);
     let kind = said.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if kind.is_empty() {
+    if said.is_empty() {
         return Ok(Media::Json);
     }
     let found = SERVED.iter().find(|(_, name)| *name == kind).map(|(media, _)| *media);
     found.ok_or_else(|| Status::unsupported_media_type(&SERVED.map(|(_, name)| name)))
 }
 
-/// The form of an answer about objects. `stream` is whether it is a watch.
-pub fn answer(headers: &HeaderMap, query: &Query, stream: bool) -> Result<Form, Status> {
+/// The form of an answer about objects. `stream` is whether it is a watch, `many` whether its route lists.
+pub fn answer(headers: &HeaderMap, query: &Query, stream: bool, many: bool) -> Result<Form, Status> {
     let pretty = is_pretty(headers, query);
     let accept = text(headers, header::ACCEPT);
     if accept.trim().is_empty() {
         return Ok(Form { media: Media::Json, shape: Shape::Object, pretty });
+    }
+    // Upstream's routes look first, and at nothing but names.
+    let named = |part: &str| {
+        let name = part.split(';').next().unwrap_or("").trim();
+        name == "*/*" || SERVED.iter().any(|(_, served)| *served == name)
+    };
+    if !accept.split(',').any(named) {
+        return Err(nothing_served(many));
     }
     for clause in clauses(accept) {
         for (media, name) in SERVED {
@@ -61,6 +69,16 @@ pub fn answer(headers: &HeaderMap, query: &Query, stream: bool) -> Result<Form, 
         return Err(Status::not_acceptable(&names.iter().map(String::as_str).collect::<Vec<_>>()));
     }
     Err(Status::not_acceptable(&names))
+}
+
+/// Upstream: go-restful's answer, which names what the route produces.
+fn nothing_served(many: bool) -> Status {
+    let mut served = SERVED.map(|(_, name)| name).to_vec();
+    if many {
+        served.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
+    }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", served.join(", "));
+    Status::new(406, Reason::NotAcceptable, message).with_details(Details::default())
 }
 
 /// The form of something that has no other shape: Status, discovery.
@@ -180,7 +198,7 @@ mod tests {
     fn form(accept: &str) -> Option<(Media, Shape)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().expect("the cases are header values"));
-        answer(&headers, &Query::default(), false).ok().map(|f| (f.media, f.shape))
+        answer(&headers, &Query::default(), false, false).ok().map(|f| (f.media, f.shape))
     }
 
     #[test]

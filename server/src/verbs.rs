@@ -9,7 +9,7 @@ use registry::{
     options::{DeleteOptions, ListOptions, Query, Write, WriteOptions},
     patch::Form as Patch,
 };
-use resources::row::{Subresource, Verbs};
+use registry::row::{Subresource, Verbs};
 
 use crate::{Server, body, body::{Body, Sent}, door::Admitted, negotiate, respond, watch};
 
@@ -29,8 +29,9 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         name => Some(ask.definition.subresource(name).ok_or_else(Status::no_such_resource)?),
     };
     check_verb(ask, below)?;
+    check_name(ask)?;
     let stream = attributes.verb == "watch";
-    let form = negotiate::answer(&admitted.parts.headers, &admitted.query, stream)?;
+    let form = negotiate::answer(&admitted.parts.headers, &admitted.query, stream, stream || attributes.verb == "list")?;
     if stream {
         let options = list_options(&admitted.query, true)?;
         let watch = server.registry.watch(ask, &options).await?;
@@ -57,6 +58,18 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
     };
     let named = !ask.name().is_empty() || matches!(verb, "list" | "watch" | "create" | "deletecollection");
     if known && named { Ok(()) } else { Err(Status::method_not_allowed()) }
+}
+
+/// Upstream: `ContextBasedNaming.Name`.
+fn check_name(ask: &Ask) -> Result<(), Status> {
+    let problems = api::names::is_valid_path_segment_name(ask.name());
+    match problems.is_empty() {
+        true => Ok(()),
+        false => {
+            let name = api::field::quote(ask.name());
+            Err(Status::bad_request(format!("Name parameter invalid: {name}: {}", problems.join(";"))))
+        }
+    }
 }
 
 /// The verbs of a main resource, as discovery names them.
@@ -124,7 +137,9 @@ async fn patch(
     let said = negotiate::text(&admitted.parts.headers, http::header::CONTENT_TYPE);
     let kind = said.split(';').next().unwrap_or("");
     let Some((_, form)) = PATCHES.iter().find(|(name, _)| *name == kind) else {
-        return Err(Status::unsupported_media_type(&PATCHES.map(|(name, _)| name)));
+        // Upstream: go-restful's answer.
+        let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
+        return Err(refused.with_details(api::Details::default()));
     };
     let bytes = body::read(body, server.config.body_len_max).await?;
     let apply = matches!(form, Patch::Apply { .. });
@@ -152,7 +167,15 @@ async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> 
 fn delete_body(admitted: &Admitted, bytes: &[u8]) -> Result<Value, Status> {
     const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
     let media = negotiate::body(&admitted.parts.headers)?;
-    registry::body::read_as(TYPE, registry::Body { media, bytes })
+    let value = registry::body::read_as(TYPE, registry::Body { media, bytes })?;
+    match value.str("kind") {
+        "" | "DeleteOptions" => Ok(value),
+        kind => Err(Status::bad_request(format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+            api::field::quote(kind),
+            api::field::quote(value.str("apiVersion"))
+        ))),
+    }
 }
 
 /// The warning that a deprecated version deserves. Upstream: `deprecation.WarningMessage`.

@@ -18,10 +18,6 @@ const DISRUPTED_LEN_MAX: usize = 2000;
 
 #[async_trait]
 impl Special for Pods {
-    fn returns_deleted(&self) -> bool {
-        true
-    }
-
     async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, options: &WriteOptions) -> Result<Answer, Status> {
         match ask.attributes.subresource.as_str() {
             "binding" => bind(registry, ask, ask.name(), &body, options).await,

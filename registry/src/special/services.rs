@@ -71,10 +71,6 @@ impl Special for Services {
         }
         release(registry, &Held { addresses, ports }).await;
     }
-
-    fn returns_deleted(&self) -> bool {
-        true
-    }
 }
 
 /// Gives back. What cannot be given back now is found by the repair.

@@ -139,7 +139,7 @@ fn update(errors: &mut Errors, change: Change, at: &At<'_>, pair: Pair<'_>) {
     if pair.old.is_none() && !pair.pointer && !compound {
         return;
     }
-    let old = pair.old.unwrap_or(&Value::NULL);
+    let old = pair.old.unwrap_or(Value::NULL);
     let (was, is) = (is_set(old, pair.pointer), is_set(pair.new, pair.pointer));
     let mut say = |detail: &str| errors.invalid(&at.path(), Value::Null, detail);
     match change {

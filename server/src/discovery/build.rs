@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{Value, value};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use registry::{Definition, catalog::Resources, definition::Served};
-use resources::row::Subresource;
+use registry::row::Subresource;
 use sha2::{Digest, Sha256};
 
 use crate::verbs::verbs_of;
@@ -33,11 +33,11 @@ fn collect(catalog: &Resources) -> Vec<Group<'_>> {
         .into_iter()
         .map(|(name, versions)| {
             let mut versions: Vec<_> = versions.into_iter().collect();
-            versions.sort_by_key(|(version, _)| schema::order::version(name, version));
+            versions.sort_by_key(|(version, _)| registry::order::version(name, version));
             Group { name, versions }
         })
         .collect();
-    groups.sort_by_key(|g| schema::order::group(g.name));
+    groups.sort_by_key(|g| registry::order::group(g.name));
     groups
 }
 

@@ -253,7 +253,7 @@ impl Bits {
 // === impl Desk ===
 
 impl Desk {
-    fn new(range: PortRange, stored: &Stored, dry_run: bool, seeds: Vec<u64>) -> Desk {
+    pub fn new(range: PortRange, stored: &Stored, dry_run: bool, seeds: Vec<u64>) -> Desk {
         let mut at = 0;
         let draw = move |below: u64| {
             let seed = seeds[at % seeds.len()].rotate_left((at / seeds.len()) as u32);
