@@ -108,8 +108,6 @@ pub struct Settings {
     pub root_ca: EcoString,
     /// No more endpoints stand in a slice. Upstream: `--max-endpoints-per-slice`.
     pub endpoints_per_slice_max: usize,
-    /// Endpoints wait so long for more of their kind. Upstream: `--endpoint-updates-batch-period`.
-    pub endpoint_updates_batch: Duration,
     /// Quotas are counted anew at least so often. Upstream: `--resource-quota-sync-period`.
     pub quota_sync: Duration,
 }

@@ -105,7 +105,6 @@ fn settings(flags: &flags::Controllers, root_ca: String) -> Result<Settings> {
     Ok(Settings {
         root_ca: root_ca.into(),
         endpoints_per_slice_max: flags.max_endpoints_per_slice,
-        endpoint_updates_batch: duration("--endpoint-updates-batch-period", &flags.endpoint_updates_batch_period)?,
         quota_sync: duration("--resource-quota-sync-period", &flags.resource_quota_sync_period)?,
     })
 }

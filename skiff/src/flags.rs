@@ -134,8 +134,6 @@ pub struct Controllers {
     pub root_ca_file: Option<PathBuf>,
     #[arg(long, default_value_t = 100)]
     pub max_endpoints_per_slice: usize,
-    #[arg(long, default_value = "0s")]
-    pub endpoint_updates_batch_period: String,
     #[arg(long, default_value = "5m0s")]
     pub resource_quota_sync_period: String,
     /// Work only while holding a lease, so that several can run.
