@@ -249,6 +249,44 @@ mod upstream {
         Ok(())
     }
 
+    /// The store forgets, and then both servers refuse what a client remembers; one of them does the forgetting.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn old_tokens_are_refused_by_both() {
+        let refused = async || -> Result<()> {
+            let directory = tempfile::tempdir()?;
+            let etcd = Etcd::start(directory.path())?;
+            let flags = ["--etcd-servers", &etcd.url, "--etcd-compaction-interval", "300ms", "--authorization-mode", "RBAC"];
+            let program = skiff::build()?;
+            let first = Skiff::start_apiserver(&program, &directory.path().join("one"), &flags)?;
+            let one = Client::from_kubeconfig(&first.kubeconfig).await?;
+            first.wait_until_ready(&one).await?;
+            let second = Skiff::start_apiserver(&program, &directory.path().join("two"), &flags)?;
+            let two = Client::from_kubeconfig(&second.kubeconfig).await?;
+            second.wait_until_ready(&two).await?;
+            let page = one.send("GET", "/api/v1/namespaces?limit=1", &[], Bytes::new()).await?.json();
+            let token = page.at("metadata").str("continue").to_string();
+            ensure!(!token.is_empty(), "{page:?}");
+            let path = format!("/api/v1/namespaces?limit=1&continue={token}");
+            for client in [&one, &two] {
+                let begun = std::time::Instant::now();
+                let answer = loop {
+                    let answer = client.send("GET", &path, &[], Bytes::new()).await?;
+                    if answer.status != 200 || begun.elapsed().as_secs() > 30 {
+                        break answer;
+                    }
+                };
+                ensure!(answer.status == 410, "{}", answer.status);
+                // With another token the rest can still be had.
+                let status = answer.json();
+                let other = status.at("metadata").str("continue");
+                let path = format!("/api/v1/namespaces?limit=1&continue={other}");
+                ensure!(client.send("GET", &path, &[], Bytes::new()).await?.status == 200, "{status:?}");
+            }
+            Ok(())
+        };
+        refused().await.expect("they are refused");
+    }
+
     async fn create(client: &Client, name: &str, port: Option<i64>) -> Result<u16> {
         let mut service = api::value!({
             "kind": "Service", "apiVersion": "v1", "metadata": {"name": name},
