@@ -62,6 +62,7 @@ pub const ROW: Row = Row {
         validate: |new, _| validate(new),
         validate_update: |new, old, _| update::validate(new, old),
         warn,
+        canonicalize: share_labels,
         ..Rules::NONE
     },
     ..Row::NAMESPACED
@@ -95,6 +96,12 @@ pub fn default(job: &mut Value) {
     let replacement = if spec.has("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     spec.default("podReplacementPolicy", replacement);
     spec.default("manualSelector", false);
+    share_labels(job);
+}
+
+/// A job without labels has those of its template. Defaults say so, and say it again of a stored job, when the template
+/// has got its generated labels.
+fn share_labels(job: &mut Value) {
     let labels = job.at_path(&LABELS).clone();
     if labels.members().next().is_some() && job.at_path(&["metadata", "labels"]).members().next().is_none() {
         job.set_path(&["metadata", "labels"], labels);
@@ -128,8 +135,8 @@ pub fn drop_disabled(new: &mut Value, old: Option<&Value>, job_spec: &[&str]) {
 fn generate_selector(job: &mut Value) {
     let meta = api::meta::of(job);
     let (name, uid) = (meta.name().to_string(), meta.uid().to_string());
-    // Upstream's defaults let a job without labels share its template's, so that it gets these labels too.
-    let shared = meta.labels().is_empty() || meta.labels() == job.at_path(&LABELS);
+    // Labels that defaults took over from the template are the template's own, so that they get these, too.
+    let shared = !meta.labels().is_empty() && meta.labels() == job.at_path(&LABELS);
     let labels = job.entry_path(&LABELS);
     for (key, value) in
         [(LEGACY_JOB_NAME, &name), (JOB_NAME, &name), (LEGACY_CONTROLLER_UID, &uid), (CONTROLLER_UID, &uid)]

@@ -22,7 +22,6 @@ const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list",
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "FlowSchema",
-    name_on_update: false,
     plural: "flowschemas",
     versions: &[Version::stable("v1", "io.k8s.api.flowcontrol.v1.FlowSchema")],
     stored: stored(GROUP, "v1", "flowschemas"),
