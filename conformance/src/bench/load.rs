@@ -85,15 +85,24 @@ pub async fn send(client: &Client, request: Request) -> Result<Response> {
     Ok(response)
 }
 
-/// Reads an answer and lets it go; returns its bytes' number.
-pub async fn drain(client: &Client, path: &str, headers: &[(&str, &str)]) -> Result<u64> {
+/// An answer that was read and let go.
+#[derive(Clone, Copy, Debug)]
+pub struct Drained {
+    /// As it came over the wire.
+    pub len: u64,
+    pub gzip: bool,
+}
+
+/// Reads an answer to a GET and lets it go.
+pub async fn drain(client: &Client, path: &str, headers: &[(&str, &str)]) -> Result<Drained> {
     let response = client.open("GET", path, headers, Bytes::new()).await?;
     if response.status().as_u16() != 200 {
         bail!("GET {path}: {}", response.status());
     }
+    let gzip = response.headers().get("content-encoding").is_some_and(|encoding| encoding == "gzip");
     let (mut body, mut len) = (response.into_body(), 0);
     while let Some(frame) = body.frame().await {
         len += frame?.data_ref().map_or(0, Bytes::len) as u64;
     }
-    Ok(len)
+    Ok(Drained { len, gzip })
 }

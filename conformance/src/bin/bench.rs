@@ -6,7 +6,7 @@
     reason = "a program for whoever builds: it speaks on the terminal and asks for the date"
 )]
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -44,8 +44,17 @@ struct Flags {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let flags = Flags::parse();
+async fn main() -> ExitCode {
+    match run(&Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: &Flags) -> Result<()> {
     let known = |name: &String| figures::ALL.iter().any(|(figure, _)| figure.eq_ignore_ascii_case(name));
     if let Some(name) = flags.only.iter().find(|name| !known(name)) {
         anyhow::bail!("{name} is no figure that is measured here");
@@ -62,7 +71,7 @@ async fn main() -> Result<()> {
                 continue;
             }
             eprintln!("{name} at scale {scale}");
-            let outcome = measure(&plan(&flags, *scale)?, &mut table).await;
+            let outcome = measure(&plan(flags, *scale)?, &mut table).await;
             if let Err(error) = outcome {
                 eprintln!("{name}: {error:#}");
                 table.remark(format!("{name} at scale {scale} broke off: {error:#}"));
