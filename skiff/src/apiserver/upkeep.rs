@@ -41,7 +41,12 @@ pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpA
     let peer = SocketAddr::new(reachable.unwrap_or(advertise), port);
     let words = |text: &str| vec![text.to_string()];
     Ok(Settings {
-        identity: Identity { holder: format!("{name}_{}", Random.uid()), name, hostname, peer_address: peer.to_string() },
+        identity: Identity {
+            holder: format!("{name}_{}", Random.uid()),
+            name,
+            hostname,
+            peer_address: peer.to_string(),
+        },
         service: service::Settings { service_ip, advertise: reachable, port },
         authentication: authentication::Settings {
             client_ca: super::identity::client_authorities(flags, pki)?,
@@ -67,7 +72,8 @@ pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>,
             heard.store(matches!(answer, Ok(Ok(_))), Ordering::Relaxed);
         }
     });
-    let of_store = move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) };
+    let of_store =
+        move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) };
     let of_store: Arc<dyn Fn() -> Result<(), String> + Send + Sync> = Arc::new(of_store);
     health.add(Check { name: "etcd", live: true, ask: of_store.clone() });
     health.add(Check { name: "etcd-readiness", live: false, ask: of_store });
@@ -85,6 +91,7 @@ pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>,
 /// Keeps the furniture until the set is dropped.
 pub fn run(registry: &Arc<Registry>, settings: &Settings) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
+    tasks.spawn(furniture::flows::follow(registry.clone()));
     let (of, with) = (registry.clone(), settings.clone());
     tasks.spawn(async move {
         let mut ticks = interval(KEEP_EVERY);

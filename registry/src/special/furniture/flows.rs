@@ -69,24 +69,50 @@ fn covers(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// The condition that its priority level is there.
+/// Says of every flow schema whether its level is there, each time one of either changes. Does not end.
+/// Upstream: k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go `presyncFlowSchemaStatus`.
+pub async fn follow(registry: Arc<Registry>) {
+    let [schemas, levels] = ["flowschemas", "prioritylevelconfigurations"].map(|plural| GroupResource::new(GROUP, plural));
+    let (Some(of_schemas), Some(of_levels)) = (registry.catalog.get(&schemas), registry.catalog.get(&levels)) else { return };
+    loop {
+        let mut schema_changes = of_schemas.cache.snapshot_and_cursor(0).1;
+        let mut level_changes = of_levels.cache.snapshot_and_cursor(0).1;
+        for schema in registry.cluster.look.list(&schemas, "") {
+            if let Err(error) = found(&registry, &schemas, &schema).await {
+                tracing::warn!(name = meta::of(&schema).name(), %error, "a flow schema was not told about its level");
+            }
+        }
+        // What the loop itself wrote wakes it once more, and then there is nothing to say.
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let _ = tokio::select! {
+            changed = schema_changes.next(1, &mut one) => changed,
+            changed = level_changes.next(1, &mut other) => changed,
+        };
+    }
+}
+
+/// The condition that says whether its priority level is there.
 async fn found(registry: &Registry, resource: &GroupResource, schema: &Value) -> Result<(), Status> {
     let name = meta::of(schema).name();
-    let live = registry.cluster.look.get(resource, "", name).unwrap_or_default();
-    let conditions = live.at("status").list("conditions");
-    if conditions.iter().any(|c| c.str("type") == "Dangling" && c.str("status") == "False") {
+    let level = schema.at_path(&["spec", "priorityLevelConfiguration"]).str("name");
+    let levels = GroupResource::new(GROUP, "prioritylevelconfigurations");
+    let (status, reason, end) = match registry.cluster.look.get(&levels, "", level) {
+        Some(_) => ("False", "Found", "and it exists"),
+        None => ("True", "NotFound", "but there is no such object"),
+    };
+    let quoted = api::field::quote(level);
+    let message = format!("This FlowSchema references the PriorityLevelConfiguration object named {quoted} {end}");
+    let Some(live) = registry.cluster.look.get(resource, "", name) else { return Ok(()) };
+    let told = live.at("status").list("conditions").iter().find(|c| c.str("type") == "Dangling");
+    if told.is_some_and(|c| (c.str("status"), c.str("reason"), c.str("message")) == (status, reason, message.as_str())) {
         return Ok(());
     }
-    let level = schema.at_path(&["spec", "priorityLevelConfiguration"]).str("name");
-    let message = format!(
-        "This FlowSchema references the PriorityLevelConfiguration object named {} and it exists",
-        api::field::quote(level)
-    );
+    let since = told.filter(|c| c.str("status") == status).map(|c| c.str("lastTransitionTime").to_string());
+    let since = since.unwrap_or_else(|| time::seconds(registry.clock.now()));
     let status = value!({
         "kind": "FlowSchema", "apiVersion": (format!("{GROUP}/v1")), "metadata": {"name": name},
         "status": {"conditions": [{
-            "type": "Dangling", "status": "False", "reason": "Found", "message": message,
-            "lastTransitionTime": (time::seconds(registry.clock.now()))
+            "type": "Dangling", "status": status, "reason": reason, "message": message, "lastTransitionTime": since
         }]}
     });
     apply_status(registry, resource, &status, CONSUMER).await
