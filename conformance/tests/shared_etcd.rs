@@ -70,7 +70,11 @@ mod upstream {
         let stored = resources::all().filter(|row| row.stores());
         let stable = stored.flat_map(|row| row.versions.iter().map(move |v| (row, v.name)));
         let stable = stable.filter(|(_, version)| !version.contains("alpha") && !version.contains("beta"));
-        stable.map(|(row, version)| (format!("{}/{}", row.group, row.plural), root(row.group, version) + "/" + row.plural)).collect()
+        stable
+            .map(|(row, version)| {
+                (format!("{}/{}", row.group, row.plural), root(row.group, version) + "/" + row.plural)
+            })
+            .collect()
     }
 
     fn root(group: &str, version: &str) -> String {
@@ -109,7 +113,8 @@ mod upstream {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
             let served = |row: &&resources::Row| row.group == group && row.kind == kind && row.stores();
             let Some(row) = resources::all().find(served) else { continue };
-            let within = if row.namespaced { format!("/namespaces/{}", meta::of(&sample).namespace()) } else { String::new() };
+            let within =
+                if row.namespaced { format!("/namespaces/{}", meta::of(&sample).namespace()) } else { String::new() };
             let path = format!("{}{within}/{}", root(group, version), row.plural);
             let body = Bytes::from(codec::json::to_string(&sample));
             let answer = client.send("POST", &path, &[("content-type", "application/json")], body).await?;
@@ -255,7 +260,8 @@ mod upstream {
         let refused = async || -> Result<()> {
             let directory = tempfile::tempdir()?;
             let etcd = Etcd::start(directory.path())?;
-            let flags = ["--etcd-servers", &etcd.url, "--etcd-compaction-interval", "300ms", "--authorization-mode", "RBAC"];
+            let flags =
+                ["--etcd-servers", &etcd.url, "--etcd-compaction-interval", "300ms", "--authorization-mode", "RBAC"];
             let program = skiff::build()?;
             let first = Skiff::start_apiserver(&program, &directory.path().join("one"), &flags)?;
             let one = Client::from_kubeconfig(&first.kubeconfig).await?;

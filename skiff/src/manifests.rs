@@ -50,7 +50,8 @@ struct Follower {
 /// Follows `directory` until the set is dropped.
 pub fn follow(server: &Arc<Server>, directory: PathBuf) -> JoinSet<()> {
     let user = User::new("kubernetes-admin", &[user::MASTERS, user::AUTHENTICATED]);
-    let client = Client::new(Arc::new(Inside::new(server, user)), concat!("skiff-manifests/", env!("CARGO_PKG_VERSION")));
+    let client =
+        Client::new(Arc::new(Inside::new(server, user)), concat!("skiff-manifests/", env!("CARGO_PKG_VERSION")));
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut follower = Follower::new(client, directory);
@@ -154,7 +155,9 @@ impl Follower {
         let catalog = self.client.discover().await?;
         for object in objects.into_iter().rev() {
             let elsewhere = self.applied.iter().any(|(name, others)| name != file && others.contains(&object));
-            let Some(found) = catalog.of_kind(&object.api_version, &object.kind).filter(|_| !elsewhere) else { continue };
+            let Some(found) = catalog.of_kind(&object.api_version, &object.kind).filter(|_| !elsewhere) else {
+                continue;
+            };
             let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
             match self.client.delete(found.resource.named(&object.namespace, &object.name), &options).await {
                 Err(error) if !error.is_not_found() => bail!("{} {}: {error}", object.kind, object.name),
@@ -250,7 +253,9 @@ fn documents(text: &str) -> Result<Vec<Value>> {
         let read = codec::yaml::any(piece.as_bytes()).map_err(|error| anyhow::anyhow!("{error}"))?;
         match read {
             Value::Null => {}
-            list if list.str("kind").ends_with("List") && list.has("items") => objects.extend(list.list("items").to_vec()),
+            list if list.str("kind").ends_with("List") && list.has("items") => {
+                objects.extend(list.list("items").to_vec())
+            }
             object => objects.push(object),
         }
     }

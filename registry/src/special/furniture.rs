@@ -93,7 +93,11 @@ pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Prog
         });
     }
     spawn(&mut first, registry, |registry| async move { service::keep_range(&registry).await });
-    spawn(&mut first, registry, |registry| async move { repair::ports(&registry, &mut repair::Suspects::default()).await });
+    spawn(
+        &mut first,
+        registry,
+        |registry| async move { repair::ports(&registry, &mut repair::Suspects::default()).await },
+    );
     flows::levels(&mut first, registry)?;
     finish(first).await?;
     progress.done(&[SYSTEM_NAMESPACES, PRIORITY_CLASSES, SERVICE_RANGE]);
@@ -188,7 +192,12 @@ pub(crate) async fn ensure(registry: &Registry, group: &str, plural: &str, objec
 }
 
 /// Makes an object; one that another server made meanwhile will do.
-pub(crate) async fn create(registry: &Registry, resource: &GroupResource, object: &Value, manager: &str) -> Result<(), Status> {
+pub(crate) async fn create(
+    registry: &Registry,
+    resource: &GroupResource,
+    object: &Value,
+    manager: &str,
+) -> Result<(), Status> {
     let ask = registry.own_ask("create", resource, "", api::meta::of(object).namespace(), "")?;
     let text = codec::json::to_string(object);
     let body = Body { media: Media::Json, bytes: text.as_bytes() };
@@ -197,7 +206,12 @@ pub(crate) async fn create(registry: &Registry, resource: &GroupResource, object
 }
 
 /// Replaces an object; one that another server changed meanwhile is that one's matter.
-pub(crate) async fn replace(registry: &Registry, resource: &GroupResource, object: &Value, manager: &str) -> Result<(), Status> {
+pub(crate) async fn replace(
+    registry: &Registry,
+    resource: &GroupResource,
+    object: &Value,
+    manager: &str,
+) -> Result<(), Status> {
     let meta = api::meta::of(object);
     let ask = registry.own_ask("update", resource, "", meta.namespace(), meta.name())?;
     let text = codec::json::to_string(object);
@@ -210,7 +224,12 @@ pub(crate) async fn replace(registry: &Registry, resource: &GroupResource, objec
 }
 
 /// Applies a status, whoever else had it.
-pub(crate) async fn apply_status(registry: &Registry, resource: &GroupResource, object: &Value, manager: &str) -> Result<(), Status> {
+pub(crate) async fn apply_status(
+    registry: &Registry,
+    resource: &GroupResource,
+    object: &Value,
+    manager: &str,
+) -> Result<(), Status> {
     let meta = api::meta::of(object);
     let ask = registry.own_ask("patch", resource, "status", meta.namespace(), meta.name())?;
     let text = codec::json::to_string(object);
@@ -230,8 +249,7 @@ async fn reconcile(registry: &Registry, plural: &str, wanted: &Value) -> Result<
     }
     let mut mended = found.clone();
     for list in ["rules", "subjects"] {
-        let missing: Vec<Value> =
-            wanted.list(list).iter().filter(|w| !found.list(list).contains(w)).cloned().collect();
+        let missing: Vec<Value> = wanted.list(list).iter().filter(|w| !found.list(list).contains(w)).cloned().collect();
         // The rules of an aggregated role are its controller's.
         if missing.is_empty() || wanted.has("aggregationRule") {
             continue;

@@ -175,7 +175,13 @@ async fn changed_addresses(
 }
 
 /// Takes the address at `i` of the list, or any of its family when the list says none.
-async fn take_address(registry: &Registry, new: &mut Value, i: usize, dry_run: bool, taken: &mut Held) -> Result<(), Status> {
+async fn take_address(
+    registry: &Registry,
+    new: &mut Value,
+    i: usize,
+    dry_run: bool,
+    taken: &mut Held,
+) -> Result<(), Status> {
     let family = new.at("spec").list("ipFamilies").get(i).and_then(Value::as_str).unwrap_or("").to_string();
     let wanted = new.at("spec").list("clusterIPs").get(i).and_then(Value::as_str).unwrap_or("").to_string();
     let got = addresses::take(registry, new, &family, &wanted, dry_run).await;
@@ -196,7 +202,9 @@ async fn take_address(registry: &Registry, new: &mut Value, i: usize, dry_run: b
     if !dry_run {
         taken.addresses.push(address.clone());
     }
-    if let Some(slot) = new.path_mut(&["spec", "clusterIPs"]).and_then(Value::as_array_mut).and_then(|ips| ips.get_mut(i)) {
+    if let Some(slot) =
+        new.path_mut(&["spec", "clusterIPs"]).and_then(Value::as_array_mut).and_then(|ips| ips.get_mut(i))
+    {
         *slot = address.into();
     }
     Ok(())
@@ -327,8 +335,13 @@ fn set_port(service: &mut Value, i: usize, port: i64) {
 
 /// The node ports that a service says, each once.
 pub(crate) fn node_ports(service: &Value) -> Vec<u16> {
-    let mut ports: Vec<u16> =
-        service.at("spec").list("ports").iter().filter_map(|p| u16::try_from(p.int("nodePort")).ok()).filter(|p| *p != 0).collect();
+    let mut ports: Vec<u16> = service
+        .at("spec")
+        .list("ports")
+        .iter()
+        .filter_map(|p| u16::try_from(p.int("nodePort")).ok())
+        .filter(|p| *p != 0)
+        .collect();
     ports.sort_unstable();
     ports.dedup();
     ports

@@ -41,7 +41,9 @@ pub fn media(flags: &Apiserver) -> Result<Media> {
     match flags.storage_media_type.as_str() {
         "application/json" => Ok(Media::Json),
         "application/vnd.kubernetes.protobuf" => Ok(Media::Protobuf),
-        other => bail!("--storage-media-type: {other:?} is none of application/json, application/vnd.kubernetes.protobuf"),
+        other => {
+            bail!("--storage-media-type: {other:?} is none of application/json, application/vnd.kubernetes.protobuf")
+        }
     }
 }
 
@@ -111,7 +113,9 @@ fn database(data_dir: &Path) -> Result<Arc<dyn Store>> {
         Err(Error::Damaged(why)) => {
             let directory = data_dir.join("db");
             let directory = directory.display();
-            Err(anyhow!("the database in {directory} is damaged and was left as it is; put a copy of {directory} back, or move it away to start empty ({why})"))
+            Err(anyhow!(
+                "the database in {directory} is damaged and was left as it is; put a copy of {directory} back, or move it away to start empty ({why})"
+            ))
         }
         Err(other) => Err(anyhow!(other)),
     }

@@ -29,9 +29,9 @@ pub struct Settings {
 pub async fn keep(registry: &Registry, settings: &Settings) -> Result<(), Status> {
     let maps = GroupResource::new("", "configmaps");
     let found = registry.cluster.look.get(&maps, NAMESPACE, NAME);
-    let mut map = found.clone().unwrap_or_else(|| {
-        value!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": NAME, "namespace": NAMESPACE}})
-    });
+    let mut map = found.clone().unwrap_or_else(
+        || value!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": NAME, "namespace": NAMESPACE}}),
+    );
     let data = map.entry("data");
     add_certificates(data, "client-ca-file", &settings.client_ca);
     if !settings.request_header_ca.is_empty() {

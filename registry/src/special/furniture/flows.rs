@@ -72,8 +72,11 @@ fn covers(wanted: &Value, found: &Value) -> bool {
 /// Says of every flow schema whether its level is there, each time one of either changes. Does not end.
 /// Upstream: k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go `presyncFlowSchemaStatus`.
 pub async fn follow(registry: Arc<Registry>) {
-    let [schemas, levels] = ["flowschemas", "prioritylevelconfigurations"].map(|plural| GroupResource::new(GROUP, plural));
-    let (Some(of_schemas), Some(of_levels)) = (registry.catalog.get(&schemas), registry.catalog.get(&levels)) else { return };
+    let [schemas, levels] =
+        ["flowschemas", "prioritylevelconfigurations"].map(|plural| GroupResource::new(GROUP, plural));
+    let (Some(of_schemas), Some(of_levels)) = (registry.catalog.get(&schemas), registry.catalog.get(&levels)) else {
+        return;
+    };
     loop {
         let mut schema_changes = of_schemas.cache.snapshot_and_cursor(0).1;
         let mut level_changes = of_levels.cache.snapshot_and_cursor(0).1;
@@ -104,7 +107,8 @@ async fn found(registry: &Registry, resource: &GroupResource, schema: &Value) ->
     let message = format!("This FlowSchema references the PriorityLevelConfiguration object named {quoted} {end}");
     let Some(live) = registry.cluster.look.get(resource, "", name) else { return Ok(()) };
     let told = live.at("status").list("conditions").iter().find(|c| c.str("type") == "Dangling");
-    if told.is_some_and(|c| (c.str("status"), c.str("reason"), c.str("message")) == (status, reason, message.as_str())) {
+    if told.is_some_and(|c| (c.str("status"), c.str("reason"), c.str("message")) == (status, reason, message.as_str()))
+    {
         return Ok(());
     }
     let since = told.filter(|c| c.str("status") == status).map(|c| c.str("lastTransitionTime").to_string());

@@ -138,9 +138,9 @@ async fn reconcile(registry: &Registry, settings: &Settings, leaving: bool) -> R
             "no API server IP addresses were listed in storage, refusing to erase all endpoints for the kubernetes Service",
         ));
     }
-    let mut endpoints = found.clone().unwrap_or_else(|| {
-        value!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": NAME, "namespace": NAMESPACE}})
-    });
+    let mut endpoints = found.clone().unwrap_or_else(
+        || value!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": NAME, "namespace": NAMESPACE}}),
+    );
     endpoints.entry_path(&["metadata", "labels"]).set("endpointslice.kubernetes.io/skip-mirror", "true");
     let ports = value!([{"name": "https", "port": (i64::from(settings.port)), "protocol": "TCP"}]);
     place(&mut endpoints, &servers, ports);

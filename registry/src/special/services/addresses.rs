@@ -48,13 +48,22 @@ struct Pool {
 }
 
 /// Takes `wanted`, or any address of the family when it is empty. Nothing is taken on dry run.
-pub async fn take(registry: &Registry, service: &Value, family: &str, wanted: &str, dry_run: bool) -> Result<String, Refusal> {
+pub async fn take(
+    registry: &Registry,
+    service: &Value,
+    family: &str,
+    wanted: &str,
+    dry_run: bool,
+) -> Result<String, Refusal> {
     let pools = pools(registry, family == IPV6);
     if wanted.is_empty() {
         return if dry_run { show_any(&pools) } else { take_any(registry, service, &pools).await };
     }
     let Some(ip) = names::parse_ip(wanted) else {
-        return Err(Refusal::Other(Status::internal(format!("failed to parse service IP {}", api::field::quote(wanted)))));
+        return Err(Refusal::Other(Status::internal(format!(
+            "failed to parse service IP {}",
+            api::field::quote(wanted)
+        ))));
     };
     if dry_run {
         let Some(pool) = pools.first().filter(|p| p.ready) else { return Err(Refusal::NotReady) };

@@ -349,9 +349,9 @@ mod tests {
     fn named_ports_are_checked() {
         let mut desk = desk(RANGE, Bits::default(), false);
         assert_eq!(desk.take(30080), Ok(()));
-        assert_eq!(desk.take(30080).unwrap_err().to_string(), "provided port is already allocated");
+        assert_eq!(desk.take(30080).expect_err("30080 is taken").to_string(), "provided port is already allocated");
         let text = "provided port is not in the valid range. The range of valid ports is 30000-32767";
-        assert_eq!(desk.take(80).unwrap_err().to_string(), text);
+        assert_eq!(desk.take(80).expect_err("80 is outside").to_string(), text);
     }
 
     #[test]
