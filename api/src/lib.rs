@@ -3,6 +3,9 @@
 //! Everything else speaks in these words. No I/O, no clock, no async: the whole crate can be fuzzed. Objects are one
 //! ordered tree ([`Value`]); what a kind's fields mean is not known here.
 
+// `value!` pushes, one by one, what it was given.
+#![allow(clippy::vec_init_then_push)]
+
 pub mod attributes;
 pub mod cron;
 pub mod duration;

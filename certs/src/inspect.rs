@@ -153,7 +153,8 @@ fn opening(text: &[u8]) -> Option<(&str, &[u8])> {
 fn block_of(label: &str, body: &[u8]) -> Option<Block> {
     let body = std::str::from_utf8(body).ok()?;
     let header_lines = body.lines().take_while(|line| line.contains(':')).count();
-    let encoded: String = body.lines().skip(header_lines).flat_map(str::chars).filter(|c| !c.is_ascii_whitespace()).collect();
+    let encoded: String =
+        body.lines().skip(header_lines).flat_map(str::chars).filter(|c| !c.is_ascii_whitespace()).collect();
     let der = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
     Some(Block { label: label.to_owned(), has_headers: header_lines > 0, der })
 }

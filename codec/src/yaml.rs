@@ -5,6 +5,11 @@ use schema::{Schemas, TypeId};
 
 use crate::{Decoded, Error, json};
 
+/// What upstream calls too deep (`max_flow_level`).
+const DEPTH_MAX: usize = 10_000;
+/// Brackets that may be open at once. Trees are never so deep.
+const OPEN_MAX: usize = 2 * crate::DEPTH_MAX;
+
 /// Reads an object of a struct type.
 pub fn object(text: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Error> {
     json::object(json::to_string(&any(text)?).as_bytes(), id, schemas)
@@ -12,7 +17,31 @@ pub fn object(text: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Err
 
 /// Reads any YAML document.
 pub fn any(text: &[u8]) -> Result<Value, Error> {
+    if let Some(line) = too_deep(text) {
+        return Err(Error(format!(
+            "error converting YAML to JSON: yaml: line {line}: exceeded max depth of {DEPTH_MAX}"
+        )));
+    }
     serde_yaml_ng::from_slice(text).map_err(|e| Error(format!("error converting YAML to JSON: yaml: {e}")))
+}
+
+/// The line in which more brackets are open than may be. The parser's time grows with their number times the text's length,
+/// so they are counted before it; what a text quotes is counted too, which only a text that opens so many and closes none
+/// can notice.
+fn too_deep(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut line) = (0usize, 1);
+    for byte in text {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'\n' => line += 1,
+            _ => {}
+        }
+        if depth > OPEN_MAX {
+            return Some(line);
+        }
+    }
+    None
 }
 
 /// Writes a value as YAML.

@@ -14,7 +14,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A connection to a server.
 #[derive(Clone)]
@@ -34,24 +34,7 @@ pub struct Response {
 impl Client {
     /// Connects as the first user of a kubeconfig.
     pub async fn from_kubeconfig(path: &Path) -> Result<Client> {
-        let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let config = codec::yaml::any(&text)?;
-        let cluster = config.list("clusters").first().context("no cluster")?.at("cluster");
-        let user = config.list("users").first().context("no user")?.at("user");
-        let authority = text_of(cluster, "certificate-authority")?;
-        let certificate = text_of(user, "client-certificate")?;
-        let key = certs::PrivateKey::from_pem(&text_of(user, "client-key")?)?;
-        let identity = certs::tls::Identity { certificate_pem: &certificate, key: &key };
-        let tls = certs::tls::client_config(&authority, Some(identity), true)?;
-        Client::connect(cluster.str("server"), tls).await
-    }
-
-    async fn connect(url: &str, tls: rustls::ClientConfig) -> Result<Client> {
-        let authority = url.trim_start_matches("https://").trim_end_matches('/').to_string();
-        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host).to_string();
-        let tcp = TcpStream::connect(&authority).await.with_context(|| format!("{url} cannot be reached"))?;
-        tcp.set_nodelay(true)?;
-        let stream = TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from(host)?, tcp).await?;
+        let (stream, authority) = stream(path, true).await?;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Client { sender, authority })
@@ -86,6 +69,26 @@ impl Response {
     pub fn json(&self) -> Value {
         codec::json::any(&self.body).map(|d| d.value).unwrap_or_default()
     }
+}
+
+/// The bare connection that a kubeconfig stands for, with the server's address; for HTTP/2 or 1.1.
+pub async fn stream(path: &Path, http2: bool) -> Result<(TlsStream<TcpStream>, String)> {
+    let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let config = codec::yaml::any(&text)?;
+    let cluster = config.list("clusters").first().context("no cluster")?.at("cluster");
+    let user = config.list("users").first().context("no user")?.at("user");
+    let authority = text_of(cluster, "certificate-authority")?;
+    let certificate = text_of(user, "client-certificate")?;
+    let key = certs::PrivateKey::from_pem(&text_of(user, "client-key")?)?;
+    let identity = certs::tls::Identity { certificate_pem: &certificate, key: &key };
+    let tls = certs::tls::client_config(&authority, Some(identity), http2)?;
+    let url = cluster.str("server");
+    let address = url.trim_start_matches("https://").trim_end_matches('/').to_string();
+    let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_string();
+    let tcp = TcpStream::connect(&address).await.with_context(|| format!("{url} cannot be reached"))?;
+    tcp.set_nodelay(true)?;
+    let stream = TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from(host)?, tcp).await?;
+    Ok((stream, address))
 }
 
 /// A member that stands in the file or in another beside it.

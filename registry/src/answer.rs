@@ -10,11 +10,20 @@ use crate::{cache::Entry, watch::Watch};
 /// The outcome of a verb that went well.
 pub enum Answer {
     /// A stored object; `created` makes it a 201.
-    Entry { entry: Arc<Entry>, created: bool },
+    Entry {
+        entry: Arc<Entry>,
+        created: bool,
+    },
     /// A hub object that is not (or no longer) stored as it is shown: dry runs, deletions.
-    Hub { object: Value, created: bool },
+    Hub {
+        object: Value,
+        created: bool,
+    },
     /// A finished object of a kind of its own: Status, Scale, reviews, TokenRequest.
-    Value { object: Value, code: u16 },
+    Value {
+        object: Value,
+        code: u16,
+    },
     List(List),
     Watch(Watch),
 }

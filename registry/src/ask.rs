@@ -21,12 +21,7 @@ pub struct Ask {
 
 impl Ask {
     /// `version` is the place of the request's version in the definition.
-    pub fn new(
-        authorized: Authorized,
-        user_agent: &str,
-        definition: Arc<Definition>,
-        version: usize,
-    ) -> Ask {
+    pub fn new(authorized: Authorized, user_agent: &str, definition: Arc<Definition>, version: usize) -> Ask {
         Ask {
             user: authorized.user().clone(),
             attributes: authorized.attributes().clone(),

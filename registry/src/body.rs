@@ -3,7 +3,7 @@
 //! Upstream: apiserver/pkg/endpoints/handlers/create.go createHandler, rest.go transformDecodeError.
 
 use api::{Gvk, Status, Value, field::quote};
-use schema::TypeId;
+use schema::{Schemas, TypeId};
 
 use crate::{ask::Ask, options::Validation};
 
@@ -40,8 +40,12 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
     };
     let decoded = decoded.map_err(|error| unreadable(body, expected, &error))?;
     let mut object = decoded.value;
+    let version = object.str("apiVersion");
+    if version.matches('/').count() > 1 {
+        return Err(unrecognized(body, expected, &format!("unexpected GroupVersion string: {version}")));
+    }
     let gvk = with_defaults(api::meta::gvk(&object), expected.gvk);
-    check_kind(&gvk, expected.gvk)?;
+    check_kind(&gvk, expected.gvk, schemas)?;
     if !decoded.strict.is_empty() {
         match validation {
             Validation::Ignore => {}
@@ -66,7 +70,10 @@ pub fn read_as(schema: &str, body: Body<'_>) -> Result<Value, Status> {
         Media::Protobuf => codec::proto::object(body.bytes, id, schemas),
         Media::Cbor => codec::cbor::object(body.bytes, id, schemas),
     };
-    decoded.map(|d| d.value).map_err(|e| Status::bad_request(e.to_string()))
+    decoded.map(|d| d.value).map_err(|error| match kind_said(body) {
+        Err(why) => Status::bad_request(why),
+        Ok(_) => Status::bad_request(error.to_string()),
+    })
 }
 
 /// What the body leaves out is taken from the path. Upstream: `gvkWithDefaults`.
@@ -87,7 +94,7 @@ fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
     gvk
 }
 
-fn check_kind(gvk: &Gvk, expected: &Gvk) -> Result<(), Status> {
+fn check_kind(gvk: &Gvk, expected: &Gvk, schemas: &Schemas) -> Result<(), Status> {
     if gvk == expected {
         return Ok(());
     }
@@ -97,12 +104,24 @@ fn check_kind(gvk: &Gvk, expected: &Gvk) -> Result<(), Status> {
             "the API version in the data ({said}) does not match the expected API version ({wanted})"
         )));
     }
+    if schemas.kind(gvk).is_some() {
+        return Err(cannot_be_handled(gvk, expected, &no_conversion(gvk, expected)));
+    }
     let error = format!(
         "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
         quote(&gvk.kind),
         quote(&gvk.api_version())
     );
     Err(cannot_be_handled(gvk, expected, &error))
+}
+
+/// Upstream: `conversion.Converter.Convert`, which names Go's types: a group's own are in a package of its first word.
+pub(crate) fn no_conversion(said: &Gvk, expected: &Gvk) -> String {
+    let internal = match &*expected.group {
+        "" => "core",
+        group => group.split('.').next().unwrap_or_default(),
+    };
+    format!("converting ({}.{}) to ({internal}.{}): unknown conversion", said.version, said.kind, expected.kind)
 }
 
 fn cannot_be_handled(gvk: &Gvk, expected: &Gvk, error: &str) -> Status {
@@ -112,22 +131,37 @@ fn cannot_be_handled(gvk: &Gvk, expected: &Gvk, error: &str) -> Status {
 
 /// Upstream first looks for kind and apiVersion alone; what is wrong there is said in other words.
 fn unreadable(body: Body<'_>, expected: &Expected<'_>, error: &codec::Error) -> Status {
-    let said = match body.media {
-        Media::Json => codec::json::type_meta(body.bytes).map_err(|e| format!("couldn't get version/kind; json parse error: {e}")),
-        _ => Ok((String::new(), String::new())),
-    };
-    match said {
-        Ok((api_version, kind)) => {
-            let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-            let gvk = with_defaults(Gvk::new(group, version, kind), expected.gvk);
-            cannot_be_handled(&gvk, expected.gvk, &error.to_string())
-        }
-        Err(error) => Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): {error} ({})",
-            expected.gvk.kind,
-            summary(body.bytes)
-        )),
+    match kind_said(body) {
+        Ok(said) => cannot_be_handled(&with_defaults(said, expected.gvk), expected.gvk, &error.to_string()),
+        Err(error) => unrecognized(body, expected, &error),
     }
+}
+
+/// The kind that a body says it is of, or why that cannot be found out. Upstream: the serializers' `Decode`.
+fn kind_said(body: Body<'_>) -> Result<Gvk, String> {
+    const YAML: &str = "error converting YAML to JSON: ";
+    let of = |(api_version, kind): (String, String)| {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        Gvk::new(group, version, kind)
+    };
+    let json = |text: &[u8]| {
+        codec::json::type_meta(text).map(of).map_err(|e| format!("couldn't get version/kind; json parse error: {e}"))
+    };
+    match body.media {
+        Media::Json => json(body.bytes),
+        Media::Yaml => match codec::yaml::any(body.bytes) {
+            Ok(value) => json(codec::json::to_string(&value).as_bytes()),
+            Err(error) => Err(error.to_string().trim_start_matches(YAML).into()),
+        },
+        Media::Protobuf => codec::proto::envelope(body.bytes).map(|(gvk, _)| gvk).map_err(|e| e.to_string()),
+        Media::Cbor => Ok(Gvk::new("", "", "")),
+    }
+}
+
+fn unrecognized(body: Body<'_>, expected: &Expected<'_>, error: &str) -> Status {
+    let kind = &expected.gvk.kind;
+    let summary = summary(body.bytes);
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error} ({summary})"))
 }
 
 /// Upstream: `summarizeData`.

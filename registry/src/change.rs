@@ -53,7 +53,12 @@ impl Registry {
     }
 
     /// Carries out a change, as often as it takes.
-    pub(crate) async fn change(&self, ask: &Ask, change: &dyn Change, options: &WriteOptions) -> Result<Answer, Status> {
+    pub(crate) async fn change(
+        &self,
+        ask: &Ask,
+        change: &dyn Change,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         let definition = &*ask.definition;
         let key = definition.local_key(ask.namespace(), ask.name());
         let mut live = definition.cache.get(&key);
@@ -81,7 +86,13 @@ impl Registry {
         Err(Status::modified(&definition.resource, ask.name()))
     }
 
-    async fn change_once(&self, ask: &Ask, change: &dyn Change, live: &Arc<Entry>, options: &WriteOptions) -> Result<Attempt, Status> {
+    async fn change_once(
+        &self,
+        ask: &Ask,
+        change: &dyn Change,
+        live: &Arc<Entry>,
+        options: &WriteOptions,
+    ) -> Result<Attempt, Status> {
         let definition = &*ask.definition;
         let old = live.tree();
         let mut new = change.make(ask, &old)?;
@@ -130,7 +141,13 @@ impl Registry {
     }
 
     /// The last finalizer left a terminating object: it goes.
-    async fn vanish(&self, ask: &Ask, live: &Arc<Entry>, new: Value, options: &WriteOptions) -> Result<Attempt, Status> {
+    async fn vanish(
+        &self,
+        ask: &Ask,
+        live: &Arc<Entry>,
+        new: Value,
+        options: &WriteOptions,
+    ) -> Result<Attempt, Status> {
         if options.dry_run {
             return Ok(Attempt::Done(Answer::Hub { object: new, created: false }));
         }
@@ -155,7 +172,8 @@ impl Registry {
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         let uid = meta::of(&object).uid();
         if !uid.is_empty() {
-            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&definition.resource, ask.name(), why));
         }
         ask.also(&self.authorizer, "create")?;
@@ -170,6 +188,8 @@ impl Registry {
     }
 }
 
+// It lives for a moment, once for each attempt.
+#[allow(clippy::large_enum_variant)]
 enum Attempt {
     Done(Answer),
     Again(Option<Arc<Entry>>),

@@ -29,7 +29,13 @@ impl Registry {
     }
 
     /// Writes a hub object where nothing may stand (`at` none) or over what stands at a revision.
-    pub(crate) async fn put(&self, ask: &Ask, hub: &mut Value, at: Option<Revision>, live: Option<&Arc<Entry>>) -> Result<Written, Status> {
+    pub(crate) async fn put(
+        &self,
+        ask: &Ask,
+        hub: &mut Value,
+        at: Option<Revision>,
+        live: Option<&Arc<Entry>>,
+    ) -> Result<Written, Status> {
         let definition = &*ask.definition;
         let (namespace, name) = {
             let meta = api::meta::of(hub);
@@ -83,7 +89,12 @@ impl Registry {
     }
 
     /// The object as the store has it now, whatever the cache says.
-    pub(crate) async fn live(&self, definition: &Definition, namespace: &str, name: &str) -> Result<Option<Arc<Entry>>, Status> {
+    pub(crate) async fn live(
+        &self,
+        definition: &Definition,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Entry>>, Status> {
         let key = self.store_key(definition, namespace, name);
         let (found, _) = self.store.get(&key).await.map_err(|e| unavailable(e, &definition.resource, "get"))?;
         found.map(|stored| self.entry_of(definition, &stored)).transpose()

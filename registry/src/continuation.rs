@@ -4,7 +4,14 @@
 //! to the other.
 
 use api::Status;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine, alphabet,
+    engine::{GeneralPurpose, general_purpose::NO_PAD, general_purpose::URL_SAFE_NO_PAD},
+};
+
+/// Go minds no bits behind the end.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+const NOT_VALID: &str = "invalid continue token: continue key is not valid";
 
 /// A place in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,23 +35,19 @@ impl Continue {
 
     /// Reads a token that any client may have forged.
     pub fn decode(text: &str) -> Result<Continue, Status> {
-        let invalid = |why: &dyn std::fmt::Display| Status::bad_request(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|e| invalid(&illegal(text, &e)))?;
+        let invalid = |why: &dyn std::fmt::Display| Status::bad_request(format!("{NOT_VALID}: {why}"));
+        let bytes = LENIENT.decode(text).map_err(|_| invalid(&illegal(text)))?;
         let token = codec::json::any(&bytes).map_err(|e| invalid(&e))?.value;
         if token.str("v") != "meta.k8s.io/v1" {
             let version = token.str("v");
-            return Err(Status::bad_request(format!(
-                "continue key is not valid: server does not recognize this encoded version {version}"
-            )));
+            return Err(invalid(&format!("server does not recognize this encoded version {version}")));
         }
         let (revision, start) = (token.int("rv"), token.str("start"));
         if revision == 0 {
-            let why = "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)";
-            return Err(Status::bad_request(why));
+            return Err(invalid(&"incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
         }
         if start.is_empty() {
-            let why = "continue key is not valid: encoded start key empty (version meta.k8s.io/v1)";
-            return Err(Status::bad_request(why));
+            return Err(invalid(&"encoded start key empty (version meta.k8s.io/v1)"));
         }
         if !is_clean(start) {
             return Err(invalid(&start));
@@ -53,11 +56,10 @@ impl Continue {
     }
 }
 
-fn illegal(text: &str, error: &base64::DecodeError) -> String {
-    let at = match error {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
-        _ => text.len() / 4 * 4,
-    };
+/// Upstream: Go's `CorruptInputError`: the first byte of no digit, else the lone one at the end.
+fn illegal(text: &str) -> String {
+    let is_digit = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let at = text.bytes().position(|b| !is_digit(b)).unwrap_or(text.len().saturating_sub(1));
     format!("illegal base64 data at input byte {at}")
 }
 

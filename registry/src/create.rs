@@ -10,9 +10,9 @@ use crate::{
     Answer, Ask, Body, Registry,
     body::{self, Expected},
     commit::Written,
-    managed, prepare,
+    managed,
     options::WriteOptions,
-    special,
+    prepare, special,
 };
 
 /// How often a generated name is drawn again when it is taken. Upstream: `maxNameGenerationCreateAttempts`.
@@ -30,7 +30,12 @@ impl Registry {
     }
 
     /// Creates a hub object: of a body, or of an update or apply that found nothing.
-    pub(crate) async fn create_hub(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+    pub(crate) async fn create_hub(
+        &self,
+        ask: &Ask,
+        mut object: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         let definition = &*ask.definition;
         prepare::check_namespace(&mut object, definition, ask.namespace())?;
         if let Some(answer) = special::of(definition).and_then(|s| s.answers()) {
@@ -42,14 +47,21 @@ impl Registry {
     }
 
     /// The part of a create that follows the fields' managers, with new names as long as generated ones are taken.
-    pub(crate) async fn admit_and_store(&self, ask: &Ask, object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+    pub(crate) async fn admit_and_store(
+        &self,
+        ask: &Ask,
+        object: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         let mut object = self.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
         prepare::dedup_owners(&mut object, |w| ask.warn(w), true);
         let generated = meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty();
         let mut attempt = 1;
         loop {
             match self.store_new(ask, object.clone(), options).await {
-                Err(error) if generated && error.is(Reason::AlreadyExists) && attempt < NAME_ATTEMPTS_MAX => attempt += 1,
+                Err(error) if generated && error.is(Reason::AlreadyExists) && attempt < NAME_ATTEMPTS_MAX => {
+                    attempt += 1
+                }
                 other => return other,
             }
         }
@@ -81,7 +93,11 @@ impl Registry {
             };
         }
         if object.at("metadata").has("resourceVersion") {
-            return Err(Status::new(500, Reason::Unknown, "resourceVersion should not be set on objects to be created"));
+            return Err(Status::new(
+                500,
+                Reason::Unknown,
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         match self.put(ask, &mut object, None, None).await? {
             Written::Done(entry) => Ok(Answer::Entry { entry, created: true }),
@@ -114,7 +130,8 @@ impl Registry {
         old: &Value,
         options: &WriteOptions,
     ) -> Result<Value, Status> {
-        let options_value = options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
+        let options_value =
+            options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
         let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
         self.chain.mutate(&mut request, &self.cluster).await?;
         request.warnings.drain(..).for_each(|w| ask.warn(w));
@@ -129,7 +146,8 @@ impl Registry {
         old: &Value,
         options: &WriteOptions,
     ) -> Result<(), Status> {
-        let options_value = options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
+        let options_value =
+            options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
         let request = admission_request(ask, operation, object.clone(), old, options.dry_run, &options_value);
         self.chain.validate(&request, &self.cluster).await
     }

@@ -78,7 +78,8 @@ fn normal(field: &str) -> String {
     if let Some((before, after)) = field.split_once("].basic.").filter(|(b, _)| b.starts_with("spec.devices[")) {
         return format!("{before}].{after}");
     }
-    let flat = ["deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "derivedAttributes"];
+    let flat =
+        ["deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "derivedAttributes"];
     match field.split_once(".devices.requests[").and_then(|(before, rest)| Some((before, rest.split_once("].")?))) {
         Some((before, (i, member))) if flat.iter().any(|f| member.starts_with(f)) => {
             format!("{before}.devices.requests[{i}].exactly.{member}")

@@ -44,12 +44,12 @@ use resources::row::Context;
 use store::Store;
 
 pub use answer::{Answer, List};
-pub use resources::row;
-pub use schema::order;
 pub use ask::Ask;
 pub use body::{Body, Media};
 pub use catalog::{Catalog, RuntimeConfig};
 pub use definition::Definition;
+pub use resources::row;
+pub use schema::order;
 
 use cache::fill::Filler;
 
@@ -104,10 +104,9 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// A registry over what `reader` reads.
     pub fn new(
-        catalog: Arc<Catalog>,
-        filler: Arc<Filler>,
-        store: Arc<dyn Store>,
+        reader: &look::Reader,
         config: Config,
         chain: Chain,
         cluster: Cluster,
@@ -116,9 +115,9 @@ impl Registry {
     ) -> Registry {
         let clock = cluster.clock.clone();
         Registry {
-            catalog,
-            filler,
-            store,
+            catalog: reader.catalog.clone(),
+            filler: reader.filler.clone(),
+            store: reader.store.clone(),
             config,
             chain,
             cluster,

@@ -72,9 +72,11 @@ const FIELD_MANAGER_LEN_MAX: usize = 128;
 // === impl Query ===
 
 impl Query {
-    /// Reads the part of a URL behind `?`.
+    /// Reads the part of a URL behind `?`. As in Go, a pair with a semicolon or a bad escape is not there.
     pub fn parse(text: &str) -> Query {
-        Query(form_urlencoded::parse(text.as_bytes()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        let pairs = text.split('&').filter(|pair| !pair.contains(';') && is_escaped(pair));
+        let decoded = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
+        Query(decoded.map(|(key, value)| (key.into_owned(), value.into_owned())).collect())
     }
 
     /// The first value of a key. Upstream reads the first of several for scalars.
@@ -109,6 +111,13 @@ impl Query {
             }
         }
     }
+}
+
+/// Whether two hexadecimal digits stand behind every percent sign.
+pub fn is_escaped(text: &str) -> bool {
+    let is_digit = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    (0..bytes.len()).all(|i| bytes[i] != b'%' || (is_digit(bytes.get(i + 1)) && is_digit(bytes.get(i + 2))))
 }
 
 // === impl WriteOptions ===
@@ -305,7 +314,10 @@ impl ListOptions {
         }
         if !wanted.is_empty() {
             if self.send_initial_events.is_none() {
-                errors.forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+                errors.forbidden(
+                    &path,
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                );
             }
             if wanted != "NotOlderThan" {
                 errors.not_supported(&path, wanted, &["NotOlderThan"]);

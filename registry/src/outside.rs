@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::Status;
 use auth::{
-    authenticate::{Chain, Outcome, service_account::Issuer},
+    authenticate::{Chain, Issuer, Outcome},
     authorize::Index,
 };
 

@@ -14,7 +14,14 @@ pub const NAME: &str = "system:apiserver";
 
 impl Registry {
     /// An authorised request of the server's own. `namespace` and `name` may be empty.
-    pub fn own_ask(&self, verb: &str, resource: &GroupResource, below: &str, namespace: &str, name: &str) -> Result<Ask, Status> {
+    pub fn own_ask(
+        &self,
+        verb: &str,
+        resource: &GroupResource,
+        below: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Ask, Status> {
         let definition = self.catalog.get(resource).ok_or_else(Status::no_such_resource)?;
         let version = definition.versions.iter().position(|v| v.gvk.version == definition.hub.version).unwrap_or(0);
         let attributes = Attributes {

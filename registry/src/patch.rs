@@ -23,7 +23,9 @@ pub enum Form {
     Merge,
     Strategic,
     /// Server-side apply, in YAML (or JSON) or CBOR.
-    Apply { cbor: bool },
+    Apply {
+        cbor: bool,
+    },
 }
 
 /// A patch as it came.
@@ -39,6 +41,9 @@ impl Registry {
         if let Form::Apply { cbor } = form {
             return crate::managed::apply(self, ask, bytes, cbor, options).await;
         }
+        if !codec::json::is_valid(bytes) {
+            return Err(Status::bad_request("invalid JSON patch"));
+        }
         self.change(ask, &Patch { form, bytes, validation: options.validation }, options).await
     }
 }
@@ -51,7 +56,12 @@ impl Change for Patch<'_> {
         let served = ask.served();
         let mut current = live.clone();
         ask.definition.from_hub(&mut current, served);
-        let mut object = self.patched(ask, current, served.kind_type)?;
+        let (patched, strict) = self.apply(ask, current, served.kind_type)?;
+        let said = api::meta::gvk(&patched);
+        if said.kind != served.gvk.kind && ask.definition.schemas().kind(&said).is_some() {
+            return Err(refuse(&patched, crate::body::no_conversion(&said, &served.gvk)));
+        }
+        let mut object = self.read_back(ask, &patched, strict, served.kind_type)?;
         api::meta::set_gvk(&mut object, &served.gvk);
         ask.definition.to_hub(&mut object, served);
         Ok(object)
@@ -67,7 +77,8 @@ pub(crate) fn apply_to(
     ask: &Ask,
     validation: Validation,
 ) -> Result<Value, Status> {
-    let kind_type = ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+    let kind_type =
+        ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
     // Of an object that belongs to nobody, an apply is a merge.
     let form = if matches!(form, Form::Apply { .. }) { Form::Merge } else { form };
     Patch { form, bytes, validation }.patched(ask, current, kind_type)
@@ -95,8 +106,16 @@ impl Patch<'_> {
             }
             Form::Merge => {
                 let patch = self.decode("error decoding patch: ")?;
-                if !matches!(patch.value, Value::Object(_)) {
-                    return Err(Status::bad_request("Invalid JSON Patch"));
+                if !matches!(patch.value, Value::Object(_) | Value::Null) {
+                    return Err(Status::bad_request(match self.validation {
+                        Validation::Ignore => "Invalid JSON Patch".to_string(),
+                        _ => {
+                            let kind = json_patch::kind_of(&patch.value);
+                            format!(
+                                "error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+                            )
+                        }
+                    }));
                 }
                 let mut patched = current;
                 merge_patch::apply(&mut patched, patch.value).map_err(Status::bad_request)?;
@@ -116,26 +135,34 @@ impl Patch<'_> {
         codec::json::any(self.bytes).map_err(|e| Status::bad_request(format!("{before}{e}")))
     }
 
-    fn read_back(&self, ask: &Ask, patched: &Value, mut strict: Vec<String>, kind_type: TypeId) -> Result<Value, Status> {
+    fn read_back(
+        &self,
+        ask: &Ask,
+        patched: &Value,
+        mut strict: Vec<String>,
+        kind_type: TypeId,
+    ) -> Result<Value, Status> {
         let text = codec::json::to_string(patched);
-        let refuse = |why: String| {
-            let mut errors = Errors::new();
-            errors.invalid(&Path::new("patch"), text.as_str(), why);
-            match errors.into_status(&api::GroupResource::default(), "") {
-                Err(status) => status,
-                Ok(()) => Status::new(422, Reason::Invalid, "the patch is invalid"),
-            }
-        };
         let decoded = codec::json::object(text.as_bytes(), kind_type, ask.definition.schemas())
-            .map_err(|error| refuse(error.to_string()))?;
+            .map_err(|error| refuse(patched, error.to_string()))?;
         strict.extend(decoded.strict);
         match self.validation {
             Validation::Strict if !strict.is_empty() => {
-                return Err(refuse(format!("strict decoding error: {}", strict.join(", "))));
+                return Err(refuse(patched, format!("strict decoding error: {}", strict.join(", "))));
             }
             Validation::Warn => strict.iter().for_each(|text| ask.warn(text.as_str())),
             _ => {}
         }
         Ok(decoded.value)
+    }
+}
+
+/// What came out of a patch is not what it has to be.
+fn refuse(patched: &Value, why: String) -> Status {
+    let mut errors = Errors::new();
+    errors.invalid(&Path::new("patch"), codec::json::to_string(patched).as_str(), why);
+    match errors.into_status(&api::GroupResource::default(), "") {
+        Err(status) => status,
+        Ok(()) => Status::new(422, Reason::Invalid, "the patch is invalid"),
     }
 }

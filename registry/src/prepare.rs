@@ -41,9 +41,7 @@ pub fn check_namespace(object: &mut Value, definition: &Definition, requested: &
         object.set_path(&["metadata", "namespace"], expected);
         return Ok(());
     }
-    let message = format!(
-        "the namespace of the provided object does not match the namespace sent on the request"
-    );
+    let message = "the namespace of the provided object does not match the namespace sent on the request";
     Err(Status::bad_request(message))
 }
 
@@ -88,8 +86,12 @@ pub fn dedup_owners(object: &mut Value, warn: impl FnOnce(String), after_admissi
     doubles.dedup();
     let uids = doubles.join(", ");
     warn(match after_admission {
-        true => format!(".metadata.ownerReferences contains duplicate entries after mutating admission happens; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"),
-        false => format!(".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"),
+        true => format!(
+            ".metadata.ownerReferences contains duplicate entries after mutating admission happens; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
+        ),
+        false => format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
+        ),
     });
 }
 

@@ -29,8 +29,14 @@ pub struct Form {
 pub enum Shape {
     Object,
     /// The version (`v1`, `v1beta1`) of meta.k8s.io, and how much of each object comes with its row.
-    Table { version: &'static str, include: Include, headers: bool },
-    Partial { version: &'static str },
+    Table {
+        version: &'static str,
+        include: Include,
+        headers: bool,
+    },
+    Partial {
+        version: &'static str,
+    },
 }
 
 /// How much of an object stands in a table's row. Upstream: `IncludeObjectPolicy`.
@@ -111,7 +117,9 @@ impl Registry {
             Shape::Partial { version } => {
                 let items: Vec<Value> = hubs.iter().map(|hub| table::partial(hub, version)).collect();
                 let gv = format!("meta.k8s.io/{version}");
-                Ok(api::value!({"kind": "PartialObjectMetadataList", "apiVersion": gv, "metadata": meta, "items": items}))
+                Ok(
+                    api::value!({"kind": "PartialObjectMetadataList", "apiVersion": gv, "metadata": meta, "items": items}),
+                )
             }
             Shape::Object => {
                 let mut items = Vec::with_capacity(hubs.len());
@@ -122,13 +130,22 @@ impl Registry {
                     items.push(hub);
                 }
                 let gv = served.gvk.api_version();
-                Ok(api::value!({"kind": (served.list_kind.clone()), "apiVersion": gv, "metadata": meta, "items": items}))
+                Ok(
+                    api::value!({"kind": (served.list_kind.clone()), "apiVersion": gv, "metadata": meta, "items": items}),
+                )
             }
         }
     }
 
     /// A hub object in the shape that was asked for.
-    pub(crate) fn shape(&self, definition: &Definition, served: &Served, mut hub: Value, form: &Form, headers: bool) -> Result<Value, Status> {
+    pub(crate) fn shape(
+        &self,
+        definition: &Definition,
+        served: &Served,
+        mut hub: Value,
+        form: &Form,
+        headers: bool,
+    ) -> Result<Value, Status> {
         Ok(match form.shape {
             Shape::Object => {
                 definition.from_hub(&mut hub, served);
@@ -145,11 +162,20 @@ impl Registry {
     }
 
     /// The frame of a watch's notice. `first` is the first with an object: only it carries a table's columns.
-    pub fn frame(&self, definition: &Definition, version: usize, notice: &Notice, form: &Form, first: bool) -> Result<Bytes, Status> {
+    pub fn frame(
+        &self,
+        definition: &Definition,
+        version: usize,
+        notice: &Notice,
+        form: &Form,
+        first: bool,
+    ) -> Result<Bytes, Status> {
         let served = &definition.versions[version];
         let number = form_number(form, version, notice, first);
         match notice {
-            Notice::Bookmark { revision, initial_end } => self.bookmark(definition, served, *revision, *initial_end, form),
+            Notice::Bookmark { revision, initial_end } => {
+                self.bookmark(definition, served, *revision, *initial_end, form)
+            }
             Notice::Changed(_, event) => {
                 let mut failed = None;
                 let bytes = event.frame(number, || match self.object_frame(definition, served, notice, form, first) {
@@ -165,7 +191,14 @@ impl Registry {
         }
     }
 
-    fn object_frame(&self, definition: &Definition, served: &Served, notice: &Notice, form: &Form, first: bool) -> Result<Bytes, Status> {
+    fn object_frame(
+        &self,
+        definition: &Definition,
+        served: &Served,
+        notice: &Notice,
+        form: &Form,
+        first: bool,
+    ) -> Result<Bytes, Status> {
         let Some((kind, entry)) = notice.shown() else { return Err(Status::internal("a bookmark has no object")) };
         if is_kept_as(definition, served, form) {
             return Ok(json_frame(kind, &entry, served));
@@ -174,8 +207,16 @@ impl Registry {
         event_frame(kind.as_str(), &shaped, form)
     }
 
-    fn bookmark(&self, definition: &Definition, served: &Served, revision: u64, initial_end: bool, form: &Form) -> Result<Bytes, Status> {
-        let mut object = api::value!({"metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}});
+    fn bookmark(
+        &self,
+        definition: &Definition,
+        served: &Served,
+        revision: u64,
+        initial_end: bool,
+        form: &Form,
+    ) -> Result<Bytes, Status> {
+        let mut object =
+            api::value!({"metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}});
         if initial_end {
             object.set_path(&["metadata", "annotations"], api::value!({"k8s.io/initial-events-end": "true"}));
         }

@@ -108,7 +108,12 @@ impl Registry {
     }
 
     /// The objects as they stood at a revision: the present snapshot when nothing has changed since, else the store's history.
-    async fn snapshot_at(&self, definition: &Definition, revision: Revision, from: Option<&Continue>) -> Result<Snapshot, Status> {
+    async fn snapshot_at(
+        &self,
+        definition: &Definition,
+        revision: Revision,
+        from: Option<&Continue>,
+    ) -> Result<Snapshot, Status> {
         let present = definition.cache.snapshot(0);
         let forgotten = revision < self.compacted.load(std::sync::atomic::Ordering::Relaxed);
         if !forgotten && present.revision <= revision && self.filler.applied() >= revision {
@@ -213,9 +218,7 @@ fn in_namespace(key: &str, namespace: &str) -> bool {
 
 impl Filter {
     pub fn new(definition: &Definition, ask: &Ask, options: &ListOptions) -> Result<Filter, Status> {
-        let labels = Selector::parse(&options.label_selector).map_err(|e| {
-            Status::bad_request(e.to_string())
-        })?;
+        let labels = Selector::parse(&options.label_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let parsed = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let mut fields = Vec::new();
         for term in parsed.terms() {

@@ -142,7 +142,12 @@ impl Registry {
     }
 
     /// Deletes everything that a list finds; answers the list.
-    pub async fn remove_collection(&self, ask: &Ask, options: &DeleteOptions, list: &ListOptions) -> Result<List, Status> {
+    pub async fn remove_collection(
+        &self,
+        ask: &Ask,
+        options: &DeleteOptions,
+        list: &ListOptions,
+    ) -> Result<List, Status> {
         let found = self.list(ask, list).await?;
         for entry in &found.entries {
             let one = ask.about(&entry.head.namespace, &entry.head.name);
@@ -159,12 +164,17 @@ fn check_preconditions(ask: &Ask, old: &Value, options: &DeleteOptions) -> Resul
     let meta = meta::of(old);
     let target = GroupResource::new(ask.definition.kind.group.clone(), ask.definition.kind.resource.clone());
     if let Some(uid) = options.uid.as_ref().filter(|u| *u != meta.uid()) {
-        let why = format!("the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated", meta.uid());
+        let why = format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
+            meta.uid()
+        );
         return Err(Status::conflict(&target, meta.name(), why));
     }
     if let Some(version) = options.resource_version.as_ref().filter(|v| *v != meta.resource_version()) {
         let found = meta.resource_version();
-        let why = format!("the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({found}). The object might have been modified");
+        let why = format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({found}). The object might have been modified"
+        );
         return Err(Status::conflict(&target, meta.name(), why));
     }
     Ok(())

@@ -2,7 +2,11 @@
 //!
 //! The row says at which paths they stand. Upstream: pkg/registry/apps/deployment/storage ScaleREST.
 
-use api::{Status, Value, field::{Errors, Path}, meta, selector, value};
+use api::{
+    Status, Value,
+    field::{Errors, Path},
+    meta, selector, value,
+};
 use resources::row::{ScaleSelector, Subresource};
 
 use crate::{
@@ -37,7 +41,10 @@ struct Rescale<'a> {
 enum How<'a> {
     Make(&'a (dyn Fn(&Value) -> Result<Value, Status> + Sync)),
     /// Server-side apply.
-    Apply { config: &'a Value, force: bool },
+    Apply {
+        config: &'a Value,
+        force: bool,
+    },
 }
 
 impl Registry {
@@ -59,7 +66,13 @@ impl Registry {
     }
 
     /// Patches an object's scale.
-    pub async fn patch_scale(&self, ask: &Ask, form: patch::Form, bytes: &[u8], options: &WriteOptions) -> Result<Answer, Status> {
+    pub async fn patch_scale(
+        &self,
+        ask: &Ask,
+        form: patch::Form,
+        bytes: &[u8],
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         if let patch::Form::Apply { cbor } = form {
             let config = managed::read_config(bytes, cbor)?;
             let how = How::Apply { config: &config, force: options.force.unwrap_or(false) };
@@ -164,7 +177,9 @@ impl Paths {
         }
         let mut status = value!({"replicas": hub.at_path(self.observed).as_int().unwrap_or(0)});
         let text = match self.selector {
-            ScaleSelector::Label(path) => selector::Selector::from_label_selector(hub.at_path(path)).map(|s| s.to_string()),
+            ScaleSelector::Label(path) => {
+                selector::Selector::from_label_selector(hub.at_path(path)).map(|s| s.to_string())
+            }
             ScaleSelector::Map(path) => Ok(selector::Selector::from_labels(hub.at_path(path)).to_string()),
         };
         if let Some(text) = text.ok().filter(|t| !t.is_empty()) {

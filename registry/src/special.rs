@@ -66,7 +66,13 @@ pub trait Special: Send + Sync {
     }
 
     /// Answers a create on a subresource of another kind: binding, eviction, token.
-    async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, options: &WriteOptions) -> Result<Answer, Status> {
+    async fn create_below(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         let _ = (registry, body, options);
         Err(Status::not_found(&ask.definition.resource, ask.name()))
     }
@@ -75,7 +81,13 @@ pub trait Special: Send + Sync {
 /// Answers a create at once.
 #[async_trait]
 pub trait Answers: Send + Sync {
-    async fn answer(&self, registry: &Registry, ask: &Ask, object: Value, options: &WriteOptions) -> Result<Answer, Status>;
+    async fn answer(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        object: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status>;
 }
 
 /// What was taken for an object that is not stored yet, and what goes when it is. Whoever has one settles it.
@@ -163,7 +175,8 @@ impl Registry {
             return Err(Status::method_not_allowed());
         };
         let gvk = Gvk::new(*group, *version, *kind);
-        let kind_type = ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+        let kind_type =
+            ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
         let expected = body::Expected { gvk: &gvk, kind_type };
         let object = body::read(ask, body, &expected, options.validation)?;
         match of(&ask.definition) {

@@ -44,7 +44,9 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
 pub fn encode(definition: &Definition, hub: &Value, json: &Bytes, media: Media) -> Bytes {
     match media {
         Media::Json => json.clone(),
-        Media::Protobuf => codec::proto::write(hub, &definition.hub, definition.schemas()).unwrap_or_else(|_| json.clone()),
+        Media::Protobuf => {
+            codec::proto::write(hub, &definition.hub, definition.schemas()).unwrap_or_else(|_| json.clone())
+        }
     }
 }
 
@@ -109,7 +111,8 @@ fn decode(definition: &Definition, value: &Bytes) -> Result<Value, Error> {
         definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
         tree
     } else {
-        let served = definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
+        let served =
+            definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
         let mut tree = read(served.kind_type)?.value;
         definition.to_hub(&mut tree, served);
         tree

@@ -41,7 +41,14 @@ fn head(column: &Column) -> Value {
     })
 }
 
-fn row(registry: &Registry, definition: &Definition, served: &Served, hub: &Value, version: &str, include: Include) -> Value {
+fn row(
+    registry: &Registry,
+    definition: &Definition,
+    served: &Served,
+    hub: &Value,
+    version: &str,
+    include: Include,
+) -> Value {
     let now = registry.clock.now();
     let cells: Vec<Value> = definition
         .row

@@ -45,7 +45,10 @@ pub enum Notice {
     /// A change of the log; the kind is as this watcher's filter sees it. `frames` of the event are shared.
     Changed(Kind, Arc<Event>),
     /// Everything up to this revision has been told.
-    Bookmark { revision: Revision, initial_end: bool },
+    Bookmark {
+        revision: Revision,
+        initial_end: bool,
+    },
 }
 
 /// How a change looks through a filter.

@@ -299,7 +299,9 @@ impl Subresource {
         match self {
             Subresource::Status(_) => "status",
             Subresource::Scale { .. } => "scale",
-            Subresource::Update { name, .. } | Subresource::Create { name, .. } | Subresource::Connect { name, .. } => name,
+            Subresource::Update { name, .. } | Subresource::Create { name, .. } | Subresource::Connect { name, .. } => {
+                name
+            }
         }
     }
 

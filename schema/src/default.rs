@@ -69,7 +69,11 @@ impl Defaults {
                 value.as_array_mut().into_iter().flatten().for_each(|v| self.shape(v, item, schemas));
             }
             Shape::Map(item) if self.is_reached(item) => {
-                value.as_object_mut().into_iter().flat_map(|m| m.iter_mut()).for_each(|(_, v)| self.shape(v, item, schemas));
+                value
+                    .as_object_mut()
+                    .into_iter()
+                    .flat_map(|m| m.iter_mut())
+                    .for_each(|(_, v)| self.shape(v, item, schemas));
             }
             _ => {}
         }
@@ -116,4 +120,3 @@ fn is_missing(member: &Value, field: &Field) -> bool {
     let zero = matches!(member, Value::Int(0));
     member.is_null() || (!field.pointer && (empty_text || zero))
 }
-

@@ -230,8 +230,11 @@ mod tests {
     #[test]
     fn the_facts_are_whole() {
         let schemas = read(TYPES).expect("the facts are JSON");
-        let empty: Vec<&str> =
-            schemas.iter().filter(|(_, t)| t.go.is_empty() && t.scalar.is_none()).map(|(_, t)| t.name.as_str()).collect();
+        let empty: Vec<&str> = schemas
+            .iter()
+            .filter(|(_, t)| t.go.is_empty() && t.scalar.is_none())
+            .map(|(_, t)| t.name.as_str())
+            .collect();
         assert!(empty.is_empty(), "types that are referred to and stand nowhere: {empty:?}");
         let spec = schemas.named("io.k8s.api.apps.v1.DeploymentSpec").expect("apps has deployments");
         assert_eq!(spec.fields[0].name, "replicas");

@@ -44,7 +44,9 @@ pub fn shape(value: &mut Value, of: &Shape, schemas: &Schemas) {
         }
         Shape::OneOf(_, id) => match value {
             Value::Object(_) => object(value, *id, schemas),
-            Value::Array(items) => items.iter_mut().filter(|i| i.as_object().is_some()).for_each(|i| object(i, *id, schemas)),
+            Value::Array(items) => {
+                items.iter_mut().filter(|i| i.as_object().is_some()).for_each(|i| object(i, *id, schemas))
+            }
             _ => {}
         },
         _ => {}

@@ -131,7 +131,10 @@ mod tests {
         assert_eq!(read("GET", "/api/v1/pods", "watch=1"), "watch true |v1||pods|| ");
         assert_eq!(read("GET", "/api/v1/namespaces/d", ""), "get true |v1|d|namespaces|d| ");
         assert_eq!(read("PUT", "/api/v1/namespaces/d/finalize", ""), "update true |v1|d|namespaces|d|finalize ");
-        assert_eq!(read("DELETE", "/apis/apps/v1/namespaces/d/deployments", ""), "deletecollection true apps|v1|d|deployments|| ");
+        assert_eq!(
+            read("DELETE", "/apis/apps/v1/namespaces/d/deployments", ""),
+            "deletecollection true apps|v1|d|deployments|| "
+        );
         assert_eq!(read("GET", "/api/v1/nodes/n/proxy/a/b", ""), "get true |v1||nodes|n|proxy a/b");
         assert_eq!(read("GET", "/api/v1/watch/namespaces/d/pods/p", ""), "watch true |v1|d|pods|p| ");
         assert_eq!(read("GET", "/apis/apps/v1", ""), "get false ||||| ");

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use api::{Attributes, Status, User, field::quote};
+use api::{Attributes, Status, User};
 use auth::{
     authenticate::{Credentials, Peer, bearer},
     authorize::Authorized,
@@ -114,7 +114,12 @@ fn authenticate(
 }
 
 /// Whom the request is made for, when it is made for somebody else.
-fn impersonated(server: &Server, parts: &mut Parts, user: Arc<User>, attributes: &Attributes) -> Result<Arc<User>, Status> {
+fn impersonated(
+    server: &Server,
+    parts: &mut Parts,
+    user: Arc<User>,
+    attributes: &Attributes,
+) -> Result<Arc<User>, Status> {
     let Some(wanted) = impersonate::wanted(&parts.headers)? else { return Ok(user) };
     let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes)?;
     impersonate::clear(&mut parts.headers);

@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/handlers/negotiation.
 
-use api::{Details, Reason, Status};
+use api::{Reason, Status, status::Details};
 use http::{HeaderMap, header};
 use registry::{
     Media,
@@ -101,9 +101,11 @@ fn shape(clause: &Clause<'_>, media: Media, query: &Query) -> Result<Option<Shap
         _ => return Ok(None),
     };
     Ok(match kind {
-        "Table" if media != Media::Protobuf => {
-            Some(Shape::Table { version, include: include(query)?, headers: !query.boolean("noHeaders").unwrap_or(false) })
-        }
+        "Table" if media != Media::Protobuf => Some(Shape::Table {
+            version,
+            include: include(query)?,
+            headers: !query.boolean("noHeaders").unwrap_or(false),
+        }),
         "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Shape::Partial { version }),
         _ => None,
     })
@@ -164,7 +166,8 @@ pub(crate) fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
 impl Clause<'_> {
     fn takes(&self, name: &str) -> bool {
         let (kind, subtype) = name.split_once('/').unwrap_or((name, ""));
-        (self.kind == kind && (self.subtype == subtype || self.subtype == "*")) || (self.kind == "*" && self.subtype == "*")
+        (self.kind == kind && (self.subtype == subtype || self.subtype == "*"))
+            || (self.kind == "*" && self.subtype == "*")
     }
 
     fn parameter(&self, key: &str) -> Option<&str> {
@@ -206,7 +209,10 @@ mod tests {
         let table = Shape::Table { version: "v1", include: Include::Metadata, headers: true };
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(form(kubectl), Some((Media::Json, table)));
-        assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some((Media::Protobuf, Shape::Object)));
+        assert_eq!(
+            form("application/vnd.kubernetes.protobuf,application/json"),
+            Some((Media::Protobuf, Shape::Object))
+        );
         assert_eq!(form("*/*"), Some((Media::Json, Shape::Object)));
         assert_eq!(form("application/json;as=Table;v=v1alpha1;g=meta.k8s.io"), None);
         assert_eq!(form("text/html"), None);

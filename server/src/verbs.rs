@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use api::{Status, Value};
 use http::{Method, Response};
+use registry::row::{Subresource, Verbs};
 use registry::{
     Answer, Ask, Media,
     options::{DeleteOptions, ListOptions, Query, Write, WriteOptions},
     patch::Form as Patch,
 };
-use registry::row::{Subresource, Verbs};
 
-use crate::{Server, body, body::{Body, Sent}, door::Admitted, negotiate, respond, watch};
+use crate::{
+    Server, body,
+    body::{Body, Sent},
+    door::Admitted,
+    negotiate, respond, watch,
+};
 
 /// Content types of patches, in upstream's order.
 const PATCHES: [(&str, Patch); 4] = [
@@ -31,7 +36,8 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     check_verb(ask, below)?;
     check_name(ask)?;
     let stream = attributes.verb == "watch";
-    let form = negotiate::answer(&admitted.parts.headers, &admitted.query, stream, stream || attributes.verb == "list")?;
+    let form =
+        negotiate::answer(&admitted.parts.headers, &admitted.query, stream, stream || attributes.verb == "list")?;
     if stream {
         let options = list_options(&admitted.query, true)?;
         let watch = server.registry.watch(ask, &options).await?;
@@ -139,7 +145,7 @@ async fn patch(
     let Some((_, form)) = PATCHES.iter().find(|(name, _)| *name == kind) else {
         // Upstream: go-restful's answer.
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
-        return Err(refused.with_details(api::Details::default()));
+        return Err(refused.with_details(api::status::Details::default()));
     };
     let bytes = body::read(body, server.config.body_len_max).await?;
     let apply = matches!(form, Patch::Apply { .. });

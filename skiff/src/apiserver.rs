@@ -3,8 +3,8 @@
 mod act;
 mod identity;
 mod storage;
-mod upkeep;
 mod texts;
+mod upkeep;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,8 +18,7 @@ use api::{time::Clock, value};
 use auth::authorize::{AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Rbac};
 use certs::{Names, pki::Pki};
 use registry::{
-    Ids as _,
-    Catalog, Definition, Registry, RuntimeConfig,
+    Catalog, Definition, Ids as _, Registry, RuntimeConfig,
     cache::{Cache, fill::Filler},
     definition::World,
     look::Reader,
@@ -66,12 +65,7 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
     let filler = registry.filler.clone();
     let ticking = clock.clone();
-    tokio::spawn(async move {
-        let error = filler.run(feed, || ticking.now().as_second()).await;
-        // Without its feed this server would answer from the past.
-        tracing::error!(%error, "the store's feed ended");
-        std::process::exit(1);
-    });
+    let filling = tokio::spawn(async move { filler.run(feed, || ticking.now().as_second()).await });
     special::policy::follow(&registry, &index);
     let port = listener.local_addr()?.port();
     let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
@@ -96,7 +90,11 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     let kept = upkeep::run(&registry, &settings);
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     let running = controllers.map(|flags| controllers::beside(&server, &flags, pki.ca.bundle_pem())).transpose()?;
-    wait_for_signal().await?;
+    tokio::select! {
+        told = wait_for_signal() => told?,
+        // Without its feed this server would answer from the past.
+        ended = filling => return Err(ended?).context("the store's feed ended"),
+    }
     drop((running, kept, followed));
     if let Err(error) = special::furniture::service::leave(&registry, &settings.service).await {
         tracing::warn!(%error, "this server still stands behind the service of the API");
@@ -127,19 +125,13 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
     let index = Arc::new(Index::default());
     let authorizer = Arc::new(Authorizer::new(modes(&flags.authorization_mode, &index)?));
-    let look = Arc::new(Reader {
-        catalog: catalog.clone(),
-        filler: filler.clone(),
-        store: store.clone(),
-        prefix: flags.etcd_prefix.clone(),
-    });
+    let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
-    let cluster = Cluster { look, act: acting.clone(), may, clock: clock.clone() };
+    let cluster = Cluster { look: look.clone(), act: acting.clone(), may, clock: clock.clone() };
     let plugins = admission::plugins::Settings::new(Arc::new(|| Random.suffix()));
-    let chain =
-        admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
-            .map_err(anyhow::Error::msg)?;
+    let chain = admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
+        .map_err(anyhow::Error::msg)?;
     let ttl = api::duration::parse(&flags.event_ttl).map_err(anyhow::Error::msg)? / 1_000_000_000;
     let config = registry::Config {
         prefix: flags.etcd_prefix.clone(),
@@ -147,11 +139,13 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
         storage_media: storage::media(flags)?,
         service_ranges: service_ranges(&flags.service_cluster_ip_range)?,
         node_ports: PortRange::parse(&flags.service_node_port_range).with_context(|| {
-            format!("--service-node-port-range: {:?} is no range of ports such as 30000-32767", flags.service_node_port_range)
+            format!(
+                "--service-node-port-range: {:?} is no range of ports such as 30000-32767",
+                flags.service_node_port_range
+            )
         })?,
     };
-    let registry =
-        Arc::new(Registry::new(catalog, filler, store, config, chain, cluster, authorizer, Arc::new(Random)));
+    let registry = Arc::new(Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random)));
     acting.bind(&registry);
     Ok((registry, index))
 }

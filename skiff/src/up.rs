@@ -19,8 +19,18 @@ pub fn run(flags: flags::Up) -> Result<()> {
     let port = flags.secure_port.to_string();
     let address = flags.bind_address.to_string();
     let arguments = [
-        "skiff", "apiserver", "--data-dir", data, "--secure-port", &port, "--bind-address", &address,
-        "--authorization-mode", "RBAC", "--storage-media-type", "application/json",
+        "skiff",
+        "apiserver",
+        "--data-dir",
+        data,
+        "--secure-port",
+        &port,
+        "--bind-address",
+        &address,
+        "--authorization-mode",
+        "RBAC",
+        "--storage-media-type",
+        "application/json",
     ];
     let flags::Command::Apiserver(settings) = flags::Skiff::try_parse_from(arguments)?.command else {
         bail!("the arguments of the API server are wrong");

@@ -48,7 +48,7 @@ impl Patch {
 
     fn read(document: Value, prefix: &str, (list, item): (&str, &str)) -> Result<Patch, Status> {
         let wrong = |kind: &Value, go: &str| {
-            let kind = json_kind(kind);
+            let kind = kind_of(kind);
             Status::bad_request(format!("{prefix}json: cannot unmarshal {kind} into Go value of type {go}"))
         };
         let operations = match document {
@@ -114,7 +114,8 @@ pub fn rejected() -> Status {
     Status::new(422, Reason::Invalid, message).with_details(Details::default())
 }
 
-fn json_kind(value: &Value) -> &'static str {
+/// What Go's decoder calls a value.
+pub fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -140,7 +141,7 @@ impl<'a> Operation<'a> {
         match self.0.at(member) {
             Value::Null => Err(format!("{missing}: {MISSING}")),
             Value::Str(s) => Ok(s),
-            other => Err(format!("json: cannot unmarshal {} into Go value of type string", json_kind(other))),
+            other => Err(format!("json: cannot unmarshal {} into Go value of type string", kind_of(other))),
         }
     }
 

@@ -37,6 +37,12 @@ pub fn any(text: &[u8]) -> Result<Decoded, Error> {
     reader.finish(value)
 }
 
+/// Whether a text is JSON at all. Upstream: Go's `json.Valid`.
+pub fn is_valid(text: &[u8]) -> bool {
+    let mut lexer = Lexer::new(text);
+    lexer.peek_value().and_then(|_| lexer.skip()).and_then(|()| lexer.end()).is_ok()
+}
+
 /// The `apiVersion` and `kind` of a text, after reading all of it for its form. Upstream: `SimpleMetaFactory.Interpret`.
 pub fn type_meta(text: &[u8]) -> Result<(String, String), Error> {
     let mut lexer = Lexer::new(text);
@@ -99,7 +105,17 @@ impl<'a> Reader<'a> {
     fn new(text: &'a [u8], schemas: &'a Schemas) -> Reader<'a> {
         let lexer = Lexer::new(text);
         let context = EcoString::new();
-        Reader { lexer, schemas, depth: 0, misfit: None, strict: vec![], seen: HashSet::new(), path: vec![], context, element: EcoString::new() }
+        Reader {
+            lexer,
+            schemas,
+            depth: 0,
+            misfit: None,
+            strict: vec![],
+            seen: HashSet::new(),
+            path: vec![],
+            context,
+            element: EcoString::new(),
+        }
     }
 
     fn finish(mut self, value: Value) -> Result<Decoded, Error> {
@@ -115,9 +131,9 @@ impl<'a> Reader<'a> {
         match (self.lexer.peek_value()?, shape) {
             (b'n', _) => self.lexer.literal("null").map(|()| Value::Null),
             (_, Shape::Raw(_)) => self.any(),
-            (b'{', Shape::Struct(id)) => self.nested(|r| r.structure(*id)),
-            (b'{', Shape::Map(item)) => self.nested(|r| r.map(item)),
-            (b'[', Shape::List(item)) => self.nested(|r| r.list(item)),
+            (b'{', Shape::Struct(id)) => self.nested(b'{', |r| r.structure(*id)),
+            (b'{', Shape::Map(item)) => self.nested(b'{', |r| r.map(item)),
+            (b'[', Shape::List(item)) => self.nested(b'[', |r| r.list(item)),
             (c, Shape::OneOf(form, id)) => self.one_of(c, *form, *id),
             (b'{', _) => self.skip_misfit("object", shape, go_type),
             (b'[', _) => self.skip_misfit("array", shape, go_type),
@@ -125,10 +141,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    fn nested<T>(&mut self, bracket: u8, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(lexer::too_deep());
+            return Err(lexer::too_deep(bracket));
         }
         let read = read(self);
         self.depth -= 1;
@@ -226,9 +242,9 @@ impl<'a> Reader<'a> {
 
     fn one_of(&mut self, first: u8, form: OneOf, id: TypeId) -> Result<Value, Error> {
         match (first, form) {
-            (b'{', _) => self.nested(|r| r.structure(id)),
-            (b'[', OneOf::Array) => self.nested(|r| r.list(&Shape::Struct(id))),
-            (b'[', OneOf::StringArray) => self.nested(|r| r.list(&Shape::Str)),
+            (b'{', _) => self.nested(first, |r| r.structure(id)),
+            (b'[', OneOf::Array) => self.nested(first, |r| r.list(&Shape::Struct(id))),
+            (b'[', OneOf::StringArray) => self.nested(first, |r| r.list(&Shape::Str)),
             (b't' | b'f', OneOf::Bool) => self.scalar(&Shape::Bool, ""),
             _ => {
                 self.lexer.skip()?;
@@ -262,8 +278,8 @@ impl<'a> Reader<'a> {
 
     fn any(&mut self) -> Result<Value, Error> {
         match self.lexer.peek_value()? {
-            b'{' => self.nested(|r| r.map(&Shape::Raw(schema::RawForm::Json))),
-            b'[' => self.nested(|r| r.list(&Shape::Raw(schema::RawForm::Json))),
+            b'{' => self.nested(b'{', |r| r.map(&Shape::Raw(schema::RawForm::Json))),
+            b'[' => self.nested(b'[', |r| r.list(&Shape::Raw(schema::RawForm::Json))),
             b'n' => self.lexer.literal("null").map(|()| Value::Null),
             _ => self.scalar(&Shape::Raw(schema::RawForm::Json), ""),
         }
@@ -289,8 +305,11 @@ impl<'a> Reader<'a> {
     /// Upstream: `UnmarshalTypeError.Error`.
     fn misfit(&mut self, word: &str, shape: &Shape, go_type: &str) {
         let wanted = if go_type.is_empty() { self.go_shape(shape) } else { go_type.to_string() };
-        let names: Vec<&str> =
-            self.path.iter().filter_map(|s| if let Step::Field(n) | Step::Embedded(n) = s { Some(n.as_str()) } else { None }).collect();
+        let names: Vec<&str> = self
+            .path
+            .iter()
+            .filter_map(|s| if let Step::Field(n) | Step::Embedded(n) = s { Some(n.as_str()) } else { None })
+            .collect();
         let error = match names.is_empty() {
             true => format!("json: cannot unmarshal {word} into Go value of type {wanted}"),
             false => {

@@ -254,7 +254,7 @@ impl<'a> Lexer<'a> {
                     self.bump();
                     open.push(c);
                     if open.len() > SKIP_DEPTH_MAX {
-                        return Err(too_deep());
+                        return Err(too_deep(c));
                     }
                     if self.go_on(&mut open, true)? {
                         continue;
@@ -294,8 +294,9 @@ impl<'a> Lexer<'a> {
     }
 }
 
-pub fn too_deep() -> Error {
-    Error("exceeded max depth".into())
+/// The error for a bracket that opens one level too many.
+pub fn too_deep(bracket: u8) -> Error {
+    Error(format!("invalid character {} exceeded max depth", quote_char(bracket)))
 }
 
 fn end_of_input() -> Error {

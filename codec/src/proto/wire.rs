@@ -28,12 +28,17 @@ impl<'a> Reader<'a> {
         }
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).ok().filter(|n| *n > 0);
-        let Some(number) = number else { return Err(Error(format!("proto: illegal tag {} (wire type {})", tag >> 3, tag & 7))) };
+        let Some(number) = number else {
+            return Err(Error(format!("proto: illegal tag {} (wire type {})", tag >> 3, tag & 7)));
+        };
         let field = match tag & 7 {
             0 => Field::Varint(self.varint()?),
             1 => Field::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| truncated())?)),
             2 => {
                 let len = usize::try_from(self.varint()?).map_err(|_| truncated())?;
+                if i64::try_from(len).is_err() {
+                    return Err(Error("proto: negative length found during unmarshaling".into()));
+                }
                 Field::Bytes(self.take(len)?)
             }
             5 => Field::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().map_err(|_| truncated())?)),

@@ -103,7 +103,14 @@ fn cases(sample: &Value) -> Result<Vec<Case>> {
     let json = "application/json";
     for variation in mutate::all(sample, kind_type, schemas) {
         let (post, put) = (variation.object.clone(), variation.object);
-        let case = |method, path, title, body| Case { resource: resource.clone(), title, method, path, content_type: json, body };
+        let case = |method, path, title, body| Case {
+            resource: resource.clone(),
+            title,
+            method,
+            path,
+            content_type: json,
+            body,
+        };
         cases.push(case("POST", format!("{collection}?dryRun=All"), format!("POST {}", variation.title), post));
         if row.stores() {
             let path = format!("{collection}/{name}?dryRun=All&fieldValidation=Strict");

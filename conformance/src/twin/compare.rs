@@ -13,7 +13,13 @@ pub fn difference(skiff: &Response, upstream: &Response) -> Option<String> {
     normalise(&mut ours);
     normalise(&mut theirs);
     if skiff.status != upstream.status {
-        return Some(format!("status {} instead of {}: {} | {}", skiff.status, upstream.status, brief(&ours), brief(&theirs)));
+        return Some(format!(
+            "status {} instead of {}: {} | {}",
+            skiff.status,
+            upstream.status,
+            brief(&ours),
+            brief(&theirs)
+        ));
     }
     if let Some(found) = first(&ours, &theirs, "") {
         return Some(found);
@@ -58,7 +64,12 @@ pub fn normalise(value: &mut Value) {
 /// Texts that name fresh things.
 fn masked(key: &str, text: &str) -> Option<String> {
     let masked: String = match key {
-        "lastTransitionTime" | "lastPhaseTransitionTime" | "lastUpdateTime" | "renewTime" | "token" | "expirationTimestamp" => "…".into(),
+        "lastTransitionTime"
+        | "lastPhaseTransitionTime"
+        | "lastUpdateTime"
+        | "renewTime"
+        | "token"
+        | "expirationTimestamp" => "…".into(),
         _ => mask_uids(text),
     };
     (masked != text).then_some(masked)
@@ -72,9 +83,10 @@ fn mask_uids(text: &str) -> String {
         rest = &rest[at..];
         let is_uid = rest.len() >= 36
             && rest.is_char_boundary(36)
-            && rest.as_bytes()[..36].iter().enumerate().all(|(i, b)| {
-                if [8, 13, 18, 23].contains(&i) { *b == b'-' } else { b.is_ascii_hexdigit() }
-            });
+            && rest.as_bytes()[..36]
+                .iter()
+                .enumerate()
+                .all(|(i, b)| if [8, 13, 18, 23].contains(&i) { *b == b'-' } else { b.is_ascii_hexdigit() });
         let len = if is_uid { 36 } else { rest.chars().next().map_or(0, char::len_utf8) };
         out.push_str(if is_uid { "…" } else { &rest[..len] });
         rest = &rest[len..];

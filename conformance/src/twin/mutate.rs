@@ -89,7 +89,7 @@ impl Walk<'_> {
     }
 
     /// A member that the sample lacks: with plausible and with odd values.
-    fn absent(&mut self, shape: &Shape, values: &[EcoString], path: &mut Vec<Step>) {
+    fn absent(&mut self, shape: &Shape, values: &[EcoString], path: &[Step]) {
         for known in values {
             self.set(path, Value::Str(known.clone()));
         }

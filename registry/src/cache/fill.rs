@@ -3,7 +3,10 @@
 //! One feed over everything means one number says how far every cache is: `applied`. A write is answered only once its
 //! revision is applied, so whoever has been answered reads what was written.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use api::EcoString;
 use bytes::Bytes;
@@ -19,7 +22,7 @@ pub struct Filler {
     store: Arc<dyn Store>,
     /// `/registry`
     root: String,
-    routes: RwLock<HashMap<String, Arc<Definition>>>,
+    routes: RwLock<BTreeMap<String, Arc<Definition>>>,
     applied: watch::Sender<Revision>,
     /// Entries of this server's own writes with the bytes they are stored as, so that they need not be parsed again: by
     /// store key.

@@ -10,7 +10,7 @@ use super::{Cache, Change, Entry, Fallen, Head};
 fn entry(key: &str, revision: u64) -> Arc<Entry> {
     let json = Bytes::from_static(b"{\"kind\":\"K\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\"}}");
     let head = Head { labels: Value::Null, ..Head::default() };
-    Arc::new(Entry { key: key.into(), revision, head, json, splice: 51, body: 30 })
+    Arc::new(Entry { key: key.into(), revision, head, json, splice: 52, body: 30 })
 }
 
 #[tokio::test]

@@ -16,7 +16,13 @@ impl Special for Bindings {
 
 #[async_trait]
 impl Answers for Bindings {
-    async fn answer(&self, registry: &Registry, ask: &Ask, object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+    async fn answer(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        object: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         let name = meta::of(&object).name().to_string();
         pods::bind(registry, ask, &name, &object, options).await
     }

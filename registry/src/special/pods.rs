@@ -18,7 +18,13 @@ const DISRUPTED_LEN_MAX: usize = 2000;
 
 #[async_trait]
 impl Special for Pods {
-    async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, options: &WriteOptions) -> Result<Answer, Status> {
+    async fn create_below(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         match ask.attributes.subresource.as_str() {
             "binding" => bind(registry, ask, ask.name(), &body, options).await,
             _ => evict(registry, ask, &body, options).await,
@@ -27,7 +33,13 @@ impl Special for Pods {
 }
 
 /// Puts a pod on a node.
-pub async fn bind(registry: &Registry, ask: &Ask, name: &str, binding: &Value, options: &WriteOptions) -> Result<Answer, Status> {
+pub async fn bind(
+    registry: &Registry,
+    ask: &Ask,
+    name: &str,
+    binding: &Value,
+    options: &WriteOptions,
+) -> Result<Answer, Status> {
     let said = meta::of(binding);
     if said.name() != name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
@@ -41,7 +53,11 @@ pub async fn bind(registry: &Registry, ask: &Ask, name: &str, binding: &Value, o
         .edit(&pod_ask, ask.namespace(), name, options.dry_run, |pod| {
             let found = meta::of(pod);
             if !said.uid().is_empty() && said.uid() != found.uid() {
-                return Err(conflict(format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", said.uid(), found.uid())));
+                return Err(conflict(format!(
+                    "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                    said.uid(),
+                    found.uid()
+                )));
             }
             if found.is_terminating() {
                 return Err(conflict(format!("pod {name} is being deleted, cannot be assigned to a host")));
@@ -168,7 +184,8 @@ async fn budgets(registry: &Registry, ask: &Ask, pod: &Value, dry_run: bool) -> 
         [] => return Ok(false),
         [one] => one,
         _ => {
-            let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            let text =
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
             return Err(Status::new(500, api::Reason::Unknown, text));
         }
     };
@@ -199,7 +216,11 @@ fn take_one(budget: &mut Value, pod: &str, now: &str) -> Result<(), Status> {
         return Err(Status::forbidden(&target, &name, "pdb disruptions allowed is negative"));
     }
     if status.at("disruptedPods").members().count() > DISRUPTED_LEN_MAX {
-        return Err(Status::forbidden(&target, &name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
+        return Err(Status::forbidden(
+            &target,
+            &name,
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        ));
     }
     if allowed == 0 {
         let (desired, current) = (status.int("desiredHealthy"), status.int("currentHealthy"));

@@ -5,10 +5,7 @@
 use admission::Operation;
 use api::{GroupResource, Status, User, Value, meta};
 use async_trait::async_trait;
-use auth::{
-    authenticate::review as identity,
-    authorize::review as access,
-};
+use auth::{authenticate::review as identity, authorize::review as access};
 
 use super::{Answers, Special};
 use crate::{Answer, Ask, Registry, managed, options::WriteOptions};
@@ -37,11 +34,18 @@ impl Special for Review {
 
 #[async_trait]
 impl Answers for Review {
-    async fn answer(&self, registry: &Registry, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
+    async fn answer(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        mut object: Value,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
         // Nothing of it is stored, and yet upstream says who wrote it.
         managed::created(registry, ask, &mut object, options);
         let mut object = registry.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
-        let errors = registry.with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
+        let errors = registry
+            .with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
         errors.into_status(&self.kind(ask), "")?;
         self.check(ask, &object)?;
         registry.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
@@ -91,8 +95,10 @@ impl Review {
             Review::SelfRules => registry.authorizer.rules(&ask.user, spec.str("namespace")).to_status(),
             Review::SelfIdentity => api::value!({"userInfo": (identity::user_info(&ask.user))}),
             Review::Token => {
-                let audiences: Vec<String> = spec.list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
-                let outcome = registry.outside()?.review(spec.str("token"), &audiences, registry.clock.now().as_second());
+                let audiences: Vec<String> =
+                    spec.list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
+                let outcome =
+                    registry.outside()?.review(spec.str("token"), &audiences, registry.clock.now().as_second());
                 identity::status(&outcome)
             }
         })

@@ -17,7 +17,14 @@ pub enum Rights {
 
 #[async_trait]
 impl Special for Rights {
-    async fn reserve(&self, registry: &Registry, ask: &Ask, new: &mut Value, old: &Value, _: bool) -> Result<Reservation, Status> {
+    async fn reserve(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        new: &mut Value,
+        old: &Value,
+        _: bool,
+    ) -> Result<Reservation, Status> {
         let outside = registry.outside()?;
         let guard = Guard { authorizer: &registry.authorizer, index: &outside.index };
         match self {

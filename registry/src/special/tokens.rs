@@ -2,7 +2,11 @@
 //!
 //! Upstream: pkg/registry/core/serviceaccount/storage/token.go.
 
-use api::{GroupResource, Status, Value, field::{Errors, Path, quote}, meta, time};
+use api::{
+    GroupResource, Status, Value,
+    field::{Errors, Path, quote},
+    meta, time,
+};
 use async_trait::async_trait;
 use auth::authenticate::service_account::{Bound, EXTENDED_SECONDS, Grant, WARN_ONLY_SECONDS};
 
@@ -21,7 +25,13 @@ struct Anchor {
 
 #[async_trait]
 impl Special for ServiceAccounts {
-    async fn create_below(&self, registry: &Registry, ask: &Ask, body: Value, _: &WriteOptions) -> Result<Answer, Status> {
+    async fn create_below(
+        &self,
+        registry: &Registry,
+        ask: &Ask,
+        body: Value,
+        _: &WriteOptions,
+    ) -> Result<Answer, Status> {
         let mut request = body;
         check_target(ask, &request)?;
         let account = registry
@@ -32,8 +42,13 @@ impl Special for ServiceAccounts {
         let uid = meta::of(&account).uid().to_string();
         let asked = meta::of(&request).uid();
         if !asked.is_empty() && asked != uid {
-            let why = format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})");
-            return Err(Status::conflict(&GroupResource::new("authentication.k8s.io", "TokenRequest"), ask.name(), why));
+            let why =
+                format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})");
+            return Err(Status::conflict(
+                &GroupResource::new("authentication.k8s.io", "TokenRequest"),
+                ask.name(),
+                why,
+            ));
         }
         let outside = registry.outside()?;
         if request.at("spec").list("audiences").is_empty() {
@@ -41,10 +56,13 @@ impl Special for ServiceAccounts {
         }
         request.entry("spec").default("expirationSeconds", 3600);
         let now = registry.clock.now();
-        request.set("metadata", api::value!({
-            "name": ask.name(), "namespace": ask.namespace(), "uid": uid.as_str(),
-            "creationTimestamp": time::seconds(now)
-        }));
+        request.set(
+            "metadata",
+            api::value!({
+                "name": ask.name(), "namespace": ask.namespace(), "uid": uid.as_str(),
+                "creationTimestamp": time::seconds(now)
+            }),
+        );
         check(&request)?;
         let anchor = anchor(registry, ask, request.at_path(&["spec", "boundObjectRef"]))?;
         let seconds = request.at("spec").int("expirationSeconds");
@@ -63,7 +81,11 @@ fn check_target(ask: &Ask, request: &Value) -> Result<(), Status> {
         errors.invalid(&path.child("name"), said.name(), "must match the service account name if specified");
     }
     if errors.is_empty() && !said.namespace().is_empty() && said.namespace() != ask.namespace() {
-        errors.invalid(&path.child("namespace"), said.namespace(), "must match the service account namespace if specified");
+        errors.invalid(
+            &path.child("namespace"),
+            said.namespace(),
+            "must match the service account namespace if specified",
+        );
     }
     errors.into_status(&GroupResource::new("authentication.k8s.io", "TokenRequest"), ask.name())
 }
@@ -78,7 +100,11 @@ fn check(request: &Value) -> Result<(), Status> {
         errors.invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
     }
     if seconds > 1 << 32 {
-        errors.invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
+        errors.invalid(
+            &path.child("expirationSeconds"),
+            seconds,
+            "may not specify a duration larger than 2^32 seconds",
+        );
     }
     errors.into_status(&GroupResource::new("authentication.k8s.io", "TokenRequest"), "")
 }
@@ -104,7 +130,9 @@ fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, S
     let uid = meta::of(&found).uid().to_string();
     let wanted = reference.str("uid");
     if !wanted.is_empty() && wanted != uid {
-        let why = format!("the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(Status::conflict(&GroupResource::new("", kind), name, why));
     }
     let pair = Some((name.to_string(), uid));
@@ -129,13 +157,22 @@ fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, S
     Ok(anchor)
 }
 
-fn issue(registry: &Registry, ask: &Ask, uid: &str, anchor: &Anchor, request: &Value, now: i64) -> Result<String, Status> {
+fn issue(
+    registry: &Registry,
+    ask: &Ask,
+    uid: &str,
+    anchor: &Anchor,
+    request: &Value,
+    now: i64,
+) -> Result<String, Status> {
     let outside = registry.outside()?;
     let audiences: Vec<String> =
         request.at("spec").list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
     let asked = request.at("spec").int("expirationSeconds");
     // Old clients do not renew: their tokens live longer than they say, with a warning.
-    let extends = anchor.pod.is_some() && asked == WARN_ONLY_SECONDS && audiences.iter().all(|a| outside.api_audiences.contains(a));
+    let extends = anchor.pod.is_some()
+        && asked == WARN_ONLY_SECONDS
+        && audiences.iter().all(|a| outside.api_audiences.contains(a));
     let (expiration_seconds, warn_after_seconds) = if extends { (EXTENDED_SECONDS, asked) } else { (asked, 0) };
     let id = registry.ids.uid();
     let bound = match (&anchor.pod, &anchor.secret, &anchor.node) {

@@ -34,7 +34,8 @@ fn found(row: &Row, new: &Value) -> Vec<String> {
 
 #[test]
 fn defaulted_workloads_are_right() {
-    let cases: [(&Row, fn(&mut Value)); 4] = [
+    type Case<'a> = (&'a Row, fn(&mut Value));
+    let cases: [Case<'_>; 4] = [
         (&deployment::ROW, deployment::default),
         (&replicaset::ROW, replicaset::default),
         (&daemonset::ROW, daemonset::default),

@@ -42,7 +42,8 @@ fn a_job_gets_labels_and_a_selector_of_its_own() {
 
 #[test]
 fn what_is_wrong_with_a_job_is_said() {
-    let cases: [(fn(&mut Value), &[&str]); 5] = [
+    type Case<'a> = (fn(&mut Value), &'a [&'a str]);
+    let cases: [Case<'_>; 5] = [
         (
             |spec| spec.set_path(&["template", "spec", "restartPolicy"], "Always"),
             &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],

@@ -2,7 +2,7 @@
 //!
 //! The table of fields is data (`internal.txt`); it is read once, when the first such message is written.
 
-use std::{collections::HashMap, sync::OnceLock};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use api::{Map, Value, field};
 
@@ -10,7 +10,7 @@ use super::resources::{amount, amounts};
 use crate::checks;
 
 static TABLE: &str = include_str!("internal.txt");
-static TYPES: OnceLock<HashMap<&'static str, Vec<Field>>> = OnceLock::new();
+static TYPES: OnceLock<BTreeMap<&'static str, Vec<Field>>> = OnceLock::new();
 
 /// A field of an internal type.
 struct Field {
@@ -55,7 +55,7 @@ pub fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|e| e.to_string())
 }
 
-fn types() -> &'static HashMap<&'static str, Vec<Field>> {
+fn types() -> &'static BTreeMap<&'static str, Vec<Field>> {
     TYPES.get_or_init(|| TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(read_line).collect())
 }
 

@@ -164,7 +164,13 @@ fn update(errors: &mut Errors, change: Change, at: &At<'_>, pair: Pair<'_>) {
 }
 
 /// Upstream: `validate.ZeroOrOneOfUnion` over `+k8s:item`.
-fn one_item(errors: &mut Errors, terms: &[(api::EcoString, api::EcoString, String)], update: bool, at: &At<'_>, pair: Pair<'_>) {
+fn one_item(
+    errors: &mut Errors,
+    terms: &[(api::EcoString, api::EcoString, String)],
+    update: bool,
+    at: &At<'_>,
+    pair: Pair<'_>,
+) {
     let given = |list: &Value| -> Vec<bool> {
         terms.iter().map(|(key, value, _)| list.items().iter().any(|e| e.str(key) == value)).collect()
     };

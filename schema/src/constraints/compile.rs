@@ -32,7 +32,8 @@ fn reach(plans: &mut [Plan]) {
     loop {
         let before: Vec<bool> = plans.iter().map(|p| p.reaches).collect();
         let below = |m: &Member| m.below.is_some_and(|id| before[id as usize]);
-        let found: Vec<usize> = (0..plans.len()).filter(|i| !before[*i] && plans[*i].members.iter().any(below)).collect();
+        let found: Vec<usize> =
+            (0..plans.len()).filter(|i| !before[*i] && plans[*i].members.iter().any(below)).collect();
         if found.is_empty() {
             return;
         }
@@ -250,8 +251,14 @@ impl Reader<'_> {
 
     /// What one inner marker says about a value of its own.
     fn inside(&mut self, inner: &Marker<'_>, stage: Stage) -> Vec<Check> {
-        let mut reader =
-            Reader { field: self.field, item: true, checks: vec![], late: vec![], opaque: false, unknown: self.unknown };
+        let mut reader = Reader {
+            field: self.field,
+            item: true,
+            checks: vec![],
+            late: vec![],
+            opaque: false,
+            unknown: self.unknown,
+        };
         reader.read(inner, stage);
         let Reader { checks, opaque, .. } = reader;
         self.opaque |= opaque;
@@ -285,7 +292,8 @@ impl Reader<'_> {
         if let Some((stage, _)) = unique.filter(|(_, m)| m.value != "atomic" && !custom) {
             self.late.push(Check { stage: *stage, stops: false, silent: false, rule: Rule::Unique });
         }
-        let mut changes: Vec<Change> = bare.iter().filter(|(_, m)| m.name == "update").filter_map(|(_, m)| change(m.value)).collect();
+        let mut changes: Vec<Change> =
+            bare.iter().filter(|(_, m)| m.name == "update").filter_map(|(_, m)| change(m.value)).collect();
         changes.sort_by(|a, b| a.partial_cmp(b).expect("plain names have an order"));
         if let Some((stage, _)) = bare.iter().find(|(_, m)| m.name == "update") {
             self.late.push(Check { stage: *stage, stops: true, silent: false, rule: Rule::Update(changes) });

@@ -147,7 +147,11 @@ fn fully_qualified(text: &str, at: &Path) -> Errors {
         _ => {}
     }
     if !text.contains('/') {
-        errors.invalid(at, Value::from(text), "a fully qualified name must be a domain and a name separated by a slash");
+        errors.invalid(
+            at,
+            Value::from(text),
+            "a fully qualified name must be a domain and a name separated by a slash",
+        );
     }
     errors
 }

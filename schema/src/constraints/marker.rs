@@ -22,7 +22,12 @@ pub fn parse(text: &str) -> Marker<'_> {
     };
     let value = rest.strip_prefix('=').unwrap_or("");
     let inner = value.strip_prefix("+k8s:").map(|v| Box::new(parse(v)));
-    Marker { name, args: args.split(',').map(argument).filter(|a| !a.1.is_empty()).collect(), value: unquote(value), inner }
+    Marker {
+        name,
+        args: args.split(',').map(argument).filter(|a| !a.1.is_empty()).collect(),
+        value: unquote(value),
+        inner,
+    }
 }
 
 fn argument(text: &str) -> (&str, &str) {

@@ -1,3 +1,5 @@
+//! Cases for declared constraints.
+
 use api::{Value, value};
 
 use super::*;
@@ -25,10 +27,7 @@ fn what_nobody_wrote_is_missing_and_stops_what_follows() {
     let scaler = value!({"spec": {"maxReplicas": 0, "minReplicas": (-1)}});
     assert_eq!(
         said(HPA, &scaler, None),
-        [
-            "spec.minReplicas: Invalid value: -1: must be greater than or equal to 0",
-            "spec.maxReplicas: Required value",
-        ]
+        ["spec.minReplicas: Invalid value: -1: must be greater than or equal to 0", "spec.maxReplicas: Required value",]
     );
 }
 
@@ -54,7 +53,10 @@ fn elements_are_unique_and_their_names_have_a_form() {
     let errors = said(CLAIM, &claim, None);
     let at = "spec.devices.requests[0].firstAvailable";
     assert!(errors[0].starts_with(&format!("{at}[1]: Duplicate value: {{\"name\":\"a\",")), "{errors:?}");
-    assert!(errors[1].starts_with(&format!("{at}[0].deviceClassName: Invalid value: \"C\": a lowercase RFC 1123")), "{errors:?}");
+    assert!(
+        errors[1].starts_with(&format!("{at}[0].deviceClassName: Invalid value: \"C\": a lowercase RFC 1123")),
+        "{errors:?}"
+    );
     let modes = "Unsupported value: \"Some\": supported values: \"All\", \"ExactCount\"";
     assert_eq!(errors[2], format!("{at}[0].allocationMode: {modes}"));
     assert_eq!(errors.len(), 5, "{errors:?}");

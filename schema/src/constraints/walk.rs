@@ -12,7 +12,13 @@ use super::{
 use crate::types::{Field, Schemas, Shape, Type, TypeId};
 
 /// What is wrong with an object.
-pub fn object(constraints: &Constraints, new: &Value, old: Option<&Value>, id: TypeId, schemas: &Schemas) -> Vec<Declared> {
+pub fn object(
+    constraints: &Constraints,
+    new: &Value,
+    old: Option<&Value>,
+    id: TypeId,
+    schemas: &Schemas,
+) -> Vec<Declared> {
     let mut run = Run { constraints, schemas, update: old.is_some(), found: vec![] };
     run.object(&At { up: None, step: Step::Root }, new, old, id);
     run.found

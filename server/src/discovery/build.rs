@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use api::{Value, value};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use registry::{Definition, catalog::Resources, definition::Served};
 use registry::row::Subresource;
+use registry::{Definition, catalog::Resources, definition::Served};
 use sha2::{Digest, Sha256};
 
 use crate::verbs::verbs_of;
@@ -13,8 +13,11 @@ use crate::verbs::verbs_of;
 /// A group with its served versions, both in order of preference, and what each serves.
 struct Group<'a> {
     name: &'a str,
-    versions: Vec<(&'a str, Vec<(&'a Definition, &'a Served)>)>,
+    versions: Vec<(&'a str, ServedBy<'a>)>,
 }
+
+/// What a version serves.
+type ServedBy<'a> = Vec<(&'a Definition, &'a Served)>;
 
 /// Whether anything of a group version is served.
 pub fn knows(catalog: &Resources, group: &str, version: &str) -> bool {
@@ -22,7 +25,7 @@ pub fn knows(catalog: &Resources, group: &str, version: &str) -> bool {
 }
 
 fn collect(catalog: &Resources) -> Vec<Group<'_>> {
-    let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<(&Definition, &Served)>>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, BTreeMap<&str, ServedBy<'_>>> = BTreeMap::new();
     for definition in catalog.iter() {
         for served in definition.versions.iter().filter(|s| catalog.serves(definition, s)) {
             let versions = groups.entry(definition.row.group).or_default();
@@ -46,7 +49,15 @@ pub fn paths(catalog: &Resources) -> Value {
     let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/"]
         .iter()
         .chain(&["/healthz", "/healthz/log", "/healthz/ping", "/livez", "/livez/log", "/livez/ping", "/metrics"])
-        .chain(&["/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/readyz", "/readyz/log", "/readyz/ping"])
+        .chain(&[
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openapi/v3/",
+            "/openid/v1/jwks",
+            "/readyz",
+            "/readyz/log",
+            "/readyz/ping",
+        ])
         .chain(&["/version"])
         .map(ToString::to_string)
         .collect();
@@ -156,7 +167,11 @@ fn subresource(definition: &Definition, served: &Served, subresource: &Subresour
     vec![one(name)]
 }
 
-fn response_kind<'a>(definition: &'a Definition, served: &'a Served, subresource: &Subresource) -> (&'a str, &'a str, &'a str) {
+fn response_kind<'a>(
+    definition: &'a Definition,
+    served: &'a Served,
+    subresource: &Subresource,
+) -> (&'a str, &'a str, &'a str) {
     match subresource {
         Subresource::Scale { .. } => ("autoscaling", "v1", "Scale"),
         Subresource::Create { group, version, kind, .. } => (group, version, kind),

@@ -1,3 +1,5 @@
+//! Cases for the documents on the wire.
+
 use super::*;
 
 fn document(text: &str) -> Document {

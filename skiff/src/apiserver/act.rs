@@ -21,7 +21,10 @@ impl Acting {
     }
 
     fn registry(&self) -> Result<Arc<Registry>, Status> {
-        self.0.get().and_then(Weak::upgrade).ok_or_else(|| Status::service_unavailable("the server is starting or stopping"))
+        self.0
+            .get()
+            .and_then(Weak::upgrade)
+            .ok_or_else(|| Status::service_unavailable("the server is starting or stopping"))
     }
 }
 

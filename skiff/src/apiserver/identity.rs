@@ -46,7 +46,10 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
     let requests: Vec<Box<dyn Authenticator>> = vec![Box::new(X509 { authorities: Authorities::new(bundle) })];
     let mut tokens: Vec<Box<dyn TokenAuthenticator>> = Vec::new();
     if let Some(path) = &flags.token_auth_file {
-        tokens.push(Box::new(TokenFile::parse(&read(path)?, api_audiences.clone()).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?));
+        tokens.push(Box::new(
+            TokenFile::parse(&read(path)?, api_audiences.clone())
+                .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?,
+        ));
     }
     let mut keys = certs::PublicKey::all_from_pem(&pki.service_account_key.public_pem())?;
     for path in &flags.service_account_key_file {
