@@ -89,7 +89,10 @@ fn depth_is_bounded_in_trees_and_in_what_is_skipped() {
         any(deep(100_000).as_bytes()).err().map(|e| e.0).as_deref(),
         Some("invalid character '[' exceeded max depth")
     );
-    assert_eq!(read(&format!("{{\"x\":{}}}", deep(100_000))).err().as_deref(), Some("invalid character '[' exceeded max depth"));
+    assert_eq!(
+        read(&format!("{{\"x\":{}}}", deep(100_000))).err().as_deref(),
+        Some("invalid character '[' exceeded max depth")
+    );
     assert!(read(&format!("{{\"x\":{}}}", deep(9_000))).is_ok());
 }
 
