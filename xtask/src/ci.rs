@@ -47,6 +47,12 @@ const PARTS: &[Part] = &[
     Part { name: "laws", tier: Tier::Quick, run: || once(tidy::command()) },
     Part { name: "dependencies", tier: Tier::Quick, run: deny },
     Part { name: "clippy", tier: Tier::Quick, run: || cargo(CLIPPY) },
+    // Tests that start the server build it the same way; here it costs none of their time.
+    Part {
+        name: "the server",
+        tier: Tier::Quick,
+        run: || cargo(&["build", "--quiet", "--locked", "--package", "skiff"]),
+    },
     Part { name: "tests", tier: Tier::Quick, run: || nextest(&["--profile", "default"]) },
     Part {
         name: "examples in documents",
