@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod http;
 pub mod skiff;
+pub mod tour;
 pub mod twin;
 pub mod upstream;

@@ -1,0 +1,300 @@
+//! Tours: commands of a stock kubectl with what they print, run against a server.
+//!
+//! A tour is text. A line `$ COMMAND` is run by a shell in `tour/files`; what it prints (both streams, then the exit code when
+//! it is not 0) stands behind it, indented by two spaces, without blank lines, and with everything that differs from run to run
+//! replaced by a word.
+//! All other lines are remarks.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+
+/// The controllers that Skiff has, as upstream's `--controllers` names them.
+pub const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
+    root-ca-certificate-publisher-controller,resourcequota-controller,endpoints-controller,endpointslice-controller";
+
+/// A command and what it is to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Remarks above the command.
+    pub before: String,
+    pub command: String,
+    pub output: String,
+}
+
+/// Where and with what a tour is run.
+pub struct Guide {
+    /// The folder of the program `kubectl`.
+    programs: PathBuf,
+    /// A copy of the kubeconfig that the tour may change.
+    kubeconfig: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+/// The folder of tours.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tour")
+}
+
+/// The stock kubectl that tours are recorded with.
+pub fn kubectl() -> PathBuf {
+    folder().join("../../.cache/clients/kubectl-1.37.1")
+}
+
+/// All tours, by name.
+pub fn all() -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder())?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut tours: Vec<_> = entries.into_iter().filter(|path| path.extension().is_some_and(|e| e == "tour")).collect();
+    tours.sort();
+    Ok(tours)
+}
+
+/// Reads a tour.
+pub fn read(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut before = String::new();
+    for line in text.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            let before = std::mem::take(&mut before);
+            steps.push(Step { before, command: command.into(), output: String::new() });
+        } else if let (Some(step), Some(output)) =
+            (steps.last_mut().filter(|_| before.is_empty()), line.strip_prefix("  "))
+        {
+            step.output += output;
+            step.output.push('\n');
+        } else {
+            before += line;
+            before.push('\n');
+        }
+    }
+    steps
+}
+
+/// Writes a tour.
+pub fn write(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        text += &step.before;
+        let _ = writeln!(text, "$ {}", step.command);
+        step.output.lines().for_each(|line| {
+            let _ = writeln!(text, "  {line}");
+        });
+    }
+    text
+}
+
+// === impl Guide ===
+
+impl Guide {
+    /// `kubectl` is the program to tour with.
+    pub fn new(kubectl: &Path, kubeconfig: &Path) -> Result<Guide> {
+        let directory = tempfile::tempdir()?;
+        let programs = directory.path().join("bin");
+        std::fs::create_dir(&programs)?;
+        let kubectl =
+            kubectl.canonicalize().with_context(|| format!("{}: `cargo xtask clients`", kubectl.display()))?;
+        std::os::unix::fs::symlink(kubectl, programs.join("kubectl"))?;
+        let copy = directory.path().join("kubeconfig");
+        let text = std::fs::read_to_string(kubeconfig)?;
+        std::fs::write(&copy, text)?;
+        Ok(Guide { programs, kubeconfig: copy, _directory: directory })
+    }
+
+    /// Waits until the controllers are at work.
+    pub fn wait(&self) -> Result<()> {
+        self.run("kubectl wait --for=create serviceaccount/default --timeout=60s").map(drop)
+    }
+
+    /// Runs a command and returns what it printed, normalised.
+    pub fn run(&self, command: &str) -> Result<String> {
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.programs.display());
+        let done = Command::new("sh")
+            .args(["-c", &format!("exec 2>&1; {command}")])
+            .current_dir(folder().join("files"))
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.programs.parent().context("it has a parent")?)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::null())
+            .output()?;
+        let mut output = normalised(&String::from_utf8_lossy(&done.stdout));
+        match done.status.code() {
+            Some(0) => {}
+            Some(code) => writeln!(output, "[exit {code}]")?,
+            None => writeln!(output, "[killed]")?,
+        }
+        Ok(output)
+    }
+
+    /// Runs a tour and returns it with what was printed.
+    pub fn tour(&self, steps: &[Step]) -> Result<Vec<Step>> {
+        let run = |step: &Step| Ok(Step { output: self.run(&step.command)?, ..step.clone() });
+        steps.iter().map(run).collect()
+    }
+}
+
+/// What differs, with the command it belongs to; empty when nothing does.
+pub fn differences(wanted: &[Step], found: &[Step]) -> String {
+    let mut text = String::new();
+    for (wanted, found) in wanted.iter().zip(found).filter(|(wanted, found)| wanted.output != found.output) {
+        let _ = writeln!(text, "$ {}", wanted.command);
+        let (old, new): (Vec<_>, Vec<_>) = (wanted.output.lines().collect(), found.output.lines().collect());
+        old.iter().filter(|line| !new.contains(line)).for_each(|line| text += &format!("  - {line}\n"));
+        new.iter().filter(|line| !old.contains(line)).for_each(|line| text += &format!("  + {line}\n"));
+    }
+    text
+}
+
+/// Replaces what differs from run to run.
+pub fn normalised(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let body = line.trim_start();
+        let indent = &line[..line.len() - body.len()];
+        out += indent;
+        let (mut gap, mut first) = (0, true);
+        for word in body.trim_end().split(' ') {
+            if word.is_empty() {
+                gap += 1;
+                continue;
+            }
+            // Columns are as wide as what stands in them.
+            match (std::mem::take(&mut first), std::mem::take(&mut gap)) {
+                (true, _) => {}
+                (false, 0) => out.push(' '),
+                (false, _) => out += "  ",
+            }
+            out += &normalised_word(word, body);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn normalised_word(word: &str, line: &str) -> String {
+    let is_age = |w: &str| {
+        let units = w.chars().filter(|c| c.is_ascii_alphabetic()).count();
+        w.ends_with(['s', 'm', 'h', 'd'])
+            && units <= 2
+            && w.starts_with(|c: char| c.is_ascii_digit())
+            && w.chars().all(|c| c.is_ascii_digit() || "smhd".contains(c))
+    };
+    if is_age(word) {
+        return "AGE".into();
+    }
+    if word.starts_with("eyJ") && word.matches('.').count() == 2 {
+        return "TOKEN".into();
+    }
+    if let Some((name, rest)) = word.split_once("kube-api-access-")
+        && rest.len() >= 5
+    {
+        return format!("{name}kube-api-access-RANDOM{}", &rest[5..]);
+    }
+    let word = replaced(word, 36, "UID", |w| {
+        w.bytes()
+            .enumerate()
+            .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
+    });
+    let word = replaced(&word, 27, "TIME", is_time);
+    let word = replaced(&word, 20, "TIME", is_time);
+    if line.contains("resourceVersion") {
+        let digits: String = word.chars().filter(char::is_ascii_digit).collect();
+        if !digits.is_empty() && word.trim_matches(['"', ',', '}', ':']).chars().all(|c| c.is_ascii_digit()) {
+            return word.replace(&digits, "VERSION");
+        }
+    }
+    addresses(&word)
+}
+
+fn is_time(word: &str) -> bool {
+    let form = if word.len() == 20 { "dddd-dd-ddTdd:dd:ddZ" } else { "dddd-dd-ddTdd:dd:dd.ddddddZ" };
+    word.len() == form.len()
+        && word.bytes().zip(form.bytes()).all(|(b, f)| if f == b'd' { b.is_ascii_digit() } else { b == f })
+}
+
+/// Every piece of `len` bytes that fits becomes `name`.
+fn replaced(word: &str, len: usize, name: &str, fits: impl Fn(&str) -> bool) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some(first) = rest.chars().next() {
+        match rest.get(..len).filter(|piece| fits(piece)) {
+            Some(_) => {
+                out += name;
+                rest = &rest[len..];
+            }
+            None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
+/// Addresses of services and of the server, and ports that are given out.
+fn addresses(word: &str) -> String {
+    let mut out = String::new();
+    let mut number = String::new();
+    let flush = |number: &mut String, out: &mut String| {
+        let parts: Vec<&str> = number.split('.').collect();
+        let is_ours = matches!(parts.as_slice(), ["10", "96" | "0", _, _] | ["127", _, _, _]);
+        let given = number.parse::<u32>().unwrap_or(0);
+        let is_port = out.ends_with(':') && given >= 10_000 || out.is_empty() && (30_000..32_768).contains(&given);
+        *out += if is_ours {
+            "ADDRESS"
+        } else if is_port {
+            "PORT"
+        } else {
+            number
+        };
+        number.clear();
+    };
+    for c in word.chars() {
+        if c.is_ascii_digit() || (c == '.' && !number.is_empty()) {
+            number.push(c);
+        } else {
+            flush(&mut number, &mut out);
+            out.push(c);
+        }
+    }
+    flush(&mut number, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tours_read_as_written() {
+        let text = "# remark\n$ kubectl a\n  one\n   two\n\n# more\n$ kubectl b\n";
+        let steps = read(text);
+        assert_eq!(steps[0].output, "one\n two\n");
+        assert_eq!(steps[1].before, "\n# more\n");
+        assert_eq!(write(&steps), text);
+    }
+
+    #[test]
+    fn what_differs_from_run_to_run_becomes_a_word() {
+        let cases = [
+            (
+                "web   ClusterIP   10.96.4.7   <none>   80:31234/TCP   3m5s",
+                "web  ClusterIP  ADDRESS  <none>  80:PORT/TCP  AGE",
+            ),
+            ("  uid: 0a1b2c3d-0000-4000-8000-0123456789ab", "  uid: UID"),
+            ("    resourceVersion: \"123\"", "    resourceVersion: \"VERSION\""),
+            ("time: \"2026-01-02T03:04:05Z\"", "time: \"TIME\""),
+            ("https://127.0.0.1:40123", "https://ADDRESS:PORT"),
+            ("a: 30s", "a: AGE"),
+            ("image: nginx:1.27", "image: nginx:1.27"),
+            ("priority 10000", "priority 10000"),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(normalised(text).trim_end(), wanted);
+        }
+    }
+}
