@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::{Status, Value};
-use http::{Method, Response};
+use http::Response;
 use registry::row::{Subresource, Verbs};
 use registry::{
     Answer, Ask, Media,
@@ -200,11 +200,6 @@ pub fn deprecation(ask: &Ask) -> Option<String> {
         text += &format!("; use {} {}", other.api_version(), other.kind);
     }
     Some(text)
-}
-
-/// Whether a method may carry what it carries; kept beside the table of verbs.
-pub fn is_known(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
 }
 
 /// The media type of a stream's frames.

@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use api::EcoString;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use store::{Event as Stored, Feed, Range, Revision, Store};
@@ -169,6 +168,3 @@ impl Filler {
 fn same_bytes(a: &Bytes, b: &Bytes) -> bool {
     (a.as_ptr() == b.as_ptr() && a.len() == b.len()) || a == b
 }
-
-/// Keys are compared as text; this is how one is held.
-pub type LocalKey = EcoString;
