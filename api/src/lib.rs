@@ -17,6 +17,7 @@ pub mod meta;
 pub mod names;
 pub mod node_selector;
 pub mod patch;
+pub mod pod_resources;
 pub mod quantity;
 pub mod selector;
 pub mod status;
