@@ -98,6 +98,8 @@ pub struct Chain {
     /// Token file, legacy service account tokens, service account tokens, in this order.
     pub tokens: Vec<Box<dyn TokenAuthenticator>>,
     pub anonymous: Option<Anonymous>,
+    /// Headers by which a front proxy says who asks: nothing behind the door is to believe them.
+    pub proxy_headers: request_header::HeaderNames,
 }
 
 const INVALID_TOKEN: &str = "invalid bearer token";

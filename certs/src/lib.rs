@@ -7,6 +7,7 @@
 //! hands in `now` as Unix seconds, so that rotation can be tested at any date.
 
 pub mod authority;
+pub mod careless;
 pub mod error;
 pub mod files;
 pub mod inspect;

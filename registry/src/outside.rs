@@ -8,7 +8,7 @@ use auth::{
     authorize::Index,
 };
 
-use crate::Registry;
+use crate::{Registry, special::components::Component};
 
 /// Who tells tokens apart and makes them.
 pub struct Outside {
@@ -17,6 +17,8 @@ pub struct Outside {
     /// What this server is called in tokens.
     pub api_audiences: Vec<String>,
     pub index: Arc<Index>,
+    /// The parts of the cluster beside this server.
+    pub components: Vec<Component>,
 }
 
 impl Outside {

@@ -303,7 +303,10 @@ pub fn encode_as(object: &Value, gvk: &Gvk, form: &Form) -> Result<Bytes, Status
 }
 
 fn list_meta(list: &List) -> Value {
-    let mut meta = api::value!({"resourceVersion": list.revision.to_string()});
+    let mut meta = Value::object();
+    if list.revision > 0 {
+        meta.set("resourceVersion", list.revision.to_string());
+    }
     if !list.continue_token.is_empty() {
         meta.set("continue", list.continue_token.as_str());
     }

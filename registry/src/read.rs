@@ -4,7 +4,7 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use api::{Status, field::quote, field_selector::FieldSelector, selector::Selector};
+use api::{Status, Value, field::quote, field_selector::FieldSelector, selector::Selector};
 use store::{Range, Revision};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     continuation::Continue,
     definition::Definition,
     options::ListOptions,
-    storage, unavailable,
+    special, storage, unavailable,
 };
 
 /// What a list or watch lets through.
@@ -44,6 +44,9 @@ impl Registry {
     /// Reads one object.
     pub async fn get(&self, ask: &Ask, resource_version: &str) -> Result<Answer, Status> {
         let definition = &*ask.definition;
+        if let Some(reads) = special::reads(definition) {
+            return Ok(Answer::Hub { object: reads.get(self, ask).await?, created: false });
+        }
         self.wait_for(definition, resource_version).await?;
         let key = definition.local_key(ask.namespace(), ask.name());
         match definition.cache.get(&key) {
@@ -56,6 +59,9 @@ impl Registry {
     pub async fn list(&self, ask: &Ask, options: &ListOptions) -> Result<List, Status> {
         let definition = &*ask.definition;
         let filter = Filter::new(definition, ask, options)?;
+        if let Some(reads) = special::reads(definition) {
+            return Ok(unstored(definition, &filter, reads.list(self).await?));
+        }
         if !matches!(options.resource_version.as_str(), "" | "0") {
             revision_of(&options.resource_version)
                 .map_err(|e| Status::bad_request(format!("invalid resource version: {}", e.message())))?;
@@ -134,6 +140,16 @@ impl Registry {
         }
         Ok(Snapshot { objects, revision })
     }
+}
+
+/// A list of what is not stored: of no revision.
+fn unstored(definition: &Definition, filter: &Filter, objects: Vec<Value>) -> List {
+    let entry = |object: Value| {
+        let json = codec::json::to_string(&object).into();
+        Arc::new(Entry::new(definition, api::meta::of(&object).name().into(), json, &object, 0))
+    };
+    let entries = objects.into_iter().map(entry).filter(|entry| filter.lets_through(entry)).collect();
+    List { entries, revision: 0, continue_token: String::new(), remaining: None }
 }
 
 /// Upstream: `storage.NewTooLargeResourceVersionError`.

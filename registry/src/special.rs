@@ -1,6 +1,7 @@
 //! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
 
 mod bindings;
+pub mod components;
 pub mod furniture;
 mod namespaces;
 mod pods;
@@ -26,6 +27,11 @@ use crate::{
 pub trait Special: Send + Sync {
     /// Answers a create without storing anything: reviews.
     fn answers(&self) -> Option<&dyn Answers> {
+        None
+    }
+
+    /// Answers reads of what is not stored: component statuses.
+    fn reads(&self) -> Option<&dyn Reads> {
         None
     }
 
@@ -90,6 +96,14 @@ pub trait Answers: Send + Sync {
     ) -> Result<Answer, Status>;
 }
 
+/// Answers reads at once.
+#[async_trait]
+pub trait Reads: Send + Sync {
+    async fn get(&self, registry: &Registry, ask: &Ask) -> Result<Value, Status>;
+
+    async fn list(&self, registry: &Registry) -> Result<Vec<Value>, Status>;
+}
+
 /// What was taken for an object that is not stored yet, and what goes when it is. Whoever has one settles it.
 #[derive(Default)]
 #[must_use]
@@ -118,8 +132,9 @@ pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
 }
 
 /// The closed list.
-static ALL: [(&str, &str, &dyn Special); 15] = [
+static ALL: [(&str, &str, &dyn Special); 16] = [
     ("", "bindings", &bindings::Bindings),
+    ("", "componentstatuses", &components::Components),
     ("", "namespaces", &namespaces::Namespaces),
     ("", "pods", &pods::Pods),
     ("", "serviceaccounts", &tokens::ServiceAccounts),
@@ -160,6 +175,11 @@ pub(crate) async fn after_delete(registry: &Registry, ask: &Ask, object: &Value)
     if let Some(special) = of(&ask.definition) {
         special.after_delete(registry, ask, object).await;
     }
+}
+
+/// Who answers reads of what is not stored.
+pub(crate) fn reads(definition: &Definition) -> Option<&'static dyn Reads> {
+    if definition.row.stores() { None } else { of(definition)?.reads() }
 }
 
 impl Registry {

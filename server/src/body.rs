@@ -13,6 +13,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
+use crate::{
+    limits::{self, Bodies},
+    metrics::Record,
+};
+
 /// A response's body.
 pub enum Body {
     Whole(Option<Bytes>),
@@ -20,6 +25,8 @@ pub enum Body {
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
     /// Made elsewhere: watches and streams. Dropping it tells the other end.
     Stream(mpsc::Receiver<Bytes>),
+    /// Another body that is counted to its end.
+    Counted(Box<Body>, Record),
 }
 
 impl http_body::Body for Body {
@@ -34,17 +41,29 @@ impl http_body::Body for Body {
                 Poll::Ready(bytes) => bytes,
                 Poll::Pending => return Poll::Pending,
             },
+            Body::Counted(body, record) => {
+                let polled = Pin::new(&mut **body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    record.len += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                return polled;
+            }
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Body::Whole(None))
+        match self {
+            Body::Whole(bytes) => bytes.is_none(),
+            Body::Counted(body, _) => body.is_end_stream(),
+            _ => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Body::Counted(body, _) => body.size_hint(),
             _ => SizeHint::default(),
         }
     }
@@ -64,8 +83,9 @@ pub enum Sent {
     Whole(Bytes),
 }
 
-/// Reads a request's body up to a limit. Upstream: `limitedReadBody`.
-pub async fn read(body: Sent, len_max: usize) -> Result<Bytes, Status> {
+/// Reads a request's body up to a limit, as long as there is room for it. Upstream: `limitedReadBody`.
+pub async fn read(body: Sent, bodies: &Bodies) -> Result<Bytes, Status> {
+    let len_max = bodies.len_max;
     let too_large = || Status::too_large(&format!("limit is {len_max}"));
     let mut body = match body {
         Sent::Wire(body) => body,
@@ -75,6 +95,7 @@ pub async fn read(body: Sent, len_max: usize) -> Result<Bytes, Status> {
     if http_body::Body::size_hint(&body).lower() > len_max as u64 {
         return Err(too_large());
     }
+    let mut room = None;
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -83,6 +104,7 @@ pub async fn read(body: Sent, len_max: usize) -> Result<Bytes, Status> {
         if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > len_max {
             return Err(too_large());
         }
+        bodies.take(&mut room, data.len())?;
         match first.take() {
             None if all.is_empty() => first = Some(data),
             None => all.extend_from_slice(&data),
@@ -92,5 +114,5 @@ pub async fn read(body: Sent, len_max: usize) -> Result<Bytes, Status> {
             }
         }
     }
-    Ok(first.unwrap_or_else(|| all.freeze()))
+    Ok(limits::counted(first.unwrap_or_else(|| all.freeze()), room))
 }

@@ -24,7 +24,7 @@ pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body
     let accept = negotiate::text(&admitted.parts.headers, header::ACCEPT);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
-        [""] => Some(object(&value!({"paths": build::paths(&catalog)}), &form)),
+        [""] => Some(object(&value!({"paths": build::paths(&catalog, server)}), &form)),
         ["api" | "apis"] if wants_aggregated(accept).is_some() => {
             let version = wants_aggregated(accept).unwrap_or("v2");
             Some(aggregated(&catalog, parts[0] == "api", version, admitted))

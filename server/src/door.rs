@@ -4,7 +4,12 @@
 //! exists (404, 405): a stranger learns nothing about what is there. Upstream: apiserver/pkg/server/config.go
 //! DefaultBuildHandlerChain.
 
-use std::sync::Arc;
+use std::{
+    future::Future,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use api::{Attributes, Status, User};
 use auth::{
@@ -21,7 +26,11 @@ use crate::{
     Server,
     attributes::{self, Wanted},
     body::{Body, Sent},
-    discovery, health, negotiate, openapi, respond, verbs,
+    discovery,
+    flow::Seat,
+    health, issuer, limits,
+    metrics::{self, Key, Record},
+    negotiate, openapi, respond, verbs,
 };
 
 /// A connection, as requests on it see it.
@@ -36,6 +45,9 @@ pub struct Admitted {
     pub query: Query,
     pub wanted: Wanted,
     pub warnings: Vec<String>,
+    pub at: Instant,
+    /// How long it waited for its turn.
+    pub waited: Duration,
 }
 
 /// Answers a request that came over a connection.
@@ -60,17 +72,28 @@ enum Sender<'a> {
     Known(Arc<User>),
 }
 
+/// A request as it came.
+struct Received {
+    parts: Parts,
+    query: Query,
+    wanted: Wanted,
+    body: Sent,
+    at: Instant,
+}
+
 async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sent) -> Response<Body> {
-    let query = Query::parse(parts.uri.query().unwrap_or(""));
-    let plain = negotiate::plain(&parts.headers, &query);
+    let at = Instant::now();
     if !registry::options::is_escaped(parts.uri.path()) {
         // Upstream's HTTP library says this before anybody else is asked.
         return respond::text(400, "400 Bad Request");
     }
-    let mut response = match admit(server, sender, parts, query).await {
-        Ok(admitted) => answer(server, admitted, body).await,
-        Err(status) => respond::error(&status, &plain),
-    };
+    let query = Query::parse(parts.uri.query().unwrap_or(""));
+    let wanted = attributes::of(parts.method.as_str(), &decode_path(parts.uri.path()), &query);
+    let long = limits::is_long_running(&wanted.attributes);
+    let received = Received { parts, query, wanted, body, at };
+    let work =
+        async { if long { handle(server, sender, received).await } else { in_time(server, sender, received).await } };
+    let mut response = unharmed(work).await;
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&server.registry.ids.uid()) {
@@ -79,19 +102,106 @@ async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sen
     response
 }
 
-/// Who asks, and may they.
-async fn admit(server: &Server, sender: Sender<'_>, parts: Parts, query: Query) -> Result<Admitted, Status> {
-    let path = decode_path(parts.uri.path());
-    let wanted = attributes::of(parts.method.as_str(), &path, &query);
-    let (user, warnings) = match sender {
-        Sender::Stranger(connection) => authenticate(server, connection, &parts, &path)?,
-        Sender::Known(user) => (user, Vec::new()),
+/// A request that panics is answered, and nobody else on its connection is harmed. Upstream: `WithPanicRecovery`.
+async fn unharmed(work: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            tracing::error!("a request panicked");
+            let text = "This request caused apiserver to panic. Look in the logs for details.\n";
+            Poll::Ready(respond::text(500, text))
+        })
+    })
+    .await
+}
+
+/// Within the time that the request may take.
+async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
+    let limit = match limits::time(&received.query, server.config.limits.request) {
+        Ok(limit) => limit,
+        Err(status) => return respond::error(&status, &negotiate::plain(&received.parts.headers, &received.query)),
     };
-    let mut parts = parts;
-    let user = impersonated(server, &mut parts, user, &wanted.attributes)?;
+    let until = received.at + limit;
+    let key = key(server, &received.parts, &received.query, &received.wanted.attributes);
+    if Instant::now() < until
+        && let Ok(response) = tokio::time::timeout_at(until.into(), handle(server, sender, received)).await
+    {
+        return response;
+    }
+    if let Some(key) = key {
+        server.metrics.requests.terminated(&key, 504);
+    }
+    limits::timed_out()
+}
+
+/// Who asks, is it their turn, may they; and what they asked for.
+async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
+    let Received { mut parts, query, wanted, body, at } = received;
+    let plain = negotiate::plain(&parts.headers, &query);
+    let (user, warnings) = match who(server, sender, &mut parts, &wanted) {
+        Ok(found) => found,
+        Err(status) => return respond::error(&status, &plain),
+    };
+    // Watches are counted until they have begun; what else lasts is not.
+    let counted = wanted.attributes.verb == "watch" || !limits::is_long_running(&wanted.attributes);
+    let seat = match counted {
+        true => server.flow.enter(&wanted.attributes, &user, &server.metrics, &server.clock).await,
+        false => Ok(Seat::free()),
+    };
+    let seat = match seat {
+        Ok(seat) => seat,
+        Err(refused) => {
+            if let Some(key) = key(server, &parts, &query, &wanted.attributes) {
+                server.metrics.requests.terminated(&key, 429);
+                Record::new(&server.metrics, key, at, false).code = 429;
+            }
+            return limits::too_many(refused.retry_after_seconds);
+        }
+    };
+    let asked = Instant::now();
+    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone());
+    server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
+    match authorized {
+        Ok(authorized) => {
+            let waited = seat.waited;
+            answer(server, Admitted { authorized, parts, query, wanted, warnings, at, waited }, body).await
+        }
+        Err(status) => respond::error(&status, &plain),
+    }
+}
+
+/// Who asks, and in whose name.
+fn who(
+    server: &Server,
+    sender: Sender<'_>,
+    parts: &mut Parts,
+    wanted: &Wanted,
+) -> Result<(Arc<User>, Vec<String>), Status> {
+    let asked = Instant::now();
+    let known = match sender {
+        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path),
+        Sender::Known(user) => Ok((user, Vec::new())),
+    };
+    server.metrics.auth.authenticated(known.as_ref().ok().map(|(user, _)| &**user), asked.elapsed());
+    let (user, warnings) = known?;
+    let user = impersonated(server, parts, user, &wanted.attributes)?;
     bearer::clear(&mut parts.headers);
-    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone())?;
-    Ok(Admitted { authorized, parts, query, wanted, warnings })
+    server.authenticators.proxy_headers.clear(&mut parts.headers);
+    Ok((user, warnings))
+}
+
+/// How a request is counted, when there is something at its path to be counted.
+fn key(server: &Server, parts: &Parts, query: &Query, attributes: &Attributes) -> Option<Key> {
+    if attributes.is_resource {
+        let found = server.registry.catalog.find(&attributes.group, &attributes.version, &attributes.resource);
+        let (definition, _) = found?;
+        if !attributes.subresource.is_empty() {
+            definition.subresource(&attributes.subresource)?;
+        }
+    }
+    let apply = negotiate::text(&parts.headers, header::CONTENT_TYPE).starts_with("application/apply-patch+");
+    Key::of(parts.method.as_str(), attributes, query, apply)
 }
 
 fn authenticate(
@@ -134,14 +244,33 @@ fn decode_path(path: &str) -> String {
     }
 }
 
-/// What is asked for, found and done.
+/// What is asked for, found and done, and counted.
 async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
+    let attributes = &admitted.wanted.attributes;
+    let Some(key) = key(server, &admitted.parts, &admitted.query, attributes) else {
+        return find(server, admitted, body).await;
+    };
+    if admitted.authorized.user().name == registry::own::NAME {
+        server.metrics.requests.own(&key);
+    }
+    let mut record = Record::new(&server.metrics, key, admitted.at, limits::is_long_running(attributes));
+    record.waited = admitted.waited;
+    let response = find(server, admitted, body).await;
+    record.code = response.status().as_u16();
+    match response.body() {
+        Body::Whole(bytes) => {
+            record.len = bytes.as_ref().map_or(0, |b| b.len() as u64);
+            response
+        }
+        // What is made as it goes is counted when it has gone.
+        _ => response.map(|body| Body::Counted(Box::new(body), record)),
+    }
+}
+
+async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
     let plain = negotiate::plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
-        return (openapi::answer(server, &admitted).await)
-            .or_else(|| discovery::answer(server, &admitted))
-            .or_else(|| health::answer(server, &admitted))
-            .unwrap_or_else(|| respond::text(404, "404 page not found\n"));
+        return endpoint(server, &admitted).await.unwrap_or_else(|| respond::text(404, "404 page not found\n"));
     }
     let attributes = &admitted.wanted.attributes;
     let catalog = server.registry.catalog.current();
@@ -162,10 +291,35 @@ async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Respons
         Err(status) => respond::error(&status, &plain),
     };
     let mut warnings = admitted.warnings;
-    warnings.extend(verbs::deprecation(&ask));
+    if let Some((warning, removed)) = verbs::deprecation(&ask) {
+        server.metrics.requests.deprecated(&ask.attributes, &removed);
+        warnings.push(warning);
+    }
     warnings.extend(ask.take_warnings());
     respond::warn(&mut response, &warnings);
     response
+}
+
+/// What is at a path that names no resource.
+async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
+    if let Some(found) = openapi::answer(server, admitted).await {
+        return Some(found);
+    }
+    let found = discovery::answer(server, admitted)
+        .or_else(|| issuer::answer(server.issuer.as_ref(), admitted))
+        .or_else(|| health::version(server, admitted));
+    if let Some(found) = found {
+        // Upstream's routes of these know one method.
+        return Some(match admitted.parts.method {
+            http::Method::GET => found,
+            _ if admitted.wanted.attributes.path == "/" => found,
+            _ => {
+                let plain = negotiate::plain(&admitted.parts.headers, &admitted.query);
+                respond::error(&Status::method_not_allowed(), &plain)
+            }
+        });
+    }
+    health::answer(server, admitted).or_else(|| metrics::answer(server, admitted))
 }
 
 /// A namespace's own path names it twice: as namespace and as object.

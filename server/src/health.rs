@@ -5,33 +5,48 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, header};
 use parking_lot::RwLock;
 
-use crate::{Server, body::Body, door::Admitted, respond};
+use crate::{
+    Server,
+    body::Body,
+    door::Admitted,
+    metrics::{Counter, Metrics, Page, rows},
+    respond,
+};
 
 /// Something that can be well or not.
 #[derive(Clone)]
 pub struct Check {
     pub name: &'static str,
-    /// Also asked by `/livez` and `/healthz`, not by `/readyz` alone.
-    pub live: bool,
+    pub asked: Asked,
     /// What is wrong.
     pub ask: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
-/// All checks.
+/// Where a check is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Everywhere,
+    /// By `/livez` and `/healthz` alone.
+    Alive,
+    /// By `/readyz` alone.
+    Ready,
+}
+
+/// All checks, in the order in which they are told.
 #[derive(Default)]
 pub struct Health {
     checks: RwLock<Vec<Check>>,
 }
 
 impl Health {
-    /// With the check that always holds, as upstream's begins.
+    /// With the checks that always hold, as upstream's begins.
     pub fn new() -> Health {
         let health = Health::default();
-        health.add(Check { name: "ping", live: true, ask: Arc::new(|| Ok(())) });
-        health.add(Check { name: "log", live: true, ask: Arc::new(|| Ok(())) });
+        health.add(Check { name: "ping", asked: Asked::Everywhere, ask: Arc::new(|| Ok(())) });
+        health.add(Check { name: "log", asked: Asked::Everywhere, ask: Arc::new(|| Ok(())) });
         health
     }
 
@@ -41,64 +56,102 @@ impl Health {
 
     /// Whether everything that readiness asks for is well.
     pub fn is_ready(&self) -> bool {
-        self.checks.read().iter().all(|c| (c.ask)().is_ok())
+        self.of("readyz").iter().all(|c| (c.ask)().is_ok())
+    }
+
+    /// The checks of a root (`readyz`).
+    fn of(&self, root: &str) -> Vec<Check> {
+        let unasked = if root == "readyz" { Asked::Alive } else { Asked::Ready };
+        self.checks.read().iter().filter(|c| c.asked != unasked).cloned().collect()
+    }
+
+    /// The paths of all roots and checks.
+    pub fn paths(&self) -> Vec<String> {
+        let roots = ["healthz", "livez", "readyz"];
+        let below = |root: &'static str| {
+            let checks = self.of(root).into_iter().map(move |c| format!("/{root}/{}", c.name));
+            checks.chain([format!("/{root}")])
+        };
+        roots.into_iter().flat_map(below).collect()
+    }
+
+    /// What the checks came to so far: `/metrics/slis`.
+    pub fn write(&self, metrics: &Metrics, page: &mut Page) {
+        metrics.checks.write(page, &rows::HEALTH_TOTAL);
+        page.add(&rows::HEALTH, |family| {
+            metrics.check.each(|labels, cell| family.number(&labels, cell.get() as f64));
+        });
     }
 }
 
-/// Answers the paths of this module; none when it is another's.
+/// Answers `/version`.
+pub fn version(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
+    let path = admitted.wanted.attributes.path.as_str();
+    let text = || Bytes::from(codec::json::pretty(&server.config.version));
+    matches!(path, "/version" | "/version/").then(|| respond::json(text()))
+}
+
+/// Answers the paths of the checks; none when the path is another's.
 pub fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.as_str();
-    if path == "/version" || path == "/version/" {
-        return Some(respond::json(Bytes::from(codec::json::pretty(&server.config.version))));
-    }
     let (root, check) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
-    let live = match root {
-        "healthz" | "livez" => true,
-        "readyz" => false,
-        _ => return None,
-    };
-    let checks: Vec<Check> = server.health.checks.read().iter().filter(|c| !live || c.live).cloned().collect();
-    if !check.is_empty() {
-        return Some(match checks.iter().find(|c| c.name == check) {
-            Some(found) => match (found.ask)() {
-                Ok(()) => respond::text(200, "ok"),
-                Err(why) => respond::text(500, format!("internal server error: {why}\n")),
-            },
-            None => respond::text(404, "404 page not found\n"),
-        });
+    if !matches!(root, "healthz" | "livez" | "readyz") {
+        return None;
     }
-    Some(all(root, &checks, admitted))
+    let checks = server.health.of(root);
+    if check.is_empty() {
+        return Some(all(server, root, &checks, admitted));
+    }
+    Some(match checks.iter().find(|c| c.name == check).map(|c| (c.ask)()) {
+        Some(Ok(())) => {
+            let mut response = respond::text(200, "ok");
+            response.headers_mut().remove(header::X_CONTENT_TYPE_OPTIONS);
+            response
+        }
+        Some(Err(why)) => respond::text(500, format!("internal server error: {why}\n")),
+        None => respond::text(404, "404 page not found\n"),
+    })
 }
 
 /// Upstream: `handleRootHealth`.
-fn all(root: &str, checks: &[Check], admitted: &Admitted) -> Response<Body> {
+fn all(server: &Server, root: &str, checks: &[Check], admitted: &Admitted) -> Response<Body> {
     let excluded: Vec<&str> = admitted.query.all("exclude").collect();
     let verbose = admitted.query.get("verbose").is_some();
     let mut text = String::new();
-    let mut failed = Vec::new();
+    let mut failed = false;
     for check in checks {
         if excluded.contains(&check.name) {
             text += &format!("[+]{} excluded: ok\n", check.name);
             continue;
         }
-        match (check.ask)() {
+        let outcome = (check.ask)();
+        observe(&server.metrics, root, check.name, outcome.is_ok());
+        match outcome {
             Ok(()) => text += &format!("[+]{} ok\n", check.name),
             Err(_) => {
-                failed.push(check.name);
+                failed = true;
                 text += &format!("[-]{} failed: reason withheld\n", check.name);
             }
         }
     }
-    let unknown: Vec<&str> = excluded.iter().filter(|e| !checks.iter().any(|c| c.name == **e)).copied().collect();
+    let mut unknown: Vec<&str> = excluded.iter().filter(|e| !checks.iter().any(|c| c.name == **e)).copied().collect();
     if !unknown.is_empty() {
-        let names: Vec<String> = unknown.iter().map(|n| format!("{n:?}")).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        let names: Vec<String> = unknown.iter().map(|n| api::field::quote(n)).collect();
         text += &format!("warn: some health checks cannot be excluded: no matches for {}\n", names.join(","));
     }
-    if !failed.is_empty() {
+    if failed {
         return respond::text(500, format!("{text}{root} check failed\n"));
     }
     match verbose {
         true => respond::text(200, format!("{text}{root} check passed\n")),
         false => respond::text(200, "ok"),
     }
+}
+
+fn observe(metrics: &Metrics, root: &str, name: &str, well: bool) {
+    let status = if well { "success" } else { "error" };
+    metrics.checks.get([name, status, root], Counter::default).add(1);
+    metrics.check.get([name, root], Default::default).set(i64::from(well));
 }

@@ -7,8 +7,12 @@ pub mod attributes;
 pub mod body;
 pub mod discovery;
 pub mod door;
+pub mod flow;
 pub mod health;
+pub mod issuer;
+pub mod limits;
 pub mod listen;
+pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
 pub mod respond;
@@ -29,6 +33,11 @@ pub struct Server {
     pub clock: Arc<dyn Clock>,
     pub health: health::Health,
     pub openapi: openapi::Documents,
+    pub metrics: Arc<metrics::Metrics>,
+    pub bodies: limits::Bodies,
+    pub flow: flow::Flow,
+    /// What others verify this server's tokens by.
+    pub issuer: Option<issuer::Documents>,
     pub config: Config,
 }
 
@@ -39,8 +48,9 @@ pub struct Config {
     pub version: api::Value,
     /// `host:port` for clients, as `/api` says.
     pub advertise: String,
-    /// Larger bodies are refused. Upstream: 3 MiB.
-    pub body_len_max: usize,
+    pub limits: limits::Limits,
+    /// When this process began, in seconds since the epoch.
+    pub started: i64,
     /// Watches end after at least so long, at most twice that. Upstream: `--min-request-timeout`.
     pub watch_seconds_min: i64,
 }

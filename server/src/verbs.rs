@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::{Status, Value};
+use bytes::Bytes;
 use http::Response;
 use registry::row::{Subresource, Verbs};
 use registry::{
@@ -55,6 +56,15 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     server.registry.present(ask, answer, &form).map(respond::presented)
 }
 
+/// The body, counted.
+async fn read(server: &Server, ask: &Ask, body: Sent) -> Result<Bytes, Status> {
+    let bytes = body::read(body, &server.bodies).await?;
+    if !bytes.is_empty() {
+        server.metrics.requests.body(&ask.attributes, bytes.len());
+    }
+    Ok(bytes)
+}
+
 /// A verb that the resource does not have is a method that is not allowed.
 fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
     let verb = ask.attributes.verb.as_str();
@@ -62,6 +72,15 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
         Some(subresource) => subresource.verbs().contains(&verb),
         None => verbs_of(ask.definition.row.verbs).contains(&verb),
     };
+    if verb == "watch" && !known && below.is_none() && verbs_of(ask.definition.row.verbs).contains(&"list") {
+        let plural = ask.definition.row.plural;
+        let refused = Status::new(
+            405,
+            api::Reason::MethodNotAllowed,
+            format!("watch is not supported on resources of kind {}", api::field::quote(plural)),
+        );
+        return Err(refused.with_details(api::status::Details { kind: plural.into(), ..Default::default() }));
+    }
     let named = !ask.name().is_empty() || matches!(verb, "list" | "watch" | "create" | "deletecollection");
     if known && named { Ok(()) } else { Err(Status::method_not_allowed()) }
 }
@@ -107,7 +126,7 @@ async fn create(
     body: Sent,
 ) -> Result<Answer, Status> {
     let media = negotiate::body(&admitted.parts.headers)?;
-    let bytes = body::read(body, server.config.body_len_max).await?;
+    let bytes = read(server, ask, body).await?;
     let options = WriteOptions::read(&admitted.query, Write::Create)?;
     let body = registry::Body { media, bytes: &bytes };
     match below {
@@ -123,7 +142,7 @@ async fn update(
     admitted: &Admitted,
     body: Sent,
 ) -> Result<Answer, Status> {
-    let bytes = body::read(body, server.config.body_len_max).await?;
+    let bytes = read(server, ask, body).await?;
     let options = WriteOptions::read(&admitted.query, Write::Update)?;
     let media = negotiate::body(&admitted.parts.headers)?;
     let body = registry::Body { media, bytes: &bytes };
@@ -147,7 +166,7 @@ async fn patch(
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
         return Err(refused.with_details(api::status::Details::default()));
     };
-    let bytes = body::read(body, server.config.body_len_max).await?;
+    let bytes = read(server, ask, body).await?;
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;
     match below {
@@ -157,7 +176,7 @@ async fn patch(
 }
 
 async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> Result<Answer, Status> {
-    let bytes = body::read(body, server.config.body_len_max).await?;
+    let bytes = read(server, ask, body).await?;
     let options = match bytes.is_empty() {
         true => DeleteOptions::from_query(&admitted.query)?,
         false => DeleteOptions::read(delete_body(admitted, &bytes)?)?,
@@ -184,8 +203,8 @@ fn delete_body(admitted: &Admitted, bytes: &[u8]) -> Result<Value, Status> {
     }
 }
 
-/// The warning that a deprecated version deserves. Upstream: `deprecation.WarningMessage`.
-pub fn deprecation(ask: &Ask) -> Option<String> {
+/// The warning that a deprecated version deserves, and in which release it goes. Upstream: `deprecation.WarningMessage`.
+pub fn deprecation(ask: &Ask) -> Option<(String, String)> {
     let served = ask.served();
     let lifecycle = &ask.definition.schemas().get(served.kind_type).lifecycle;
     let (major, minor) = lifecycle.deprecated?;
@@ -193,13 +212,15 @@ pub fn deprecation(ask: &Ask) -> Option<String> {
         return None;
     }
     let mut text = format!("{} {} is deprecated in v{major}.{minor}+", served.gvk.api_version(), served.gvk.kind);
+    let mut release = String::new();
     if let Some((major, minor)) = lifecycle.removed {
+        release = format!("{major}.{minor}");
         text += &format!(", unavailable in v{major}.{minor}+");
     }
     if let Some(other) = &lifecycle.replacement {
         text += &format!("; use {} {}", other.api_version(), other.kind);
     }
-    Some(text)
+    Some((text, release))
 }
 
 /// The media type of a stream's frames.

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use crate::{Server, body::Body, respond};
+use crate::{Server, body::Body, metrics::WatchCells, respond};
 
 /// So many pieces wait for a client at most.
 const PIECES_MAX: usize = 8;
@@ -36,7 +36,8 @@ pub fn respond(server: Arc<Server>, watch: Watch, form: Form) -> Response<Body> 
     };
     let until = Instant::now() + Duration::from_secs(seconds.unsigned_abs());
     tokio::spawn(async move {
-        let mut stream = Stream { server, watch, form, sender, shown: false };
+        let counted = cells(&server, &watch);
+        let mut stream = Stream { server, watch, form, sender, shown: false, counted };
         tokio::select! {
             () = stream.run() => {}
             () = tokio::time::sleep_until(until) => {}
@@ -50,6 +51,12 @@ fn spread(server: &Server) -> i64 {
     i64::from(server.clock.now().subsec_nanosecond()) / 1_000
 }
 
+/// Where its events are counted.
+fn cells(server: &Server, watch: &Watch) -> WatchCells {
+    let (row, gvk) = (watch.definition.row, &watch.definition.versions[watch.version].gvk);
+    server.metrics.watch.of(&gvk.group, row.plural, &gvk.version)
+}
+
 struct Stream {
     server: Arc<Server>,
     watch: Watch,
@@ -57,6 +64,7 @@ struct Stream {
     sender: mpsc::Sender<Bytes>,
     /// An object has been shown: a table's columns are not said again.
     shown: bool,
+    counted: WatchCells,
 }
 
 impl Stream {
@@ -92,6 +100,8 @@ impl Stream {
                     return false;
                 }
             };
+            self.counted.0.add(1);
+            self.counted.1.observe(frame.len() as f64);
             if only {
                 // The bytes that everyone shares go out as they are.
                 return self.sender.send(frame).await.is_ok();

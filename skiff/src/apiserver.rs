@@ -1,7 +1,12 @@
 //! `skiff apiserver`: from flags to a server that listens.
 
 mod act;
+mod components;
 mod identity;
+mod measured;
+mod probe;
+mod process;
+mod settings;
 mod storage;
 mod texts;
 mod upkeep;
@@ -24,7 +29,7 @@ use registry::{
     look::Reader,
     special::{self, services::ports::PortRange},
 };
-use server::{Server, health};
+use server::{Server, health, limits::Bodies, metrics::Metrics};
 use store::Store;
 use tokio::{net::TcpListener, sync::watch};
 
@@ -43,7 +48,12 @@ pub fn run(flags: Box<Apiserver>, controllers: Option<Box<Controllers>>) -> Resu
 }
 
 async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()> {
-    let address = SocketAddr::new(flags.bind_address, flags.secure_port);
+    let features = settings::check(&flags)?;
+    for gate in features.without_effect() {
+        tracing::warn!("--feature-gates: {gate} changes nothing here: it is as it is by default");
+    }
+    let port = u16::try_from(flags.secure_port).context("the port was checked")?;
+    let address = SocketAddr::new(flags.bind_address, port);
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("{address} is taken or not ours to listen on; choose another with --secure-port or --bind-address")
     })?;
@@ -54,7 +64,8 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     let extra = [advertise.to_string(), flags.bind_address.to_string()];
     let names = Names::api_server(&[service_ip], "cluster.local", &extra);
     // The store's lock says whose the directory is, so it comes first.
-    let store = storage::open(&flags).await?;
+    let metrics = Arc::new(Metrics::default());
+    let store = measured::Measured::new(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
     let (registry, index) = assemble(&flags, store.clone(), &clock)?;
     let compaction = api::duration::parse(&flags.etcd_compaction_interval).map_err(anyhow::Error::msg)?;
@@ -69,19 +80,29 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     special::policy::follow(&registry, &index);
     let port = listener.local_addr()?.port();
     let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
-    registry.bind(identity::outside(&flags, &pki, &authenticators, &index)?);
+    let beside = components::all(&store, controllers.is_some());
+    registry.bind(identity::outside(&flags, &pki, &authenticators, &index, beside)?);
+    metrics.collect(process::collect);
+    metrics.collect(process::features(features));
+    metrics.collect(storage::size(&store));
+    let config = config(&flags, advertise, port, now);
     let server = Arc::new(Server {
         authenticators,
         authorizer: registry.authorizer.clone(),
         clock: clock.clone(),
         health: health::Health::new(),
         openapi: server::openapi::Documents::new(Arc::new(texts::Upstream)),
-        config: config(&flags, advertise, port),
+        metrics,
+        bodies: Bodies::new(&config.limits),
+        flow: settings::flow(&flags),
+        issuer: identity::documents(&flags, &pki, &config.advertise)?,
+        config,
         registry: registry.clone(),
     });
+    let (leave, leaving) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(special::furniture::Progress::default());
-    upkeep::checks(&server.health, &store, &progress, &stopped);
+    upkeep::checks(&server.health, &store, &progress, &leaving);
     let tls = identity::tls(&flags, &pki)?;
     let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
@@ -95,6 +116,9 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
         // Without its feed this server would answer from the past.
         ended = filling => return Err(ended?).context("the store's feed ended"),
     }
+    // First nobody new is sent here, then those who come all the same are still served for a while.
+    leave.send_replace(true);
+    tokio::time::sleep(settings::span(flags.shutdown_delay_duration)).await;
     drop((running, kept, followed));
     if let Err(error) = special::furniture::service::leave(&registry, &settings.service).await {
         tracing::warn!(%error, "this server still stands behind the service of the API");
@@ -132,7 +156,7 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
     let plugins = admission::plugins::Settings::new(Arc::new(|| Random.suffix()));
     let chain = admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
         .map_err(anyhow::Error::msg)?;
-    let ttl = api::duration::parse(&flags.event_ttl).map_err(anyhow::Error::msg)? / 1_000_000_000;
+    let ttl = flags.event_ttl.0 / 1_000_000_000;
     let config = registry::Config {
         prefix: flags.etcd_prefix.clone(),
         event_ttl_seconds: ttl,
@@ -157,13 +181,13 @@ fn modes(names: &[String], index: &Arc<Index>) -> Result<Vec<Box<dyn Mode>>> {
             "RBAC" => modes.push(Box::new(Rbac { index: index.clone() })),
             "AlwaysAllow" => modes.push(Box::new(AlwaysAllow)),
             "AlwaysDeny" => modes.push(Box::new(AlwaysDeny)),
-            other => bail!("--authorization-mode: {other:?} is none of RBAC, AlwaysAllow, AlwaysDeny"),
+            other => bail!("--authorization-mode: {other} is not built yet; there are RBAC, AlwaysAllow, AlwaysDeny"),
         }
     }
     Ok(modes)
 }
 
-fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
+fn config(flags: &Apiserver, advertise: IpAddr, port: u16, started: i64) -> server::Config {
     let shown = SocketAddr::new(advertise, port);
     server::Config {
         version: value!({
@@ -173,7 +197,8 @@ fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
             "buildDate": "", "goVersion": "", "compiler": "rustc", "platform": "linux/amd64"
         }),
         advertise: shown.to_string(),
-        body_len_max: 3 << 20,
+        limits: settings::limits(flags),
+        started,
         watch_seconds_min: flags.min_request_timeout,
     }
 }

@@ -57,6 +57,11 @@ pub fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "skiff: {error:#}");
 }
 
+/// Says why the flags are no good, as upstream's programs do.
+pub fn complain_about_flags(words: &str) {
+    let _ = writeln!(std::io::stderr(), "Error: {words}");
+}
+
 /// Says something to the person at the terminal.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");

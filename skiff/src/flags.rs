@@ -4,6 +4,10 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+pub mod go;
+
+use go::{Span, address, boolean, integer};
+
 /// Kubernetes in one binary.
 #[derive(Parser)]
 #[command(name = "skiff", version, about)]
@@ -62,11 +66,11 @@ pub struct Apiserver {
     /// Where the server keeps its certificates and, without etcd, its database.
     #[arg(long, default_value = ".skiff")]
     pub data_dir: PathBuf,
-    #[arg(long, default_value_t = 6443)]
-    pub secure_port: u16,
-    #[arg(long, default_value = "0.0.0.0")]
+    #[arg(long, default_value = "6443", value_parser = integer)]
+    pub secure_port: i64,
+    #[arg(long, default_value = "0.0.0.0", value_parser = address)]
     pub bind_address: IpAddr,
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     pub advertise_address: Option<IpAddr>,
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
@@ -99,10 +103,45 @@ pub struct Apiserver {
     /// Modes in order: RBAC, AlwaysAllow, AlwaysDeny.
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
     pub authorization_mode: Vec<String>,
-    #[arg(long, default_value = "1h0m0s")]
-    pub event_ttl: String,
-    #[arg(long, default_value_t = 1800)]
+    #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]
+    pub event_ttl: Span,
+    /// Watches end after so many seconds at least, and after twice as many at most.
+    #[arg(long, default_value = "1800", value_parser = integer, allow_hyphen_values = true)]
     pub min_request_timeout: i64,
+    /// How long a request may take that does not last by its nature.
+    #[arg(long, default_value = "1m0s", value_parser = Span::parse, allow_hyphen_values = true)]
+    pub request_timeout: Span,
+    /// So many requests that read are served at a time; with fairness, both bounds are one, shared by priority.
+    #[arg(long, default_value = "400", value_parser = integer, allow_hyphen_values = true)]
+    pub max_requests_inflight: i64,
+    #[arg(long, default_value = "200", value_parser = integer, allow_hyphen_values = true)]
+    pub max_mutating_requests_inflight: i64,
+    /// How long the server goes on serving, but is not ready, once it is told to stop.
+    #[arg(long, default_value = "0s", value_parser = Span::parse, allow_hyphen_values = true)]
+    pub shutdown_delay_duration: Span,
+    /// Bytes of bodies of requests that are held at a time; more is told to come back. Skiff's own.
+    #[arg(long, default_value = "134217728", value_parser = integer)]
+    pub max_body_bytes_inflight: i64,
+    /// Gates, as A=true,B=false.
+    #[arg(long)]
+    pub feature_gates: Vec<String>,
+    /// Authorities of proxies that say in headers who asks; Skiff's own when left out.
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names that such a proxy may have; any, when left out.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_username_headers: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_group_headers: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+    /// Where others find the keys of this server's tokens; at this server when left out.
+    #[arg(long)]
+    pub service_account_jwks_uri: Option<String>,
 }
 
 #[derive(Args)]
@@ -136,6 +175,9 @@ pub struct Controllers {
     pub max_endpoints_per_slice: usize,
     #[arg(long, default_value = "5m0s")]
     pub resource_quota_sync_period: String,
+    /// Each controller asks as its own service account instead of as the kubeconfig's user.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub use_service_account_credentials: bool,
     /// Work only while holding a lease, so that several can run.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     pub leader_elect: bool,

@@ -6,6 +6,7 @@
 mod apiserver;
 mod clock;
 mod controllers;
+mod features;
 mod flags;
 mod kubeconfig;
 mod manifests;
@@ -14,7 +15,14 @@ mod up;
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
-    let flags = flags::Skiff::parse();
+    let flags = match flags::Skiff::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => {
+            let Some(words) = flags::go::words(&error) else { error.exit() };
+            clock::complain_about_flags(&words);
+            return std::process::ExitCode::FAILURE;
+        }
+    };
     clock::log(flags.verbosity);
     let outcome = match flags.command {
         flags::Command::Up(up) => up::run(up),

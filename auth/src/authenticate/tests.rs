@@ -44,6 +44,7 @@ fn chain(clients: &Authority, proxies: &Authority) -> Chain {
         requests: vec![Box::new(request_header), Box::new(X509 { authorities: trust(clients) })],
         tokens: vec![Box::new(tokens.expect("well-formed"))],
         anonymous: Some(Anonymous::on_default_paths()),
+        proxy_headers: Default::default(),
     }
 }
 

@@ -48,7 +48,9 @@ impl Entry {
     /// The object as a tree, with its resourceVersion.
     pub fn tree(&self) -> Value {
         let mut tree = codec::json::any(&self.json).expect("the cache holds only JSON that was encoded here").value;
-        tree.set_path(&["metadata", "resourceVersion"], self.revision.to_string());
+        if self.revision > 0 {
+            tree.set_path(&["metadata", "resourceVersion"], self.revision.to_string());
+        }
         tree
     }
 
@@ -56,6 +58,11 @@ impl Entry {
     pub fn write(&self, head: &str, out: &mut Vec<u8>) {
         let (splice, body) = (self.splice as usize, self.body as usize);
         out.extend_from_slice(head.as_bytes());
+        if self.revision == 0 {
+            // Never stored.
+            out.extend_from_slice(&self.json[body..]);
+            return;
+        }
         out.extend_from_slice(&self.json[body..splice]);
         let last = self.json.get(splice) == Some(&b'}');
         if last && self.json[splice - 1] != b'{' {

@@ -7,6 +7,7 @@
 pub mod authentication;
 pub mod flows;
 pub mod identity;
+mod local;
 pub mod service;
 
 use std::{collections::HashSet, future::Future, sync::Arc};
@@ -22,7 +23,7 @@ static ROLES: &str = include_str!("../../../schema/facts/bootstrap_roles.json");
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
 /// Upstream's names of what happens once at start, in the order in which `/readyz?verbose` lists them.
-pub const HOOKS: [&str; 28] = [
+pub const HOOKS: [&str; 31] = [
     "poststarthook/start-apiserver-admission-initializer",
     "poststarthook/generic-apiserver-start-informers",
     "poststarthook/priority-and-fairness-config-consumer",
@@ -32,6 +33,7 @@ pub const HOOKS: [&str; 28] = [
     "poststarthook/start-apiextensions-controllers",
     "poststarthook/crd-informer-synced",
     SYSTEM_NAMESPACES,
+    "poststarthook/peer-endpoint-reconciler-controller",
     "poststarthook/start-cluster-authentication-info-controller",
     "poststarthook/start-kube-apiserver-identity-lease-controller",
     "poststarthook/start-kube-apiserver-identity-lease-garbage-collector",
@@ -49,6 +51,8 @@ pub const HOOKS: [&str; 28] = [
     "poststarthook/apiservice-status-remote-available-controller",
     "poststarthook/apiservice-registration-controller",
     "poststarthook/apiservice-discovery-controller",
+    REGISTRATION,
+    "autoregister-completion",
     "poststarthook/apiservice-openapi-controller",
     "poststarthook/apiservice-openapiv3-controller",
 ];
@@ -58,6 +62,7 @@ const SERVICE_REPAIR: &str = "poststarthook/start-service-ip-repair-controllers"
 const ROLE_POLICY: &str = "poststarthook/rbac/bootstrap-roles";
 const PRIORITY_CLASSES: &str = "poststarthook/scheduling/bootstrap-system-priority-classes";
 const FLOW_CONTROL: &str = "poststarthook/priority-and-fairness-config-producer";
+const REGISTRATION: &str = "poststarthook/kube-apiserver-autoregistration";
 const SERVICE_RANGE: &str = "poststarthook/start-kubernetes-service-cidr-controller";
 
 /// What this server says about itself.
@@ -99,8 +104,9 @@ pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Prog
         |registry| async move { repair::ports(&registry, &mut repair::Suspects::default()).await },
     );
     flows::levels(&mut first, registry)?;
+    local::services(&mut first, registry);
     finish(first).await?;
-    progress.done(&[SYSTEM_NAMESPACES, PRIORITY_CLASSES, SERVICE_RANGE]);
+    progress.done(&[SYSTEM_NAMESPACES, PRIORITY_CLASSES, SERVICE_RANGE, REGISTRATION]);
 
     let mut second = Work::new();
     for (plural, object) in namespaced_roles {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use api::{Value, value};
+use auth::authenticate::service_account::{CONFIGURATION_PATH, KEYS_PATH};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use registry::row::Subresource;
 use registry::{Definition, catalog::Resources, definition::Served};
 use sha2::{Digest, Sha256};
 
-use crate::verbs::verbs_of;
+use crate::{Server, verbs::verbs_of};
 
 /// A group with its served versions, both in order of preference, and what each serves.
 struct Group<'a> {
@@ -45,22 +46,26 @@ fn collect(catalog: &Resources) -> Vec<Group<'_>> {
 }
 
 /// The index of paths.
-pub fn paths(catalog: &Resources) -> Value {
-    let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/"]
-        .iter()
-        .chain(&["/healthz", "/healthz/log", "/healthz/ping", "/livez", "/livez/log", "/livez/ping", "/metrics"])
-        .chain(&[
-            "/openapi/v2",
-            "/openapi/v3",
-            "/openapi/v3/",
-            "/openid/v1/jwks",
-            "/readyz",
-            "/readyz/log",
-            "/readyz/ping",
-        ])
-        .chain(&["/version"])
-        .map(ToString::to_string)
-        .collect();
+pub fn paths(catalog: &Resources, server: &Server) -> Value {
+    const FIXED: [&str; 12] = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/apis/",
+        "/metrics",
+        "/metrics/slis",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/statusz",
+        "/flagz",
+        "/version",
+    ];
+    let mut paths: Vec<String> = FIXED.map(String::from).into();
+    paths.extend(server.health.paths());
+    if server.issuer.is_some() {
+        paths.extend([CONFIGURATION_PATH, KEYS_PATH].map(String::from));
+    }
     for group in collect(catalog).iter().filter(|g| !g.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|(v, _)| format!("/apis/{}/{v}", group.name)));

@@ -5,8 +5,8 @@ use std::{net::IpAddr, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use api::{GroupResource, Value};
 use auth::authenticate::{
-    Anonymous, Authenticator, Chain, ServiceAccounts, TokenAuthenticator, TokenFile, X509,
-    service_account::{Head, Issuer, KeySet, Lookup, SigningKey},
+    Anonymous, Authenticator, Chain, RequestHeader, ServiceAccounts, TokenAuthenticator, TokenFile, X509,
+    service_account::{Documents, Head, Issuer, KeySet, Lookup, SigningKey},
     x509::Authorities,
 };
 use auth::authorize::Index;
@@ -16,8 +16,9 @@ use certs::{
     pki::Pki,
     tls::{OldestVersion, ServerCert, ServerSettings},
 };
-use registry::{Registry, outside::Outside};
+use registry::{Registry, outside::Outside, special::components::Component};
 
+use super::settings;
 use crate::flags::Apiserver;
 
 /// Objects that tokens are bound to, as the registry has them.
@@ -43,7 +44,16 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
         given => given.to_vec(),
     };
     let bundle = Bundle::from_pem(&client_authorities(flags, pki)?)?;
-    let requests: Vec<Box<dyn Authenticator>> = vec![Box::new(X509 { authorities: Authorities::new(bundle) })];
+    let proxy = settings::front_proxy(flags, pki.front_proxy_ca.bundle_pem())?;
+    let requests: Vec<Box<dyn Authenticator>> = vec![
+        Box::new(RequestHeader {
+            authorities: Authorities::new(Bundle::from_pem(&proxy.authority)?),
+            allowed_names: proxy.allowed_names,
+            headers: proxy.headers.clone(),
+            api_audiences: api_audiences.clone(),
+        }),
+        Box::new(X509 { authorities: Authorities::new(bundle) }),
+    ];
     let mut tokens: Vec<Box<dyn TokenAuthenticator>> = Vec::new();
     if let Some(path) = &flags.token_auth_file {
         tokens.push(Box::new(
@@ -51,19 +61,38 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
                 .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?,
         ));
     }
+    let keys = Arc::new(token_keys(flags, pki)?);
+    let issuers = vec![flags.service_account_issuer.clone()];
+    let lookup = Arc::new(Bound(registry.clone()));
+    tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup)));
+    let anonymous = Some(Anonymous::on_default_paths());
+    Ok(Chain { api_audiences, requests, tokens, anonymous, proxy_headers: proxy.headers })
+}
+
+/// By which keys tokens are verified.
+fn token_keys(flags: &Apiserver, pki: &Pki) -> Result<KeySet> {
     let mut keys = certs::PublicKey::all_from_pem(&pki.service_account_key.public_pem())?;
     for path in &flags.service_account_key_file {
         keys.extend(certs::PublicKey::all_from_pem(&read(path)?)?);
     }
-    let keys = Arc::new(KeySet::new(keys).map_err(|e| anyhow::anyhow!("{e}"))?);
-    let issuers = vec![flags.service_account_issuer.clone()];
-    let lookup = Arc::new(Bound(registry.clone()));
-    tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup)));
-    Ok(Chain { api_audiences, requests, tokens, anonymous: Some(Anonymous::on_default_paths()) })
+    KeySet::new(keys).map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+/// What others need to verify tokens by themselves; none, and why in the log, when it cannot be published.
+pub fn documents(flags: &Apiserver, pki: &Pki, address: &str) -> Result<Option<Documents>> {
+    let keys = token_keys(flags, pki)?;
+    let made = Documents::new(&flags.service_account_issuer, flags.service_account_jwks_uri.as_deref(), address, &keys);
+    Ok(made.inspect_err(|why| tracing::warn!("the issuer of tokens is not published: {why}")).ok())
 }
 
 /// What the registry needs to make and to tell tokens.
-pub fn outside(flags: &Apiserver, pki: &Pki, authenticators: &Arc<Chain>, index: &Arc<Index>) -> Result<Outside> {
+pub fn outside(
+    flags: &Apiserver,
+    pki: &Pki,
+    authenticators: &Arc<Chain>,
+    index: &Arc<Index>,
+    components: Vec<Component>,
+) -> Result<Outside> {
     let key = match &flags.service_account_signing_key_file {
         Some(path) => SigningKey::new(&certs::PrivateKey::from_pem(&read(path)?)?),
         None => SigningKey::new(&pki.service_account_key),
@@ -74,6 +103,7 @@ pub fn outside(flags: &Apiserver, pki: &Pki, authenticators: &Arc<Chain>, index:
         authenticators: authenticators.clone(),
         issuer: Issuer::new(flags.service_account_issuer.clone(), key),
         index: index.clone(),
+        components,
     })
 }
 
@@ -121,6 +151,6 @@ pub fn write_kubeconfig(flags: &Apiserver, pki: &Pki, address: IpAddr, port: u16
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String> {
+pub fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }

@@ -1,10 +1,18 @@
 //! Which store: a database of our own, or etcd; and forgetting what is old.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use registry::storage::Media;
+use server::metrics::{Page, rows};
 use store::{
     Error, Guard, Op, Outcome, Revision, Store, Txn,
     backends::{etcd, sqlite},
@@ -12,6 +20,7 @@ use store::{
 
 use crate::flags::Apiserver;
 
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
 /// Who compacts etcd next: the key that upstream's servers agree by.
 const COMPACTION: &str = "compact_rev_key";
 
@@ -34,6 +43,25 @@ pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
     // The connection is made when there is something to ask: better to learn now than with the first request.
     store.revision().await.map_err(|error| anyhow!("etcd at {servers} does not answer; is it running? ({error})"))?;
     Ok(store)
+}
+
+/// Writes how large the store is, as it was a little while ago.
+pub fn size(store: &Arc<dyn Store>) -> impl Fn(&mut Page) + Send + Sync + use<> {
+    let (store, known) = (store.clone(), Arc::new(AtomicU64::new(0)));
+    let heard = known.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(MEASURE_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Ok(bytes) = store.size_bytes().await {
+                heard.store(bytes, Ordering::Relaxed);
+            }
+        }
+    });
+    move |page| {
+        let bytes = known.load(Ordering::Relaxed) as f64;
+        page.add(&rows::STORE_SIZE, |family| family.number(&["etcd-0"], bytes));
+    }
 }
 
 /// In which form objects are written.

@@ -19,10 +19,11 @@ use registry::{
         services::repair,
     },
 };
-use server::health::{Check, Health};
+use server::health::{Asked, Check, Health};
 use store::Store;
 use tokio::{sync::watch, task::JoinSet};
 
+use super::settings::front_proxy;
 use crate::{clock::Random, flags::Apiserver};
 
 /// Upstream: `IdentityLeaseRenewIntervalPeriod`, `DefaultEndpointReconcilerInterval`.
@@ -39,7 +40,7 @@ pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpA
     let name = identity_name(&hostname);
     let reachable = reachable(advertise);
     let peer = SocketAddr::new(reachable.unwrap_or(advertise), port);
-    let words = |text: &str| vec![text.to_string()];
+    let proxy = front_proxy(flags, pki.front_proxy_ca.bundle_pem())?;
     Ok(Settings {
         identity: Identity {
             holder: format!("{name}_{}", Random.uid()),
@@ -50,17 +51,17 @@ pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpA
         service: service::Settings { service_ip, advertise: reachable, port },
         authentication: authentication::Settings {
             client_ca: super::identity::client_authorities(flags, pki)?,
-            request_header_ca: pki.front_proxy_ca.bundle_pem().to_string(),
-            allowed_names: words("front-proxy-client"),
-            username_headers: words("X-Remote-User"),
-            uid_headers: Vec::new(),
-            group_headers: words("X-Remote-Group"),
-            extra_header_prefixes: words("X-Remote-Extra-"),
+            request_header_ca: proxy.authority,
+            allowed_names: proxy.allowed_names,
+            username_headers: proxy.headers.user,
+            uid_headers: proxy.headers.uid,
+            group_headers: proxy.headers.group,
+            extra_header_prefixes: proxy.headers.extra_prefix,
         },
     })
 }
 
-/// The checks of `/readyz` and `/livez`, with upstream's names.
+/// The checks of `/readyz` and `/livez`, with upstream's names, in upstream's order.
 pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>, stopped: &watch::Receiver<bool>) {
     let answers = Arc::new(AtomicBool::new(true));
     let (asked, heard) = (store.clone(), answers.clone());
@@ -75,17 +76,18 @@ pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>,
     let of_store =
         move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) };
     let of_store: Arc<dyn Fn() -> Result<(), String> + Send + Sync> = Arc::new(of_store);
-    health.add(Check { name: "etcd", live: true, ask: of_store.clone() });
-    health.add(Check { name: "etcd-readiness", live: false, ask: of_store });
-    health.add(Check { name: "informer-sync", live: false, ask: Arc::new(|| Ok(())) });
+    health.add(Check { name: "loopback-serving-certificate", asked: Asked::Alive, ask: Arc::new(|| Ok(())) });
+    health.add(Check { name: "etcd", asked: Asked::Everywhere, ask: of_store.clone() });
+    health.add(Check { name: "etcd-readiness", asked: Asked::Ready, ask: of_store });
+    health.add(Check { name: "informer-sync", asked: Asked::Ready, ask: Arc::new(|| Ok(())) });
     for hook in HOOKS {
         let progress = progress.clone();
         let ask = move || if progress.is_done(hook) { Ok(()) } else { Err("not finished".into()) };
-        health.add(Check { name: hook, live: true, ask: Arc::new(ask) });
+        health.add(Check { name: hook, asked: Asked::Everywhere, ask: Arc::new(ask) });
     }
     let stopped = stopped.clone();
     let ask = move || if *stopped.borrow() { Err("process is shutting down".into()) } else { Ok(()) };
-    health.add(Check { name: "shutdown", live: false, ask: Arc::new(ask) });
+    health.add(Check { name: "shutdown", asked: Asked::Ready, ask: Arc::new(ask) });
 }
 
 /// Keeps the furniture until the set is dropped.

@@ -153,6 +153,7 @@ fn a_chain_tells_of_expired_tokens_in_upstreams_words() {
         requests: vec![],
         tokens: vec![Box::new(world.legacy), Box::new(world.accounts)],
         anonymous: None,
+        proxy_headers: Default::default(),
     };
     let user = chain.review(&token, &[], NOW).expect("accepted").expect("known").user;
     assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);

@@ -1,0 +1,225 @@
+//! `/metrics`: what this server counts, with upstream's names, labels and texts.
+//!
+//! Rows of our own instead of a library: upstream answers in one text format alone (0.0.4, also to those who ask for
+//! OpenMetrics), libraries of today write the other one; and a request's cells hang together here, so that counting it
+//! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
+
+mod cells;
+mod requests;
+pub mod rows;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{sync::Arc, time::Duration};
+
+use api::{User, Value};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+
+use crate::{Server, body::Body, door::Admitted, respond};
+
+pub use cells::{Counter, Gauge, Histogram, Labeled, Watermark};
+pub use requests::{Key, Record, Requests};
+pub use text::{Family, Kind, Page, Row};
+
+/// Writes families that are known only when they are asked for.
+pub type Collect = Box<dyn Fn(&mut Page) + Send + Sync>;
+
+/// Everything that is counted.
+#[derive(Default)]
+pub struct Metrics {
+    pub requests: Requests,
+    pub watch: WatchEvents,
+    pub store: StoreRequests,
+    pub auth: Auth,
+    pub reading: Watermark,
+    pub mutating: Watermark,
+    pub reading_waits: Watermark,
+    pub mutating_waits: Watermark,
+    /// How often each check came out how: by name, status, type.
+    pub checks: Labeled<3, Counter>,
+    /// How each check came out last: by name, type.
+    pub check: Labeled<2, Gauge>,
+    collect: parking_lot::RwLock<Vec<Collect>>,
+}
+
+/// Events sent to watchers, by group, resource and version.
+#[derive(Default)]
+pub struct WatchEvents(Labeled<3, (Counter, Histogram)>);
+
+/// Requests to the store, by group, operation and resource.
+#[derive(Default)]
+pub struct StoreRequests(Labeled<3, Histogram>);
+
+/// Who was told apart, and what they may.
+#[derive(Default)]
+pub struct Auth {
+    authentications: Labeled<1, Histogram>,
+    authorizations: Labeled<1, Histogram>,
+    users: Labeled<1, Counter>,
+}
+
+/// The series of one watched version.
+pub type WatchCells = Arc<(Counter, Histogram)>;
+
+impl Metrics {
+    /// Adds families that are known only when they are asked for.
+    pub fn collect(&self, collect: impl Fn(&mut Page) + Send + Sync + 'static) {
+        self.collect.write().push(Box::new(collect));
+    }
+
+    fn page(&self, server: &Server) -> Page {
+        let mut page = Page::default();
+        self.requests.write(&mut page);
+        self.watch.write(&mut page);
+        self.store.write(&mut page);
+        self.auth.write(&mut page);
+        self.levels(&mut page, server.clock.now().as_second());
+        objects(server, &mut page);
+        build(&server.config.version, &mut page);
+        for collect in self.collect.read().iter() {
+            collect(&mut page);
+        }
+        page
+    }
+
+    fn levels(&self, page: &mut Page, second: i64) {
+        for (row, reading, mutating) in [
+            (&rows::INFLIGHT, &self.reading, &self.mutating),
+            (&rows::INQUEUE, &self.reading_waits, &self.mutating_waits),
+        ] {
+            page.add(row, |family| {
+                family.number(&["readOnly"], reading.highest(second) as f64);
+                family.number(&["mutating"], mutating.highest(second) as f64);
+            });
+        }
+    }
+}
+
+// === impl WatchEvents ===
+
+impl WatchEvents {
+    /// The cells of a watched version: to be fetched once for a watch.
+    pub fn of(&self, group: &str, resource: &str, version: &str) -> WatchCells {
+        self.0.get([group, resource, version], || (Counter::default(), Histogram::new(&rows::WATCH_EVENT_SIZES)))
+    }
+
+    fn write(&self, page: &mut Page) {
+        page.add(&rows::WATCH_EVENTS, |f| self.0.each(|labels, cell| f.number(&labels, cell.0.get() as f64)));
+        page.add(&rows::WATCH_SIZES, |f| self.0.each(|labels, cell| cell.1.write(f, &labels)));
+    }
+}
+
+// === impl StoreRequests ===
+
+impl StoreRequests {
+    pub fn observe(&self, group: &str, operation: &str, resource: &str, took: Duration) {
+        self.0.get([group, operation, resource], || Histogram::new(&rows::SECONDS)).observe(took.as_secs_f64());
+    }
+
+    fn write(&self, page: &mut Page) {
+        self.0.write(page, &rows::STORE_DURATION);
+        page.add(&rows::STORE_TOTAL, |f| self.0.each(|labels, cell| f.number(&labels, cell.count() as f64)));
+    }
+}
+
+// === impl Auth ===
+
+impl Auth {
+    pub fn authenticated(&self, user: Option<&User>, took: Duration) {
+        let result = if user.is_some() { "success" } else { "failure" };
+        self.authentications.get([result], || Histogram::new(&rows::AUTH_SECONDS)).observe(took.as_secs_f64());
+        if let Some(user) = user {
+            // Upstream: `compressUsername`; names of people would be endless.
+            let name = match user.name.as_str() {
+                name
+                @ ("admin" | "client" | "kube_proxy" | "kubelet" | "system:serviceaccount:kube-system:default") => name,
+                name if name.contains('@') => "email_id",
+                _ => "other",
+            };
+            self.users.get([name], Counter::default).add(1);
+        }
+    }
+
+    pub fn authorized(&self, allowed: bool, took: Duration) {
+        let result = if allowed { "allowed" } else { "no-opinion" };
+        self.authorizations.get([result], || Histogram::new(&rows::AUTH_SECONDS)).observe(took.as_secs_f64());
+    }
+
+    fn write(&self, page: &mut Page) {
+        for (row, total, cells) in [
+            (&rows::AUTHENTICATION_DURATION, &rows::AUTHENTICATIONS, &self.authentications),
+            (&rows::AUTHORIZATION_DURATION, &rows::AUTHORIZATIONS, &self.authorizations),
+        ] {
+            cells.write(page, row);
+            page.add(total, |f| cells.each(|labels, cell| f.number(&labels, cell.count() as f64)));
+        }
+        self.users.write(page, &rows::USERS);
+    }
+}
+
+/// How many objects there are of each stored resource, and how large they are.
+fn objects(server: &Server, page: &mut Page) {
+    let catalog = server.registry.catalog.current();
+    let stored: Vec<_> = catalog.iter().filter(|d| d.row.stores()).collect();
+    page.add(&rows::RESOURCE_OBJECTS, |family| {
+        for definition in &stored {
+            family.number(&[definition.row.group, definition.row.plural], definition.cache.len() as f64);
+        }
+    });
+    page.add(&rows::RESOURCE_BYTES, |family| {
+        for definition in &stored {
+            let objects = definition.cache.snapshot(0).objects;
+            let bytes: usize = objects.values().map(|entry| entry.json.len()).sum();
+            family.number(&[definition.row.group, definition.row.plural], bytes as f64);
+        }
+    });
+}
+
+fn build(version: &Value, page: &mut Page) {
+    page.add(&rows::BUILD, |family| {
+        let fields = [
+            "buildDate",
+            "compiler",
+            "gitCommit",
+            "gitTreeState",
+            "gitVersion",
+            "goVersion",
+            "major",
+            "minor",
+            "platform",
+        ];
+        family.number(&fields.map(|field| version.str(field)), 1.0);
+    });
+    page.add(&rows::VERSION, |family| {
+        let pair =
+            |kind: &str| format!("{}.{}", version.str(&format!("{kind}Major")), version.str(&format!("{kind}Minor")));
+        let binary = version.str("gitVersion").trim_start_matches('v').split('+').next().unwrap_or_default();
+        family.number(&[binary, "kube", &pair("emulation"), &pair("minCompatibility")], 1.0);
+    });
+}
+
+/// Answers `/metrics` and `/metrics/slis`; none when the path is another's.
+pub fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
+    let text = match admitted.wanted.attributes.path.as_str() {
+        "/metrics" if admitted.parts.method == http::Method::DELETE => {
+            server.metrics.requests.clear();
+            return Some(respond::text(200, "metrics reset\n"));
+        }
+        "/metrics" => server.metrics.page(server).finish(),
+        "/metrics/slis" => {
+            let mut page = Page::default();
+            server.health.write(&server.metrics, &mut page);
+            page.finish()
+        }
+        _ => return None,
+    };
+    let mut response = respond::text(200, Bytes::from(text));
+    let headers = response.headers_mut();
+    let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.remove(header::X_CONTENT_TYPE_OPTIONS);
+    headers.insert("process-start-time-unix", HeaderValue::from(server.config.started));
+    Some(response)
+}

@@ -1,0 +1,201 @@
+//! What flags mean to the door: whether they make sense, and its bounds.
+//!
+//! Refusals are in upstream's words. Upstream: apiserver/pkg/server/options, pkg/kubeapiserver/options.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use auth::authenticate::request_header::HeaderNames;
+use server::{flow::Flow, limits::Limits};
+
+use crate::{
+    features::Features,
+    flags::{Apiserver, go::Span},
+};
+
+/// Upstream: 3 MiB.
+const BODY_LEN_MAX: usize = 3 << 20;
+/// Modes that upstream has; which of them are built is another matter.
+const MODES: [&str; 6] = ["AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node"];
+
+/// A front proxy: who may be one, and by which headers it speaks.
+pub struct FrontProxy {
+    /// Its authority as PEM.
+    pub authority: String,
+    pub allowed_names: Vec<String>,
+    pub headers: HeaderNames,
+}
+
+/// What was said about features; refuses flags that make no sense.
+pub fn check(flags: &Apiserver) -> Result<Features> {
+    let features = Features::parse(&flags.feature_gates).map_err(anyhow::Error::msg)?;
+    let mut wrong = Vec::new();
+    if !(1..=65535).contains(&flags.secure_port) {
+        wrong.push(format!(
+            "--secure-port {} must be between 1 and 65535, inclusive. It cannot be turned off with 0",
+            flags.secure_port
+        ));
+    }
+    for (flag, number) in [
+        ("max-requests-inflight", flags.max_requests_inflight),
+        ("max-mutating-requests-inflight", flags.max_mutating_requests_inflight),
+        ("request-timeout", flags.request_timeout.0),
+        ("min-request-timeout", flags.min_request_timeout),
+        ("shutdown-delay-duration", flags.shutdown_delay_duration.0),
+    ] {
+        if number < 0 {
+            wrong.push(format!("--{flag} can not be negative value"));
+        }
+    }
+    wrong.extend(wrong_modes(&flags.authorization_mode));
+    wrong.extend(wrong_headers(flags));
+    match wrong.as_slice() {
+        [] => Ok(features),
+        [one] => bail!("{one}"),
+        _ => bail!("[{}]", wrong.join(", ")),
+    }
+}
+
+fn wrong_modes(modes: &[String]) -> Vec<String> {
+    if modes.is_empty() {
+        return vec!["at least one authorization-mode must be passed".into()];
+    }
+    let mut wrong = Vec::new();
+    for mode in modes {
+        match mode.as_str() {
+            "ABAC" => wrong.push("authorization-mode ABAC's authorization policy file not passed".into()),
+            "Webhook" => wrong.push("authorization-mode Webhook's authorization config file not passed".into()),
+            known if MODES.contains(&known) => {}
+            unknown => wrong.push(format!("authorization-mode {} is not a valid mode", api::field::quote(unknown))),
+        }
+    }
+    if modes.iter().enumerate().any(|(i, mode)| modes[..i].contains(mode)) {
+        let quoted: Vec<String> = modes.iter().map(|mode| api::field::quote(mode).to_string()).collect();
+        wrong.push(format!("authorization-mode [{}] has mode specified more than once", quoted.join(" ")));
+    }
+    wrong
+}
+
+/// Upstream: `RequestHeaderAuthenticationOptions.Validate`.
+fn wrong_headers(flags: &Apiserver) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (flag, given) in [
+        ("requestheader-username-headers", &flags.requestheader_username_headers),
+        ("requestheader-group-headers", &flags.requestheader_group_headers),
+        ("requestheader-extra-headers-prefix", &flags.requestheader_extra_headers_prefix),
+        ("requestheader-allowed-names", &flags.requestheader_allowed_names),
+        ("requestheader-uid-headers", &flags.requestheader_uid_headers),
+    ] {
+        if given.iter().any(|name| name.trim().is_empty()) {
+            wrong.push(format!("empty value in \"{flag}\""));
+        }
+    }
+    let standard =
+        |given: &[String], name: &str| given.is_empty() || given.iter().any(|g| g.eq_ignore_ascii_case(name));
+    for (flag, what, name, given) in [
+        ("username-headers", "header", "X-Remote-User", &flags.requestheader_username_headers),
+        ("group-headers", "header", "X-Remote-Group", &flags.requestheader_group_headers),
+        ("extra-headers-prefix", "header prefix", "X-Remote-Extra-", &flags.requestheader_extra_headers_prefix),
+        ("uid-headers", "header", "X-Remote-Uid", &flags.requestheader_uid_headers),
+    ] {
+        let text = format!(
+            "--requestheader-{flag} is set without specifying the standard {name} {what} - API aggregation will not work"
+        );
+        match standard(given, name) {
+            true => {}
+            // The one that came last could be made an error.
+            false if flag == "uid-headers" => wrong.push(text),
+            false => tracing::warn!("{text}"),
+        }
+    }
+    wrong
+}
+
+/// The bounds of the door.
+pub fn limits(flags: &Apiserver) -> Limits {
+    let request = match span(flags.request_timeout) {
+        // Upstream calls this no limit; here it is one that nobody reaches.
+        Duration::ZERO => Duration::from_secs(365 * 24 * 3600),
+        limit => limit,
+    };
+    Limits { request, body_len_max: BODY_LEN_MAX, bodies_len_max: count(flags.max_body_bytes_inflight) }
+}
+
+/// How requests are let in.
+pub fn flow(flags: &Apiserver) -> Flow {
+    Flow::counted(count(flags.max_requests_inflight), count(flags.max_mutating_requests_inflight))
+}
+
+/// The front proxy that the flags name, or the one that this server's own authority stands for.
+pub fn front_proxy(flags: &Apiserver, own_authority: &str) -> Result<FrontProxy> {
+    let Some(path) = &flags.requestheader_client_ca_file else {
+        let names = vec!["front-proxy-client".to_string()];
+        let headers = HeaderNames { uid: Vec::new(), ..HeaderNames::default() };
+        return Ok(FrontProxy { authority: own_authority.into(), allowed_names: names, headers });
+    };
+    Ok(FrontProxy {
+        authority: super::identity::read(path)?,
+        allowed_names: flags.requestheader_allowed_names.clone(),
+        headers: HeaderNames {
+            user: flags.requestheader_username_headers.clone(),
+            uid: flags.requestheader_uid_headers.clone(),
+            group: flags.requestheader_group_headers.clone(),
+            extra_prefix: flags.requestheader_extra_headers_prefix.clone(),
+        },
+    })
+}
+
+/// A span that was checked not to be negative.
+pub fn span(span: Span) -> Duration {
+    span.duration().unwrap_or_default()
+}
+
+fn count(number: i64) -> usize {
+    usize::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::flags::{Command, Skiff};
+
+    fn refused(arguments: &[&str]) -> Option<String> {
+        let all = ["skiff", "apiserver"].iter().chain(arguments);
+        let Ok(Command::Apiserver(flags)) = Skiff::try_parse_from(all).map(|s| s.command) else { return None };
+        super::check(&flags).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_that_make_no_sense_are_refused_in_upstreams_words() {
+        let cases: [(&[&str], &str); 11] = [
+            (&["--authorization-mode=Foo"], "authorization-mode \"Foo\" is not a valid mode"),
+            (
+                &["--authorization-mode=RBAC,RBAC"],
+                "authorization-mode [\"RBAC\" \"RBAC\"] has mode specified more than once",
+            ),
+            (&["--authorization-mode=ABAC"], "authorization-mode ABAC's authorization policy file not passed"),
+            (
+                &["--secure-port=70000"],
+                "--secure-port 70000 must be between 1 and 65535, inclusive. It cannot be turned off with 0",
+            ),
+            (&["--max-requests-inflight=-1"], "--max-requests-inflight can not be negative value"),
+            (&["--max-mutating-requests-inflight=-2"], "--max-mutating-requests-inflight can not be negative value"),
+            (&["--request-timeout=-1s"], "--request-timeout can not be negative value"),
+            (&["--min-request-timeout=-1"], "--min-request-timeout can not be negative value"),
+            (&["--shutdown-delay-duration=-1s"], "--shutdown-delay-duration can not be negative value"),
+            (&["--feature-gates=Foo=true"], "unrecognized feature gate: Foo"),
+            (
+                &["--requestheader-uid-headers=X-Foo"],
+                "--requestheader-uid-headers is set without specifying the standard X-Remote-Uid header - API aggregation will not work",
+            ),
+        ];
+        for (flags, words) in cases {
+            assert_eq!(refused(flags).as_deref(), Some(words));
+        }
+        let both = refused(&["--request-timeout=-1s", "--min-request-timeout=-1"]);
+        let words = "[--request-timeout can not be negative value, --min-request-timeout can not be negative value]";
+        assert_eq!(both.as_deref(), Some(words));
+        assert_eq!(refused(&["--requestheader-username-headers=x-remote-user"]), None);
+    }
+}
