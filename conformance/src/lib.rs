@@ -1,7 +1,9 @@
 //! The outside view: what a client of the API can see, and upstream's programs to compare it with.
 
 pub mod bench;
+pub mod etcd;
 pub mod http;
+pub mod services;
 pub mod skiff;
 pub mod tour;
 pub mod twin;

@@ -37,6 +37,8 @@ impl Skiff {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = std::fs::File::create(directory.with_extension("log"))?;
         let kubeconfig = directory.join("admin.kubeconfig");
+        // One that an earlier start left names another port.
+        let _ = std::fs::remove_file(&kubeconfig);
         let child = Command::new(program)
             .args(part)
             .args(["--secure-port", &port.to_string(), "--data-dir"])
@@ -54,6 +56,13 @@ impl Skiff {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal, by name: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        anyhow::ensure!(sent.success(), "{name} was not sent");
+        Ok(())
     }
 
     /// Waits until `/readyz` says so.

@@ -3,18 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use auth::authenticate::Peer;
-use hyper::service::service_fn;
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     Server,
+    body::Body,
     door::{self, Connection},
+    respond,
 };
 
 /// A handshake takes no longer than this.
@@ -30,6 +36,8 @@ const HEADERS_LEN_MAX: u32 = 64 << 10;
 pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>) {
     let acceptor = TlsAcceptor::from(tls);
     let graceful = GracefulShutdown::new();
+    // Every write that is under way holds one; nobody ever sends.
+    let (alive, mut writes) = mpsc::channel(1);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -46,13 +54,14 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
         };
         let _ = tcp.set_nodelay(true);
         let (server, acceptor, watcher) = (server.clone(), acceptor.clone(), graceful.watcher());
+        let alive = alive.clone();
         tokio::spawn(async move {
             let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await else { return };
             let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
             let connection = Arc::new(Connection { peer });
             let service = service_fn(move |request| {
-                let (server, connection) = (server.clone(), connection.clone());
-                async move { Ok::<_, std::convert::Infallible>(door::serve(server, connection, request).await) }
+                let (server, connection, alive) = (server.clone(), connection.clone(), alive.clone());
+                async move { Ok::<_, std::convert::Infallible>(serve(server, connection, request, alive).await) }
             });
             let builder = builder();
             let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
@@ -62,7 +71,36 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    drop(alive);
+    let drained = async {
+        graceful.shutdown().await;
+        writes.recv().await;
+    };
+    let _ = tokio::time::timeout(DRAIN, drained).await;
+}
+
+/// Answers a request. A write is carried to its end even when the client goes away: what it took for the object (addresses,
+/// ports) is stored with it or given back, never left half way.
+async fn serve(
+    server: Arc<Server>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+    alive: mpsc::Sender<()>,
+) -> Response<Body> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let serving = door::serve(server, connection, request);
+    if reads {
+        return serving.await;
+    }
+    let carried = tokio::spawn(async move {
+        let response = serving.await;
+        drop(alive);
+        response
+    });
+    // A request that panics costs itself alone. Upstream: apiserver/pkg/server/filters/wrap.go.
+    carried.await.unwrap_or_else(|_| {
+        respond::text(500, "This request caused apiserver to panic. Look in the logs for details.\n")
+    })
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {

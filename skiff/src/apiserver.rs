@@ -78,6 +78,9 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     let ticking = clock.clone();
     let filling = tokio::spawn(async move { filler.run(feed, || ticking.now().as_second()).await });
     special::policy::follow(&registry, &index);
+    if !store.is_shared() {
+        special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    }
     let port = listener.local_addr()?.port();
     let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
     let beside = components::all(&store, controllers.is_some());

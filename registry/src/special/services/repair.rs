@@ -19,8 +19,19 @@ const SIGHTINGS: u32 = 3;
 #[derive(Default)]
 pub struct Suspects(HashMap<usize, u32>);
 
+/// Gives back at once what no service has. For a server that nobody has asked anything yet, on a store of its own: what a
+/// crash left between a service and what was taken for it can be on its way to nobody.
+pub async fn leftovers(registry: &Registry) -> Result<(), Status> {
+    ports_after(registry, &mut Suspects::default(), 1).await?;
+    addresses_after(registry, None).await
+}
+
 /// Makes the stored bitmap say what the services say.
 pub async fn ports(registry: &Registry, suspects: &mut Suspects) -> Result<(), Status> {
+    ports_after(registry, suspects, SIGHTINGS).await
+}
+
+async fn ports_after(registry: &Registry, suspects: &mut Suspects, sightings: u32) -> Result<(), Status> {
     let range = registry.config.node_ports;
     let _turn = registry.ports.lock().await;
     let stored = ports::read(registry).await?;
@@ -36,7 +47,7 @@ pub async fn ports(registry: &Registry, suspects: &mut Suspects) -> Result<(), S
     for offset in alone {
         let seen = suspects.0.entry(offset).or_insert(0);
         *seen += 1;
-        if *seen < SIGHTINGS {
+        if *seen < sightings {
             bits.set(offset, true);
         }
     }
@@ -55,6 +66,10 @@ fn ports_in(stored: &ports::Stored, range: ports::PortRange) -> Vec<usize> {
 
 /// Makes addresses that services have and lack, and gives back those that no service has.
 pub async fn addresses(registry: &Registry) -> Result<(), Status> {
+    addresses_after(registry, Some(GRACE_SECONDS)).await
+}
+
+async fn addresses_after(registry: &Registry, grace_seconds: Option<i64>) -> Result<(), Status> {
     let look = &registry.cluster.look;
     for service in look.list(&services(), "") {
         for ip in cluster_ips(&service).iter().filter_map(|ip| names::parse_ip(ip)) {
@@ -74,7 +89,7 @@ pub async fn addresses(registry: &Registry) -> Result<(), Status> {
             continue;
         }
         let age = time::parse(meta::of(&address).creation_timestamp()).map_or(0, |at| now.as_second() - at.as_second());
-        if age > GRACE_SECONDS {
+        if grace_seconds.is_none_or(|grace| age > grace) {
             addresses::release(registry, meta::of(&address).name()).await?;
         }
     }
