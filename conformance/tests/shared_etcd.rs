@@ -4,64 +4,30 @@ mod upstream {
     use std::{
         collections::BTreeMap,
         path::{Path, PathBuf},
-        process::{Child, Command, Stdio},
     };
 
-    use anyhow::{Context, Result, ensure};
+    use anyhow::{Result, ensure};
     use api::{Value, meta};
     use bytes::Bytes;
     use conformance::{
+        etcd::Etcd,
         http::Client,
         skiff::{self, Skiff},
         twin::samples,
-        upstream::{Ports, Settings, Upstream, programs},
+        upstream::{Settings, Upstream},
     };
-
-    /// An etcd of its own, that outlives the servers on it.
-    struct Etcd {
-        url: String,
-        child: Child,
-    }
 
     /// By resource, namespace and name.
     type Objects = BTreeMap<String, Value>;
 
-    impl Etcd {
-        fn start(directory: &Path) -> Result<Etcd> {
-            let ports = Ports::free()?;
-            let url = format!("http://127.0.0.1:{}", ports.etcd);
-            let peer = format!("http://127.0.0.1:{}", ports.etcd_peer);
-            let log = std::fs::File::create(directory.join("etcd.log"))?;
-            let child = Command::new(programs().join("etcd"))
-                .args(["--name=one", "--unsafe-no-fsync", "--data-dir"])
-                .arg(directory.join("etcd"))
-                .args([format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")])
-                .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])
-                .arg(format!("--initial-cluster=one={peer}"))
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .spawn()
-                .context("`cargo xtask reference` builds etcd")?;
-            Ok(Etcd { url, child })
-        }
-    }
-
-    impl Drop for Etcd {
-        fn drop(&mut self) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-
     fn start_skiff(directory: PathBuf, etcd: &Etcd, media: &str) -> Result<Skiff> {
-        let flags = ["--etcd-servers", &etcd.url, "--storage-media-type", media, "--authorization-mode", "RBAC"];
+        let flags = ["--etcd-servers", &etcd.urls, "--storage-media-type", media, "--authorization-mode", "RBAC"];
         Skiff::start_apiserver(&skiff::build()?, &directory, &flags)
     }
 
     fn start_upstream(directory: PathBuf, etcd: &Etcd) -> Result<Upstream> {
         let mut settings = Settings::new(&directory)?;
-        settings.etcd = Some(etcd.url.clone());
+        settings.etcd = Some(etcd.urls.clone());
         Upstream::start(&settings)
     }
 
@@ -261,7 +227,7 @@ mod upstream {
             let directory = tempfile::tempdir()?;
             let etcd = Etcd::start(directory.path())?;
             let flags =
-                ["--etcd-servers", &etcd.url, "--etcd-compaction-interval", "300ms", "--authorization-mode", "RBAC"];
+                ["--etcd-servers", &etcd.urls, "--etcd-compaction-interval", "300ms", "--authorization-mode", "RBAC"];
             let program = skiff::build()?;
             let first = Skiff::start_apiserver(&program, &directory.path().join("one"), &flags)?;
             let one = Client::from_kubeconfig(&first.kubeconfig).await?;
