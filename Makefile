@@ -14,7 +14,7 @@ check:      ; @cargo xtask ci --quick $(ARGS)
 test:       ; @cargo xtask ci $(ARGS)
 test-long:  ; @cargo xtask ci --long $(ARGS)
 bench:      ; @cargo xtask bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
-twin:       ; @cargo xtask twin $(ARGS)
+twin:       ; @cargo xtask twin $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)
 fix:        ; @cargo xtask fix
 tidy:       ; @cargo xtask tidy
 reference:  ; @cargo xtask reference $(ARGS)

@@ -66,8 +66,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["clients"] => fetch::clients(),
         ["reference"] => reference::build(&["control"]),
         ["reference", what @ ..] => reference::command(what),
-        ["twin", flags @ ..] => reference::compare("twin", flags),
-        ["bench", flags @ ..] => reference::compare("bench", flags),
+        ["twin", flags @ ..] => reference::compare("twin", flags, &[]),
+        ["bench", flags @ ..] => reference::compare("bench", flags, &["--release"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -138,11 +138,12 @@ pub fn command(words: &[&str]) -> Result<()> {
     }
 }
 
-/// A program of `conformance` that compares us with upstream, built for speed; upstream's programs are built before.
-pub fn compare(name: &str, flags: &[&str]) -> Result<()> {
+/// A program of `conformance` that compares us with upstream, built for speed where that is what is compared; upstream's
+/// programs are built before.
+pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
     build(&["control"])?;
-    run::run(&mut run::cargo(["build", "--release", "--locked", "--package", "skiff"]))?;
-    program_of_conformance(name, flags, &["--release"])
+    run::run(run::cargo(["build", "--locked", "--package", "skiff"]).args(profile))?;
+    program_of_conformance(name, flags, profile)
 }
 
 /// Where the programs are, or will be.

@@ -1,193 +1,247 @@
 //! `make twin`: the same requests to Skiff and to upstream's kube-apiserver, and what differs.
 #![allow(clippy::print_stdout)]
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context, Result};
-use api::{Value, meta};
-use bytes::Bytes;
 use clap::Parser;
-use conformance::{
-    http::{Client, Response},
-    skiff::Skiff,
-    twin::{Case, compare, mutate, samples},
-    upstream::{Settings, Upstream},
+use conformance::twin::{
+    case::Live,
+    dice::Dice,
+    known::{self, Known},
+    ledger::Ledger,
+    pair::Pair,
+    recorded::{self, Line},
+    requests::Maker,
+    run, samples, sequence,
+    target::{self, Target},
 };
-use tokio::sync::Semaphore;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Compare Skiff's answers with upstream's.
 #[derive(Parser)]
 struct Flags {
-    /// Only resources whose `group/plural` contains this.
+    /// Only resources whose `group/plural` contains this; the core group is `core`.
     #[arg(long, default_value = "")]
     only: String,
-    /// At most this many requests a resource; 0 for all.
-    #[arg(long, default_value_t = 0)]
+    /// What the requests are drawn by.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// About so many requests in all.
+    #[arg(long, default_value_t = COUNT)]
     count: usize,
+    /// Sequences of writes for each resource.
+    #[arg(long, default_value_t = 2)]
+    sequences: usize,
     /// The program to compare.
-    #[arg(long, default_value = "target/release/skiff")]
+    #[arg(long, default_value = "target/debug/skiff")]
     skiff: PathBuf,
     #[arg(long, default_value = "conformance/samples")]
     samples: PathBuf,
-    /// At most this many differences are shown in full for each resource.
-    #[arg(long, default_value_t = 10)]
-    show: usize,
+    #[arg(long, default_value = "conformance/differences.tsv")]
+    known: PathBuf,
+    /// Write a sample of the requests with upstream's answers.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Write the differences by cause here as well.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Compare with servers that run already: two kubeconfigs, Skiff's first.
     #[arg(long, num_args = 2)]
     against: Vec<PathBuf>,
 }
 
-/// What came of a resource's requests.
-#[derive(Default)]
-struct Tally {
-    accepted: usize,
-    refused: usize,
-    differences: Vec<(String, String)>,
+/// Requests of a run when nothing is said.
+const COUNT: usize = 40_000;
+/// Lines that a resource has in the recorded sample.
+const RECORDED: usize = 10;
+
+/// A run in progress.
+struct Run {
+    pair: Arc<Pair>,
+    ledger: Ledger,
+    flags: Flags,
+    recorded: Vec<Line>,
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
     let flags = Flags::parse();
+    let begun = Instant::now();
     let folder = tempfile::tempdir()?;
-    let (_skiff, _upstream, files) = match flags.against.as_slice() {
-        [skiff, upstream] => (None, None, [skiff.clone(), upstream.clone()]),
-        _ => {
-            let skiff = Skiff::start(&flags.skiff, &folder.path().join("skiff"), &[])?;
-            let upstream = Upstream::start(&Settings::new(&folder.path().join("upstream"))?)?;
-            let files = [skiff.kubeconfig.clone(), upstream.kubeconfig.clone()];
-            (Some(skiff), Some(upstream), files)
-        }
+    let pair = match flags.against.as_slice() {
+        [ours, theirs] => Pair::of(ours, theirs).await?,
+        _ => Pair::start(&flags.skiff, folder.path()).await?,
     };
-    let clients = [Client::from_kubeconfig(&files[0]).await?, Client::from_kubeconfig(&files[1]).await?];
-    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    for sample in samples::read(&flags.samples)? {
-        let cases = cases(&sample)?;
-        let Some(first) = cases.first() else { continue };
-        if !first.resource.contains(&flags.only) {
-            continue;
-        }
-        let cases = if flags.count > 0 { thinned(cases, flags.count) } else { cases };
-        prepare(&clients, &sample, &cases).await?;
-        let tally = tallies.entry(cases[0].resource.clone()).or_default();
-        run(&clients, cases, tally).await?;
+    println!("both servers are ready after {:.1} s", begun.elapsed().as_secs_f64());
+    let known = known::read(&std::fs::read_to_string(&flags.known).unwrap_or_default())?;
+    let mut run = Run { pair: Arc::new(pair), ledger: Ledger::default(), flags, recorded: Vec::new() };
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = run.everything() => done?,
+        // Returning drops the servers, which ends their processes.
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
     }
-    report(&tallies, flags.show);
-    Ok(())
+    run.finish(&known, begun)
 }
 
-/// Every n-th case, so that about `count` are left.
-fn thinned(cases: Vec<Case>, count: usize) -> Vec<Case> {
-    let step = cases.len().div_ceil(count).max(1);
-    cases.into_iter().step_by(step).collect()
-}
+// === impl Run ===
 
-/// The requests about a sample: creates of every variation, replaces of the object that stands there.
-fn cases(sample: &Value) -> Result<Vec<Case>> {
-    let gvk = meta::gvk(sample);
-    let row = resources::all()
-        .find(|row| row.group == gvk.group && row.kind == gvk.kind)
-        .with_context(|| format!("no resource has the kind {gvk}"))?;
-    let schemas = schema::builtin();
-    let kind_type = schemas.kind(&gvk).with_context(|| format!("{gvk} has no type"))?;
-    let root = match row.group {
-        "" => format!("/api/{}", gvk.version),
-        group => format!("/apis/{group}/{}", gvk.version),
-    };
-    let collection = match row.namespaced {
-        true => format!("{root}/namespaces/twin/{}", row.plural),
-        false => format!("{root}/{}", row.plural),
-    };
-    let name = meta::of(sample).name();
-    let resource = format!("{}/{}", row.group, row.plural);
-    let mut cases = Vec::new();
-    let json = "application/json";
-    for variation in mutate::all(sample, kind_type, schemas) {
-        let (post, put) = (variation.object.clone(), variation.object);
-        let case = |method, path, title, body| Case {
-            resource: resource.clone(),
-            title,
-            method,
-            path,
-            content_type: json,
-            body,
+impl Run {
+    async fn everything(&mut self) -> Result<()> {
+        let samples = samples::read(&self.flags.samples)?;
+        let fixtures = target::fixtures();
+        if let Err(error) = &fixtures {
+            self.ledger.remarks.push(format!("without upstream's fixtures: {error:#}"));
+        }
+        let found = target::discover(self.pair.theirs.client(), &samples, fixtures.ok().as_deref()).await?;
+        let ours = target::discover(self.pair.ours.client(), &samples, None).await?;
+        self.compare_discovery(&ours, &found);
+        let wanted = |versions: &&Vec<Target>| versions.iter().any(|target| target.resource.contains(&self.flags.only));
+        let resources: Vec<&Vec<Target>> = found.iter().filter(wanted).collect();
+        for side in self.pair.sides() {
+            run::set_up(side).await?;
+        }
+        let share = self.flags.count / resources.len().max(1);
+        for versions in resources {
+            let begun = Instant::now();
+            let before = (self.ledger.requests(), self.ledger.differences());
+            self.resource(versions, share).await?;
+            println!(
+                "{:<55} {:>6} requests {:>5} differences {:>6.1} s",
+                versions[0].resource,
+                self.ledger.requests() - before.0,
+                self.ledger.differences() - before.1,
+                begun.elapsed().as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    /// What one has and the other does not cannot be asked.
+    fn compare_discovery(&mut self, ours: &[Vec<Target>], theirs: &[Vec<Target>]) {
+        let names = |all: &[Vec<Target>]| -> Vec<String> {
+            all.iter().flatten().map(|target| format!("{} {}", target.resource, target.gvk.version)).collect()
         };
-        cases.push(case("POST", format!("{collection}?dryRun=All"), format!("POST {}", variation.title), post));
-        if row.stores() {
-            let path = format!("{collection}/{name}?dryRun=All&fieldValidation=Strict");
-            cases.push(case("PUT", path, format!("PUT {}", variation.title), put));
+        let (ours, theirs) = (names(ours), names(theirs));
+        let lacks: Vec<_> = theirs.iter().filter(|name| !ours.contains(name)).collect();
+        let more: Vec<_> = ours.iter().filter(|name| !theirs.contains(name)).collect();
+        if !lacks.is_empty() || !more.is_empty() {
+            self.ledger.remarks.push(format!("discovery: Skiff lacks {lacks:?} and has {more:?} more"));
         }
     }
-    Ok(cases)
+
+    async fn resource(&mut self, versions: &[Target], share: usize) -> Result<()> {
+        let share = share / versions.len().max(1);
+        let seed = self.flags.seed;
+        let dice = move |target: &Target, part: &str| {
+            Dice::named(seed, &format!("{} {} {part}", target.resource, target.gvk.version))
+        };
+        let mut lines = Vec::new();
+        for target in versions {
+            let stores = target.can("get");
+            let cases = Maker::new(target, None, dice(target, "before")).before(if stores { share / 3 } else { share });
+            let (ledger, lines) = (&mut self.ledger, &mut lines);
+            run::all(&self.pair, cases, &Default::default(), |outcome| {
+                ledger.add(&outcome);
+                lines.extend(Line::of(&outcome, false));
+            })
+            .await?;
+        }
+        let Some(first) = versions.iter().find(|target| !target.samples.is_empty()) else {
+            self.ledger.remarks.push(format!("{}: no sample", versions[0].resource));
+            return Ok(());
+        };
+        if first.can("get") && first.can("create") {
+            let mut lives: run::Lives = Default::default();
+            let mut made = true;
+            for (side, live) in self.pair.sides().into_iter().zip(&mut lives) {
+                match run::make_live(side, first).await {
+                    Ok(there) => *live = there,
+                    Err(error) => {
+                        self.ledger.remarks.push(format!("{}: the sample is refused: {error:#}", first.resource));
+                        made = false;
+                    }
+                }
+            }
+            if made {
+                for target in versions {
+                    let draw = dice(target, "after");
+                    lines.extend(self.live(target, &lives, draw, share).await?);
+                }
+            }
+            for (side, live) in self.pair.sides().into_iter().zip(&lives) {
+                if made && !run::is_untouched(side, first, live).await? {
+                    self.ledger.remarks.push(format!("{}: a dry run changed the live object", first.resource));
+                }
+                run::take_away(side, first).await?;
+            }
+            if made && first.can("watch") && first.can("patch") {
+                let mut dice = dice(first, "sequence");
+                for _ in 0..self.flags.sequences {
+                    let ledger = &mut self.ledger;
+                    sequence::play(&self.pair, first, &mut dice, |outcome| ledger.add(&outcome)).await?;
+                    for side in self.pair.sides() {
+                        run::take_away(side, first).await?;
+                    }
+                }
+            }
+        }
+        let mut dice = dice(first, "recorded");
+        self.recorded.extend(recorded::choose(lines, RECORDED, &mut dice));
+        Ok(())
+    }
+
+    /// Everything that is asked of a live object.
+    async fn live(&mut self, target: &Target, lives: &[Live; 2], dice: Dice, share: usize) -> Result<Vec<Line>> {
+        let live = Arc::new(run::read_live(&self.pair.theirs, target, &lives[1]).await?);
+        let cases = Maker::new(target, Some(live), dice).after(share - share / 3);
+        let mut lines = Vec::new();
+        let ledger = &mut self.ledger;
+        run::all(&self.pair, cases, lives, |outcome| {
+            ledger.add(&outcome);
+            lines.extend(Line::of(&outcome, true));
+        })
+        .await?;
+        Ok(lines)
+    }
+
+    fn finish(self, known: &[Known], begun: Instant) -> Result<ExitCode> {
+        let whole = self.flags.only.is_empty() && self.flags.count >= COUNT && self.flags.seed == 1;
+        let verdict = self.ledger.judge(known, whole);
+        let causes = self.ledger.causes(known);
+        println!("\n{causes}\n{}", self.ledger);
+        if let Some(path) = &self.flags.report {
+            std::fs::write(path, format!("{causes}\n{}", self.ledger))?;
+        }
+        if let Some(path) = &self.flags.record {
+            record(path, &self.recorded)?;
+        }
+        for line in &verdict.stale {
+            println!("strike from {}: {line}", self.flags.known.display());
+        }
+        let owed: Vec<String> = verdict.owed.iter().map(|(owed, count)| format!("{owed} {count}")).collect();
+        println!(
+            "{} requests, {} differences: {} new, known: {} ({:.0} s)",
+            self.ledger.requests(),
+            self.ledger.differences(),
+            verdict.new,
+            if owed.is_empty() { "none".to_owned() } else { owed.join(", ") },
+            begun.elapsed().as_secs_f64()
+        );
+        Ok(if verdict.new == 0 && verdict.stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }
 
-/// The namespace and the object that replaces are tried on.
-async fn prepare(clients: &[Client; 2], sample: &Value, cases: &[Case]) -> Result<()> {
-    let namespace = r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"twin"}}"#;
-    let account = r#"{"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"default"}}"#;
-    let headers = [("content-type", "application/json")];
-    for (i, client) in clients.iter().enumerate() {
-        client.send("POST", "/api/v1/namespaces", &headers, Bytes::from(namespace)).await?;
-        client.send("POST", "/api/v1/namespaces/twin/serviceaccounts", &headers, Bytes::from(account)).await?;
-        let collection = cases[0].path.split('?').next().unwrap_or("");
-        let mut live = sample.clone();
-        if collection.ends_with("/services") {
-            live.remove_path(&["spec", "clusterIP"]);
-        }
-        let made = client.send("POST", collection, &headers, Bytes::from(codec::json::to_string(&live))).await?;
-        if made.status >= 300 && made.status != 409 {
-            let who = if i == 0 { "skiff" } else { "upstream" };
-            println!("{}: {who} refuses the sample: {}", cases[0].resource, String::from_utf8_lossy(&made.body));
-        }
-    }
+fn record(path: &Path, lines: &[Line]) -> Result<()> {
+    let text: Vec<String> = lines.iter().map(Line::write).collect();
+    std::fs::write(path, text.join("\n") + "\n").with_context(|| format!("{} cannot be written", path.display()))?;
+    println!("{} requests are recorded in {}", lines.len(), path.display());
     Ok(())
-}
-
-async fn run(clients: &[Client; 2], cases: Vec<Case>, tally: &mut Tally) -> Result<()> {
-    const AT_ONCE: usize = 16;
-    let limit = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = Vec::new();
-    for case in cases {
-        let (ours, theirs) = (clients[0].clone(), clients[1].clone());
-        let permit = limit.clone().acquire_owned().await?;
-        tasks.push(tokio::spawn(async move {
-            let body = Bytes::from(codec::json::to_string(&case.body));
-            let outcome = tokio::try_join!(send(&ours, &case, body.clone()), send(&theirs, &case, body));
-            drop(permit);
-            (case, outcome)
-        }));
-    }
-    for task in tasks {
-        let (case, outcome) = task.await?;
-        let (ours, theirs) = outcome?;
-        match theirs.status < 300 {
-            true => tally.accepted += 1,
-            false => tally.refused += 1,
-        }
-        if let Some(difference) = compare::difference(&ours, &theirs) {
-            tally.differences.push((case.title, difference));
-        }
-    }
-    Ok(())
-}
-
-async fn send(client: &Client, case: &Case, body: Bytes) -> Result<Response> {
-    client.send(case.method, &case.path, &[("content-type", case.content_type)], body).await
-}
-
-fn report(tallies: &BTreeMap<String, Tally>, show: usize) {
-    let mut total = Tally::default();
-    let mut differences = 0;
-    for (resource, tally) in tallies {
-        for (title, difference) in tally.differences.iter().take(show) {
-            println!("{resource}  {title}\n    {difference}");
-        }
-    }
-    println!("{:<55} {:>8} {:>8} {:>11}", "resource", "accepted", "refused", "differences");
-    for (resource, tally) in tallies {
-        println!("{resource:<55} {:>8} {:>8} {:>11}", tally.accepted, tally.refused, tally.differences.len());
-        total.accepted += tally.accepted;
-        total.refused += tally.refused;
-        differences += tally.differences.len();
-    }
-    println!("{:<55} {:>8} {:>8} {differences:>11}", "all", total.accepted, total.refused);
 }

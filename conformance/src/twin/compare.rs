@@ -1,125 +1,235 @@
-//! Answers without what must differ, and the first thing that differs nevertheless.
+//! The first thing that differs between two answers, and what it is called when it is counted.
+
+use std::collections::BTreeSet;
 
 use api::Value;
 
-use crate::http::Response;
+use super::answer::Answer;
 
-/// Members of metadata that no two servers agree on.
-const OWN: [&str; 4] = ["uid", "creationTimestamp", "resourceVersion", "managedFields"];
+/// What differs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    /// Where, without indices and keys: `spec.containers[*].name`; `""` for the answer as a whole.
+    pub field: String,
+    /// What, without values: `201 for 422 FieldValueInvalid`.
+    pub what: String,
+    /// In full, Skiff's first.
+    pub detail: String,
+}
+
+/// One of a refusal's causes, and `(field, type)` is what refusals are counted by.
+pub type Refusal = (String, String);
 
 /// What differs between two answers; none when nothing does.
-pub fn difference(skiff: &Response, upstream: &Response) -> Option<String> {
-    let (mut ours, mut theirs) = (skiff.json(), upstream.json());
-    normalise(&mut ours);
-    normalise(&mut theirs);
-    if skiff.status != upstream.status {
-        return Some(format!(
-            "status {} instead of {}: {} | {}",
-            skiff.status,
-            upstream.status,
-            brief(&ours),
-            brief(&theirs)
-        ));
+pub fn difference(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    statuses(ours, theirs)
+        .or_else(|| causes(ours, theirs))
+        .or_else(|| first(&ours.body, &theirs.body, ""))
+        .or_else(|| headers(ours, theirs))
+}
+
+/// Fields and error types that an answer complains about.
+pub fn refusals(answer: &Answer) -> Vec<Refusal> {
+    if answer.status < 300 {
+        return Vec::new();
     }
-    if let Some(found) = first(&ours, &theirs, "") {
-        return Some(found);
+    let causes = answer.body.at("details").list("causes");
+    if causes.is_empty() {
+        return vec![(String::new(), format!("{} {}", answer.status, answer.body.str("reason")))];
     }
-    let warnings = |r: &Response| -> Vec<String> {
-        r.headers.get_all("warning").iter().filter_map(|w| w.to_str().ok().map(Into::into)).collect()
+    causes.iter().map(|cause| (place(cause.str("field")), cause.str("reason").to_owned())).collect()
+}
+
+fn statuses(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    if ours.status == theirs.status {
+        return None;
+    }
+    let louder = if theirs.status >= 300 { theirs } else { ours };
+    let (field, kind) = refusals(louder).into_iter().next().unwrap_or_default();
+    let detail = format!("{} {} | {} {}", ours.status, brief(&ours.body), theirs.status, brief(&theirs.body));
+    Some(Difference { field, what: format!("{} for {} ({kind})", ours.status, theirs.status), detail })
+}
+
+fn brief(body: &Value) -> String {
+    match (body.str("message"), body) {
+        (_, Value::Str(text)) => text.chars().take(400).collect(),
+        ("", _) => "an object".into(),
+        (message, _) => message.chars().take(400).collect(),
+    }
+}
+
+/// Refusals of the same status: which causes are missing, which too many, which say something else.
+fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    if ours.status < 300 || ours.body == theirs.body {
+        return None;
+    }
+    let of = |answer: &Answer| -> Vec<(String, String, String)> {
+        let causes = answer.body.at("details").list("causes");
+        causes.iter().map(|c| (c.str("field").into(), c.str("reason").into(), c.str("message").into())).collect()
     };
-    let (ours, theirs) = (warnings(skiff), warnings(upstream));
-    (ours != theirs).then(|| format!("warnings {ours:?} instead of {theirs:?}"))
-}
-
-fn brief(answer: &Value) -> String {
-    match answer.str("message") {
-        "" => "an object".into(),
-        message => message.chars().take(400).collect(),
-    }
-}
-
-/// Takes out what must differ, wherever it stands.
-pub fn normalise(value: &mut Value) {
-    if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        for key in OWN {
-            meta.remove(key);
-        }
-    }
-    match value {
-        Value::Object(members) => {
-            for (key, member) in members.iter_mut() {
-                if let Value::Str(text) = member
-                    && let Some(masked) = masked(key, text)
-                {
-                    *member = Value::from(masked);
-                }
-                normalise(member);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(normalise),
-        _ => {}
-    }
-}
-
-/// Texts that name fresh things.
-fn masked(key: &str, text: &str) -> Option<String> {
-    let masked: String = match key {
-        "lastTransitionTime"
-        | "lastPhaseTransitionTime"
-        | "lastUpdateTime"
-        | "renewTime"
-        | "token"
-        | "expirationTimestamp" => "…".into(),
-        _ => mask_uids(text),
+    let (our_causes, their_causes) = (of(ours), of(theirs));
+    let names = |causes: &[(String, String, String)]| -> BTreeSet<(String, String)> {
+        causes.iter().map(|(field, kind, _)| (field.clone(), kind.clone())).collect()
     };
-    (masked != text).then_some(masked)
+    let (our_names, their_names) = (names(&our_causes), names(&their_causes));
+    let detail = || format!("{} | {}", brief(&ours.body), brief(&theirs.body));
+    if let Some((field, kind)) = their_names.difference(&our_names).next() {
+        return Some(Difference { field: place(field), what: format!("no {kind}"), detail: detail() });
+    }
+    if let Some((field, kind)) = our_names.difference(&their_names).next() {
+        return Some(Difference { field: place(field), what: format!("{kind} too much"), detail: detail() });
+    }
+    let (mut a, mut b) = (our_causes.clone(), their_causes.clone());
+    a.sort();
+    b.sort();
+    if let Some((ours, theirs)) = a.iter().zip(&b).find(|(ours, theirs)| ours != theirs) {
+        let detail = format!("{} | {}", short(&ours.2), short(&theirs.2));
+        return Some(Difference { field: place(&theirs.0), what: format!("words of {}", theirs.1), detail });
+    }
+    if our_causes != their_causes {
+        let detail = detail();
+        return Some(Difference { field: place(&their_causes.first()?.0), what: "order of causes".into(), detail });
+    }
+    let (a, b) = (ours.body.str("message"), theirs.body.str("message"));
+    if a == b {
+        return None;
+    }
+    let what = format!("message of {} {}", theirs.status, theirs.body.str("reason"));
+    Some(Difference { field: String::new(), what, detail: format!("{} | {}", short(a), short(b)) })
 }
 
-fn mask_uids(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c.is_ascii_hexdigit()) {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let is_uid = rest.len() >= 36
-            && rest.is_char_boundary(36)
-            && rest.as_bytes()[..36]
-                .iter()
-                .enumerate()
-                .all(|(i, b)| if [8, 13, 18, 23].contains(&i) { *b == b'-' } else { b.is_ascii_hexdigit() });
-        let len = if is_uid { 36 } else { rest.chars().next().map_or(0, char::len_utf8) };
-        out.push_str(if is_uid { "…" } else { &rest[..len] });
-        rest = &rest[len..];
-    }
-    out.push_str(rest);
-    out
+fn short(text: &str) -> String {
+    text.chars().take(500).collect()
 }
 
 /// The first place where two trees differ, order of members included.
-fn first(ours: &Value, theirs: &Value, at: &str) -> Option<String> {
+fn first(ours: &Value, theirs: &Value, at: &str) -> Option<Difference> {
+    let found = |what: &str, detail: String| {
+        let field = place(at.trim_start_matches('.'));
+        Some(Difference { field, what: what.to_owned(), detail: format!("{at}: {detail}") })
+    };
+    let json = |value: &Value| short(&codec::json::to_string(value));
     match (ours, theirs) {
         (Value::Object(a), Value::Object(b)) => {
             for (key, theirs) in b.iter() {
-                let place = format!("{at}.{key}");
-                match a.get(key) {
-                    None => return Some(format!("{place} is missing: {}", codec::json::to_string(theirs))),
-                    Some(ours) => {
-                        if let Some(found) = first(ours, theirs, &place) {
-                            return Some(found);
-                        }
-                    }
+                let place = if is_key(at) { format!("{at}[{key}]") } else { format!("{at}.{key}") };
+                let differs = match a.get(key) {
+                    Some(ours) => first(ours, theirs, &place),
+                    None => Some(Difference {
+                        field: self::place(place.trim_start_matches('.')),
+                        what: "missing".into(),
+                        detail: format!("{place}: nothing | {}", json(theirs)),
+                    }),
+                };
+                if differs.is_some() {
+                    return differs;
                 }
             }
             if let Some((key, extra)) = a.iter().find(|(key, _)| !b.contains_key(key)) {
-                return Some(format!("{at}.{key} is too much: {}", codec::json::to_string(extra)));
+                return Some(Difference {
+                    field: self::place(format!("{at}.{key}").trim_start_matches('.')),
+                    what: "too much".into(),
+                    detail: format!("{at}.{key}: {} | nothing", json(extra)),
+                });
             }
             let order = |m: &api::Map| m.keys().map(ToString::to_string).collect::<Vec<_>>();
-            (order(a) != order(b)).then(|| format!("{at} has the order {:?} instead of {:?}", order(a), order(b)))
+            (order(a) != order(b)).then(|| found("order", format!("{:?} | {:?}", order(a), order(b)))).flatten()
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b.iter()).enumerate().find_map(|(i, (a, b))| first(a, b, &format!("{at}[{i}]")))
+        (Value::Array(a), Value::Array(b)) => {
+            let pairs = a.iter().zip(b.iter()).enumerate();
+            let inner = || pairs.clone().find_map(|(i, (a, b))| first(a, b, &format!("{at}[{i}]")));
+            match a.len() == b.len() {
+                true => inner(),
+                false => found("length", format!("{} {} | {} {}", a.len(), json(ours), b.len(), json(theirs))),
+            }
         }
         (a, b) if a == b => None,
-        (a, b) => Some(format!("{at} is {} instead of {}", codec::json::to_string(a), codec::json::to_string(b))),
+        (a, b) => found("value", format!("{} | {}", json(a), json(b))),
+    }
+}
+
+/// Members of these are keys of the user's.
+fn is_key(at: &str) -> bool {
+    [".labels", ".annotations", ".data", ".matchLabels", ".limits", ".requests", ".hard"]
+        .iter()
+        .any(|end| at.ends_with(end))
+        || at.contains("fieldsV1")
+}
+
+fn headers(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    if ours.headers == theirs.headers {
+        return None;
+    }
+    let names: BTreeSet<&String> = ours.headers.iter().chain(&theirs.headers).map(|(name, _)| name).collect();
+    let of = |answer: &Answer, name: &str| -> Vec<String> {
+        answer.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.clone()).collect()
+    };
+    names.into_iter().find_map(|name| {
+        let (a, b) = (of(ours, name), of(theirs, name));
+        let what = match (a.is_empty(), b.is_empty()) {
+            (true, _) => "missing",
+            (_, true) => "too much",
+            _ => "value",
+        };
+        let detail = format!("{a:?} | {b:?}");
+        (a != b).then(|| Difference { field: format!("header {name}"), what: what.into(), detail })
+    })
+}
+
+/// A path without indices and keys.
+pub fn place(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut depth = 0;
+    for c in path.chars() {
+        match c {
+            '[' => {
+                if depth == 0 {
+                    out += "[*]";
+                }
+                depth += 1;
+            }
+            ']' => depth -= 1,
+            _ if depth == 0 => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::{Answer, difference, place};
+
+    fn answer(status: u16, body: api::Value) -> Answer {
+        Answer { status, headers: Vec::new(), body }
+    }
+
+    #[test]
+    fn places_have_no_indices() {
+        assert_eq!(place("spec.containers[0].limits[a.b/c[d]].x"), "spec.containers[*].limits[*].x");
+    }
+
+    #[test]
+    fn members_are_compared_with_their_order() {
+        let ours = answer(200, value!({"a": 1, "b": 2}));
+        let found = difference(&ours, &answer(200, value!({"b": 2, "a": 1}))).expect("the order differs");
+        assert_eq!((found.field.as_str(), found.what.as_str()), ("", "order"));
+        let found = difference(&ours, &answer(200, value!({"a": 1, "b": 2, "c": [3]}))).expect("one is missing");
+        assert_eq!((found.field.as_str(), found.what.as_str()), ("c", "missing"));
+        assert_eq!(difference(&ours, &ours.clone()), None);
+    }
+
+    #[test]
+    fn refusals_are_told_by_their_causes() {
+        let refused = |field: &str| {
+            let cause = value!({"reason": "FieldValueInvalid", "message": "bad", "field": field});
+            answer(422, value!({"reason": "Invalid", "message": "m", "details": {"causes": [(cause)]}}))
+        };
+        let found = difference(&refused("spec.a[1]"), &refused("spec.b[2]")).expect("causes differ");
+        assert_eq!((found.field.as_str(), found.what.as_str()), ("spec.b[*]", "no FieldValueInvalid"));
+        let found = difference(&answer(200, value!({})), &refused("spec.a")).expect("the status differs");
+        assert_eq!(found.what, "200 for 422 (FieldValueInvalid)");
     }
 }

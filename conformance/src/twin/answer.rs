@@ -1,0 +1,172 @@
+//! An answer as a tree, without what no two servers agree on.
+//!
+//! Uids, times, revisions, generated names, drawn addresses and ports, certificates and tokens become marks that say only
+//! that something is there. What the live object has on each server becomes `$uid` and `$rv`, so that messages about it can
+//! be compared. Managed fields are kept, in an order that a second more or less does not change.
+
+use api::{Value, meta, value};
+use schema::Schemas;
+
+use super::case::{Live, PROTOBUF, YAML};
+use crate::http::Response;
+
+mod mask;
+mod wire;
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    /// The headers that mean something to clients.
+    pub headers: Vec<(String, String)>,
+    /// The body; of a watch its frames as a list; of what is no object its text.
+    pub body: Value,
+}
+
+/// What a server's answers are read with.
+#[derive(Debug, Default)]
+pub struct Reader {
+    pub live: Live,
+    /// Revisions in the order of their appearance, where they are told apart: in sequences.
+    revisions: Option<Vec<String>>,
+}
+
+const HEADERS: &[&str] =
+    &["content-type", "cache-control", "retry-after", "location", "www-authenticate", "allow", "accept-patch"];
+
+// === impl Reader ===
+
+impl Reader {
+    pub fn new(live: Live) -> Reader {
+        Reader { live, revisions: None }
+    }
+
+    /// One that numbers the revisions it sees.
+    pub fn numbering() -> Reader {
+        Reader { live: Live::default(), revisions: Some(Vec::new()) }
+    }
+
+    pub fn read(&mut self, response: &Response) -> Answer {
+        let mut body = tree(response, schema::builtin());
+        self.normalise(&mut body);
+        let header = |name: &&str| {
+            let value = response.headers.get(*name)?.to_str().ok()?;
+            Some(((*name).to_owned(), value.to_owned()))
+        };
+        let mut headers: Vec<_> = HEADERS.iter().filter_map(header).collect();
+        let warnings = response.headers.get_all("warning").iter().filter_map(|warning| warning.to_str().ok());
+        headers.extend(warnings.map(|warning| ("warning".to_owned(), self.text(warning))));
+        Answer { status: response.status, headers, body }
+    }
+
+    fn normalise(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(_) => {
+                self.metadata(value);
+                if value.str("kind") == "Table" {
+                    mask::ages(value);
+                }
+                for (key, member) in value.as_object_mut().expect("it is one").iter_mut() {
+                    match member {
+                        Value::Str(text) => {
+                            let masked = mask::member(key, text).unwrap_or_else(|| self.text(text));
+                            if masked != text.as_str() {
+                                *member = Value::from(masked);
+                            }
+                        }
+                        Value::Int(_) if matches!(key, "nodePort" | "healthCheckNodePort") => *member = value!("…"),
+                        _ => self.normalise(member),
+                    }
+                }
+            }
+            Value::Array(items) => {
+                items.iter_mut().for_each(|item| self.normalise(item));
+                // An API server's own lease has a name that is drawn.
+                items.retain(|item| !meta::of(item).name().starts_with("apiserver-"));
+            }
+            Value::Str(text) => *value = Value::from(self.text(text)),
+            _ => {}
+        }
+    }
+
+    fn metadata(&mut self, object: &mut Value) {
+        let Some(metadata) = object.get_mut("metadata").filter(|m| m.as_object().is_some()) else { return };
+        let revision = metadata.str("resourceVersion").to_owned();
+        if !revision.is_empty() {
+            let mark = match &mut self.revisions {
+                Some(seen) if metadata.has("name") => numbered(seen, &revision),
+                _ => "…".to_owned(),
+            };
+            metadata.set("resourceVersion", mark);
+        }
+        let (generate, name) = (metadata.str("generateName").to_owned(), metadata.str("name").to_owned());
+        if !generate.is_empty() && name.strip_prefix(&generate).is_some_and(|end| end.len() == 5) {
+            metadata.set("name", format!("{generate}…"));
+        }
+        if let Some(Value::Str(token)) = metadata.get("continue").cloned()
+            && !token.is_empty()
+        {
+            metadata.set("continue", mask::token(&token));
+        }
+        if let Some(Value::Array(fields)) = metadata.get_mut("managedFields") {
+            let key = |entry: &Value| {
+                let text = |name: &str| entry.str(name).to_owned();
+                (text("operation"), text("manager"), text("subresource"), text("apiVersion"))
+            };
+            fields.sort_by_key(key);
+        }
+    }
+
+    /// A text without what is drawn.
+    fn text(&self, text: &str) -> String {
+        let mut out = mask::drawn(text);
+        if !self.live.uid.is_empty() {
+            out = mask::word(&out, &self.live.resource_version, "$rv");
+        }
+        out
+    }
+}
+
+fn numbered(seen: &mut Vec<String>, revision: &str) -> String {
+    let at = seen.iter().position(|known| known == revision).unwrap_or_else(|| {
+        seen.push(revision.to_owned());
+        seen.len() - 1
+    });
+    format!("#{at}")
+}
+
+/// A body by its content type.
+fn tree(response: &Response, schemas: &Schemas) -> Value {
+    let content_type = response.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text = || Value::from(String::from_utf8_lossy(&response.body).into_owned());
+    match content_type.split([';', ',']).next().unwrap_or("") {
+        "application/json" if content_type.contains("stream=watch") => frames(&response.body),
+        "application/json" => {
+            codec::json::any(&response.body).map_or_else(|_| lines(&response.body, text), |d| d.value)
+        }
+        YAML => codec::yaml::any(&response.body).unwrap_or_else(|_| text()),
+        PROTOBUF if content_type.contains("stream=watch") => wire::frames(&response.body, schemas),
+        PROTOBUF => wire::object(&response.body, schemas),
+        _ => text(),
+    }
+}
+
+/// A watch in JSON says `application/json` alone.
+fn lines(body: &[u8], text: impl Fn() -> Value) -> Value {
+    match frames(body) {
+        Value::Null => text(),
+        frames => frames,
+    }
+}
+
+fn frames(body: &[u8]) -> Value {
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let frames: Option<Vec<Value>> = lines.map(|line| Some(codec::json::any(line).ok()?.value)).collect();
+    frames.map_or(Value::Null, |frames| Value::array(frames.into_iter().filter(is_told).collect()))
+}
+
+/// Bookmarks come by the clock; only the one that ends the initial events comes for a reason.
+pub(super) fn is_told(frame: &Value) -> bool {
+    let ends = || frame.at_path(&["object", "metadata", "annotations"]).has("k8s.io/initial-events-end");
+    frame.str("type") != "BOOKMARK" || ends()
+}

@@ -1,0 +1,156 @@
+//! Marks in place of what is drawn, timed or allocated.
+
+use api::Value;
+
+/// The generator's own time; all others are the servers'.
+const OWN_TIME: &str = "2026-01-02T03:04:05";
+const MARK: &str = "…";
+
+/// The mark for a member whose value is always drawn; none for all others.
+pub fn member(key: &str, text: &str) -> Option<String> {
+    let is_drawn = match key {
+        "uid" => text.len() == 36,
+        "token" | "certificate" => text.len() > 60,
+        "lastTransitionTime" | "lastPhaseTransitionTime" | "lastUpdateTime" | "time" => !text.starts_with(OWN_TIME),
+        "ca.crt" | "caBundle" | "client-ca-file" | "requestheader-client-ca-file" => true,
+        _ => false,
+    };
+    (is_drawn && !text.is_empty()).then(|| MARK.to_owned())
+}
+
+/// A text with marks for uids, times, addresses of services and certificates.
+pub fn drawn(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let starts_word = !out.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let len = if starts_word && first.is_ascii_hexdigit() { drawn_len(rest) } else { 0 };
+        if len > 0 {
+            out += MARK;
+            rest = &rest[len..];
+        } else {
+            out.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    for prefix in ["Too large resource version: ", "too old resource version: "] {
+        if out.starts_with(prefix) {
+            return digits(&out);
+        }
+    }
+    out
+}
+
+/// How much of the beginning of a text is drawn.
+fn drawn_len(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let uid = bytes.len() >= 36
+        && bytes[..36].iter().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if uid {
+        return if text.starts_with("11111111-") { 0 } else { 36 };
+    }
+    let shape = b"dddd-dd-ddTdd:dd:dd";
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'd' => byte.is_ascii_digit(),
+        other => byte == other || (*other == b'T' && *byte == b' '),
+    };
+    if bytes.len() >= 19 && bytes.iter().zip(shape).all(fits) && !text.starts_with(OWN_TIME) {
+        let more = bytes[19..].iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'Z' | b'+')).count();
+        return 19 + more;
+    }
+    match text.strip_prefix("10.96.") {
+        Some(rest) => 6 + rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'.')).count(),
+        None => 0,
+    }
+}
+
+/// Numbers as marks.
+fn digits(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c.is_ascii_digit() {
+            true if out.ends_with(MARK) => {}
+            true => out += MARK,
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text with another in place of a word.
+pub fn word(text: &str, word: &str, mark: &str) -> String {
+    if word.is_empty() || !text.contains(word) {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let bounded =
+            !before.ends_with(|c: char| c.is_alphanumeric()) && !after.starts_with(|c: char| c.is_alphanumeric());
+        out += before;
+        out += if bounded { mark } else { word };
+        rest = after;
+    }
+    out + rest
+}
+
+/// A continue token without its revision.
+pub fn token(token: &str) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| Some(codec::json::any(&bytes).ok()?.value));
+    let Some(mut decoded) = decoded else { return token.to_owned() };
+    if decoded.has("rv") {
+        decoded.set("rv", MARK);
+    }
+    codec::json::to_string(&decoded)
+}
+
+/// Ages in a table's cells.
+pub fn ages(table: &mut Value) {
+    let is_age = |definition: &Value| matches!(definition.str("name"), "Age" | "Duration" | "First Seen" | "Last Seen");
+    let columns: Vec<usize> =
+        (0..).zip(table.list("columnDefinitions")).filter(|(_, d)| is_age(d)).map(|(i, _)| i).collect();
+    let Some(rows) = table.get_mut("rows").and_then(Value::as_array_mut) else { return };
+    for row in rows {
+        let Some(cells) = row.get_mut("cells").and_then(Value::as_array_mut) else { continue };
+        for column in &columns {
+            if let Some(Value::Str(text)) = cells.get(*column)
+                && text.ends_with(['s', 'm', 'h', 'd', 'y'])
+                && text.starts_with(|c: char| c.is_ascii_digit())
+            {
+                cells[*column] = Value::from(MARK);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{drawn, token, word};
+
+    #[test]
+    fn what_is_drawn_is_marked() {
+        let uid = "8d64b01a-9973-4a73-b268-f1744a900000";
+        assert_eq!(drawn(&format!("uid {uid}, at 2026-11-21T12:00:00Z")), "uid …, at …");
+        assert_eq!(drawn("10.96.3.4 and 10.97.3.4"), "… and 10.97.3.4");
+        assert_eq!(drawn("2026-01-02T03:04:05Z is ours"), "2026-01-02T03:04:05Z is ours");
+        assert_eq!(drawn("too old resource version: 1 (345)"), "too old resource version: … (…)");
+    }
+
+    #[test]
+    fn words_are_whole() {
+        assert_eq!(word("12 of 123, 12", "12", "$rv"), "$rv of 123, $rv");
+    }
+
+    #[test]
+    fn tokens_are_compared_without_their_revision() {
+        assert_eq!(
+            token("eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6NSwic3RhcnQiOiJhIn0"),
+            r#"{"v":"meta.k8s.io/v1","rv":"…","start":"a"}"#
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! `differences.tsv`: the differences that are known, each with who owes its end and why it is there. It only shrinks.
+
+use anyhow::{Result, ensure};
+
+use super::compare::Difference;
+
+/// One line. A cell that ends with `*` (but not with `[*]`) stands for all that begin as it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub resource: String,
+    pub field: String,
+    pub what: String,
+    /// One of [`OWED`].
+    pub owed: String,
+    pub reason: String,
+}
+
+/// Which part of the project owes the end of a difference.
+pub const OWED: &[&str] = &["CEL", "CRD", "webhook", "aggregation", "PodSecurity", "fairness", "other"];
+pub const HEAD: &str = "resource\tfield\twhat\towed\treason";
+
+/// All lines of a file.
+pub fn read(text: &str) -> Result<Vec<Known>> {
+    let lines = text.lines().enumerate().filter(|(i, line)| *i > 0 && !line.trim().is_empty());
+    lines.map(|(i, line)| line_of(i + 1, line)).collect()
+}
+
+fn line_of(number: usize, line: &str) -> Result<Known> {
+    let cells: Vec<&str> = line.split('\t').collect();
+    ensure!(cells.len() == 5, "line {number}: {} cells instead of 5", cells.len());
+    ensure!(OWED.contains(&cells[3]), "line {number}: `{}` is none of {}", cells[3], OWED.join(", "));
+    ensure!(!cells[4].trim().is_empty(), "line {number}: a reason is owed");
+    let cell = |i: usize| cells[i].trim().to_owned();
+    Ok(Known { resource: cell(0), field: cell(1), what: cell(2), owed: cell(3), reason: cell(4) })
+}
+
+// === impl Known ===
+
+impl Known {
+    pub fn fits(&self, resource: &str, difference: &Difference) -> bool {
+        is_like(&self.resource, resource)
+            && is_like(&self.field, &difference.field)
+            && is_like(&self.what, &difference.what)
+    }
+}
+
+fn is_like(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) if !pattern.ends_with("[*") => text.starts_with(beginning),
+        _ => text == pattern,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Difference, HEAD, read};
+
+    #[test]
+    fn lines_stand_for_differences() {
+        let text = format!("{HEAD}\napps/*\tspec.a[*]\t200 for 422*\tCEL\tno expressions yet\n");
+        let known = read(&text).expect("the line is whole");
+        let of =
+            |field: &str| Difference { field: field.into(), what: "200 for 422 (x)".into(), detail: String::new() };
+        assert!(known[0].fits("apps/deployments", &of("spec.a[*]")));
+        assert!(!known[0].fits("apps/deployments", &of("spec.a[*].b")));
+        assert!(!known[0].fits("core/pods", &of("spec.a[*]")));
+    }
+
+    #[test]
+    fn a_line_says_who_owes_it_and_why() {
+        assert!(read(&format!("{HEAD}\na\tb\tc\tnobody\tr\n")).is_err());
+        assert!(read(&format!("{HEAD}\na\tb\tc\tCEL\t\n")).is_err());
+        assert!(read(&format!("{HEAD}\na\tb\tc\n")).is_err());
+    }
+}

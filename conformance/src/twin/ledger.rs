@@ -1,0 +1,195 @@
+//! What a run comes to: counts by resource and class, differences by cause, and what is known of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Write},
+    sync::Arc,
+};
+
+use super::{
+    case::Class,
+    compare::{self, Difference, Refusal},
+    known::Known,
+    run::Outcome,
+};
+
+/// All that was compared.
+#[derive(Default)]
+pub struct Ledger {
+    resources: BTreeMap<Arc<str>, Tally>,
+    classes: BTreeMap<Class, Tally>,
+    groups: BTreeMap<(String, String), Group>,
+    /// Words about what could not be asked.
+    pub remarks: Vec<String>,
+}
+
+#[derive(Default)]
+struct Tally {
+    requests: usize,
+    accepted: usize,
+    refusals: BTreeSet<Refusal>,
+    differences: usize,
+}
+
+/// Differences of one cause.
+#[derive(Default)]
+struct Group {
+    resources: BTreeMap<Arc<str>, usize>,
+    /// The shortest request that shows it, and what it showed.
+    request: String,
+    detail: String,
+}
+
+/// How a run stands to what is known.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// Differences in no line.
+    pub new: usize,
+    /// Differences by who owes them.
+    pub owed: BTreeMap<String, usize>,
+    /// Lines that nothing fits any more.
+    pub stale: Vec<String>,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    pub fn add(&mut self, outcome: &Outcome) {
+        let accepted = outcome.theirs.status < 300;
+        let refusals = compare::refusals(&outcome.theirs);
+        let resource = outcome.case.resource.clone();
+        for tally in
+            [self.resources.entry(resource.clone()).or_default(), self.classes.entry(outcome.case.class).or_default()]
+        {
+            tally.requests += 1;
+            tally.accepted += usize::from(accepted);
+            tally.refusals.extend(refusals.iter().cloned());
+            tally.differences += usize::from(outcome.difference.is_some());
+        }
+        let Some(Difference { field, what, detail }) = &outcome.difference else { return };
+        let group = self.groups.entry((field.clone(), what.clone())).or_default();
+        *group.resources.entry(resource).or_default() += 1;
+        let request = format!("{} [{}] {}", outcome.case.shown(), outcome.case.class, outcome.case.title);
+        if group.request.is_empty() || request.len() < group.request.len() {
+            (group.request, group.detail) = (request, detail.clone());
+        }
+    }
+
+    pub fn differences(&self) -> usize {
+        self.groups.values().map(Group::count).sum()
+    }
+
+    pub fn requests(&self) -> usize {
+        self.resources.values().map(|tally| tally.requests).sum()
+    }
+
+    /// `whole`: all requests of all resources were sent, so that a line that nothing fits is out of date.
+    pub fn judge(&self, known: &[Known], whole: bool) -> Verdict {
+        let mut verdict = Verdict::default();
+        let mut used = vec![false; known.len()];
+        for ((field, what), group) in &self.groups {
+            let difference = Difference { field: field.clone(), what: what.clone(), detail: String::new() };
+            for (resource, count) in &group.resources {
+                let mut owed = None;
+                for (line, used) in known.iter().zip(&mut used).filter(|(line, _)| line.fits(resource, &difference)) {
+                    *used = true;
+                    owed = owed.or(Some(&line.owed));
+                }
+                match owed {
+                    Some(owed) => *verdict.owed.entry(owed.clone()).or_default() += count,
+                    None => verdict.new += count,
+                }
+            }
+        }
+        if whole {
+            let unused = known.iter().zip(used).filter(|(_, used)| !used);
+            verdict.stale =
+                unused.map(|(line, _)| format!("{}\t{}\t{}", line.resource, line.field, line.what)).collect();
+        }
+        verdict
+    }
+
+    /// Differences by cause, the most frequent first; `known` ones come with who owes them.
+    pub fn causes(&self, known: &[Known]) -> String {
+        let mut groups: Vec<_> = self.groups.iter().collect();
+        groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count()));
+        let mut out = String::new();
+        for ((field, what), group) in groups {
+            let difference = Difference { field: field.clone(), what: what.clone(), detail: String::new() };
+            let owed: BTreeSet<&str> = group
+                .resources
+                .keys()
+                .filter_map(|resource| known.iter().find(|line| line.fits(resource, &difference)))
+                .map(|line| line.owed.as_str())
+                .collect();
+            let mark = if owed.is_empty() { String::new() } else { format!(" (known: {owed:?})") };
+            let mut resources: Vec<String> =
+                group.resources.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            let more = resources.len().saturating_sub(8);
+            resources.truncate(8);
+            let more = if more > 0 { format!(" and {more} more resources") } else { String::new() };
+            let _ = writeln!(
+                out,
+                "{:>5} × {field:?} {what}{mark}\n      {}{more}\n      {}\n      => {}",
+                group.count(),
+                resources.join(", "),
+                cut(&group.request, 1500),
+                cut(&group.detail, 1000),
+            );
+        }
+        out
+    }
+}
+
+impl Group {
+    fn count(&self) -> usize {
+        self.resources.values().sum()
+    }
+}
+
+fn cut(text: &str, len: usize) -> String {
+    let mut out: String = text.chars().take(len).collect();
+    if out.len() < text.len() {
+        out += "…";
+    }
+    out
+}
+
+impl fmt::Display for Ledger {
+    /// The tables by resource and by class.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = |f: &mut fmt::Formatter<'_>, name: &str| {
+            writeln!(
+                f,
+                "{name:<55} {:>8} {:>8} {:>8} {:>9} {:>11}",
+                "requests", "accepted", "refused", "refusals", "differences"
+            )
+        };
+        let line = |f: &mut fmt::Formatter<'_>, name: &str, tally: &Tally| {
+            let Tally { requests, accepted, refusals, differences } = tally;
+            let refused = requests - accepted;
+            writeln!(f, "{name:<55} {requests:>8} {accepted:>8} {refused:>8} {:>9} {differences:>11}", refusals.len())
+        };
+        head(f, "resource")?;
+        for (resource, tally) in &self.resources {
+            line(f, resource, tally)?;
+        }
+        head(f, "\nclass")?;
+        for (class, tally) in &self.classes {
+            line(f, &class.to_string(), tally)?;
+        }
+        let few = self.resources.iter().filter(|(_, tally)| tally.requests < 200).count();
+        let uneven = |tally: &Tally| {
+            3 * tally.accepted < tally.requests || 3 * (tally.requests - tally.accepted) < tally.requests
+        };
+        let uneven = self.resources.values().filter(|tally| uneven(tally)).count();
+        writeln!(
+            f,
+            "\n{few} resources with fewer than 200 requests, {uneven} with less than a third accepted or refused"
+        )?;
+        for remark in &self.remarks {
+            writeln!(f, "{remark}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The requests about one resource in one version, a module per kind of verb.
+
+mod deletes;
+mod fill;
+mod patches;
+mod reads;
+mod subresources;
+mod writes;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use api::Value;
+use schema::Schemas;
+
+use super::{
+    case::{Base, Body, Case, Class, JSON},
+    dice::Dice,
+    edit::Edit,
+    mutate::{self, Point},
+    target::Target,
+};
+
+/// Collects requests about a target; none twice.
+pub struct Maker<'a> {
+    pub target: &'a Target,
+    pub schemas: &'a Schemas,
+    /// What the live object is, once there is one.
+    pub live: Option<Arc<Value>>,
+    pub dice: Dice,
+    pub out: Vec<Case>,
+    seen: BTreeSet<String>,
+}
+
+/// How a request is sent.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    class: Class,
+    method: &'static str,
+    path: &'a str,
+    accept: &'a str,
+    content_type: &'a str,
+}
+
+// === impl Maker ===
+
+impl<'a> Maker<'a> {
+    pub fn new(target: &'a Target, live: Option<Arc<Value>>, dice: Dice) -> Maker<'a> {
+        let schemas = schema::builtin();
+        Maker { target, schemas, live, dice, out: Vec::new(), seen: BTreeSet::new() }
+    }
+
+    /// What is asked while nothing is there: at most `budget` creates.
+    pub fn before(mut self, budget: usize) -> Vec<Case> {
+        if self.target.can("create") {
+            self.create_specials();
+            self.create_variations(budget);
+        }
+        let out = std::mem::take(&mut self.out);
+        self.some_of(out, budget)
+    }
+
+    /// What is asked about a live object: `budget` requests, or as many as its verbs give.
+    pub fn after(mut self, budget: usize) -> Vec<Case> {
+        if self.target.samples.is_empty() && self.live.is_none() {
+            return self.out;
+        }
+        self.reads();
+        self.deletes();
+        self.update_specials();
+        self.patch_specials();
+        self.subresources(budget / 4);
+        // Half are variations of the object; what there is beyond the budget is drawn from all alike.
+        self.write_variations(budget.saturating_sub(self.out.len()).max(self.out.len()));
+        let left = budget.saturating_sub(self.out.len());
+        self.fill(left);
+        let out = std::mem::take(&mut self.out);
+        self.some_of(out, budget)
+    }
+
+    fn push(&mut self, form: Form<'_>, title: impl Into<String>, body: Body) {
+        let case = Case {
+            resource: self.target.resource.clone(),
+            version: self.target.gvk.version.as_str().into(),
+            class: form.class,
+            title: title.into(),
+            method: form.method,
+            path: form.path.to_owned(),
+            accept: form.accept.to_owned(),
+            content_type: form.content_type.to_owned(),
+            body,
+        };
+        if self.seen.insert(case.identity()) {
+            self.out.push(case);
+        }
+    }
+
+    /// A request with a body in JSON.
+    fn send(&mut self, class: Class, method: &'static str, path: &str, title: &str, body: Body) {
+        self.push(Form { class, method, path, accept: "", content_type: JSON }, title, body);
+    }
+
+    /// A request without a body.
+    fn ask(&mut self, class: Class, path: &str, accept: &str) {
+        let title = path.split_once('?').map_or("", |(_, query)| query).to_owned();
+        self.push(Form { class, method: "GET", path, accept, content_type: "" }, title, Body::None);
+    }
+
+    fn live(&self) -> Arc<Value> {
+        self.live.clone().or_else(|| self.target.samples.first().cloned()).unwrap_or_default()
+    }
+
+    /// The live object with changes.
+    fn changed(&self, edits: Vec<Edit>) -> Body {
+        Body::Edited { base: Base::Live, object: self.live(), edits }
+    }
+
+    fn points(&self, object: &Value) -> Vec<Point> {
+        mutate::points(object, self.target.kind_type, self.schemas)
+    }
+
+    /// At most `len` of the items, chosen by the seed, in their order.
+    fn some_of<T>(&mut self, mut items: Vec<T>, len: usize) -> Vec<T> {
+        while items.len() > len {
+            // Thinned in rounds, so that the choice is spread and cheap.
+            let drop_one_in = (items.len() / (items.len() - len)).max(2);
+            let mut kept = Vec::with_capacity(items.len());
+            let mut left = items.len() - len;
+            for item in items {
+                if left > 0 && self.dice.one_in(drop_one_in) {
+                    left -= 1;
+                } else {
+                    kept.push(item);
+                }
+            }
+            items = kept;
+        }
+        items
+    }
+}
+
+/// Adds a query to a path that may have one.
+fn with(path: &str, query: &str) -> String {
+    match (query.is_empty(), path.contains('?')) {
+        (true, _) => path.to_owned(),
+        (_, true) => format!("{path}&{query}"),
+        (_, false) => format!("{path}?{query}"),
+    }
+}

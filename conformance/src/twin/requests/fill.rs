@@ -1,0 +1,81 @@
+//! More requests, drawn by the seed: several changes at once, and harmless ones, until there are as many as were asked for.
+
+use api::{Value, value};
+
+use super::{
+    super::mutate::{self, Point},
+    Class, Edit, Form, JSON, Maker, with,
+    writes::rv,
+};
+
+/// Draws that gave nothing new, after which a resource has no more.
+const DULL_MAX: usize = 200;
+
+// === impl Maker ===
+
+impl Maker<'_> {
+    pub(super) fn fill(&mut self, wanted: usize) {
+        let (puts, patches) = (self.target.can("update"), self.target.can("patch"));
+        if !puts && !patches {
+            return;
+        }
+        let live = self.live();
+        let points = self.points(&live);
+        let grafts = match &self.target.fixture {
+            Some(full) => mutate::grafts(&live, full, 8),
+            None => Vec::new(),
+        };
+        let path = with(&self.target.path(), "dryRun=All");
+        let (end, mut dull, mut n) = (self.out.len() + wanted, 0, 0);
+        while self.out.len() < end && dull < DULL_MAX {
+            let before = self.out.len();
+            let edits = match self.dice.one_in(2) {
+                true => vec![self.harmless()],
+                false => self.mixed(&points, &grafts),
+            };
+            n += 1;
+            if puts && (!patches || self.dice.one_in(2)) {
+                let title = edits.iter().map(Edit::title).collect::<Vec<_>>().join("; ");
+                let all = std::iter::once(rv("$rv")).chain(edits).collect();
+                let form = Form { class: Class::Update, method: "PUT", path: &path, accept: "", content_type: JSON };
+                self.push(form, title, self.changed(all));
+            } else if let Some(edit) = edits.first() {
+                self.patch(n, &path, edit);
+            }
+            dull = if self.out.len() == before { dull + 1 } else { 0 };
+        }
+    }
+
+    /// A change that most objects allow.
+    fn harmless(&mut self) -> Edit {
+        let key = format!("k{}", self.dice.below(1000));
+        let member = if self.dice.one_in(2) { "labels" } else { "annotations" };
+        Edit::of(&["metadata", member, &key], format!("v{}", self.dice.below(1000)))
+    }
+
+    /// One to three changes anywhere.
+    fn mixed(&mut self, points: &[Point], grafts: &[Edit]) -> Vec<Edit> {
+        let len = 1 + self.dice.below(3);
+        let mut edits = Vec::with_capacity(len);
+        for _ in 0..len {
+            let new = match self.dice.below(5) {
+                0 => self.dice.pick(grafts).cloned(),
+                1 => self
+                    .dice
+                    .pick(points)
+                    .cloned()
+                    .map(|point| Edit { path: point.path, new: mutate::strange(&mut self.dice) }),
+                _ => self.dice.pick(points).cloned().and_then(|point| {
+                    let new = self.dice.pick(&point.values).cloned()?;
+                    Some(Edit { path: point.path, new })
+                }),
+            };
+            edits.extend(new);
+        }
+        if edits.is_empty() {
+            edits.push(Edit::of(&["metadata", "labels"], value!({"empty": "mix"})));
+        }
+        edits.retain(|edit| !matches!(edit.new, Value::Null) || !edit.path.is_empty());
+        edits
+    }
+}

@@ -1,0 +1,133 @@
+//! Sends requests to both servers, and asks again where they differ: upstream walks some of its maps at random, and what
+//! it says itself now in one way and now in another is no difference.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use api::{Value, meta};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{
+    answer::{Answer, Reader},
+    case::{Case, Class, Live},
+    compare::{Difference, difference},
+    pair::{Pair, Side},
+    target::{NAMESPACE, Target},
+};
+
+/// What came of a request.
+pub struct Outcome {
+    pub case: Case,
+    pub theirs: Answer,
+    pub difference: Option<Difference>,
+}
+
+/// What the live object has, Skiff's first.
+pub type Lives = [Live; 2];
+
+const AT_ONCE: usize = 32;
+const WATCHES_AT_ONCE: usize = 64;
+const ASKED_AGAIN: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Sends all requests and hands what came of each to `told`, in the order of the requests.
+pub async fn all(pair: &Arc<Pair>, cases: Vec<Case>, lives: &Lives, mut told: impl FnMut(Outcome)) -> Result<()> {
+    let (few, many) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(WATCHES_AT_ONCE)));
+    let mut tasks = Vec::with_capacity(cases.len());
+    for case in cases {
+        let limit = if case.class == Class::Watch { &many } else { &few };
+        let permit = limit.clone().acquire_owned().await?;
+        let (pair, lives) = (pair.clone(), lives.clone());
+        tasks.push(tokio::spawn(async move {
+            let outcome = one(&pair, case, &lives).await;
+            drop(permit);
+            outcome
+        }));
+    }
+    for task in tasks {
+        told(task.await??);
+    }
+    Ok(())
+}
+
+async fn one(pair: &Pair, case: Case, lives: &Lives) -> Result<Outcome> {
+    let (ours, theirs) = tokio::try_join!(ask(&pair.ours, &case, &lives[0]), ask(&pair.theirs, &case, &lives[1]))?;
+    let mut found = difference(&ours, &theirs);
+    let mut ours = ours;
+    for again in 0..ASKED_AGAIN {
+        if found.is_none() {
+            break;
+        }
+        if again == 1 {
+            ours = ask(&pair.ours, &case, &lives[0]).await?;
+        }
+        let theirs = ask(&pair.theirs, &case, &lives[1]).await?;
+        if difference(&ours, &theirs).is_none() {
+            found = None;
+        }
+    }
+    Ok(Outcome { case, theirs, difference: found })
+}
+
+/// Having no answer in time is an answer too, of status 0.
+async fn ask(side: &Side, case: &Case, live: &Live) -> Result<Answer> {
+    match timeout(PATIENCE, side.send(case, live)).await {
+        Ok(response) => Ok(Reader::new(live.clone()).read(&response?)),
+        Err(_) => Ok(Answer { status: 0, headers: Vec::new(), body: Value::from("no answer in time") }),
+    }
+}
+
+/// The namespace and what else requests stand on.
+pub async fn set_up(side: &Side) -> Result<()> {
+    let namespace = format!(r#"{{"kind":"Namespace","apiVersion":"v1","metadata":{{"name":"{NAMESPACE}"}}}}"#);
+    let account = r#"{"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"default"}}"#;
+    side.set_up("POST", "/api/v1/namespaces", "application/json", &namespace).await?;
+    let accounts = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts");
+    side.set_up("POST", &accounts, "application/json", account).await?;
+    Ok(())
+}
+
+/// Makes the live object on a side. An error says why it is refused.
+pub async fn make_live(side: &Side, target: &Target) -> Result<Live> {
+    let sample = target.samples.first().context("there is no sample")?;
+    let body = codec::json::to_string(&**sample);
+    let made = side.set_up("POST", &target.collection(), "application/json", &body).await?;
+    let mut object = made.json();
+    if made.status == 409 {
+        object = side.set_up("GET", &target.path(), "", "").await?.json();
+    }
+    let meta = meta::of(&object);
+    anyhow::ensure!(!meta.uid().is_empty(), "{}", String::from_utf8_lossy(&made.body));
+    Ok(Live { resource_version: meta.resource_version().into(), uid: meta.uid().into() })
+}
+
+/// The live object as a client would send it back: without what is the server's, its own uid as `$uid`.
+pub async fn read_live(side: &Side, target: &Target, live: &Live) -> Result<Value> {
+    let text = side.set_up("GET", &target.path(), "", "").await?;
+    let text = String::from_utf8_lossy(&text.body).replace(&live.uid, "$uid");
+    let mut object = codec::json::any(text.as_bytes())?.value;
+    for member in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+        object.remove_path(&["metadata", member]);
+    }
+    Ok(object)
+}
+
+/// Whether the live object is still the one that was made: dry runs change nothing.
+pub async fn is_untouched(side: &Side, target: &Target, live: &Live) -> Result<bool> {
+    let object = side.set_up("GET", &target.path(), "", "").await?.json();
+    let meta = meta::of(&object);
+    Ok(meta.uid() == live.uid && meta.resource_version() == live.resource_version)
+}
+
+/// Takes the live object away, whoever still holds it.
+pub async fn take_away(side: &Side, target: &Target) -> Result<()> {
+    if !target.can("delete") {
+        return Ok(());
+    }
+    let path = target.path();
+    side.set_up("DELETE", &path, "application/json", r#"{"gracePeriodSeconds":0,"propagationPolicy":"Background"}"#)
+        .await?;
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    side.set_up("PATCH", &path, "application/merge-patch+json", free).await?;
+    Ok(())
+}
