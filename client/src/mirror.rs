@@ -150,6 +150,11 @@ impl Mirror {
         self.index.read().owned_by(uid)
     }
 
+    /// The objects in a namespace that have no controller, by name.
+    pub fn uncontrolled(&self, namespace: &str) -> Vec<Arc<Value>> {
+        self.index.read().uncontrolled(namespace)
+    }
+
     /// The objects in a namespace with that label; the label has to be one of those given to [`Mirror::new`].
     pub fn labelled(&self, namespace: &str, label: &str, value: &str) -> Vec<Arc<Value>> {
         self.index.read().labelled(namespace, label, value)

@@ -25,7 +25,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use carry::Written;
 use events::Recorder;
-use plan::Plan;
+use plan::{Came, Plan};
 use pool::Pool;
 use queue::Queue;
 use world::{Mirrors, World};
@@ -42,6 +42,8 @@ pub struct Spec {
     pub alias: &'static str,
     /// The service account of kube-system whose rights it has.
     pub acts_for: &'static str,
+    /// The component that its events name.
+    pub tells_as: &'static str,
     pub wakes_on: &'static [Wake],
     /// So many keys are worked on at a time.
     pub workers: usize,
@@ -102,7 +104,7 @@ pub struct Parts {
 }
 
 /// Settings of the controllers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The authorities of the server as PEM. Upstream: `--root-ca-file`.
     pub root_ca: EcoString,
@@ -110,6 +112,8 @@ pub struct Settings {
     pub endpoints_per_slice_max: usize,
     /// Quotas are counted anew at least so often. Upstream: `--resource-quota-sync-period`.
     pub quota_sync: Duration,
+    /// What tells pod templates apart in names: it has to be what upstream's controllers would say.
+    pub template_hash: fn(&Value) -> u32,
 }
 
 /// A running controller.
@@ -135,6 +139,20 @@ pub async fn run(spec: &'static Spec, parts: Parts) {
     driver.wait_for_mirrors().await;
     let workers = (0..spec.workers.max(1)).map(|_| driver.work());
     futures::future::join_all(workers).await;
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    /// Upstream's defaults, and no authorities.
+    fn default() -> Settings {
+        Settings {
+            root_ca: EcoString::new(),
+            endpoints_per_slice_max: 100,
+            quota_sync: Duration::from_secs(300),
+            template_hash: |_| 0,
+        }
+    }
 }
 
 // === impl Failed ===
@@ -189,7 +207,7 @@ impl Driver {
             Work::Steps(make) => Some(make(&parts)),
             _ => None,
         };
-        let recorder = Recorder::new(parts.client.clone(), parts.clock.clone(), spec.acts_for);
+        let recorder = Recorder::new(parts.client.clone(), parts.clock.clone(), spec.tells_as);
         let queue = Queue::with_retry_max(steps.as_ref().map_or(queue::RETRY_MAX, |s| s.retry_max()));
         Driver { spec, parts, mirrors, queue, recorder, steps, synced: Notify::new() }
     }
@@ -229,13 +247,19 @@ impl Driver {
         let Work::Plan(plan) = self.spec.work else { return };
         let plan = plan(&world);
         tracing::debug!(controller = self.spec.name, %key, because = %plan.because, actions = plan.actions.len(), "planned");
-        let (written, outcome) = carry::out(&self.parts.client, &self.mirrors, &plan.actions).await;
-        for event in &plan.events {
+        let mut outcome = carry::out(&self.parts.client, &self.mirrors, &plan.actions).await;
+        if let Some(after) = &plan.after {
+            let last = after.actions(&Came { failure: outcome.failure.as_ref(), made: &outcome.made });
+            let last = carry::out(&self.parts.client, &self.mirrors, &last).await;
+            outcome.written.extend(last.written);
+            outcome.failure = outcome.failure.or(last.failure);
+        }
+        for event in plan.events.iter().chain(&outcome.events) {
             self.recorder.record(event).await;
         }
-        match outcome {
-            Ok(()) => self.queue.forget(key),
-            Err(error) => {
+        match &outcome.failure {
+            None => self.queue.forget(key),
+            Some(error) => {
                 tracing::debug!(controller = self.spec.name, %key, %error, "a plan was not carried out");
                 self.queue.failed(key);
             }
@@ -244,7 +268,7 @@ impl Driver {
             let after = at.duration_since(self.parts.clock.now());
             self.queue.add_after(key.clone(), Duration::try_from(after).unwrap_or_default());
         }
-        self.queue.done(key, self.pending(written));
+        self.queue.done(key, self.pending(outcome.written));
     }
 
     async fn take_step(&self, steps: &dyn Steps, world: &World<'_>) {

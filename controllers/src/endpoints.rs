@@ -30,6 +30,7 @@ pub const SPEC: Spec = Spec {
     name: "endpoints-controller",
     alias: "endpoint",
     acts_for: "endpoint-controller",
+    tells_as: "endpoint-controller",
     wakes_on: &[Wake::Itself(SERVICES), Wake::By(PODS, services::of_pod), Wake::By(ENDPOINTS, of_endpoints)],
     workers: 5,
     work: Work::Plan(plan),

@@ -32,6 +32,7 @@ pub const SPEC: Spec = Spec {
     name: "endpointslice-controller",
     alias: "endpointslice",
     acts_for: "endpointslice-controller",
+    tells_as: "endpoint-slice-controller",
     wakes_on: &[
         Wake::Itself(SERVICES),
         Wake::By(PODS, services::of_pod),

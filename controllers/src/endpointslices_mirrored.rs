@@ -32,6 +32,7 @@ pub const SPEC: Spec = Spec {
     name: "endpointslice-mirroring-controller",
     alias: "endpointslicemirroring",
     acts_for: "endpointslicemirroring-controller",
+    tells_as: "endpoint-slice-mirroring-controller",
     wakes_on: &[Wake::Itself(ENDPOINTS), Wake::Itself(SERVICES), Wake::By(SLICES, of_slice)],
     workers: 5,
     work: Work::Plan(plan),

@@ -34,6 +34,7 @@ pub const SPEC: Spec = Spec {
     name: "garbage-collector-controller",
     alias: "garbagecollector",
     acts_for: "generic-garbage-collector",
+    tells_as: "garbage-collector-controller",
     wakes_on: &[],
     workers: WORKERS,
     work: Work::Own(|parts| run(parts).boxed()),

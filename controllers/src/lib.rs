@@ -3,16 +3,29 @@
 //! Each is a file with a [`driver::Spec`]: what wakes it, and what it would do. [`driver`] does the rest. They meet in the
 //! API alone; none knows another.
 
+mod claims;
+mod conditions;
+mod cronjobs;
+mod deployments;
 pub mod driver;
 mod endpoints;
 mod endpointslices;
 mod endpointslices_mirrored;
 mod garbage_collector;
+mod hash;
+mod jobs;
 mod namespaces;
+mod pods;
+mod replicas;
+mod replicasets;
+mod replicationcontrollers;
 mod resource_quotas;
 mod root_ca;
 mod service_accounts;
 mod services;
+mod ttl_after_finished;
+mod volume_claim_protection;
+mod volume_protection;
 
 pub use driver::{Parts, Settings, Spec, election, pool::Pool};
 
@@ -27,6 +40,14 @@ pub const ALL: &[&Spec] = &[
     &endpointslices::SPEC,
     &endpointslices_mirrored::SPEC,
     &resource_quotas::SPEC,
+    &replicasets::SPEC,
+    &replicationcontrollers::SPEC,
+    &deployments::SPEC,
+    &jobs::SPEC,
+    &cronjobs::SPEC,
+    &ttl_after_finished::SPEC,
+    &volume_claim_protection::SPEC,
+    &volume_protection::SPEC,
     &garbage_collector::SPEC,
 ];
 

@@ -31,6 +31,7 @@ pub const SPEC: Spec = Spec {
     name: "namespace-controller",
     alias: "namespace",
     acts_for: "namespace-controller",
+    tells_as: "namespace-controller",
     wakes_on: &[Wake::Itself(NAMESPACES)],
     workers: 10,
     work: Work::Steps(|_: &Parts| Arc::new(Emptying)),

@@ -38,6 +38,7 @@ pub const SPEC: Spec = Spec {
     name: "resourcequota-controller",
     alias: "resourcequota",
     acts_for: "resourcequota-controller",
+    tells_as: "resourcequota-controller",
     wakes_on: &[],
     workers: WORKERS,
     work: Work::Own(|parts| run(parts).boxed()),

@@ -23,6 +23,7 @@ pub const SPEC: Spec = Spec {
     name: "root-ca-certificate-publisher-controller",
     alias: "root-ca-cert-publisher",
     acts_for: "root-ca-cert-publisher",
+    tells_as: "root-ca-cert-publisher",
     wakes_on: &[Wake::Itself(NAMESPACES), Wake::By(MAPS, ours)],
     workers: 1,
     work: Work::Plan(plan),

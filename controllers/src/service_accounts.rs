@@ -18,6 +18,7 @@ pub const SPEC: Spec = Spec {
     name: "serviceaccount-controller",
     alias: "serviceaccount",
     acts_for: "service-account-controller",
+    tells_as: "service-account-controller",
     wakes_on: &[Wake::Itself(NAMESPACES), Wake::Namespace(ACCOUNTS)],
     workers: 1,
     work: Work::Plan(plan),

@@ -5,6 +5,7 @@
 
 pub(crate) mod inside;
 mod outside;
+mod template_hash;
 
 use std::{sync::Arc, time::Duration};
 
@@ -106,6 +107,8 @@ fn settings(flags: &flags::Controllers, root_ca: String) -> Result<Settings> {
         root_ca: root_ca.into(),
         endpoints_per_slice_max: flags.max_endpoints_per_slice,
         quota_sync: duration("--resource-quota-sync-period", &flags.resource_quota_sync_period)?,
+        template_hash: template_hash::of,
+        ..Settings::default()
     })
 }
 

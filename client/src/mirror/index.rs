@@ -12,6 +12,7 @@ use super::{Change, Key};
 /// A mirror's objects.
 pub(super) struct Index {
     objects: BTreeMap<Key, Arc<Value>>,
+    /// By the uid of an owner; those without a controller stand under "".
     owners: HashMap<EcoString, BTreeSet<Key>>,
     labels: Vec<EcoString>,
     /// By place in `labels` and value.
@@ -53,6 +54,13 @@ impl Index {
         self.owners.get(uid).into_iter().flatten().filter_map(|key| self.get(key)).collect()
     }
 
+    pub fn uncontrolled(&self, namespace: &str) -> Vec<Arc<Value>> {
+        let Some(keys) = self.owners.get("") else { return Vec::new() };
+        let from = Key::new(namespace, "");
+        let keys = keys.range(from..).take_while(|key| key.namespace == namespace);
+        keys.filter_map(|key| self.get(key)).collect()
+    }
+
     pub fn labelled(&self, namespace: &str, label: &str, value: &str) -> Vec<Arc<Value>> {
         let Some(place) = self.labels.iter().position(|l| l == label) else { return Vec::new() };
         let keys = self.labelled.get(&(place, value.into()));
@@ -82,6 +90,9 @@ impl Index {
         for owner in meta.owners() {
             self.owners.entry(owner.uid().into()).or_default().insert(key.clone());
         }
+        if meta.controller().is_none() {
+            self.owners.entry(EcoString::new()).or_default().insert(key.clone());
+        }
         for (place, label) in self.labels.iter().enumerate() {
             if let Some(value) = meta.label(label) {
                 self.labelled.entry((place, value.into())).or_default().insert(key.clone());
@@ -94,6 +105,7 @@ impl Index {
         for owner in meta.owners() {
             drop_from(&mut self.owners, &EcoString::from(owner.uid()), key);
         }
+        drop_from(&mut self.owners, &EcoString::new(), key);
         for (place, label) in self.labels.iter().enumerate() {
             if let Some(value) = meta.label(label) {
                 drop_from(&mut self.labelled, &(place, value.into()), key);

@@ -14,7 +14,7 @@ use client::{
 use futures::{StreamExt, stream};
 
 use super::{
-    plan::{Action, Deed, Excuse},
+    plan::{Action, Deed, Event, Excuse, Tell},
     world::Mirrors,
 };
 
@@ -30,49 +30,70 @@ pub enum Written {
     Gone { resource: &'static str, key: Key, uid: String },
 }
 
-/// Carries actions out in their order. What was written is answered even when something failed; the first failure ends it.
-pub async fn out(client: &Client, mirrors: &Mirrors, actions: &[Action]) -> (Vec<Written>, Result<(), Error>) {
-    let mut written = Vec::new();
+/// What came of actions.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was written, even when something failed.
+    pub written: Vec<Written>,
+    pub events: Vec<Event>,
+    /// What was created, as the server answered it.
+    pub made: Vec<Value>,
+    /// The first failure; it ended the whole.
+    pub failure: Option<Error>,
+}
+
+/// What came of one action: where it will be seen, and the name of what was written.
+struct Done {
+    written: Option<Written>,
+    name: String,
+    made: Option<Value>,
+}
+
+/// Carries actions out in their order.
+pub async fn out(client: &Client, mirrors: &Mirrors, actions: &[Action]) -> Outcome {
+    let mut outcome = Outcome::default();
     for group in groups(actions) {
         let mut at = 0;
         let mut size = if matches!(group[0].deed, Deed::Create(_)) { 1 } else { TOGETHER_MAX };
         while at < group.len() {
             let batch = &group[at..group.len().min(at + size)];
             let jobs: Vec<_> = batch.iter().map(|action| one(client, action)).collect();
-            let outcomes: Vec<_> = stream::iter(jobs).buffered(TOGETHER_MAX).collect().await;
-            let mut failure = None;
-            for outcome in outcomes {
-                match outcome {
-                    Ok(seen) => written.extend(seen.filter(|w| mirrors.place_of(w.resource()).is_some())),
-                    Err(error) => failure = failure.or(Some(error)),
-                }
+            let results: Vec<_> = stream::iter(jobs).buffered(TOGETHER_MAX).collect().await;
+            for (action, result) in batch.iter().zip(results) {
+                outcome.take(mirrors, action, result);
             }
-            if let Some(error) = failure {
-                return (written, Err(error));
+            if outcome.failure.is_some() {
+                return outcome;
             }
             at += batch.len();
             size = (size * 2).min(TOGETHER_MAX);
         }
     }
-    (written, Ok(()))
+    outcome
 }
 
 /// Runs of actions that may go out together; updates go one by one, since one may rest on another.
 fn groups(actions: &[Action]) -> impl Iterator<Item = &[Action]> {
     actions.chunk_by(|a, b| {
-        matches!((&a.deed, &b.deed), (Deed::Create(_), Deed::Create(_)) | (Deed::Delete { .. }, Deed::Delete { .. }))
+        matches!(
+            (&a.deed, &b.deed),
+            (Deed::Create(_), Deed::Create(_))
+                | (Deed::Delete { .. }, Deed::Delete { .. })
+                | (Deed::Patch { .. }, Deed::Patch { .. })
+        )
     })
 }
 
-async fn one(client: &Client, action: &Action) -> Result<Option<Written>, Error> {
+/// None when a failure was excused.
+async fn one(client: &Client, action: &Action) -> Result<Option<Done>, Error> {
     match send(client, action).await {
-        Ok(written) => Ok(written),
+        Ok(done) => Ok(Some(done)),
         Err(error) if action.excused.iter().any(|excuse| excuse.fits(&error)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn send(client: &Client, action: &Action) -> Result<Option<Written>, Error> {
+async fn send(client: &Client, action: &Action) -> Result<Done, Error> {
     let resource = Resource::parse(action.resource).expect("resources in actions are written group/version/plural");
     let answer = match &action.deed {
         Deed::Create(object) => {
@@ -83,32 +104,79 @@ async fn send(client: &Client, action: &Action) -> Result<Option<Written>, Error
             let key = Key::of(object);
             client.update(resource.named(&key.namespace, &key.name).below(below), object).await?
         }
-        Deed::Patch { object, patch, subresource } => {
+        Deed::Patch { object, patch, subresource, strategic } => {
             let key = Key::of(object);
             let mut patch = patch.clone();
+            let form = if *strategic { Patch::Strategic } else { Patch::Merge };
             patch.set_path(&["metadata", "uid"], api::meta::of(object).uid());
-            client.patch(resource.named(&key.namespace, &key.name).below(subresource), Patch::Merge, &patch).await?
+            client.patch(resource.named(&key.namespace, &key.name).below(subresource), form, &patch).await?
         }
-        Deed::Delete { object, propagation } => {
+        Deed::Confirm(object) => {
+            confirm(client, &resource, object).await?;
+            return Ok(Done { written: None, name: String::new(), made: None });
+        }
+        Deed::Delete { object, propagation, grace_seconds } => {
             let key = Key::of(object);
             let options = DeleteOptions {
                 uid: api::meta::of(object).uid().into(),
                 propagation: *propagation,
+                grace_seconds: *grace_seconds,
                 ..DeleteOptions::default()
             };
             let answer = client.delete(resource.named(&key.namespace, &key.name), &options).await?;
             if answer.str("kind") == "Status" || revision_of(&answer) == 0 {
-                return Ok(Some(gone(action.resource, object)));
+                return Ok(Done {
+                    written: Some(gone(action.resource, object)),
+                    name: key.name.to_string(),
+                    made: None,
+                });
             }
             // Of an object that was removed at once some servers answer the last state: it is gone or terminating.
             answer
         }
     };
-    Ok(Some(Written::Revision { resource: action.resource, revision: revision_of(&answer) }))
+    let written = Written::Revision { resource: action.resource, revision: revision_of(&answer) };
+    let name = api::meta::of(&answer).name().into();
+    let made = matches!(action.deed, Deed::Create(_)).then_some(answer);
+    Ok(Done { written: Some(written), name, made })
+}
+
+async fn confirm(client: &Client, resource: &Resource, object: &Value) -> Result<(), Error> {
+    let (key, uid) = (Key::of(object), api::meta::of(object).uid());
+    let fresh = client.get(resource.named(&key.namespace, &key.name)).await?;
+    let meta = api::meta::of(&fresh);
+    if meta.uid() != uid {
+        let why = format!("original {key} is gone: got uid {}, wanted {uid}", meta.uid());
+        return Err(Error::Unreadable(why));
+    }
+    if meta.is_terminating() {
+        return Err(Error::Unreadable(format!("{key} has just been deleted at {}", meta.deletion_timestamp())));
+    }
+    Ok(())
 }
 
 fn gone(resource: &'static str, object: &Arc<Value>) -> Written {
     Written::Gone { resource, key: Key::of(object), uid: api::meta::of(object).uid().into() }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn take(&mut self, mirrors: &Mirrors, action: &Action, result: Result<Option<Done>, Error>) {
+        let tell: Option<&Tell> = action.tell.as_deref();
+        match result {
+            Ok(None) => {}
+            Ok(Some(done)) => {
+                self.written.extend(done.written.filter(|w| mirrors.place_of(w.resource()).is_some()));
+                self.events.extend(tell.and_then(|tell| tell.of_done(&done.name)));
+                self.made.extend(done.made);
+            }
+            Err(error) => {
+                self.events.extend(tell.and_then(|tell| tell.of_failure(&error)));
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
 }
 
 // === impl Written ===

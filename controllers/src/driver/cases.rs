@@ -7,13 +7,14 @@ use client::{Form, Mirror, Resource, mirror::Key};
 
 use super::{
     Settings, Spec, Work,
-    plan::{Deed, Plan},
+    plan::{Action, Came, Deed, Event, Plan},
     pool::Shared,
     world::{Mirrors, World},
 };
 
 /// Runs all cases of a file. A case has `name`, `key`, `there` (objects by resource) and `want`: `because`, `actions`
-/// (their lines), `objects` (what the actions' objects have at least), `events` (reasons), `again`.
+/// (their lines), `objects` (what the actions' objects have at least), `events` (reasons), `messages`, `again`. What comes
+/// after the actions is taken to come after a success; a name that the server gives is NAME.
 pub fn run(spec: &'static Spec, file: &str) {
     let cases: Value = yaml_serde::from_str(file).expect("a file of cases is YAML");
     assert!(!cases.items().is_empty(), "a file of cases has cases");
@@ -64,13 +65,24 @@ fn told(plan: &Plan) -> Value {
     let object = |deed: &Deed| match deed {
         Deed::Create(object) | Deed::Update(object, _) => object.clone(),
         Deed::Patch { patch, .. } => patch.clone(),
-        Deed::Delete { object, .. } => Value::clone(object),
+        Deed::Delete { object, .. } | Deed::Confirm(object) => Value::clone(object),
     };
+    let made = plan.actions.iter().filter_map(|action| match &action.deed {
+        Deed::Create(object) => Some(object.clone()),
+        _ => None,
+    });
+    let made: Vec<Value> = made.collect();
+    let came = Came { failure: None, made: &made };
+    let after = plan.after.as_ref().map(|after| after.actions(&came)).unwrap_or_default();
+    let actions: Vec<&Action> = plan.actions.iter().chain(&after).collect();
+    let mut events: Vec<Event> = plan.events.clone();
+    events.extend(plan.actions.iter().filter_map(|a| a.tell.as_ref()?.of_done("NAME")));
     value!({
         "because": plan.because.as_ref(),
-        "actions": plan.actions.iter().map(|a| a.line()).collect::<Vec<_>>(),
-        "objects": plan.actions.iter().map(|a| object(&a.deed)).collect::<Vec<_>>(),
-        "events": plan.events.iter().map(|e| e.reason.clone()).collect::<Vec<_>>(),
+        "actions": actions.iter().map(|a| a.line()).collect::<Vec<_>>(),
+        "objects": actions.iter().map(|a| object(&a.deed)).collect::<Vec<_>>(),
+        "events": events.iter().map(|e| e.reason.clone()).collect::<Vec<_>>(),
+        "messages": events.iter().map(|e| e.message.clone()).collect::<Vec<_>>(),
         "again": plan.again_at.map(api::time::seconds)
     })
 }
