@@ -55,12 +55,20 @@ impl Cache {
         Arc::new(Cache { state: RwLock::default(), end: watch::Sender::new(0) })
     }
 
-    /// Sets the objects as they stood at `revision`; the log begins there.
+    /// Sets the objects as they stood at `revision`; the log begins there, and every cursor there is has fallen out of it.
     pub fn load(&self, entries: Vec<Arc<Entry>>, revision: Revision) {
         let mut state = self.state.write();
         state.objects = entries.into_iter().map(|e| (e.key.clone(), e)).collect();
         state.revision = revision;
-        state.log = Log::starting_at(revision);
+        state.log = state.log.begin_anew(revision);
+        let end = state.log.end();
+        drop(state);
+        self.end.send_replace(end);
+    }
+
+    /// The first revision that a cursor can begin after.
+    pub fn floor(&self) -> Revision {
+        self.state.read().log.floor()
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {

@@ -83,7 +83,7 @@ impl Registry {
             (entries, snapshot.revision, cursor)
         } else {
             let start = if from == 0 { self.filler.applied() } else { from };
-            let cursor = definition.cache.cursor(start).map_err(|_| too_old(start))?;
+            let cursor = definition.cache.cursor(start).map_err(|_| too_old(start, definition.cache.floor()))?;
             (VecDeque::new(), start, cursor)
         };
         // Only a client that asked for bookmarks is told where the beginning ends.
@@ -104,9 +104,9 @@ impl Registry {
     }
 }
 
-/// Upstream: `errors.NewResourceExpired` of the watch cache.
-fn too_old(revision: Revision) -> Status {
-    Status::expired(&format!("too old resource version: {revision}"))
+/// Upstream: `getAllEventsSinceLocked` of the watch cache.
+fn too_old(revision: Revision, floor: Revision) -> Status {
+    Status::expired(&format!("too old resource version: {revision} ({floor})"))
 }
 
 // === impl Watch ===

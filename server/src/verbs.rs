@@ -41,8 +41,12 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         negotiate::answer(&admitted.parts.headers, &admitted.query, stream, stream || attributes.verb == "list")?;
     if stream {
         let options = list_options(&admitted.query, true)?;
-        let watch = server.registry.watch(ask, &options).await?;
-        return Ok(watch::respond(server.clone(), watch, form));
+        return match server.registry.watch(ask, &options).await {
+            Ok(watch) => Ok(watch::respond(server.clone(), watch, form)),
+            // The place in time where it was to begin is gone, or not there yet.
+            Err(status) if matches!(status.code(), 410 | 504) => watch::refused(&status, form),
+            Err(status) => Err(status),
+        };
     }
     let answer = match attributes.verb.as_str() {
         "get" => get(server, ask, below, &admitted.query).await?,

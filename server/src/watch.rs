@@ -5,10 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use api::Status;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use registry::{
-    present::Form,
+    present::{self, Form},
     watch::{Notice, Watch},
 };
 use tokio::{
@@ -44,6 +45,16 @@ pub fn respond(server: Arc<Server>, watch: Watch, form: Form) -> Response<Body> 
         }
     });
     respond::stream(media, receiver)
+}
+
+/// A watch that cannot begin where it was asked to begin: said in an event. Upstream: cacher.go `newErrWatcher`.
+pub fn refused(status: &Status, form: Form) -> Result<Response<Body>, Status> {
+    let media = crate::verbs::frames(form.media);
+    let frame = present::event_frame("ERROR", &status.to_value(), &Form { media, pretty: false, ..form })?;
+    let (sender, receiver) = mpsc::channel(1);
+    // The channel has room, and ends when the sender goes.
+    drop(sender.try_send(frame));
+    Ok(respond::stream(media, receiver))
 }
 
 /// Watches that began together shall not end together.

@@ -90,11 +90,19 @@ impl Filler {
         self.store.follow(&prefix, page.revision).await
     }
 
-    /// Follows the feed until it ends; `now_seconds` is the clock.
+    /// Follows the feed until it ends; `now_seconds` is the clock. When the store has forgotten what this server missed (it
+    /// stood still for long), everything is read anew; who watches begins anew too.
     pub async fn run(&self, mut feed: Box<dyn Feed>, now_seconds: impl Fn() -> i64) -> store::Error {
         loop {
             match feed.next().await {
                 Ok(events) => self.take(events, now_seconds()),
+                Err(store::Error::Compacted { oldest }) => {
+                    tracing::warn!(oldest, "the store has forgotten what this server missed: everything is read anew");
+                    feed = match self.load().await {
+                        Ok(feed) => feed,
+                        Err(error) => return error,
+                    };
+                }
                 Err(error) => return error,
             }
         }

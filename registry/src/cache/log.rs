@@ -109,8 +109,13 @@ impl Cursor {
 // === impl Log ===
 
 impl Log {
-    pub(super) fn starting_at(revision: Revision) -> Log {
-        Log { floor: revision, ..Log::default() }
+    /// An empty log from `revision` on, whose places are all behind those of this one.
+    pub(super) fn begin_anew(&self, revision: Revision) -> Log {
+        Log { floor: revision, first: self.end() + 1, ..Log::default() }
+    }
+
+    pub(super) fn floor(&self) -> Revision {
+        self.floor
     }
 
     pub(super) fn end(&self) -> u64 {

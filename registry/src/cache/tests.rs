@@ -56,3 +56,15 @@ fn the_revision_is_spliced_in_behind_the_name() {
     entry("a", 12).write("{", &mut out);
     assert_eq!(out, b"{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"12\"}}");
 }
+
+#[tokio::test]
+async fn who_watched_before_everything_was_read_anew_begins_anew_too() {
+    let cache = Cache::new();
+    cache.load(Vec::new(), 5);
+    let (_, mut cursor) = cache.snapshot_and_cursor(5);
+    cache.load(Vec::new(), 9);
+    assert!(cursor.next(1, &mut Vec::new()).await.is_err(), "a hole was not noticed");
+    assert!(cache.cursor(8).is_err(), "what happened up to 9 is not here");
+    assert_eq!(cache.floor(), 9);
+    assert!(cache.cursor(9).is_ok());
+}
