@@ -167,6 +167,25 @@ impl Value {
         self.at(key).members().filter_map(|(k, v)| Some((k, v.as_str()?)))
     }
 
+    /// Whether upstream's semantic equality would call these equal: nothing and `[]` are one, members have no order.
+    ///
+    /// `{}` is not nothing: an empty map is never in a decoded tree, so it is a pointer to an empty struct, which is not
+    /// nil. Upstream: `equality.Semantic.DeepEqual`.
+    pub fn is_same(&self, other: &Value) -> bool {
+        let nothing = |v: &Value| v.is_null() || v.as_array().is_some_and(<[Value]>::is_empty);
+        match (self, other) {
+            _ if nothing(self) && nothing(other) => true,
+            (Value::Object(a), Value::Object(b)) => {
+                a.iter().all(|(key, value)| value.is_same(other.at(key)))
+                    && b.iter().all(|(key, value)| self.at(key).is_same(value))
+            }
+            (Value::Array(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.is_same(b))
+            }
+            _ => self == other,
+        }
+    }
+
     // --- writing
 
     pub fn as_object_mut(&mut self) -> Option<&mut Map> {

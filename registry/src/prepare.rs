@@ -144,8 +144,8 @@ pub fn before_update(
     let row = definition.row;
     check_namespace(new, definition, context.namespace)?;
     keep_meta(new, old, "generation");
-    // In the form in which the old one stands, so that what is equal compares as equal.
-    schema::normalise::object(new, definition.hub_type, definition.schemas());
+    // In the form in which the old one stands, but for empty lists: to rules they are there, and the same as none.
+    schema::normalise::keeping_lists(new, definition.hub_type, definition.schemas());
     let rules = definition.subresource(subresource).and_then(|s| s.rules());
     match rules {
         Some(rules) => (rules.prepare)(new, old, context),
@@ -205,7 +205,7 @@ fn next_generation(definition: &Definition, new: &mut Value, old: &Value) {
         Generation::WhenChanged(paths) => {
             let changed = paths.iter().any(|path| {
                 let path: Vec<&str> = path.split('.').collect();
-                new.at_path(&path) != old.at_path(&path)
+                !resources::checks::same(new.at_path(&path), old.at_path(&path))
             });
             if changed {
                 let generation = meta::of(old).generation() + 1;

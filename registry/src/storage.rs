@@ -34,7 +34,7 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
         meta.remove("selfLink");
     }
     api::meta::set_gvk(hub, &definition.hub);
-    schema::normalise::object(hub, definition.hub_type, definition.schemas());
+    schema::normalise::for_storage(hub, definition.hub_type, definition.schemas());
     let mut out = Vec::with_capacity(1024);
     codec::json::write(hub, &mut out);
     Bytes::from(out)

@@ -77,8 +77,7 @@ fn generation(new: &mut Value, old: Option<&Value>) {
 /// Anything but metadata makes a generation, and labels do; so does what is dropped afterwards.
 fn prepare_update(new: &mut Value, old: &Value, _context: &Context<'_>) {
     let labels = !checks::same(api::meta::of(new).labels(), api::meta::of(old).labels());
-    // Compared as they are: a reference to nothing is not the same as none.
-    if labels || ["addressType", "endpoints", "ports"].iter().any(|m| new.at(m) != old.at(m)) {
+    if labels || ["addressType", "endpoints", "ports"].iter().any(|m| !checks::same(new.at(m), old.at(m))) {
         new.set_path(&["metadata", "generation"], api::meta::of(old).generation() + 1);
     }
     drop_topology(new, Some(old));

@@ -8,48 +8,89 @@ use api::{Map, Value, value};
 
 use crate::types::{Field, Omit, Schemas, Shape, Type, TypeId};
 
-/// Normalises an object of a struct type, in place.
+/// Normalises an object of a struct type, in place: what Go's JSON of it says.
 pub fn object(value: &mut Value, id: TypeId, schemas: &Schemas) {
-    let kind = schemas.get(id);
-    let members = value.make_object();
-    for (name, member) in members.iter_mut() {
-        if let Some((_, field)) = kind.field(name) {
-            shape(member, &field.shape, schemas);
-        }
-    }
-    members.retain(|name, member| kind.field(name).is_none_or(|(_, field)| is_written(member, field)));
-    if !is_in_order(members, kind) {
-        reorder(members, kind, schemas);
-    }
+    Run { schemas, lists: Lists::AsWritten, kept: false }.object(value, id);
+}
+
+/// As [`object()`], but an empty list stays, since a Go slice of no elements is not nil and rules tell the two apart.
+/// Returns whether there was one that Go would not write.
+pub fn keeping_lists(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
+    let mut run = Run { schemas, lists: Lists::Kept, kept: false };
+    run.object(value, id);
+    run.kept
+}
+
+/// As [`object()`], with null for every empty list that is always written: storage knows no other, as protobuf does not.
+pub fn for_storage(value: &mut Value, id: TypeId, schemas: &Schemas) {
+    Run { schemas, lists: Lists::Null, kept: false }.object(value, id);
 }
 
 /// Normalises what stands in a field of this shape.
 pub fn shape(value: &mut Value, of: &Shape, schemas: &Schemas) {
-    match of {
-        Shape::Struct(id) if !value.is_null() => object(value, *id, schemas),
-        Shape::List(item) => {
-            if is_plain(item) {
-                return;
-            }
-            for element in value.as_array_mut().into_iter().flatten() {
-                shape(element, item, schemas);
+    Run { schemas, lists: Lists::AsWritten, kept: false }.shape(value, of);
+}
+
+/// What becomes of an empty list.
+#[derive(Clone, Copy, PartialEq)]
+enum Lists {
+    AsWritten,
+    Kept,
+    Null,
+}
+
+struct Run<'s> {
+    schemas: &'s Schemas,
+    lists: Lists,
+    /// An empty list is there that Go would not write.
+    kept: bool,
+}
+
+impl Run<'_> {
+    fn object(&mut self, value: &mut Value, id: TypeId) {
+        let kind = self.schemas.get(id);
+        let members = value.make_object();
+        for (name, member) in members.iter_mut() {
+            if let Some((_, field)) = kind.field(name) {
+                self.shape(member, &field.shape);
             }
         }
-        Shape::Map(item) => {
-            let Some(members) = value.as_object_mut() else { return };
-            members.sort();
-            for (_, member) in members.iter_mut().filter(|_| !is_plain(item)) {
-                shape(member, item, schemas);
-            }
+        members.retain(|name, member| kind.field(name).is_none_or(|(_, field)| self.stays(member, field)));
+        if !is_in_order(members, kind) {
+            reorder(members, kind, self.schemas);
         }
-        Shape::OneOf(_, id) => match value {
-            Value::Object(_) => object(value, *id, schemas),
-            Value::Array(items) => {
-                items.iter_mut().filter(|i| i.as_object().is_some()).for_each(|i| object(i, *id, schemas))
+    }
+
+    fn stays(&mut self, member: &Value, field: &Field) -> bool {
+        if is_written(member, field) {
+            return true;
+        }
+        let kept = self.lists == Lists::Kept && member.as_array().is_some() && matches!(field.shape, Shape::List(_));
+        self.kept |= kept;
+        kept
+    }
+
+    fn shape(&mut self, value: &mut Value, of: &Shape) {
+        match of {
+            Shape::Struct(id) if !value.is_null() => self.object(value, *id),
+            Shape::List(_) if self.lists == Lists::Null && value.is_empty() => *value = Value::Null,
+            Shape::List(item) if !is_plain(item) => {
+                value.as_array_mut().into_iter().flatten().for_each(|element| self.shape(element, item));
             }
+            Shape::Map(item) => {
+                let Some(members) = value.as_object_mut() else { return };
+                members.sort();
+                members.iter_mut().filter(|_| !is_plain(item)).for_each(|(_, member)| self.shape(member, item));
+            }
+            Shape::OneOf(_, id) => match value {
+                Value::Object(_) => self.object(value, *id),
+                Value::Array(items) => {
+                    items.iter_mut().filter(|i| i.as_object().is_some()).for_each(|i| self.object(i, *id));
+                }
+                _ => {}
+            },
             _ => {}
-        },
-        _ => {}
+        }
     }
 }
 
@@ -157,5 +198,30 @@ fn zero(field: &Field, schemas: &Schemas) -> Value {
             value
         }
         _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_is_kept_or_written_or_null() {
+        let schemas = crate::builtin();
+        let id = schemas.id("io.k8s.api.core.v1.PodSpec").expect("core has pods");
+        let sent = || value!({"containers": [], "volumes": []});
+
+        let mut kept = sent();
+        assert!(keeping_lists(&mut kept, id, schemas));
+        assert_eq!(kept, value!({"volumes": [], "containers": []}));
+
+        let mut written = sent();
+        object(&mut written, id, schemas);
+        assert_eq!(written, value!({"containers": []}));
+        assert!(!keeping_lists(&mut written, id, schemas));
+
+        let mut stored = sent();
+        for_storage(&mut stored, id, schemas);
+        assert_eq!(stored, value!({"containers": null}));
     }
 }

@@ -361,11 +361,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a decoded member stays: an empty list or map is as good as none, whatever the tag says, since protobuf
-/// storage knows no difference.
+/// Whether a decoded member stays. An empty list does: Go's is not nil, and rules tell the two apart. An empty map is as
+/// good as none, so that an empty object always is a struct that is there.
 fn is_kept(value: &Value, field: &Field) -> bool {
     match field.shape {
-        Shape::List(_) | Shape::Map(_) => !value.is_empty(),
+        Shape::List(_) => true,
+        Shape::Map(_) => !value.is_empty(),
         _ => field.omit == schema::Omit::Never || normalise::is_written(value, field),
     }
 }

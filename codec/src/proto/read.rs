@@ -139,7 +139,7 @@ impl Decoder<'_> {
     }
 }
 
-/// As JSON's reading: nulls and empty lists, maps and what `omitempty` leaves out are not there.
+/// Nulls and empty lists, which the wire cannot tell from none, empty maps and what `omitempty` leaves out are not there.
 fn is_kept(value: &Value, field: &Field) -> bool {
     match field.shape {
         _ if value.is_null() => false,

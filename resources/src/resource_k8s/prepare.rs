@@ -6,6 +6,7 @@ use api::Value;
 
 use super::taint;
 use crate::{
+    checks,
     row::Context,
     strategy::{drop_status, keep_spec_and_metadata, keep_status},
 };
@@ -70,7 +71,7 @@ pub fn new_slice(new: &mut Value, context: &Context<'_>) {
 
 pub fn changed_slice(new: &mut Value, old: &Value, context: &Context<'_>) {
     // What is dropped next still counts as a change.
-    if new.at("spec") != old.at("spec") {
+    if !checks::same(new.at("spec"), old.at("spec")) {
         new.set_path(&["metadata", "generation"], api::meta::of(old).generation() + 1);
     }
     drop_in_slice(new, old);
