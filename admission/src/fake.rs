@@ -10,7 +10,7 @@ use api::{Attributes, GroupResource, Gvk, Reason, Status, User, Value, meta, val
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::{Act, Cluster, Look, Mapped, May, Operation, Plugin, Request};
+use crate::{Act, Cluster, Look, Mapped, May, Operation, Plugin, Request, Said};
 
 type Key = (GroupResource, String, String);
 
@@ -228,7 +228,7 @@ impl Ask {
             object: self.object.clone(),
             old: &self.old,
             options: Value::NULL,
-            warnings: Vec::new(),
+            said: Said::default(),
         }
     }
 

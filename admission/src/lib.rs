@@ -11,10 +11,11 @@ pub mod plugins;
 mod pod;
 mod tolerations;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use api::{GroupResource, Gvk, Reason, Status, User, Value};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 /// What is being done to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,8 +46,15 @@ pub struct Request<'a> {
     pub old: &'a Value,
     /// CreateOptions, UpdateOptions or DeleteOptions as the client gave them; connects: their own options.
     pub options: &'a Value,
-    /// Texts for Warning headers; plugins push.
-    pub warnings: Vec<String>,
+    /// What plugins say besides yes and no.
+    pub said: Said,
+}
+
+/// Texts for Warning headers, and notes for the audit log.
+#[derive(Debug, Default)]
+pub struct Said {
+    warnings: Mutex<Vec<String>>,
+    annotations: Mutex<BTreeMap<String, String>>,
 }
 
 /// One step of the chain. Upstream: `admission.Interface`, `MutationInterface`, `ValidationInterface`.
@@ -166,10 +174,39 @@ impl Request<'_> {
         Status::forbidden(self.resource, self.shown_name(), why)
     }
 
+    /// Tells the client something. Upstream: `warning.AddWarning`.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.said.warnings.lock().push(text.into());
+    }
+
+    /// Notes something for the audit log; what was noted first stays. Upstream: `audit.AddAuditAnnotations`.
+    pub fn annotate(&self, key: &str, text: &str) {
+        self.said.annotations.lock().entry(key.into()).or_insert_with(|| text.into());
+    }
+
+    /// The name, generated or not; `""` as long as there is none.
+    pub fn name_known(&self) -> &str {
+        if self.name.is_empty() { api::meta::of(&self.object).name() } else { self.name }
+    }
+
     /// The name by which a refusal calls the object. Upstream: `extractResourceName`.
     pub fn shown_name(&self) -> &str {
         let meta = api::meta::of(&self.object);
         [self.name, meta.name(), meta.generate_name()].into_iter().find(|n| !n.is_empty()).unwrap_or("Unknown")
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    /// The texts for Warning headers, in order.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().clone()
+    }
+
+    /// The notes for the audit log, by key.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        self.annotations.lock().clone()
     }
 }
 

@@ -21,11 +21,13 @@ mod namespace_auto_provision;
 mod namespace_exists;
 mod namespace_lifecycle;
 mod node_declared_feature_validator;
+mod node_restriction;
 mod owner_references_permission_enforcement;
 mod persistent_volume_claim_resize;
 mod pod_group_protection;
 mod pod_node_selector;
 mod pod_resize_validator;
+mod pod_security;
 mod pod_toleration_restriction;
 mod pod_topology_labels;
 mod priority;
@@ -107,11 +109,14 @@ pub const ALL: &[Entry] = &[
     }),
     entry!(on "LimitRanger" |_| Ok(limit_ranger::LimitRanger)),
     entry!(on "ServiceAccount" |s| Ok(service_account::ServiceAccount::new(s.suffix.clone()))),
-    entry!(off "NodeRestriction"),
+    entry!(off "NodeRestriction" |_| Ok(node_restriction::NodeRestriction)),
     entry!(on "TaintNodesByCondition" |_| Ok(taint_nodes_by_condition::TaintNodesByCondition)),
     entry!(off "AlwaysPullImages" |_| Ok(always_pull_images::AlwaysPullImages)),
     entry!(off "ImagePolicyWebhook"),
-    entry!(on "PodSecurity"),
+    entry!(on "PodSecurity" |s| {
+        let configuration = pod_security::Configuration::read(s.configuration("PodSecurity"))?;
+        Ok(pod_security::PodSecurity { configuration })
+    }),
     entry!(off "PodNodeSelector" |s| {
         Ok(pod_node_selector::PodNodeSelector::new(s.configuration("PodNodeSelector")))
     }),
@@ -262,7 +267,7 @@ mod tests {
                 &["Priority"],
                 "[Priority] in enable-admission-plugins and disable-admission-plugins overlapped",
             ),
-            (&["NodeRestriction"], &[], "enable-admission-plugins plugin \"NodeRestriction\" is not implemented"),
+            (&["ImagePolicyWebhook"], &[], "enable-admission-plugins plugin \"ImagePolicyWebhook\" is not implemented"),
             (
                 &["EventRateLimit"],
                 &[],

@@ -134,7 +134,7 @@ impl Registry {
             options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
         let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
         self.chain.mutate(&mut request, &self.cluster).await?;
-        request.warnings.drain(..).for_each(|w| ask.warn(w));
+        request.said.warnings().into_iter().for_each(|w| ask.warn(w));
         Ok(request.object)
     }
 
@@ -149,7 +149,9 @@ impl Registry {
         let options_value =
             options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
         let request = admission_request(ask, operation, object.clone(), old, options.dry_run, &options_value);
-        self.chain.validate(&request, &self.cluster).await
+        let outcome = self.chain.validate(&request, &self.cluster).await;
+        request.said.warnings().into_iter().for_each(|w| ask.warn(w));
+        outcome
     }
 }
 
@@ -177,7 +179,7 @@ pub(crate) fn admission_request<'a>(
         object,
         old,
         options,
-        warnings: Vec::new(),
+        said: admission::Said::default(),
     }
 }
 

@@ -5,7 +5,12 @@
 use api::Status;
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use x509_parser::{certification_request::X509CertificationRequest, pem, prelude::FromDer};
+use x509_parser::{
+    certification_request::X509CertificationRequest,
+    pem,
+    prelude::FromDer,
+    x509::{AttributeTypeAndValue, X509Name},
+};
 
 use super::certificate_approval::is_signing_request;
 use crate::{Cluster, Operation, Plugin, Request};
@@ -41,8 +46,18 @@ impl Plugin for CertificateSubjectRestriction {
     }
 }
 
-/// The organisations of the subject of a request: base64 of PEM, as the field holds it. Upstream: `ParseCSR`.
+/// The organisations of the subject of a request.
 fn organizations(request: &str) -> Result<Vec<String>, String> {
+    subject(request, |name| texts(name.iter_organization()))
+}
+
+/// The subject's common name, `""` when it has none.
+pub(super) fn common_name(request: &str) -> Result<String, String> {
+    Ok(subject(request, |name| texts(name.iter_common_name()))?.pop().unwrap_or_default())
+}
+
+/// Reads the subject of a request: base64 of PEM, as the field holds it. Upstream: `ParseCSR`.
+fn subject<T>(request: &str, read: impl FnOnce(&X509Name<'_>) -> Result<T, String>) -> Result<T, String> {
     let text = STANDARD.decode(request).map_err(|e| e.to_string())?;
     let wrong = "PEM block type must be CERTIFICATE REQUEST";
     let (_, block) = pem::parse_x509_pem(&text).map_err(|_| wrong)?;
@@ -50,10 +65,12 @@ fn organizations(request: &str) -> Result<Vec<String>, String> {
         return Err(wrong.into());
     }
     let (_, parsed) = X509CertificationRequest::from_der(&block.contents).map_err(|e| e.to_string())?;
-    let subject = &parsed.certification_request_info.subject;
-    // A name that is no text cannot be told apart from the one that is not allowed.
-    let read = |name: &x509_parser::x509::AttributeTypeAndValue<'_>| name.as_str().map(String::from);
-    subject.iter_organization().map(read).collect::<Result<_, _>>().map_err(|e| e.to_string())
+    read(&parsed.certification_request_info.subject)
+}
+
+/// A name that is no text cannot be told apart from the one that is not allowed: it is an error.
+fn texts<'a>(names: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Result<Vec<String>, String> {
+    names.map(|name| name.as_str().map(String::from)).collect::<Result<_, _>>().map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
