@@ -10,12 +10,20 @@ use registry::{
     present::{Form, Include, Shape},
 };
 
-/// What is served, in the order in which upstream names it.
-pub const SERVED: [(Media, &str); 3] = [
+/// What can be served, in the order in which upstream names it.
+const SERVED: [(Media, &str); 4] = [
     (Media::Json, "application/json"),
     (Media::Yaml, "application/yaml"),
     (Media::Protobuf, "application/vnd.kubernetes.protobuf"),
+    (Media::Cbor, "application/cbor"),
 ];
+
+/// In which forms a server talks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offer {
+    /// Upstream: feature gate CBORServingAndStorage, off.
+    pub cbor: bool,
+}
 
 /// One clause of an Accept header.
 struct Clause<'a> {
@@ -25,19 +33,42 @@ struct Clause<'a> {
     parameters: Vec<(&'a str, &'a str)>,
 }
 
+// === impl Offer ===
+
+impl Offer {
+    fn served(self) -> &'static [(Media, &'static str)] {
+        if self.cbor { &SERVED } else { &SERVED[..3] }
+    }
+
+    fn names(self) -> Vec<&'static str> {
+        self.served().iter().map(|(_, name)| *name).collect()
+    }
+
 /// The media type of a body; JSON when nothing is said.
-pub fn body(headers: &HeaderMap) -> Result<Media, Status> {
+pub fn body(self, headers: &HeaderMap) -> Result<Media, Status> {
     let said = text(headers, header::CONTENT_TYPE);
     let kind = said.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if said.is_empty() {
         return Ok(Media::Json);
     }
-    let found = SERVED.iter().find(|(_, name)| *name == kind).map(|(media, _)| *media);
-    found.ok_or_else(|| Status::unsupported_media_type(&SERVED.map(|(_, name)| name)))
+    let found = self.served().iter().find(|(_, name)| *name == kind).map(|(media, _)| *media);
+    found.ok_or_else(|| Status::unsupported_media_type(&self.names()))
 }
 
-/// The form of an answer about objects. `stream` is whether it is a watch, `many` whether its route lists.
-pub fn answer(headers: &HeaderMap, query: &Query, stream: bool, many: bool) -> Result<Form, Status> {
+/// What a route gives.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Route {
+    /// It is a watch.
+    pub stream: bool,
+    /// It lists.
+    pub many: bool,
+    /// It has rows for a table.
+    pub tables: bool,
+}
+
+/// The form of an answer about objects.
+pub fn answer(self, headers: &HeaderMap, query: &Query, route: Route) -> Result<Form, Status> {
+    let Route { stream, many, tables } = route;
     let pretty = is_pretty(headers, query);
     let accept = text(headers, header::ACCEPT);
     if accept.trim().is_empty() {
@@ -46,24 +77,25 @@ pub fn answer(headers: &HeaderMap, query: &Query, stream: bool, many: bool) -> R
     // Upstream's routes look first, and at nothing but names.
     let named = |part: &str| {
         let name = part.split(';').next().unwrap_or("").trim();
-        name == "*/*" || SERVED.iter().any(|(_, served)| *served == name)
+        name == "*/*" || self.served().iter().any(|(_, served)| *served == name)
     };
     if !accept.split(',').any(named) {
-        return Err(nothing_served(many));
+        return Err(self.nothing_served(many));
     }
     for clause in clauses(accept) {
-        for (media, name) in SERVED {
+        for (media, name) in self.served() {
             if clause.takes(name)
-                && let Some(shape) = shape(&clause, media, query)?
+                && let Some(shape) = shape(&clause, *media, query)?
+                && (tables || !matches!(shape, Shape::Table { .. }))
                 && let Some(wants_stream) = clause.stream()
-                && (!wants_stream || stream || media != Media::Yaml)
+                && (!wants_stream || stream || *media != Media::Yaml)
             {
                 let pretty = pretty || clause.parameters.contains(&("pretty", "1"));
-                return Ok(Form { media, shape, pretty });
+                return Ok(Form { media: *media, shape, pretty });
             }
         }
     }
-    let names = SERVED.map(|(_, name)| name);
+    let names = self.names();
     if stream {
         let names: Vec<String> = names.iter().map(|n| format!("{n};stream=watch")).collect();
         return Err(Status::not_acceptable(&names.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -72,24 +104,27 @@ pub fn answer(headers: &HeaderMap, query: &Query, stream: bool, many: bool) -> R
 }
 
 /// Upstream: go-restful's answer, which names what the route produces.
-fn nothing_served(many: bool) -> Status {
-    let mut served = SERVED.map(|(_, name)| name).to_vec();
+fn nothing_served(self, many: bool) -> Status {
+    let mut served = self.names();
     if many {
         served.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
+        served.extend(self.cbor.then_some("application/cbor;stream=watch"));
     }
     let message = format!("406: Not Acceptable\n\nAvailable representations: {}", served.join(", "));
     Status::new(406, Reason::NotAcceptable, message).with_details(Details::default())
 }
 
 /// The form of something that has no other shape: Status, discovery.
-pub fn plain(headers: &HeaderMap, query: &Query) -> Form {
+pub fn plain(self, headers: &HeaderMap, query: &Query) -> Form {
     let pretty = is_pretty(headers, query);
     let accept = text(headers, header::ACCEPT);
     let media = clauses(accept)
         .iter()
-        .find_map(|c| SERVED.iter().find(|(_, name)| c.takes(name)).map(|(media, _)| *media))
+        .find_map(|c| self.served().iter().find(|(_, name)| c.takes(name)).map(|(media, _)| *media))
         .unwrap_or(Media::Json);
     Form { media, shape: Shape::Object, pretty }
+}
+
 }
 
 /// The shape that a clause's parameters ask for; none when this server has no such shape in that media type.
@@ -201,7 +236,21 @@ mod tests {
     fn form(accept: &str) -> Option<(Media, Shape)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().expect("the cases are header values"));
-        answer(&headers, &Query::default(), false, false).ok().map(|f| (f.media, f.shape))
+        let route = Route { tables: true, ..Route::default() };
+        answer(&headers, &Query::default(), route).ok().map(|f| (f.media, f.shape))
+    }
+
+    #[test]
+    fn what_has_no_rows_comes_as_no_table() {
+        let mut headers = HeaderMap::new();
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        headers.insert(header::ACCEPT, http::HeaderValue::from_static(table));
+        let refused = answer(&headers, &Query::default(), Route::default()).expect_err("there is no other clause");
+        assert_eq!(refused.code(), 406);
+        let either = http::HeaderValue::from_static("application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+        headers.insert(header::ACCEPT, either);
+        let form = answer(&headers, &Query::default(), Route::default()).expect("the second clause");
+        assert_eq!(form.shape, Shape::Object);
     }
 
     #[test]
@@ -216,6 +265,18 @@ mod tests {
         assert_eq!(form("*/*"), Some((Media::Json, Shape::Object)));
         assert_eq!(form("application/json;as=Table;v=v1alpha1;g=meta.k8s.io"), None);
         assert_eq!(form("text/html"), None);
+        assert_eq!(form("application/cbor"), None, "its gate is off");
         assert_eq!(form("application/yaml;q=0.5,application/json;q=0.4"), Some((Media::Yaml, Shape::Object)));
+    }
+    #[test]
+    fn cbor_is_served_behind_its_gate() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/cbor"));
+        let with = Offer { cbor: true };
+        let form = with.answer(&headers, &Query::default(), false, false).expect("it is served");
+        assert_eq!((form.media, form.shape), (Media::Cbor, Shape::Object));
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/cbor"));
+        assert_eq!(with.body(&headers).ok(), Some(Media::Cbor));
+        assert_eq!(Offer::default().body(&headers).map_err(|e| e.code()), Err(415));
     }
 }

@@ -16,15 +16,17 @@ use crate::{
     Server, body,
     body::{Body, Sent},
     door::Admitted,
-    negotiate, respond, watch,
+    negotiate::{self, Route},
+    respond, watch,
 };
 
 /// Content types of patches, in upstream's order.
-const PATCHES: [(&str, Patch); 4] = [
+const PATCHES: [(&str, Patch); 5] = [
     ("application/json-patch+json", Patch::Json),
     ("application/merge-patch+json", Patch::Merge),
     ("application/strategic-merge-patch+json", Patch::Strategic),
     ("application/apply-patch+yaml", Patch::Apply { cbor: false }),
+    ("application/apply-patch+cbor", Patch::Apply { cbor: true }),
 ];
 
 /// Does what the request asks for.
@@ -37,8 +39,8 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     check_verb(ask, below)?;
     check_name(ask)?;
     let stream = attributes.verb == "watch";
-    let form =
-        negotiate::answer(&admitted.parts.headers, &admitted.query, stream, stream || attributes.verb == "list")?;
+    let route = Route { stream, many: stream || attributes.verb == "list", tables: has_tables(ask, below) };
+    let form = server.config.offer.answer(&admitted.parts.headers, &admitted.query, route)?;
     if stream {
         let options = list_options(&admitted.query, true)?;
         return match server.registry.watch(ask, &options).await {
@@ -58,6 +60,14 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         _ => return Err(Status::method_not_allowed()),
     };
     server.registry.present(ask, answer, &form).map(respond::presented)
+}
+
+/// What is answered and not stored has no rows. Upstream: storages that are no `rest.TableConvertor`.
+fn has_tables(ask: &Ask, below: Option<&Subresource>) -> bool {
+    match below {
+        None => !matches!(ask.definition.row.verbs, Verbs::CreateOnly),
+        Some(below) => matches!(below, Subresource::Status(_) | Subresource::Scale { .. }),
+    }
 }
 
 /// The body, counted.
@@ -129,7 +139,7 @@ async fn create(
     admitted: &Admitted,
     body: Sent,
 ) -> Result<Answer, Status> {
-    let media = negotiate::body(&admitted.parts.headers)?;
+    let media = server.config.offer.body(&admitted.parts.headers)?;
     let bytes = read(server, ask, body).await?;
     let options = WriteOptions::read(&admitted.query, Write::Create)?;
     let body = registry::Body { media, bytes: &bytes };
@@ -148,7 +158,7 @@ async fn update(
 ) -> Result<Answer, Status> {
     let bytes = read(server, ask, body).await?;
     let options = WriteOptions::read(&admitted.query, Write::Update)?;
-    let media = negotiate::body(&admitted.parts.headers)?;
+    let media = server.config.offer.body(&admitted.parts.headers)?;
     let body = registry::Body { media, bytes: &bytes };
     match below {
         Some(Subresource::Scale { .. }) => server.registry.update_scale(ask, body, &options).await,
@@ -165,7 +175,9 @@ async fn patch(
 ) -> Result<Answer, Status> {
     let said = negotiate::text(&admitted.parts.headers, http::header::CONTENT_TYPE);
     let kind = said.split(';').next().unwrap_or("");
-    let Some((_, form)) = PATCHES.iter().find(|(name, _)| *name == kind) else {
+    let Some((_, form)) = PATCHES.iter().find(|(name, form)| {
+        *name == kind && (server.config.offer.cbor || !matches!(form, Patch::Apply { cbor: true }))
+    }) else {
         // Upstream: go-restful's answer.
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
         return Err(refused.with_details(api::status::Details::default()));
@@ -183,7 +195,7 @@ async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> 
     let bytes = read(server, ask, body).await?;
     let options = match bytes.is_empty() {
         true => DeleteOptions::from_query(&admitted.query)?,
-        false => DeleteOptions::read(delete_body(admitted, &bytes)?)?,
+        false => DeleteOptions::read(delete_body(server, admitted, &bytes)?)?,
     };
     if ask.attributes.verb == "delete" {
         return server.registry.remove(ask, &options).await;
@@ -193,9 +205,9 @@ async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> 
 }
 
 /// The options of a delete in its body. Upstream takes DeleteOptions of any group version.
-fn delete_body(admitted: &Admitted, bytes: &[u8]) -> Result<Value, Status> {
+fn delete_body(server: &Server, admitted: &Admitted, bytes: &[u8]) -> Result<Value, Status> {
     const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
-    let media = negotiate::body(&admitted.parts.headers)?;
+    let media = server.config.offer.body(&admitted.parts.headers)?;
     let value = registry::body::read_as(TYPE, registry::Body { media, bytes })?;
     match value.str("kind") {
         "" | "DeleteOptions" => Ok(value),

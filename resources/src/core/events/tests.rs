@@ -85,3 +85,14 @@ fn a_table_counts_and_names() {
     assert_eq!(source(&event), "x.io/y, i");
     assert_eq!(last_seen(&event, context().now), "0s");
 }
+
+#[test]
+fn either_form_notes_what_the_other_is_asked_for() {
+    let mut event = new_style();
+    event.set("source", value!({"component": "kubelet"}));
+    event.set("reportingComponent", "example.com/reports");
+    event.set("type", "Warning");
+    let noted = |row: &Row| row.selectable.iter().map(|field| (field.value)(&event)).collect::<Vec<_>>();
+    assert_eq!(noted(&EVENT), noted(&EVENTS_EVENT));
+    assert!(noted(&EVENT).contains(&"kubelet".to_owned()));
+}
