@@ -19,3 +19,6 @@ pub mod run;
 pub mod samples;
 pub mod sequence;
 pub mod target;
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ struct Flags {
 }
 
 /// Requests of a run when nothing is said.
-const COUNT: usize = 40_000;
+const COUNT: usize = 25_000;
 /// Lines that a resource has in the recorded sample.
 const RECORDED: usize = 10;
 
@@ -155,7 +155,12 @@ impl Run {
             .await?;
         }
         let Some(first) = versions.iter().find(|target| !target.samples.is_empty()) else {
-            self.ledger.remarks.push(format!("{}: no sample", versions[0].resource));
+            self.ledger.remarks.push(format!("{}: no sample, it is only read", versions[0].resource));
+            for target in versions {
+                let cases = Maker::new(target, None, dice(target, "after")).after(share);
+                let ledger = &mut self.ledger;
+                run::all(&self.pair, cases, &Default::default(), |outcome| ledger.add(&outcome)).await?;
+            }
             return Ok(());
         };
         if first.can("get") && first.can("create") {
@@ -182,7 +187,7 @@ impl Run {
                 }
                 run::take_away(side, first).await?;
             }
-            if made && first.can("watch") && first.can("patch") {
+            if made && first.can("watch") && first.can("patch") && !run::is_touched_by_the_server(first) {
                 let mut dice = dice(first, "sequence");
                 for _ in 0..self.flags.sequences {
                     let ledger = &mut self.ledger;
@@ -218,7 +223,7 @@ impl Run {
         let causes = self.ledger.causes(known);
         println!("\n{causes}\n{}", self.ledger);
         if let Some(path) = &self.flags.report {
-            std::fs::write(path, format!("{causes}\n{}", self.ledger))?;
+            std::fs::write(path, format!("{causes}\n{}\n{}", self.ledger, self.ledger.unknown(known)))?;
         }
         if let Some(path) = &self.flags.record {
             record(path, &self.recorded)?;

@@ -34,6 +34,9 @@ pub struct Reader {
 const HEADERS: &[&str] =
     &["content-type", "cache-control", "retry-after", "location", "www-authenticate", "allow", "accept-patch"];
 
+/// So much of a generateName is in the name. Upstream: `maxGeneratedNameLength`.
+const GENERATED_LEN_MAX: usize = 58;
+
 // === impl Reader ===
 
 impl Reader {
@@ -100,8 +103,9 @@ impl Reader {
             metadata.set("resourceVersion", mark);
         }
         let (generate, name) = (metadata.str("generateName").to_owned(), metadata.str("name").to_owned());
-        if !generate.is_empty() && name.strip_prefix(&generate).is_some_and(|end| end.len() == 5) {
-            metadata.set("name", format!("{generate}…"));
+        let kept = generate.get(..GENERATED_LEN_MAX).unwrap_or(&generate);
+        if !kept.is_empty() && name.strip_prefix(kept).is_some_and(|end| end.len() == 5) {
+            metadata.set("name", format!("{kept}…"));
         }
         if let Some(Value::Str(token)) = metadata.get("continue").cloned()
             && !token.is_empty()
@@ -122,6 +126,9 @@ impl Reader {
         let mut out = mask::drawn(text);
         if !self.live.uid.is_empty() {
             out = mask::word(&out, &self.live.resource_version, "$rv");
+        }
+        for (i, revision) in self.revisions.iter().flatten().enumerate() {
+            out = mask::word(&out, revision, &format!("#{i}"));
         }
         out
     }

@@ -24,8 +24,18 @@ pub type Refusal = (String, String);
 pub fn difference(ours: &Answer, theirs: &Answer) -> Option<Difference> {
     statuses(ours, theirs)
         .or_else(|| causes(ours, theirs))
-        .or_else(|| first(&ours.body, &theirs.body, ""))
+        .or_else(|| members(ours, theirs))
         .or_else(|| headers(ours, theirs))
+}
+
+/// Order in YAML is one matter, wherever it shows.
+fn members(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    let found = first(&ours.body, &theirs.body, "")?;
+    let is_yaml = |answer: &Answer| answer.headers.iter().any(|(n, v)| n == "content-type" && v.contains("yaml"));
+    match found.what == "order" && is_yaml(theirs) {
+        true => Some(Difference { field: String::new(), what: "order in YAML".into(), ..found }),
+        false => Some(found),
+    }
 }
 
 /// Fields and error types that an answer complains about.
@@ -94,8 +104,15 @@ fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
     if a == b {
         return None;
     }
-    let what = format!("message of {} {}", theirs.status, theirs.body.str("reason"));
+    let what = format!("message of {}: {}", theirs.status, skeleton(b));
     Some(Difference { field: String::new(), what, detail: format!("{} | {}", short(a), short(b)) })
+}
+
+/// The first words of a message that are its own, without names and values.
+fn skeleton(text: &str) -> String {
+    let is_own = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '\'' | ',' | ':'));
+    let words: Vec<&str> = text.split_whitespace().filter(is_own).take(8).collect();
+    words.join(" ")
 }
 
 fn short(text: &str) -> String {

@@ -109,6 +109,19 @@ impl Ledger {
         verdict
     }
 
+    /// What stands in no line, as lines that lack who owes it and why.
+    pub fn unknown(&self, known: &[Known]) -> String {
+        let mut out = String::new();
+        for ((field, what), group) in &self.groups {
+            let difference = Difference { field: field.clone(), what: what.clone(), detail: String::new() };
+            let resources = group.resources.keys();
+            for resource in resources.filter(|resource| !known.iter().any(|line| line.fits(resource, &difference))) {
+                let _ = writeln!(out, "{resource}\t{field}\t{what}");
+            }
+        }
+        out
+    }
+
     /// Differences by cause, the most frequent first; `known` ones come with who owes them.
     pub fn causes(&self, known: &[Known]) -> String {
         let mut groups: Vec<_> = self.groups.iter().collect();

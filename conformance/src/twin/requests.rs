@@ -61,10 +61,10 @@ impl<'a> Maker<'a> {
 
     /// What is asked about a live object: `budget` requests, or as many as its verbs give.
     pub fn after(mut self, budget: usize) -> Vec<Case> {
-        if self.target.samples.is_empty() && self.live.is_none() {
+        self.reads();
+        if self.target.samples.is_empty() {
             return self.out;
         }
-        self.reads();
         self.deletes();
         self.update_specials();
         self.patch_specials();

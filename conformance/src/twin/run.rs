@@ -28,6 +28,8 @@ pub type Lives = [Live; 2];
 const AT_ONCE: usize = 32;
 const WATCHES_AT_ONCE: usize = 64;
 const ASKED_AGAIN: usize = 4;
+/// Upstream's own loops have looked at a new object by then.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Sends all requests and hands what came of each to `told`, in the order of the requests.
@@ -87,6 +89,12 @@ pub async fn set_up(side: &Side) -> Result<()> {
     Ok(())
 }
 
+/// Whether kube-apiserver itself writes the status of such objects, some time after their creation.
+pub fn is_touched_by_the_server(target: &Target) -> bool {
+    matches!(&*target.resource, "apiextensions.k8s.io/customresourcedefinitions" | "apiregistration.k8s.io/apiservices")
+        || target.gvk.group == "flowcontrol.apiserver.k8s.io"
+}
+
 /// Makes the live object on a side. An error says why it is refused.
 pub async fn make_live(side: &Side, target: &Target) -> Result<Live> {
     let sample = target.samples.first().context("there is no sample")?;
@@ -94,6 +102,10 @@ pub async fn make_live(side: &Side, target: &Target) -> Result<Live> {
     let made = side.set_up("POST", &target.collection(), "application/json", &body).await?;
     let mut object = made.json();
     if made.status == 409 {
+        object = side.set_up("GET", &target.path(), "", "").await?.json();
+    }
+    if is_touched_by_the_server(target) {
+        tokio::time::sleep(SETTLED_AFTER).await;
         object = side.set_up("GET", &target.path(), "", "").await?.json();
     }
     let meta = meta::of(&object);

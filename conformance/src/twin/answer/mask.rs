@@ -5,6 +5,8 @@ use api::Value;
 /// The generator's own time; all others are the servers'.
 const OWN_TIME: &str = "2026-01-02T03:04:05";
 const MARK: &str = "…";
+/// In hexadecimal digits: a certificate's fingerprint.
+const SHA256_LEN: usize = 64;
 
 /// The mark for a member whose value is always drawn; none for all others.
 pub fn member(key: &str, text: &str) -> Option<String> {
@@ -44,6 +46,10 @@ pub fn drawn(text: &str) -> String {
 /// How much of the beginning of a text is drawn.
 fn drawn_len(text: &str) -> usize {
     let bytes = text.as_bytes();
+    let hex = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if hex == SHA256_LEN {
+        return hex;
+    }
     let uid = bytes.len() >= 36
         && bytes[..36].iter().enumerate().all(|(i, byte)| match i {
             8 | 13 | 18 | 23 => *byte == b'-',

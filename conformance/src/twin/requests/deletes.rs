@@ -56,7 +56,9 @@ fn options() -> Vec<Value> {
         value!({"ignoreStoreReadErrorWithClusterBreakingPotential": true}),
         value!({"bogus": 1}),
     ];
-    all.iter_mut().for_each(|options| drop(options.default("dryRun", value!(["All"]))));
+    for options in &mut all {
+        options.default("dryRun", value!(["All"]));
+    }
     all
 }
 

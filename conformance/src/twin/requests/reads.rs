@@ -145,6 +145,7 @@ impl Maker<'_> {
             self.gets();
         }
         for (method, path) in [("POST", self.target.path()), ("PUT", self.target.collection())] {
+            let path = with(&path, "dryRun=All");
             self.send(Class::Get, method, &path, "a verb that is not there", super::Body::Text("{}".into()));
         }
     }
