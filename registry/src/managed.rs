@@ -119,10 +119,10 @@ pub async fn apply(
 
 /// Reads the configuration of an apply.
 pub(crate) fn read_config(bytes: &[u8], cbor: bool) -> Result<Value, Status> {
-    if cbor {
-        return Err(Status::internal("CBOR is not read yet"));
-    }
-    let config = codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?;
+    let config = match cbor {
+        true => codec::cbor::any(bytes).map_err(|e| Status::bad_request(format!("error decoding CBOR: {e}")))?,
+        false => codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?,
+    };
     match config {
         Value::Object(_) => Ok(config),
         Value::Null => Ok(Value::object()),

@@ -8,7 +8,7 @@ use auth::{
     authorize::Index,
 };
 
-use crate::{Registry, special::components::Component};
+use crate::{Registry, openapi::ColumnTexts, special::components::Component};
 
 /// Who tells tokens apart and makes them.
 pub struct Outside {
@@ -19,6 +19,8 @@ pub struct Outside {
     pub index: Arc<Index>,
     /// The parts of the cluster beside this server.
     pub components: Vec<Component>,
+    /// What columns of tables are for.
+    pub columns: ColumnTexts,
 }
 
 impl Outside {

@@ -245,6 +245,7 @@ pub fn event_frame(kind: &str, object: &Value, form: &Form) -> Result<Bytes, Sta
             let inner = encode_as(object, &api::meta::gvk(object), form)?;
             Ok(codec::proto::watch_frame(kind, &inner))
         }
+        Media::Cbor => Ok(codec::cbor::watch_frame(kind, &encode_as(object, &api::meta::gvk(object), form)?)),
         _ => {
             let mut out = format!("{{\"type\":\"{kind}\",\"object\":").into_bytes();
             codec::json::write(object, &mut out);

@@ -22,7 +22,10 @@ pub fn of(
     headers: bool,
 ) -> Value {
     let columns = definition.row.columns;
-    let heads: Vec<Value> = if headers { columns.iter().map(head).collect() } else { Vec::new() };
+    let texts = registry.outside.get().map(|outside| outside.columns.of(definition.row.group, definition.row.kind));
+    let text = |column: &Column| texts.as_ref().and_then(|t| t.get(column.name)).map_or("", String::as_str);
+    let heads: Vec<Value> =
+        if headers { columns.iter().map(|column| head(column, text(column))).collect() } else { Vec::new() };
     let rows: Vec<Value> = hubs.iter().map(|hub| row(registry, definition, served, hub, version, include)).collect();
     let gv = format!("meta.k8s.io/{version}");
     value!({"kind": "Table", "apiVersion": gv, "metadata": {}, "columnDefinitions": heads, "rows": rows})
@@ -34,10 +37,10 @@ pub fn partial(hub: &Value, version: &str) -> Value {
     value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())})
 }
 
-fn head(column: &Column) -> Value {
+fn head(column: &Column, text: &str) -> Value {
     value!({
         "name": column.name, "type": column.kind, "format": column.format,
-        "description": "", "priority": column.priority
+        "description": text, "priority": column.priority
     })
 }
 

@@ -20,7 +20,7 @@ pub use build::knows;
 pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.trim_end_matches('/');
     let catalog = server.registry.catalog.current();
-    let form = negotiate::plain(&admitted.parts.headers, &admitted.query);
+    let form = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
     let accept = negotiate::text(&admitted.parts.headers, header::ACCEPT);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {

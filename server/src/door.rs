@@ -27,10 +27,11 @@ use crate::{
     attributes::{self, Wanted},
     body::{Body, Sent},
     discovery,
+    fairness::Place,
     flow::Seat,
     health, issuer, limits,
     metrics::{self, Key, Record},
-    negotiate, openapi, respond, verbs,
+    negotiate, openapi, respond, verbs, work, zpages,
 };
 
 /// A connection, as requests on it see it.
@@ -120,7 +121,9 @@ async fn unharmed(work: impl Future<Output = Response<Body>>) -> Response<Body> 
 async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
     let limit = match limits::time(&received.query, server.config.limits.request) {
         Ok(limit) => limit,
-        Err(status) => return respond::error(&status, &negotiate::plain(&received.parts.headers, &received.query)),
+        Err(status) => {
+            return respond::error(&status, &server.config.offer.plain(&received.parts.headers, &received.query));
+        }
     };
     let until = received.at + limit;
     let key = key(server, &received.parts, &received.query, &received.wanted.attributes);
@@ -138,7 +141,7 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
 /// Who asks, is it their turn, may they; and what they asked for.
 async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
     let Received { mut parts, query, wanted, body, at } = received;
-    let plain = negotiate::plain(&parts.headers, &query);
+    let plain = server.config.offer.plain(&parts.headers, &query);
     let (user, warnings) = match who(server, sender, &mut parts, &wanted) {
         Ok(found) => found,
         Err(status) => return respond::error(&status, &plain),
@@ -146,7 +149,10 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
     // Watches are counted until they have begun; what else lasts is not.
     let counted = wanted.attributes.verb == "watch" || !limits::is_long_running(&wanted.attributes);
     let seat = match counted {
-        true => server.flow.enter(&wanted.attributes, &user, &server.metrics, &server.clock).await,
+        true => {
+            let seats = || work::seats(server, &user, &wanted.attributes, &query);
+            server.flow.enter(&wanted.attributes, &user, &server.metrics, &server.clock, seats).await
+        }
         false => Ok(Seat::free()),
     };
     let seat = match seat {
@@ -156,19 +162,37 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
                 server.metrics.requests.terminated(&key, 429);
                 Record::new(&server.metrics, key, at, false).code = 429;
             }
-            return limits::too_many(refused.retry_after_seconds);
+            return placed(limits::too_many(refused.retry_after_seconds), refused.place.as_ref());
         }
     };
     let asked = Instant::now();
     let authorized = server.authorizer.authorize(&user, wanted.attributes.clone());
     server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
-    match authorized {
+    let response = match authorized {
         Ok(authorized) => {
             let waited = seat.waited;
             answer(server, Admitted { authorized, parts, query, wanted, warnings, at, waited }, body).await
         }
-        Err(status) => respond::error(&status, &plain),
+        Err(status) => {
+            let mut response = respond::error(&status, &plain);
+            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            response
+        }
+    };
+    placed(response, seat.place.as_ref())
+}
+
+/// Says to which flow the request belonged. Upstream: `setResponseHeaders`.
+fn placed(mut response: Response<Body>, place: Option<&Place>) -> Response<Body> {
+    let Some(place) = place else { return response };
+    for (name, uid) in
+        [("x-kubernetes-pf-flowschema-uid", &place.schema_uid), ("x-kubernetes-pf-prioritylevel-uid", &place.level_uid)]
+    {
+        if let Ok(uid) = HeaderValue::from_str(uid) {
+            response.headers_mut().insert(name, uid);
+        }
     }
+    response
 }
 
 /// Who asks, and in whose name.
@@ -268,7 +292,7 @@ async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Respons
 }
 
 async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
-    let plain = negotiate::plain(&admitted.parts.headers, &admitted.query);
+    let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
         return endpoint(server, &admitted).await.unwrap_or_else(|| respond::text(404, "404 page not found\n"));
     }
@@ -314,12 +338,14 @@ async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<
             http::Method::GET => found,
             _ if admitted.wanted.attributes.path == "/" => found,
             _ => {
-                let plain = negotiate::plain(&admitted.parts.headers, &admitted.query);
+                let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
                 respond::error(&Status::method_not_allowed(), &plain)
             }
         });
     }
-    health::answer(server, admitted).or_else(|| metrics::answer(server, admitted))
+    health::answer(server, admitted)
+        .or_else(|| metrics::answer(server, admitted))
+        .or_else(|| zpages::answer(server, admitted))
 }
 
 /// A namespace's own path names it twice: as namespace and as object.

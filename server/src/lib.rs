@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod body;
 pub mod discovery;
 pub mod door;
+pub mod fairness;
 pub mod flow;
 pub mod health;
 pub mod issuer;
@@ -18,6 +19,8 @@ pub mod openapi;
 pub mod respond;
 pub mod verbs;
 pub mod watch;
+pub mod work;
+pub mod zpages;
 
 use std::sync::Arc;
 
@@ -49,6 +52,9 @@ pub struct Config {
     /// `host:port` for clients, as `/api` says.
     pub advertise: String,
     pub limits: limits::Limits,
+    pub offer: negotiate::Offer,
+    /// Every flag and its value, by name: what `/flagz` says.
+    pub flags: Vec<(String, String)>,
     /// When this process began, in seconds since the epoch.
     pub started: i64,
     /// Watches end after at least so long, at most twice that. Upstream: `--min-request-timeout`.

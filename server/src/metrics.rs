@@ -17,7 +17,7 @@ use api::{User, Value};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use crate::{Server, body::Body, door::Admitted, respond};
+use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
 pub use cells::{Counter, Gauge, Histogram, Labeled, Watermark};
 pub use requests::{Key, Record, Requests};
@@ -78,6 +78,9 @@ impl Metrics {
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);
         build(&server.config.version, &mut page);
+        if let Flow::Fair(fairness) = &server.flow {
+            dump::metrics(fairness, &mut page);
+        }
         for collect in self.collect.read().iter() {
             collect(&mut page);
         }

@@ -25,6 +25,17 @@ pub struct Offer {
     pub cbor: bool,
 }
 
+/// What a route gives.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Route {
+    /// It is a watch.
+    pub stream: bool,
+    /// It lists.
+    pub many: bool,
+    /// It has rows for a table.
+    pub tables: bool,
+}
+
 /// One clause of an Accept header.
 struct Clause<'a> {
     kind: &'a str,
@@ -44,87 +55,75 @@ impl Offer {
         self.served().iter().map(|(_, name)| *name).collect()
     }
 
-/// The media type of a body; JSON when nothing is said.
-pub fn body(self, headers: &HeaderMap) -> Result<Media, Status> {
-    let said = text(headers, header::CONTENT_TYPE);
-    let kind = said.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if said.is_empty() {
-        return Ok(Media::Json);
+    /// The media type of a body; JSON when nothing is said.
+    pub fn body(self, headers: &HeaderMap) -> Result<Media, Status> {
+        let said = text(headers, header::CONTENT_TYPE);
+        let kind = said.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        if said.is_empty() {
+            return Ok(Media::Json);
+        }
+        let found = self.served().iter().find(|(_, name)| *name == kind).map(|(media, _)| *media);
+        found.ok_or_else(|| Status::unsupported_media_type(&self.names()))
     }
-    let found = self.served().iter().find(|(_, name)| *name == kind).map(|(media, _)| *media);
-    found.ok_or_else(|| Status::unsupported_media_type(&self.names()))
-}
 
-/// What a route gives.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Route {
-    /// It is a watch.
-    pub stream: bool,
-    /// It lists.
-    pub many: bool,
-    /// It has rows for a table.
-    pub tables: bool,
-}
-
-/// The form of an answer about objects.
-pub fn answer(self, headers: &HeaderMap, query: &Query, route: Route) -> Result<Form, Status> {
-    let Route { stream, many, tables } = route;
-    let pretty = is_pretty(headers, query);
-    let accept = text(headers, header::ACCEPT);
-    if accept.trim().is_empty() {
-        return Ok(Form { media: Media::Json, shape: Shape::Object, pretty });
-    }
-    // Upstream's routes look first, and at nothing but names.
-    let named = |part: &str| {
-        let name = part.split(';').next().unwrap_or("").trim();
-        name == "*/*" || self.served().iter().any(|(_, served)| *served == name)
-    };
-    if !accept.split(',').any(named) {
-        return Err(self.nothing_served(many));
-    }
-    for clause in clauses(accept) {
-        for (media, name) in self.served() {
-            if clause.takes(name)
-                && let Some(shape) = shape(&clause, *media, query)?
-                && (tables || !matches!(shape, Shape::Table { .. }))
-                && let Some(wants_stream) = clause.stream()
-                && (!wants_stream || stream || *media != Media::Yaml)
-            {
-                let pretty = pretty || clause.parameters.contains(&("pretty", "1"));
-                return Ok(Form { media: *media, shape, pretty });
+    /// The form of an answer about objects.
+    pub fn answer(self, headers: &HeaderMap, query: &Query, route: Route) -> Result<Form, Status> {
+        let Route { stream, many, tables } = route;
+        let pretty = is_pretty(headers, query);
+        let accept = text(headers, header::ACCEPT);
+        if accept.trim().is_empty() {
+            return Ok(Form { media: Media::Json, shape: Shape::Object, pretty });
+        }
+        // Upstream's routes look first, and at nothing but names.
+        let named = |part: &str| {
+            let name = part.split(';').next().unwrap_or("").trim();
+            name == "*/*" || self.served().iter().any(|(_, served)| *served == name)
+        };
+        if !accept.split(',').any(named) {
+            return Err(self.nothing_served(many));
+        }
+        for clause in clauses(accept) {
+            for (media, name) in self.served() {
+                if clause.takes(name)
+                    && let Some(shape) = shape(&clause, *media, query)?
+                    && (tables || !matches!(shape, Shape::Table { .. }))
+                    && let Some(wants_stream) = clause.stream()
+                    && (!wants_stream || stream || *media != Media::Yaml)
+                {
+                    let pretty = pretty || clause.parameters.contains(&("pretty", "1"));
+                    return Ok(Form { media: *media, shape, pretty });
+                }
             }
         }
+        let names = self.names();
+        if stream {
+            let names: Vec<String> = names.iter().map(|n| format!("{n};stream=watch")).collect();
+            return Err(Status::not_acceptable(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+        Err(Status::not_acceptable(&names))
     }
-    let names = self.names();
-    if stream {
-        let names: Vec<String> = names.iter().map(|n| format!("{n};stream=watch")).collect();
-        return Err(Status::not_acceptable(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+
+    /// Upstream: go-restful's answer, which names what the route produces.
+    fn nothing_served(self, many: bool) -> Status {
+        let mut served = self.names();
+        if many {
+            served.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
+            served.extend(self.cbor.then_some("application/cbor;stream=watch"));
+        }
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", served.join(", "));
+        Status::new(406, Reason::NotAcceptable, message).with_details(Details::default())
     }
-    Err(Status::not_acceptable(&names))
-}
 
-/// Upstream: go-restful's answer, which names what the route produces.
-fn nothing_served(self, many: bool) -> Status {
-    let mut served = self.names();
-    if many {
-        served.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
-        served.extend(self.cbor.then_some("application/cbor;stream=watch"));
+    /// The form of something that has no other shape: Status, discovery.
+    pub fn plain(self, headers: &HeaderMap, query: &Query) -> Form {
+        let pretty = is_pretty(headers, query);
+        let accept = text(headers, header::ACCEPT);
+        let media = clauses(accept)
+            .iter()
+            .find_map(|c| self.served().iter().find(|(_, name)| c.takes(name)).map(|(media, _)| *media))
+            .unwrap_or(Media::Json);
+        Form { media, shape: Shape::Object, pretty }
     }
-    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", served.join(", "));
-    Status::new(406, Reason::NotAcceptable, message).with_details(Details::default())
-}
-
-/// The form of something that has no other shape: Status, discovery.
-pub fn plain(self, headers: &HeaderMap, query: &Query) -> Form {
-    let pretty = is_pretty(headers, query);
-    let accept = text(headers, header::ACCEPT);
-    let media = clauses(accept)
-        .iter()
-        .find_map(|c| self.served().iter().find(|(_, name)| c.takes(name)).map(|(media, _)| *media))
-        .unwrap_or(Media::Json);
-    Form { media, shape: Shape::Object, pretty }
-}
-
 }
 
 /// The shape that a clause's parameters ask for; none when this server has no such shape in that media type.
@@ -237,7 +236,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().expect("the cases are header values"));
         let route = Route { tables: true, ..Route::default() };
-        answer(&headers, &Query::default(), route).ok().map(|f| (f.media, f.shape))
+        Offer::default().answer(&headers, &Query::default(), route).ok().map(|f| (f.media, f.shape))
     }
 
     #[test]
@@ -245,11 +244,11 @@ mod tests {
         let mut headers = HeaderMap::new();
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
         headers.insert(header::ACCEPT, http::HeaderValue::from_static(table));
-        let refused = answer(&headers, &Query::default(), Route::default()).expect_err("there is no other clause");
+        let refused = Offer::default().answer(&headers, &Query::default(), Route::default()).expect_err("there is no other clause");
         assert_eq!(refused.code(), 406);
         let either = http::HeaderValue::from_static("application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
         headers.insert(header::ACCEPT, either);
-        let form = answer(&headers, &Query::default(), Route::default()).expect("the second clause");
+        let form = Offer::default().answer(&headers, &Query::default(), Route::default()).expect("the second clause");
         assert_eq!(form.shape, Shape::Object);
     }
 
@@ -268,12 +267,13 @@ mod tests {
         assert_eq!(form("application/cbor"), None, "its gate is off");
         assert_eq!(form("application/yaml;q=0.5,application/json;q=0.4"), Some((Media::Yaml, Shape::Object)));
     }
+
     #[test]
     fn cbor_is_served_behind_its_gate() {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/cbor"));
         let with = Offer { cbor: true };
-        let form = with.answer(&headers, &Query::default(), false, false).expect("it is served");
+        let form = with.answer(&headers, &Query::default(), Route::default()).expect("it is served");
         assert_eq!((form.media, form.shape), (Media::Cbor, Shape::Object));
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/cbor"));
         assert_eq!(with.body(&headers).ok(), Some(Media::Cbor));

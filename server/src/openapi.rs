@@ -104,7 +104,7 @@ fn form(server: &Server) -> Form {
     Form {
         version: format!("{}.{}", version.str("emulationMajor"), version.str("emulationMinor")),
         enums: true,
-        cbor: false,
+        cbor: server.config.offer.cbor,
     }
 }
 

@@ -73,6 +73,7 @@ pub fn stream(media: Media, frames: tokio::sync::mpsc::Receiver<Bytes>) -> Respo
     let mut response = Response::new(Body::Stream(frames));
     let kind = match media {
         Media::Protobuf => HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch"),
+        Media::Cbor => HeaderValue::from_static("application/cbor-seq"),
         other => content_type(other),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -29,25 +29,26 @@ use registry::{
     look::Reader,
     special::{self, services::ports::PortRange},
 };
-use server::{Server, health, limits::Bodies, metrics::Metrics};
+use server::{Server, health, limits::Bodies, metrics::Metrics, negotiate::Offer};
 use store::Store;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     clock::{self, Random, Wall},
     controllers,
-    flags::{Apiserver, Controllers},
+    features::CBOR,
+    flags::{Apiserver, Controllers, Told},
     manifests,
 };
 
 /// Runs until Ctrl-C or SIGTERM.
-pub fn run(flags: Box<Apiserver>, controllers: Option<Box<Controllers>>) -> Result<()> {
+pub fn run(flags: Box<Apiserver>, told: Told, controllers: Option<Box<Controllers>>) -> Result<()> {
     // Deep objects are walked by recursion, within the codec's bound on depth.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()?;
-    runtime.block_on(serve(*flags, controllers.map(|c| *c)))
+    runtime.block_on(serve(*flags, told, controllers.map(|c| *c)))
 }
 
-async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()> {
+async fn serve(flags: Apiserver, told: Told, controllers: Option<Controllers>) -> Result<()> {
     let features = settings::check(&flags)?;
     for gate in features.without_effect() {
         tracing::warn!("--feature-gates: {gate} changes nothing here: it is as it is by default");
@@ -86,9 +87,10 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     let beside = components::all(&store, controllers.is_some());
     registry.bind(identity::outside(&flags, &pki, &authenticators, &index, beside)?);
     metrics.collect(process::collect);
+    let offer = Offer { cbor: features.is_on(CBOR) };
     metrics.collect(process::features(features));
     metrics.collect(storage::size(&store));
-    let config = config(&flags, advertise, port, now);
+    let config = server::Config { flags: told.0, started: now, offer, ..config(&flags, advertise, port) };
     let server = Arc::new(Server {
         authenticators,
         authorizer: registry.authorizer.clone(),
@@ -111,7 +113,7 @@ async fn serve(flags: Apiserver, controllers: Option<Controllers>) -> Result<()>
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
-    let kept = upkeep::run(&registry, &settings);
+    let kept = upkeep::run(&server, &settings);
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     let running = controllers.map(|flags| controllers::beside(&server, &flags, pki.ca.bundle_pem())).transpose()?;
     tokio::select! {
@@ -190,7 +192,7 @@ fn modes(names: &[String], index: &Arc<Index>) -> Result<Vec<Box<dyn Mode>>> {
     Ok(modes)
 }
 
-fn config(flags: &Apiserver, advertise: IpAddr, port: u16, started: i64) -> server::Config {
+fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
     let shown = SocketAddr::new(advertise, port);
     server::Config {
         version: value!({
@@ -201,7 +203,9 @@ fn config(flags: &Apiserver, advertise: IpAddr, port: u16, started: i64) -> serv
         }),
         advertise: shown.to_string(),
         limits: settings::limits(flags),
-        started,
+        offer: Offer::default(),
+        flags: Vec::new(),
+        started: 0,
         watch_seconds_min: flags.min_request_timeout,
     }
 }

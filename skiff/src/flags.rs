@@ -1,8 +1,8 @@
 //! Flags: upstream's names and meanings where upstream has them.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub mod go;
 
@@ -29,6 +29,27 @@ pub enum Command {
     Controllers(Box<Controllers>),
     /// Print a kubeconfig, or merge it into your own.
     Kubeconfig(Kubeconfig),
+}
+
+/// Every flag of a command with its value, as it was given or is by default, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Told(pub Vec<(String, String)>);
+
+impl Told {
+    /// Reads the flags of the command that `arguments` name once more; they were found to be right.
+    pub fn of(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Told {
+        let Ok(matches) = Skiff::command().try_get_matches_from(arguments) else { return Told::default() };
+        let Some((_, matches)) = matches.subcommand() else { return Told::default() };
+        let value = |name: &str| {
+            let given = matches.get_raw(name).into_iter().flatten().map(|text| text.to_string_lossy());
+            given.collect::<Vec<_>>().join(",")
+        };
+        let mut told: Vec<(String, String)> =
+            matches.ids().map(|id| (id.as_str().replace('_', "-"), value(id.as_str()))).collect();
+        told.retain(|(name, _)| name != "verbosity" && name != "Apiserver");
+        told.sort();
+        Told(told)
+    }
 }
 
 #[derive(Args)]
@@ -116,6 +137,9 @@ pub struct Apiserver {
     pub max_requests_inflight: i64,
     #[arg(long, default_value = "200", value_parser = integer, allow_hyphen_values = true)]
     pub max_mutating_requests_inflight: i64,
+    /// Share the server among flows by priority instead of counting requests alone.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub enable_priority_and_fairness: bool,
     /// How long the server goes on serving, but is not ready, once it is told to stop.
     #[arg(long, default_value = "0s", value_parser = Span::parse, allow_hyphen_values = true)]
     pub shutdown_delay_duration: Span,

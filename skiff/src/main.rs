@@ -26,7 +26,7 @@ fn main() -> std::process::ExitCode {
     clock::log(flags.verbosity);
     let outcome = match flags.command {
         flags::Command::Up(up) => up::run(up),
-        flags::Command::Apiserver(apiserver) => apiserver::run(apiserver, None),
+        flags::Command::Apiserver(apiserver) => apiserver::run(apiserver, flags::Told::of(std::env::args_os()), None),
         flags::Command::Controllers(controllers) => controllers::run(controllers),
         flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
     };

@@ -37,7 +37,7 @@ pub fn run(flags: flags::Up) -> Result<()> {
     };
     clock::say(&format!("export KUBECONFIG={data}/admin.kubeconfig"));
     let beside = flags.parts.is_empty() || flags.parts.iter().any(|part| part == "controllers");
-    apiserver::run(settings, if beside { Some(controllers()?) } else { None })
+    apiserver::run(settings, flags::Told::of(arguments), if beside { Some(controllers()?) } else { None })
 }
 
 /// The controllers as they are by default.

@@ -138,6 +138,14 @@ fn columns_know_the_fields_that_describe_them() {
 }
 
 #[test]
+fn columns_are_described_by_their_fields() {
+    let texts = super::ColumnTexts::new(std::sync::Arc::new(Words));
+    let of = texts.of("storage.k8s.io", "CSIDriver");
+    assert_eq!(of.get("AttachRequired").map(String::as_str), Some("text"));
+    assert_eq!(texts.of("", "ComponentStatus").get("Status"), None, "no field says what this one is");
+}
+
+#[test]
 fn protobuf_has_gnostics_numbers() {
     use super::{Proto, Sink};
     let mut sink = Proto::default();

@@ -226,6 +226,71 @@ pub const VIRTUAL: Row = row("process_virtual_memory_bytes", Gauge, "", &[], "Vi
 pub const VIRTUAL_MAX: Row =
     row("process_virtual_memory_max_bytes", Gauge, "", &[], "Maximum amount of virtual memory available in bytes.");
 
+pub const FLOW_EXECUTING: Row = row(
+    "apiserver_flowcontrol_current_executing_requests",
+    Gauge,
+    "BETA",
+    OF_FLOW,
+    "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage in the API Priority and Fairness subsystem",
+);
+pub const FLOW_SEATS: Row = row(
+    "apiserver_flowcontrol_current_executing_seats",
+    Gauge,
+    "BETA",
+    OF_FLOW,
+    "Concurrency (number of seats) occupied by the currently executing (initial stage for a WATCH, any stage otherwise) requests in the API Priority and Fairness subsystem",
+);
+pub const FLOW_WAITING: Row = row(
+    "apiserver_flowcontrol_current_inqueue_requests",
+    Gauge,
+    "BETA",
+    OF_FLOW,
+    "Number of requests currently pending in queues of the API Priority and Fairness subsystem",
+);
+pub const FLOW_DISPATCHED: Row = row(
+    "apiserver_flowcontrol_dispatched_requests_total",
+    Counter,
+    "BETA",
+    OF_FLOW,
+    "Number of requests executed by API Priority and Fairness subsystem",
+);
+pub const FLOW_REJECTED: Row = row(
+    "apiserver_flowcontrol_rejected_requests_total",
+    Counter,
+    "BETA",
+    &["flow_schema", "priority_level", "reason"],
+    "Number of requests rejected by API Priority and Fairness subsystem",
+);
+pub const LEVEL_NOMINAL: Row = row(
+    "apiserver_flowcontrol_nominal_limit_seats",
+    Gauge,
+    "BETA",
+    &["priority_level"],
+    "Nominal number of execution seats configured for each priority level",
+);
+pub const LEVEL_LOWER: Row = row(
+    "apiserver_flowcontrol_lower_limit_seats",
+    Gauge,
+    "ALPHA",
+    &["priority_level"],
+    "Configured lower bound on number of execution seats available to each priority level",
+);
+pub const LEVEL_UPPER: Row = row(
+    "apiserver_flowcontrol_upper_limit_seats",
+    Gauge,
+    "ALPHA",
+    &["priority_level"],
+    "Configured upper bound on number of execution seats available to each priority level",
+);
+pub const LEVEL_CURRENT: Row = row(
+    "apiserver_flowcontrol_current_limit_seats",
+    Gauge,
+    "ALPHA",
+    &["priority_level"],
+    "current derived number of execution seats available to each priority level",
+);
+
+const OF_FLOW: &[&str] = &["flow_schema", "priority_level"];
 const OF_REQUEST: &[&str] = &["component", "group", "resource", "scope", "subresource", "verb", "version"];
 
 /// Buckets of durations of requests, and of the store's.

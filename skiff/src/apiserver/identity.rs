@@ -16,7 +16,7 @@ use certs::{
     pki::Pki,
     tls::{OldestVersion, ServerCert, ServerSettings},
 };
-use registry::{Registry, outside::Outside, special::components::Component};
+use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
 
 use super::settings;
 use crate::flags::Apiserver;
@@ -104,6 +104,7 @@ pub fn outside(
         issuer: Issuer::new(flags.service_account_issuer.clone(), key),
         index: index.clone(),
         components,
+        columns: ColumnTexts::new(Arc::new(super::texts::Upstream)),
     })
 }
 

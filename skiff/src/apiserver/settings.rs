@@ -2,11 +2,12 @@
 //!
 //! Refusals are in upstream's words. Upstream: apiserver/pkg/server/options, pkg/kubeapiserver/options.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use auth::authenticate::request_header::HeaderNames;
-use server::{flow::Flow, limits::Limits};
+use registry::special::furniture::flows;
+use server::{fairness::Fairness, flow::Flow, limits::Limits};
 
 use crate::{
     features::Features,
@@ -46,6 +47,9 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
         if number < 0 {
             wrong.push(format!("--{flag} can not be negative value"));
         }
+    }
+    if flags.enable_priority_and_fairness && flags.max_requests_inflight + flags.max_mutating_requests_inflight == 0 {
+        wrong.push("--max-requests-inflight and --max-mutating-requests-inflight: priority and fairness share out their sum, which is 0".into());
     }
     wrong.extend(wrong_modes(&flags.authorization_mode));
     wrong.extend(wrong_headers(flags));
@@ -121,8 +125,13 @@ pub fn limits(flags: &Apiserver) -> Limits {
     Limits { request, body_len_max: BODY_LEN_MAX, bodies_len_max: count(flags.max_body_bytes_inflight) }
 }
 
-/// How requests are let in.
+/// How requests are let in: fairly, unless that is switched off. Both bounds together are the seats of all levels.
 pub fn flow(flags: &Apiserver) -> Flow {
+    if flags.enable_priority_and_fairness {
+        let seats = count(flags.max_requests_inflight) + count(flags.max_mutating_requests_inflight);
+        // Upstream: a request waits for a quarter of its time at most.
+        return Flow::Fair(Arc::new(Fairness::new(seats, limits(flags).request / 4, flows::standard())));
+    }
     Flow::counted(count(flags.max_requests_inflight), count(flags.max_mutating_requests_inflight))
 }
 

@@ -13,13 +13,17 @@ use anyhow::Result;
 use aws_lc_rs::digest;
 use certs::pki::Pki;
 use registry::{
-    Ids as _, Registry,
+    Ids as _,
     special::{
         furniture::{self, HOOKS, Progress, Settings, authentication, identity::Identity, service},
         services::repair,
     },
 };
-use server::health::{Asked, Check, Health};
+use server::{
+    Server,
+    flow::Flow,
+    health::{Asked, Check, Health},
+};
 use store::Store;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -91,9 +95,14 @@ pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>,
 }
 
 /// Keeps the furniture until the set is dropped.
-pub fn run(registry: &Arc<Registry>, settings: &Settings) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(furniture::flows::follow(registry.clone()));
+pub fn run(server: &Arc<Server>, settings: &Settings) -> JoinSet<()> {
+    let (mut tasks, registry) = (JoinSet::new(), &server.registry);
+    let told = server.clone();
+    tasks.spawn(furniture::flows::follow(registry.clone(), move |policy| {
+        if let Flow::Fair(fairness) = &told.flow {
+            fairness.set(policy);
+        }
+    }));
     let (of, with) = (registry.clone(), settings.clone());
     tasks.spawn(async move {
         let mut ticks = interval(KEEP_EVERY);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::{GroupResource, Status, Value, meta, time, value};
 
 use super::{Work, apply_status, create, replace, spawn};
-use crate::{Registry, prepare};
+use crate::{Registry, prepare, special::flow::Policy};
 
 static FACTS: &str = include_str!("../../../../schema/facts/flow_schemas.json");
 
@@ -69,9 +69,33 @@ fn covers(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Says of every flow schema whether its level is there, each time one of either changes. Does not end.
+/// What upstream's policy is before anybody changed it.
+pub fn standard() -> Policy {
+    let facts = codec::json::any(FACTS.as_bytes()).map(|d| d.value).unwrap_or_default();
+    let all = |list: &str| -> Vec<Value> {
+        ["mandatory", "suggested"].iter().flat_map(|set| facts.list(&format!("{set}{list}")).to_vec()).collect()
+    };
+    Policy::new(&all("FlowSchemas"), &all("PriorityLevels"))
+}
+
+/// What the policy is now. What has to be there and is not (yet) is as it has to be.
+fn present(schemas: Vec<Value>, levels: Vec<Value>) -> Policy {
+    let facts = codec::json::any(FACTS.as_bytes()).map(|d| d.value).unwrap_or_default();
+    let with = |mut found: Vec<Value>, list: &str| {
+        for fact in facts.list(list) {
+            if !found.iter().any(|object| meta::of(object).name() == meta::of(fact).name()) {
+                found.push(fact.clone());
+            }
+        }
+        found
+    };
+    Policy::new(&with(schemas, "mandatoryFlowSchemas"), &with(levels, "mandatoryPriorityLevels"))
+}
+
+/// Says of every flow schema whether its level is there, each time one of either changes, and tells the policy to those
+/// who let requests in. Does not end.
 /// Upstream: k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go `presyncFlowSchemaStatus`.
-pub async fn follow(registry: Arc<Registry>) {
+pub async fn follow(registry: Arc<Registry>, tell: impl Fn(Policy) + Send + Sync) {
     let [schemas, levels] =
         ["flowschemas", "prioritylevelconfigurations"].map(|plural| GroupResource::new(GROUP, plural));
     let (Some(of_schemas), Some(of_levels)) = (registry.catalog.get(&schemas), registry.catalog.get(&levels)) else {
@@ -80,7 +104,9 @@ pub async fn follow(registry: Arc<Registry>) {
     loop {
         let mut schema_changes = of_schemas.cache.snapshot_and_cursor(0).1;
         let mut level_changes = of_levels.cache.snapshot_and_cursor(0).1;
-        for schema in registry.cluster.look.list(&schemas, "") {
+        let found_schemas = registry.cluster.look.list(&schemas, "");
+        tell(present(found_schemas.clone(), registry.cluster.look.list(&levels, "")));
+        for schema in found_schemas {
             if let Err(error) = found(&registry, &schemas, &schema).await {
                 tracing::warn!(name = meta::of(&schema).name(), %error, "a flow schema was not told about its level");
             }
