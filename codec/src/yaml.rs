@@ -44,7 +44,31 @@ fn too_deep(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// Writes a value as YAML.
+/// Writes a value as YAML, members sorted as upstream's have gone through a Go map.
 pub fn to_string(value: &Value) -> String {
-    serde_yaml_ng::to_string(value).unwrap_or_default()
+    let mut value = value.clone();
+    sort(&mut value);
+    serde_yaml_ng::to_string(&value).unwrap_or_default()
+}
+
+fn sort(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.sort();
+            members.iter_mut().for_each(|(_, member)| sort(member));
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_sorted_at_every_depth() {
+        let value = api::value!({"kind": "X", "apiVersion": "v1", "spec": [{"b": 1, "a": {"d": 1, "c": 2}}]});
+        assert_eq!(to_string(&value), "apiVersion: v1\nkind: X\nspec:\n- a:\n    c: 2\n    d: 1\n  b: 1\n");
+    }
 }

@@ -77,7 +77,7 @@ pub fn read_as(schema: &str, body: Body<'_>) -> Result<Value, Status> {
 }
 
 /// What the body leaves out is taken from the path. Upstream: `gvkWithDefaults`.
-fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
+pub(crate) fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
     if actual.kind.is_empty() && actual.version.is_empty() {
         return expected.clone();
     }
@@ -107,12 +107,12 @@ fn check_kind(gvk: &Gvk, expected: &Gvk, schemas: &Schemas) -> Result<(), Status
     if schemas.kind(gvk).is_some() {
         return Err(cannot_be_handled(gvk, expected, &no_conversion(gvk, expected)));
     }
-    let error = format!(
-        "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-        quote(&gvk.kind),
-        quote(&gvk.api_version())
-    );
-    Err(cannot_be_handled(gvk, expected, &error))
+    Err(cannot_be_handled(gvk, expected, &not_registered(gvk)))
+}
+
+pub(crate) fn not_registered(gvk: &Gvk) -> String {
+    let (kind, version) = (quote(&gvk.kind), quote(&gvk.api_version()));
+    format!("no kind {kind} is registered for version {version} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
 }
 
 /// Upstream: `conversion.Converter.Convert`, which names Go's types: a group's own are in a package of its first word.

@@ -30,6 +30,11 @@ pub trait Change: Sync {
         false
     }
 
+    /// Whether a uid in the new object is a condition and not a change: PUT.
+    fn checks_uid(&self) -> bool {
+        false
+    }
+
     /// Whether it notes by itself which manager owns what: apply.
     fn manages_fields(&self) -> bool {
         false
@@ -98,7 +103,9 @@ impl Registry {
         let mut new = change.make(ask, &old)?;
         prepare::check_namespace(&mut new, definition, ask.namespace())?;
         prepare::check_name(&new, ask.name(), ask.namespace())?;
-        check_uid(ask, &new, &old)?;
+        if change.checks_uid() {
+            check_uid(ask, &new, &old)?;
+        }
         if !change.manages_fields() {
             managed::updated(self, ask, &mut new, &old, options);
         }
@@ -125,7 +132,7 @@ impl Registry {
             prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
         managed::keep_unchanged_times(&mut new, old);
-        self.validate(ask, Operation::Update, &new, old, options).await?;
+        self.validate(ask, Operation::Update, &mut new, old, options).await?;
         if vanishes(ask, &new, old) {
             return self.vanish(ask, live, new, options).await;
         }
@@ -178,7 +185,9 @@ impl Registry {
         }
         ask.also(&self.authorizer, "create")?;
         prepare::wipe(&mut object);
-        if let Some(meta) = object.get_mut("metadata") {
+        revision_said(&object)?;
+        // Upstream forgets it on the way into the store, where a dry run does not come.
+        if let Some(meta) = object.get_mut("metadata").filter(|_| !options.dry_run) {
             meta.remove("resourceVersion");
         }
         if !change.manages_fields() {
@@ -196,6 +205,10 @@ enum Attempt {
 }
 
 impl Change for Replace {
+    fn checks_uid(&self) -> bool {
+        true
+    }
+
     fn make(&self, _: &Ask, _: &Value) -> Result<Value, Status> {
         Ok(self.0.clone())
     }
@@ -217,9 +230,9 @@ fn check_uid(ask: &Ask, new: &Value, old: &Value) -> Result<(), Status> {
 /// A resourceVersion in the new object has to be the live one's.
 fn check_version(ask: &Ask, new: &mut Value, live: &Entry) -> Result<(), Status> {
     let definition = &*ask.definition;
-    let said = meta::of(new).resource_version();
-    if said.is_empty() || said == "0" {
-        if definition.row.unconditional_update {
+    let Some(revision) = revision_said(new)? else {
+        let version = &*ask.served().gvk.version;
+        if definition.row.unconditional_update || definition.row.unconditional_in.contains(&version) {
             new.set_path(&["metadata", "resourceVersion"], live.revision.to_string());
             return Ok(());
         }
@@ -227,15 +240,22 @@ fn check_version(ask: &Ask, new: &mut Value, live: &Entry) -> Result<(), Status>
         let path = api::field::Path::new("metadata").child("resourceVersion");
         errors.invalid(&path, 0, "must be specified for an update");
         return errors.into_status(&definition.resource, ask.name());
-    }
-    let Ok(revision) = said.parse::<u64>() else {
-        let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api::field::quote(said));
-        return Err(Status::new(500, api::Reason::Unknown, why));
     };
     if revision != live.revision {
         return Err(Status::modified(&definition.resource, ask.name()));
     }
     Ok(())
+}
+
+/// The resourceVersion in an object; none, or 0, is none. Upstream: `APIObjectVersioner.ObjectResourceVersion`.
+fn revision_said(object: &Value) -> Result<Option<u64>, Status> {
+    match meta::of(object).resource_version() {
+        "" | "0" => Ok(None),
+        said => said.parse().map(Some).map_err(|_| {
+            let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api::field::quote(said));
+            Status::new(500, api::Reason::Unknown, why)
+        }),
+    }
 }
 
 /// Upstream: `ShouldDeleteDuringUpdate`.

@@ -56,15 +56,15 @@ impl Registry {
         let mut object = self.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
         prepare::dedup_owners(&mut object, |w| ask.warn(w), true);
         let generated = meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty();
-        let mut attempt = 1;
-        loop {
+        // The last attempt takes the object itself, and where the client chose the name the first is the last.
+        let more = if generated { NAME_ATTEMPTS_MAX - 1 } else { 0 };
+        for _ in 0..more {
             match self.store_new(ask, object.clone(), options).await {
-                Err(error) if generated && error.is(Reason::AlreadyExists) && attempt < NAME_ATTEMPTS_MAX => {
-                    attempt += 1
-                }
+                Err(error) if error.is(Reason::AlreadyExists) => {}
                 other => return other,
             }
         }
+        self.store_new(ask, object, options).await
     }
 
     async fn store_new(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
@@ -84,7 +84,7 @@ impl Registry {
         self.with_context(ask, options.dry_run, |context| {
             prepare::before_create(definition, &mut object, context, |w| ask.warn(w))
         })?;
-        self.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
+        self.validate(ask, Operation::Create, &mut object, Value::NULL, options).await?;
         let name = meta::of(&object).name().to_string();
         if options.dry_run {
             return match self.live(definition, ask.namespace(), &name).await? {
@@ -132,9 +132,11 @@ impl Registry {
     ) -> Result<Value, Status> {
         let options_value =
             options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
+        let entries = object.at_path(managed::PATH).clone();
         let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
         self.chain.mutate(&mut request, &self.cluster).await?;
         request.said.warnings().into_iter().for_each(|w| ask.warn(w));
+        managed::after_admission(ask, &mut request.object, &entries);
         Ok(request.object)
     }
 
@@ -142,7 +144,7 @@ impl Registry {
         &self,
         ask: &Ask,
         operation: Operation,
-        object: &Value,
+        object: &mut Value,
         old: &Value,
         options: &WriteOptions,
     ) -> Result<(), Status> {

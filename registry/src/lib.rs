@@ -146,12 +146,16 @@ impl Registry {
     /// What rules may know about a request.
     pub(crate) fn with_context<T>(&self, ask: &Ask, dry_run: bool, run: impl FnOnce(&Context<'_>) -> T) -> T {
         let fresh_uid = || self.ids.uid();
+        let find = |resource: &str, namespace: &str, name: &str| {
+            self.cluster.look.get(&api::GroupResource::new("", resource), namespace, name)
+        };
         run(&Context {
             now: self.clock.now(),
             user: &ask.user,
             namespace: ask.namespace(),
             version: &ask.served().gvk.version,
             dry_run,
+            find: &find,
             fresh_uid: &fresh_uid,
         })
     }

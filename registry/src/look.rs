@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use admission::Look;
-use api::{GroupResource, Status, Value};
+use admission::{Look, Mapped};
+use api::{GroupResource, Gvk, Status, Value};
 use async_trait::async_trait;
 use store::Store;
 
-use crate::{cache::fill::Filler, catalog::Catalog, storage, unavailable};
+use crate::{cache::fill::Filler, catalog::Catalog, definition::Served, storage, unavailable};
 
 /// Reads objects for the server itself.
 pub struct Reader {
@@ -40,5 +40,20 @@ impl Look for Reader {
         let local = definition.local_key(namespace, name);
         let entry = storage::read(&definition, &local, &stored).map_err(Status::internal)?;
         Ok(Some(entry.tree()))
+    }
+
+    fn resources_of(&self, kind: &Gvk) -> Vec<Mapped> {
+        let resources = self.catalog.current();
+        let mut found = Vec::new();
+        for definition in resources.iter().filter(|d| d.row.group == kind.group && d.row.kind == kind.kind) {
+            let wanted = |v: &&Served| kind.version.is_empty() || v.gvk.version == kind.version;
+            let served = definition.versions.iter().filter(wanted).filter(|v| resources.serves(definition, v));
+            found.extend(served.map(|v| Mapped {
+                resource: definition.resource.clone(),
+                version: v.gvk.version.to_string(),
+                namespaced: definition.row.namespaced,
+            }));
+        }
+        found
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     options::WriteOptions,
 };
 
-const PATH: &[&str] = &["metadata", "managedFields"];
+pub const PATH: &[&str] = &["metadata", "managedFields"];
 
 /// Annotations together may not be longer. Upstream: `TotalAnnotationSizeLimitB`.
 const ANNOTATIONS_LEN_MAX: usize = 256 * 1024;

@@ -57,9 +57,14 @@ impl Change for Patch<'_> {
         let mut current = live.clone();
         ask.definition.from_hub(&mut current, served);
         let (patched, strict) = self.apply(ask, current, served.kind_type)?;
-        let said = api::meta::gvk(&patched);
-        if said.kind != served.gvk.kind && ask.definition.schemas().kind(&said).is_some() {
+        let said = crate::body::with_defaults(api::meta::gvk(&patched), &served.gvk);
+        let is_known = ask.definition.schemas().kind(&said).is_some();
+        if said.kind != served.gvk.kind && is_known {
             return Err(refuse(&patched, crate::body::no_conversion(&said, &served.gvk)));
+        }
+        // What a strategic patch makes is converted by its type, whatever it says it is.
+        if !is_known && self.form != Form::Strategic {
+            return Err(refuse(&patched, crate::body::not_registered(&said)));
         }
         let mut object = self.read_back(ask, &patched, strict, served.kind_type)?;
         api::meta::set_gvk(&mut object, &served.gvk);

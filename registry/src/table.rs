@@ -26,7 +26,12 @@ pub fn of(
     let text = |column: &Column| texts.as_ref().and_then(|t| t.get(column.name)).map_or("", String::as_str);
     let heads: Vec<Value> =
         if headers { columns.iter().map(|column| head(column, text(column))).collect() } else { Vec::new() };
-    let rows: Vec<Value> = hubs.iter().map(|hub| row(registry, definition, served, hub, version, include)).collect();
+    let mut hubs: Vec<&Value> = hubs.iter().collect();
+    if let Some(order) = definition.row.table_order {
+        hubs.sort_by(|a, b| order(a, b));
+    }
+    let rows: Vec<Value> =
+        hubs.into_iter().map(|hub| row(registry, definition, served, hub, version, include)).collect();
     let gv = format!("meta.k8s.io/{version}");
     value!({"kind": "Table", "apiVersion": gv, "metadata": {}, "columnDefinitions": heads, "rows": rows})
 }

@@ -141,6 +141,10 @@ fn standard_finalizers(object: &Value, at: &Path, errs: &mut Errors) {
     if gvk.kind == "Event" || !STANDARD_FINALIZER_GROUPS.contains(&gvk.group.as_str()) {
         return;
     }
+    each_standard_finalizer(object, at, errs);
+}
+
+pub fn each_standard_finalizer(object: &Value, at: &Path, errs: &mut Errors) {
     for (i, name) in api::meta::of(object).finalizers().enumerate() {
         standard_finalizer(name, &at.index(i), errs);
     }

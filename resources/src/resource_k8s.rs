@@ -3,6 +3,7 @@
 //! Whether selectors compile is not judged here, nor whether a user may ask for admin access or bind. Upstream:
 //! pkg/apis/resource/validation, pkg/registry/resource.
 
+mod admin;
 mod capacity;
 mod claim;
 mod convert;
@@ -80,7 +81,11 @@ const RESOURCE_CLAIM: Row = Row {
     stored: stored(GROUP, "v1", "resourceclaims"),
     subresources: &[Subresource::Status(StatusRules {
         prepare: prepare::claim_status,
-        validate: |new, old, _| status::validate(new, old),
+        validate: |new, old, context| {
+            let mut errs = admin::of_status(new, old, context);
+            errs.extend(status::validate(new, old));
+            errs
+        },
         ..StatusRules::STATUS_ONLY
     })],
     reset: &["status"],
@@ -88,7 +93,11 @@ const RESOURCE_CLAIM: Row = Row {
     rules: Rules {
         prepare_create: prepare::new_claim,
         prepare_update: prepare::changed_claim,
-        validate: |new, _| claim::validate(new),
+        validate: |new, context| {
+            let mut errs = admin::of_spec(new.at("spec"), new, context);
+            errs.extend(claim::validate(new));
+            errs
+        },
         validate_update: |new, old, _| unchanged(new, old),
         ..Rules::NONE
     },
@@ -107,7 +116,11 @@ const RESOURCE_CLAIM_TEMPLATE: Row = Row {
         prepare_update: |new, old, _| {
             prepare::drop_in_claim(new.entry_path(&["spec", "spec"]), old.at_path(&["spec", "spec"]))
         },
-        validate: |new, _| claim::validate_template(new),
+        validate: |new, context| {
+            let mut errs = admin::of_spec(new.at_path(&["spec", "spec"]), new, context);
+            errs.extend(claim::validate_template(new));
+            errs
+        },
         validate_update: |new, old, _| {
             let mut errs = claim::validate_template(new);
             let (is, was) = (new.at("spec"), old.at("spec"));

@@ -4,6 +4,8 @@
 //! tables and field selectors. Rules are plain functions on the hub (the storage version); facts that the schema already
 //! says (required, enum, minimum, …) are no functions.
 
+use std::cmp::Ordering;
+
 use api::{Value, field::Errors};
 use jiff::Timestamp;
 
@@ -27,6 +29,8 @@ pub struct Row {
     pub generation: Generation,
     /// PUT without a resourceVersion is taken. Upstream: `AllowUnconditionalUpdate`.
     pub unconditional_update: bool,
+    /// Versions through which it is, though otherwise it is not.
+    pub unconditional_in: &'static [&'static str],
     /// PUT of a name that does not exist creates it. Upstream: `AllowCreateOnUpdate`.
     pub create_on_update: bool,
     /// What is wrong with a name (`true`: with a generateName prefix), in upstream's words.
@@ -39,6 +43,8 @@ pub struct Row {
     pub columns: &'static [Column],
     /// Why a table row is not what it seems (a pod that has finished). Upstream: `TableRow.Conditions`.
     pub row_conditions: Option<fn(&Value) -> Value>,
+    /// In which order tables show objects, where it is not that of their names.
+    pub table_order: Option<fn(&Value, &Value) -> Ordering>,
     /// Field selectors beside metadata.name and metadata.namespace: label and path in the hub.
     pub selectable: &'static [Selectable],
     pub deletion: Deletion,
@@ -201,6 +207,8 @@ pub struct Context<'a> {
     /// The version the client spoke: some rules differ by it.
     pub version: &'a str,
     pub dry_run: bool,
+    /// Another object: plural without a group, namespace, name. From memory.
+    pub find: &'a (dyn Fn(&str, &str, &str) -> Option<Value> + Sync),
     /// A facility for the few rules that need fresh names or uids inside an object.
     pub fresh_uid: &'a (dyn Fn() -> String + Sync),
 }
@@ -251,12 +259,14 @@ impl Row {
         subresources: &[],
         generation: Generation::None,
         unconditional_update: true,
+        unconditional_in: &[],
         create_on_update: false,
         name_rule: crate::names::dns_subdomain,
         name_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,
+        table_order: None,
         selectable: &[],
         deletion: Deletion { default_policy: Policy::Background, grace: None },
         rules: Rules::NONE,

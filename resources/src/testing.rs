@@ -16,6 +16,7 @@ pub fn context() -> Context<'static> {
         namespace: "ns",
         version: "v1",
         dry_run: false,
+        find: &|_, _, _| None,
         fresh_uid: &|| "11111111-2222-4333-8444-555555555555".into(),
     }
 }

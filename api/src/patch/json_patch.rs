@@ -43,7 +43,18 @@ impl Patch {
 
     /// The same where fields are validated, which upstream decodes before by a type of its own.
     pub fn decode_checked(document: Value) -> Result<Patch, Status> {
-        Patch::read(document, "error decoding patch: ", ("[]handlers.jsonPatchOp", "handlers.jsonPatchOp"))
+        let patch =
+            Patch::read(document, "error decoding patch: ", ("[]handlers.jsonPatchOp", "handlers.jsonPatchOp"))?;
+        let is_text = |key: &str| matches!(key, "op" | "path" | "from");
+        for (key, value) in patch.operations.iter().flat_map(Value::members).filter(|(key, _)| is_text(key)) {
+            if !matches!(value, Value::Str(_) | Value::Null) {
+                let kind = kind_of(value);
+                return Err(Status::bad_request(format!(
+                    "error decoding patch: json: cannot unmarshal {kind} into Go struct field jsonPatchOp.{key} of type string"
+                )));
+            }
+        }
+        Ok(patch)
     }
 
     fn read(document: Value, prefix: &str, (list, item): (&str, &str)) -> Result<Patch, Status> {

@@ -43,6 +43,8 @@ fn merge_members(document: &mut Value, patch: Value) {
     if !gone.is_empty() {
         members.retain(|key, _| !gone.contains(key));
     }
+    // What a patch touches has gone through a Go map.
+    members.sort();
 }
 
 fn merge(old: &mut Value, mut patch: Value) {

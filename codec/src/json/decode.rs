@@ -49,11 +49,8 @@ pub fn type_meta(text: &[u8]) -> Result<(String, String), Error> {
     let mut found = (String::new(), String::new());
     if lexer.peek_value()? != b'{' {
         let word = match lexer.peek_value()? {
-            b'[' => "array",
-            b'"' => "string",
-            b't' | b'f' => "bool",
             b'n' => return lexer.skip().and_then(|()| lexer.end()).map(|()| found),
-            _ => "number",
+            first => word_of(first),
         };
         lexer.skip()?;
         lexer.end()?;
@@ -62,6 +59,7 @@ pub fn type_meta(text: &[u8]) -> Result<(String, String), Error> {
     }
     lexer.bump();
     let mut first = true;
+    let mut misfit = None;
     while let Some(key) = lexer.key(std::mem::take(&mut first))? {
         let place = match key.as_str() {
             "apiVersion" => Some(&mut found.0),
@@ -70,11 +68,28 @@ pub fn type_meta(text: &[u8]) -> Result<(String, String), Error> {
         };
         match (place, lexer.peek_value()?) {
             (Some(place), b'"') => *place = lexer.string()?.to_string(),
-            (_, _) => lexer.skip()?,
+            (Some(_), first) if first != b'n' => {
+                let word = word_of(first);
+                let error = format!("json: cannot unmarshal {word} into Go struct field .{key} of type string");
+                misfit.get_or_insert(Error(error));
+                lexer.skip()?;
+            }
+            _ => lexer.skip()?,
         }
     }
     lexer.end()?;
-    Ok(found)
+    misfit.map_or(Ok(found), Err)
+}
+
+/// Go's word for what begins with this.
+fn word_of(first: u8) -> &'static str {
+    match first {
+        b'{' => "object",
+        b'[' => "array",
+        b'"' => "string",
+        b't' | b'f' => "bool",
+        _ => "number",
+    }
 }
 
 struct Reader<'a> {
@@ -212,12 +227,13 @@ impl<'a> Reader<'a> {
         self.lexer.bump();
         let mut members = Map::new();
         let mut first = true;
+        let name = std::mem::take(&mut self.element);
         while let Some(key) = self.lexer.key(std::mem::take(&mut first))? {
             if members.contains_key(&key) {
                 self.note("duplicate field", &key);
             }
             self.path.push(Step::Key(key.clone()));
-            let mut value = self.shape(item, &self.element.clone())?;
+            let mut value = self.shape(item, &name)?;
             self.path.pop();
             // Go keeps the key with the zero value of its type.
             if value.is_null() {
@@ -225,18 +241,22 @@ impl<'a> Reader<'a> {
             }
             members.insert(key, value);
         }
+        self.element = name;
         Ok(Value::from(members))
     }
 
     fn list(&mut self, item: &Shape) -> Result<Value, Error> {
         self.lexer.bump();
         let mut items = Vec::new();
+        // The name is that of these elements; what they hold has names of its own.
+        let name = std::mem::take(&mut self.element);
         while self.lexer.element(items.is_empty())? {
             self.path.push(Step::Index(items.len()));
-            let value = self.shape(item, &self.element.clone())?;
+            let value = self.shape(item, &name)?;
             self.path.pop();
             items.push(if value.is_null() { zero(item) } else { value });
         }
+        self.element = name;
         Ok(Value::array(items))
     }
 

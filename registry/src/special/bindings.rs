@@ -1,5 +1,6 @@
 //! Bindings as objects of their own: the older way to put a pod on a node.
 
+use admission::Operation;
 use api::{Status, Value, meta};
 use async_trait::async_trait;
 
@@ -23,6 +24,7 @@ impl Answers for Bindings {
         object: Value,
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
+        let object = registry.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
         let name = meta::of(&object).name().to_string();
         pods::bind(registry, ask, &name, &object, options).await
     }

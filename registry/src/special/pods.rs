@@ -2,6 +2,7 @@
 //!
 //! Upstream: pkg/registry/core/pod/storage/{storage,eviction}.go.
 
+use admission::Operation;
 use api::{GroupResource, Status, Value, field::quote, meta, selector::Selector, status::Cause, time, value};
 use async_trait::async_trait;
 
@@ -25,6 +26,7 @@ impl Special for Pods {
         body: Value,
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
+        let body = registry.mutate(ask, Operation::Create, body, Value::NULL, options).await?;
         match ask.attributes.subresource.as_str() {
             "binding" => bind(registry, ask, ask.name(), &body, options).await,
             _ => evict(registry, ask, &body, options).await,
@@ -45,6 +47,7 @@ pub async fn bind(
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
     check_binding(binding)?;
+    registry.validate(ask, Operation::Create, binding, Value::NULL, options).await?;
     let now = time::seconds(registry.clock.now());
     let pods = GroupResource::new("", "pods");
     let pod_ask = registry.own_ask("update", &pods, "binding", ask.namespace(), name)?;
@@ -130,6 +133,7 @@ async fn evict(registry: &Registry, ask: &Ask, eviction: &Value, options: &Write
     if meta::of(eviction).name() != ask.name() {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    registry.validate(ask, Operation::Create, eviction, Value::NULL, options).await?;
     let mut delete = DeleteOptions::read(eviction.at("deleteOptions").clone())?;
     delete.dry_run |= options.dry_run;
     let key = ask.definition.local_key(ask.namespace(), ask.name());

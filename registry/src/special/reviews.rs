@@ -48,12 +48,15 @@ impl Answers for Review {
             .with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
         errors.into_status(&self.kind(ask), "")?;
         self.check(ask, &object)?;
-        registry.validate(ask, Operation::Create, &object, Value::NULL, options).await?;
+        registry.validate(ask, Operation::Create, &mut object, Value::NULL, options).await?;
         let status = self.status(registry, ask, &object)?;
-        if matches!(self, Review::SelfRules) {
+        if matches!(self, Review::SelfRules | Review::SelfIdentity) {
             // Upstream answers with a new object.
             object = Value::object();
             meta::set_gvk(&mut object, &ask.definition.hub);
+        }
+        if matches!(self, Review::SelfIdentity) {
+            object.set_path(&["metadata", "creationTimestamp"], api::time::seconds(registry.clock.now()));
         }
         object.set("status", status);
         ask.definition.from_hub(&mut object, ask.served());

@@ -2,6 +2,7 @@
 //!
 //! Upstream: pkg/registry/core/serviceaccount/storage/token.go.
 
+use admission::Operation;
 use api::{
     GroupResource, Status, Value,
     field::{Errors, Path, quote},
@@ -30,9 +31,9 @@ impl Special for ServiceAccounts {
         registry: &Registry,
         ask: &Ask,
         body: Value,
-        _: &WriteOptions,
+        options: &WriteOptions,
     ) -> Result<Answer, Status> {
-        let mut request = body;
+        let mut request = registry.mutate(ask, Operation::Create, body, Value::NULL, options).await?;
         check_target(ask, &request)?;
         let account = registry
             .cluster
@@ -64,6 +65,7 @@ impl Special for ServiceAccounts {
             }),
         );
         check(&request)?;
+        registry.validate(ask, Operation::Create, &request, Value::NULL, options).await?;
         let anchor = anchor(registry, ask, request.at_path(&["spec", "boundObjectRef"]))?;
         let seconds = request.at("spec").int("expirationSeconds");
         let token = issue(registry, ask, &uid, &anchor, &request, now.as_second())?;

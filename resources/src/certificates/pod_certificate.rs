@@ -30,6 +30,7 @@ pub const ROW: Row = Row {
     group: GROUP,
     kind: "PodCertificateRequest",
     plural: "podcertificaterequests",
+    name_on_update: false,
     versions: &[
         Version::stable("v1", "io.k8s.api.certificates.v1.PodCertificateRequest"),
         Version {

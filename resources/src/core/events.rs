@@ -221,6 +221,7 @@ fn at_most(text: &str, member: &str, max: usize, errs: &mut Errors) {
 /// Upstream: the second half of `ValidateEventCreate`.
 fn validate_strict(event: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = validate(event, "reportingController");
+    crate::meta::each_standard_finalizer(event, &Path::new("metadata").child("finalizers"), &mut errs);
     series(event, &mut errs);
     required(event.str("eventTime"), "eventTime", &mut errs);
     let kind = event.str("type");
@@ -254,6 +255,7 @@ fn series(event: &Value, errs: &mut Errors) {
 /// Upstream: the second half of `ValidateEventUpdate`.
 fn validate_strict_update(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = validate(new, "reportingController");
+    crate::meta::each_standard_finalizer(new, &Path::new("metadata").child("finalizers"), &mut errs);
     if !checks::same(new.at("series"), old.at("series")) {
         series(new, &mut errs);
     }

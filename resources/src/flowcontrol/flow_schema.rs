@@ -29,6 +29,11 @@ pub const ROW: Row = Row {
     reset: &["status"],
     generation: SPEC,
     columns: COLUMNS,
+    table_order: Some(|a, b| {
+        let rank =
+            |schema: &Value| (schema.at("spec").int("matchingPrecedence"), api::meta::of(schema).name().to_string());
+        rank(a).cmp(&rank(b))
+    }),
     rules: Rules {
         prepare_create: drop_status,
         prepare_update: keep_status,

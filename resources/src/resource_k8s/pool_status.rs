@@ -21,6 +21,7 @@ pub const ROW: Row = Row {
     group: GROUP,
     kind: "ResourcePoolStatusRequest",
     plural: "resourcepoolstatusrequests",
+    name_on_update: false,
     versions: &[Version {
         lifecycle: (36, 39, 42),
         ..Version::off("v1alpha3", "io.k8s.api.resource.v1alpha3.ResourcePoolStatusRequest")

@@ -21,7 +21,6 @@ const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "None"];
 const CONDITIONS_MAX: usize = 8;
 const TAINT: &[&str] = &["spec", "taint"];
 
-/// Through the older versions an update without a resourceVersion is taken upstream, through v1 it is not.
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "DeviceTaintRule",
@@ -36,6 +35,8 @@ pub const ROW: Row = Row {
     reset: &["status"],
     generation: SPEC,
     unconditional_update: false,
+    unconditional_in: &["v1beta2", "v1alpha3"],
+    name_on_update: false,
     columns: COLUMNS,
     rules: Rules {
         prepare_create: |new, context| {

@@ -15,11 +15,10 @@ pub(super) enum Node {
     Array(Vec<Node>),
 }
 
-/// An object's members by key, each with its place in the order of coming.
+/// An object's members by key; the order in which they came is lost upstream, too.
 #[derive(Clone, Default)]
 pub(super) struct Members {
-    by_key: HashMap<EcoString, (usize, Node)>,
-    next_place: usize,
+    by_key: HashMap<EcoString, Node>,
 }
 
 impl From<Value> for Node {
@@ -62,10 +61,11 @@ impl Node {
             Node::Whole(value) => value,
             Node::Array(items) => items.into_iter().map(Node::fold).collect(),
             Node::Object(members) => {
+                // What was unfolded has gone through a Go map.
                 let mut members: Vec<_> = members.by_key.into_iter().collect();
-                members.sort_unstable_by_key(|(_, (place, _))| *place);
+                members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
                 let mut map = Map::with_capacity(members.len());
-                members.into_iter().for_each(|(key, (_, node))| map.push_new(key, node.fold()));
+                members.into_iter().for_each(|(key, node)| map.push_new(key, node.fold()));
                 Value::from(map)
             }
         }
@@ -74,7 +74,7 @@ impl Node {
     /// The member or element; objects answer `None` for what they lack, arrays an error.
     pub(super) fn get(&mut self, key: &str) -> Result<Option<&mut Node>, String> {
         match self {
-            Node::Object(members) => Ok(members.by_key.get_mut(key).map(|(_, node)| node)),
+            Node::Object(members) => Ok(members.by_key.get_mut(key)),
             Node::Array(items) => {
                 let asked = index(key)?;
                 let i = place(asked, items.len()).filter(|i| *i < items.len()).ok_or_else(|| bad_index(asked))?;
@@ -118,7 +118,7 @@ impl Node {
 
     pub(super) fn remove(&mut self, key: &str) -> Result<Node, String> {
         match self {
-            Node::Object(members) => members.by_key.remove(key).map(|(_, node)| node).ok_or_else(|| no_key(key)),
+            Node::Object(members) => members.by_key.remove(key).ok_or_else(|| no_key(key)),
             Node::Array(items) => {
                 let asked = index(key)?;
                 let i = place(asked, items.len()).filter(|i| *i < items.len()).ok_or_else(|| bad_index(asked))?;
@@ -136,7 +136,7 @@ impl Node {
             }
             (Node::Object(members), Value::Object(values)) => {
                 members.by_key.len() == values.len()
-                    && members.by_key.iter().all(|(key, (_, node))| values.get(key).is_some_and(|v| node.equals(v)))
+                    && members.by_key.iter().all(|(key, node)| values.get(key).is_some_and(|v| node.equals(v)))
             }
             _ => false,
         }
@@ -147,7 +147,7 @@ impl Node {
         match self {
             Node::Whole(value) => depth(value),
             Node::Array(items) => 1 + items.iter().map(Node::depth).max().unwrap_or(0),
-            Node::Object(members) => 1 + members.by_key.values().map(|(_, n)| n.depth()).max().unwrap_or(0),
+            Node::Object(members) => 1 + members.by_key.values().map(Node::depth).max().unwrap_or(0),
         }
     }
 
@@ -157,7 +157,7 @@ impl Node {
             Node::Whole(value) => json_len(value),
             Node::Array(items) => 1 + items.len().max(1) + items.iter().map(Node::json_len).sum::<usize>(),
             Node::Object(members) => {
-                let each = members.by_key.iter().map(|(key, (_, node))| string_len(key) + 1 + node.json_len());
+                let each = members.by_key.iter().map(|(key, node)| string_len(key) + 1 + node.json_len());
                 1 + members.by_key.len().max(1) + each.sum::<usize>()
             }
         }
@@ -168,13 +168,7 @@ impl Node {
 
 impl Members {
     fn set(&mut self, key: EcoString, node: Node) {
-        match self.by_key.get_mut(&key) {
-            Some((_, old)) => *old = node,
-            None => {
-                self.by_key.insert(key, (self.next_place, node));
-                self.next_place += 1;
-            }
-        }
+        self.by_key.insert(key, node);
     }
 }
 
