@@ -4,25 +4,35 @@
 //! API alone; none knows another.
 
 mod claims;
+mod cluster_role_aggregation;
 mod conditions;
 mod cronjobs;
+mod daemonsets;
 mod deployments;
+mod disruption;
 pub mod driver;
 mod endpoints;
 mod endpointslices;
 mod endpointslices_mirrored;
+mod ephemeral_volumes;
 mod garbage_collector;
 mod hash;
 mod jobs;
 mod namespaces;
+mod node_lifecycle;
+mod pod_gc;
 mod pods;
 mod replicas;
 mod replicasets;
 mod replicationcontrollers;
 mod resource_quotas;
+mod revisions;
 mod root_ca;
 mod service_accounts;
+mod service_cidrs;
 mod services;
+mod statefulsets;
+mod taint_eviction;
 mod ttl_after_finished;
 mod volume_claim_protection;
 mod volume_protection;
@@ -45,9 +55,18 @@ pub const ALL: &[&Spec] = &[
     &deployments::SPEC,
     &jobs::SPEC,
     &cronjobs::SPEC,
+    &daemonsets::SPEC,
+    &statefulsets::SPEC,
     &ttl_after_finished::SPEC,
     &volume_claim_protection::SPEC,
     &volume_protection::SPEC,
+    &ephemeral_volumes::SPEC,
+    &disruption::SPEC,
+    &pod_gc::SPEC,
+    &node_lifecycle::SPEC,
+    &taint_eviction::SPEC,
+    &service_cidrs::SPEC,
+    &cluster_role_aggregation::SPEC,
     &garbage_collector::SPEC,
 ];
 

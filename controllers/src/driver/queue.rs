@@ -32,6 +32,8 @@ struct Inner<K, W> {
     states: HashMap<K, State>,
     held: HashMap<K, Held<W>>,
     delayed: BinaryHeap<Reverse<(Instant, u64, Late<K>)>>,
+    /// When each delayed key is due; what else the heap says of it is out of date.
+    due: HashMap<K, Instant>,
     failures: HashMap<K, u32>,
     sequence: u64,
     /// When the next retry is due if all earlier ones are taken into account.
@@ -90,6 +92,7 @@ impl<K: Clone + Eq + Hash + Debug, W> Queue<K, W> {
             states: HashMap::new(),
             held: HashMap::new(),
             delayed: BinaryHeap::new(),
+            due: HashMap::new(),
             failures: HashMap::new(),
             sequence: 0,
             retries_until: None,
@@ -206,7 +209,7 @@ impl<K: Clone + Eq + Hash + Debug, W> Queue<K, W> {
     /// So many keys wait or are worked on.
     pub fn len(&self) -> usize {
         let inner = self.inner.lock();
-        inner.states.len() + inner.held.len() + inner.delayed.len()
+        inner.states.len() + inner.held.len() + inner.due.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -232,7 +235,12 @@ impl<K: Clone + Eq + Hash, W> Inner<K, W> {
         }
     }
 
+    /// A key that is due earlier already stays so.
     fn add_at(&mut self, key: K, at: Instant) {
+        if self.due.get(&key).is_some_and(|known| *known <= at) {
+            return;
+        }
+        self.due.insert(key.clone(), at);
         self.sequence += 1;
         self.delayed.push(Reverse((at, self.sequence, Late(key))));
     }
@@ -240,7 +248,9 @@ impl<K: Clone + Eq + Hash, W> Inner<K, W> {
     /// Delayed keys whose time has come become ready.
     fn ripen(&mut self, now: Instant) {
         while self.delayed.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
-            if let Some(Reverse((_, _, Late(key)))) = self.delayed.pop() {
+            let Some(Reverse((at, _, Late(key)))) = self.delayed.pop() else { return };
+            if self.due.get(&key) == Some(&at) {
+                self.due.remove(&key);
                 self.add(key);
             }
         }

@@ -40,6 +40,14 @@ impl Kubeconfig {
     }
 }
 
+impl Kubeconfig {
+    /// The same server, without a word about who asks.
+    pub fn bare(&self) -> Result<Arc<dyn Transport>> {
+        let tls = certs::tls::client_config(&self.authority_pem, None, true)?;
+        Ok(Arc::new(Https::new(&self.server, Arc::new(tls), None)?))
+    }
+}
+
 fn parse(text: &str, folder: &Path) -> Result<Kubeconfig> {
     let config = codec::yaml::any(text.as_bytes()).map_err(|e| anyhow::anyhow!("{e}"))?;
     let context = entry(&config, "contexts", "context", config.str("current-context"))?;
