@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{bootstrap, codegen, fetch, readme, reference, run, tidy};
+use crate::{bootstrap, codegen, fetch, fuzz, readme, reference, run, tidy};
 
 /// How much to check. Each tier holds those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,7 @@ const PARTS: &[Part] = &[
     Part { name: "build upstream", tier: Tier::Full, run: || once(reference::build(&["control"])) },
     Part { name: "install clients", tier: Tier::Full, run: || once(fetch::clients()) },
     Part { name: "tests with others", tier: Tier::Full, run: || nextest(&["--profile", "outside"]) },
+    Part { name: "fuzz", tier: Tier::Long, run: || once(fuzz::all()) },
 ];
 
 /// Order that comes out of a hash map differs from run to run, so nothing may loop over one.

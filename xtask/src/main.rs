@@ -14,6 +14,7 @@ mod bootstrap;
 mod ci;
 mod codegen;
 mod fetch;
+mod fuzz;
 mod readme;
 mod reference;
 mod run;
