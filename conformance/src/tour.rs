@@ -1,5 +1,8 @@
 //! Tours: commands of a stock kubectl with what they print, run against a server.
 //!
+//! A tour is recorded on upstream with the newest kubectl. What an older one prints otherwise stands in a file of the same name
+//! below `tour/kubectl-VERSION`: those commands alone, each with its number in the tour above it.
+//!
 //! A tour is text. A line `$ COMMAND` is run by a shell in `tour/files`; what it prints (both streams, then the exit code when
 //! it is not 0) stands behind it, indented by two spaces, without blank lines, and with everything that differs from run to run
 //! replaced by a word.
@@ -11,11 +14,26 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The controllers that Skiff has, as upstream's `--controllers` names them.
 pub const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
     root-ca-certificate-publisher-controller,resourcequota-controller,endpoints-controller,endpointslice-controller";
+
+/// Stock clients of one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kit {
+    pub kubectl: &'static str,
+    pub helm: &'static str,
+}
+
+/// The clients that tours are run with; the first are those that the tours themselves say the words of.
+pub const KITS: [Kit; 4] = [
+    Kit { kubectl: "1.37.1", helm: "4.2.3" },
+    Kit { kubectl: "1.36.3", helm: "4.2.3" },
+    Kit { kubectl: "1.35.2", helm: "4.1.4" },
+    Kit { kubectl: "1.32.3", helm: "3.17.2" },
+];
 
 /// A command and what it is to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +46,7 @@ pub struct Step {
 
 /// Where and with what a tour is run.
 pub struct Guide {
-    /// The folder of the program `kubectl`.
+    /// The folder of the programs `kubectl` and `helm`.
     programs: PathBuf,
     /// A copy of the kubeconfig that the tour may change.
     kubeconfig: PathBuf,
@@ -40,9 +58,9 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tour")
 }
 
-/// The stock kubectl that tours are recorded with.
-pub fn kubectl() -> PathBuf {
-    folder().join("../../.cache/clients/kubectl-1.37.1")
+/// Where `cargo xtask clients` puts stock clients.
+pub fn clients() -> PathBuf {
+    folder().join("../../.cache/clients")
 }
 
 /// All tours, by name.
@@ -51,6 +69,55 @@ pub fn all() -> Result<Vec<PathBuf>> {
     let mut tours: Vec<_> = entries.into_iter().filter(|path| path.extension().is_some_and(|e| e == "tour")).collect();
     tours.sort();
     Ok(tours)
+}
+
+/// A tour as a kit's programs print it.
+pub fn of_kit(path: &Path, kit: Kit) -> Result<Vec<Step>> {
+    let mut steps = read(&std::fs::read_to_string(path)?);
+    let overlay = overlay(path, kit)?;
+    if overlay.is_file() {
+        lay_over(&mut steps, &read(&std::fs::read_to_string(&overlay)?))
+            .with_context(|| format!("{} does not fit: record it again", overlay.display()))?;
+    }
+    Ok(steps)
+}
+
+/// Keeps what a kit's programs printed: the whole tour for the first kit, what differs from it for the others.
+pub fn keep(path: &Path, kit: Kit, found: &[Step]) -> Result<()> {
+    if kit == KITS[0] {
+        return Ok(std::fs::write(path, write(found))?);
+    }
+    let golden = read(&std::fs::read_to_string(path)?);
+    let differing = over(&golden, found);
+    let place = overlay(path, kit)?;
+    if !differing.is_empty() {
+        std::fs::create_dir_all(place.parent().context("it has a folder")?)?;
+        std::fs::write(&place, write(&differing))?;
+    } else if place.is_file() {
+        std::fs::remove_file(&place)?;
+    }
+    Ok(())
+}
+
+fn overlay(path: &Path, kit: Kit) -> Result<PathBuf> {
+    let name = path.file_name().context("a tour has a name")?;
+    Ok(path.with_file_name(format!("kubectl-{}", kit.kubectl)).join(name))
+}
+
+/// The steps of `found` that print otherwise, each with its number as its remark.
+fn over(golden: &[Step], found: &[Step]) -> Vec<Step> {
+    let pairs = golden.iter().zip(found).enumerate().filter(|(_, (old, new))| old.output != new.output);
+    pairs.map(|(index, (_, new))| Step { before: format!("# {}\n", index + 1), ..new.clone() }).collect()
+}
+
+fn lay_over(steps: &mut [Step], overlay: &[Step]) -> Result<()> {
+    for new in overlay {
+        let number: usize = new.before.trim().trim_start_matches('#').trim().parse().context("a step's number")?;
+        let old = number.checked_sub(1).and_then(|index| steps.get_mut(index)).context("no step has this number")?;
+        ensure!(old.command == new.command, "step {number} is another command by now");
+        old.output.clone_from(&new.output);
+    }
+    Ok(())
 }
 
 /// Reads a tour.
@@ -90,14 +157,17 @@ pub fn write(steps: &[Step]) -> String {
 // === impl Guide ===
 
 impl Guide {
-    /// `kubectl` is the program to tour with.
-    pub fn new(kubectl: &Path, kubeconfig: &Path) -> Result<Guide> {
+    /// A guide with a kit's programs, for the server that a kubeconfig names.
+    pub fn new(kit: Kit, kubeconfig: &Path) -> Result<Guide> {
         let directory = tempfile::tempdir()?;
         let programs = directory.path().join("bin");
         std::fs::create_dir(&programs)?;
-        let kubectl =
-            kubectl.canonicalize().with_context(|| format!("{}: `cargo xtask clients`", kubectl.display()))?;
-        std::os::unix::fs::symlink(kubectl, programs.join("kubectl"))?;
+        for (name, version) in [("kubectl", kit.kubectl), ("helm", kit.helm)] {
+            let program = clients().join(format!("{name}-{version}"));
+            let found =
+                program.canonicalize().with_context(|| format!("{}: `cargo xtask clients`", program.display()))?;
+            std::os::unix::fs::symlink(found, programs.join(name))?;
+        }
         let copy = directory.path().join("kubeconfig");
         let text = std::fs::read_to_string(kubeconfig)?;
         std::fs::write(&copy, text)?;
@@ -119,6 +189,7 @@ impl Guide {
             .env("PATH", path)
             .env("HOME", self.programs.parent().context("it has a parent")?)
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("TZ", "UTC")
             .stdin(Stdio::null())
             .output()?;
         let mut output = normalised(&String::from_utf8_lossy(&done.stdout));
@@ -152,7 +223,7 @@ pub fn differences(wanted: &[Step], found: &[Step]) -> String {
 /// Replaces what differs from run to run.
 pub fn normalised(text: &str) -> String {
     let mut out = String::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !is_log(line)) {
         let body = line.trim_start();
         let indent = &line[..line.len() - body.len()];
         out += indent;
@@ -173,6 +244,17 @@ pub fn normalised(text: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Whether a client's log says this, which is about its own doings: `I1121 13:29:21.766259  8324 reflector.go:664] …`.
+fn is_log(line: &str) -> bool {
+    let form = "Ldddd dd:dd:dd.";
+    line.len() > form.len()
+        && line.bytes().zip(form.bytes()).all(|(byte, form)| match form {
+            b'L' => b"IWEF".contains(&byte),
+            b'd' => byte.is_ascii_digit(),
+            other => byte == other,
+        })
 }
 
 fn normalised_word(word: &str, line: &str) -> String {
@@ -279,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn an_older_client_needs_only_what_it_prints_otherwise() -> Result<()> {
+        let golden = read("$ kubectl a\n  one\n$ kubectl a\n  two\n$ kubectl b\n  three\n");
+        let old = read("$ kubectl a\n  one\n$ kubectl a\n  zwei\n$ kubectl b\n  three\n");
+        let overlay = over(&golden, &old);
+        assert_eq!(write(&overlay), "# 2\n$ kubectl a\n  zwei\n");
+        let mut steps = golden.clone();
+        lay_over(&mut steps, &overlay)?;
+        assert_eq!(steps, old);
+        let other = read("$ kubectl c\n$ kubectl c\n");
+        assert!(lay_over(&mut other.clone(), &overlay).is_err());
+        Ok(())
+    }
+
+    #[test]
     fn what_differs_from_run_to_run_becomes_a_word() {
         let cases = [
             (
@@ -292,6 +388,8 @@ mod tests {
             ("a: 30s", "a: AGE"),
             ("image: nginx:1.27", "image: nginx:1.27"),
             ("priority 10000", "priority 10000"),
+            ("I1121 13:29:21.766259  8324 reflector.go:664] a watch ended", ""),
+            ("Info 1121", "Info 1121"),
         ];
         for (text, wanted) in cases {
             assert_eq!(normalised(text).trim_end(), wanted);

@@ -1,19 +1,19 @@
-//! The tours (`conformance/tour`): what a stock kubectl prints, on Skiff as on upstream.
+//! The tours (`conformance/tour`): what stock clients of each minor version print, on Skiff as on upstream.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use conformance::tour::{self, Guide, Step};
+use conformance::tour::{self, Guide, Kit};
 
-/// Runs every tour on a server of its own, and says all that differs.
-fn run(start: impl Fn(&std::path::Path) -> Result<(PathBuf, Box<dyn std::any::Any>)>) -> Result<()> {
+/// Runs every tour with a kit's programs on a server of its own, and says all that differs.
+fn run(kit: Kit, start: impl Fn(&std::path::Path) -> Result<(PathBuf, Box<dyn std::any::Any>)>) -> Result<()> {
     let mut differences = String::new();
     for path in tour::all()? {
         let directory = tempfile::tempdir()?;
         let (kubeconfig, _running) = start(directory.path())?;
-        let guide = Guide::new(&tour::kubectl(), &kubeconfig)?;
+        let guide = Guide::new(kit, &kubeconfig)?;
         guide.wait()?;
-        let steps: Vec<Step> = tour::read(&std::fs::read_to_string(&path)?);
+        let steps = tour::of_kit(&path, kit)?;
         let found = guide.tour(&steps)?;
         match tour::differences(&steps, &found) {
             text if text.is_empty() => {}
@@ -25,24 +25,51 @@ fn run(start: impl Fn(&std::path::Path) -> Result<(PathBuf, Box<dyn std::any::An
 }
 
 mod clients {
-    use conformance::skiff::{self, Skiff};
+    use anyhow::Result;
+    use conformance::{
+        skiff::{self, Skiff},
+        tour::KITS,
+    };
 
-    #[test]
-    fn kubectl_prints_the_same_on_skiff() -> anyhow::Result<()> {
+    fn on_skiff(kit: usize) -> Result<()> {
         let program = skiff::build()?;
-        super::run(|directory| {
+        super::run(KITS[kit], |directory| {
             let skiff = Skiff::start(&program, &directory.join("data"), &[])?;
             Ok((skiff.kubeconfig.clone(), Box::new(skiff)))
         })
     }
+
+    #[test]
+    fn kubectl_1_37_prints_the_same_on_skiff() -> Result<()> {
+        on_skiff(0)
+    }
+
+    #[test]
+    fn kubectl_1_36_prints_the_same_on_skiff() -> Result<()> {
+        on_skiff(1)
+    }
+
+    #[test]
+    fn kubectl_1_35_prints_the_same_on_skiff() -> Result<()> {
+        on_skiff(2)
+    }
+
+    #[test]
+    fn kubectl_1_32_prints_the_same_on_skiff() -> Result<()> {
+        on_skiff(3)
+    }
 }
 
 mod upstream {
-    use conformance::upstream::{Settings, Upstream};
+    use conformance::{
+        tour::KITS,
+        upstream::{Settings, Upstream},
+    };
 
+    /// The others were recorded on upstream too; running them here each time would add minutes and find nothing new.
     #[test]
-    fn kubectl_prints_the_same_on_upstream() -> anyhow::Result<()> {
-        super::run(|directory| {
+    fn kubectl_1_37_prints_the_same_on_upstream() -> anyhow::Result<()> {
+        super::run(KITS[0], |directory| {
             let settings =
                 Settings { controllers: Some(conformance::tour::CONTROLLERS.into()), ..Settings::new(directory)? };
             let upstream = Upstream::start(&settings)?;

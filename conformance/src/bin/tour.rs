@@ -1,5 +1,5 @@
-//! `tour record [NAME…]`: runs tours on upstream's control plane and writes what was printed into them. `tour check KUBECONFIG
-//! [NAME…]` says what a server prints otherwise.
+//! `tour record [--kubectl VERSION] [NAME…]`: runs tours on upstream's control plane and writes what was printed into them, or
+//! beside them for an older client. `tour check KUBECONFIG [NAME…]` says what a server prints otherwise.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -8,38 +8,48 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use conformance::{
-    tour::{self, Guide, Step},
+    tour::{self, Guide, KITS, Kit},
     upstream::{Settings, Upstream},
 };
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (kit, arguments) = match arguments.as_slice() {
+        [verb, "--kubectl", version, rest @ ..] => {
+            let kit = KITS.into_iter().find(|kit| kit.kubectl == *version).context("no kit has this kubectl")?;
+            (kit, [&[*verb], rest].concat())
+        }
+        all => (KITS[0], all.to_vec()),
+    };
     match arguments.as_slice() {
-        ["record", names @ ..] => each(names, |path, steps| {
-            let directory = tempfile::tempdir()?;
-            let controllers = Some(tour::CONTROLLERS.to_owned());
-            let upstream = Upstream::start(&Settings { controllers, ..Settings::new(directory.path())? })?;
-            let guide = Guide::new(&tour::kubectl(), &upstream.kubeconfig)?;
-            guide.wait()?;
-            Ok(std::fs::write(path, tour::write(&guide.tour(steps)?))?)
-        }),
-        ["check", kubeconfig, names @ ..] => each(names, |path, steps| {
-            let found = Guide::new(&tour::kubectl(), Path::new(kubeconfig))?.tour(steps)?;
-            println!("== {}\n{}", path.display(), tour::differences(steps, &found));
+        ["record", names @ ..] => each(names, |path| record(path, kit)),
+        ["check", kubeconfig, names @ ..] => each(names, |path| {
+            let steps = tour::of_kit(path, kit)?;
+            let found = Guide::new(kit, Path::new(kubeconfig))?.tour(&steps)?;
+            println!("== {}\n{}", path.display(), tour::differences(&steps, &found));
             Ok(())
         }),
-        _ => bail!("say `tour record [NAME…]` or `tour check KUBECONFIG [NAME…]`"),
+        _ => bail!("say `tour record [--kubectl VERSION] [NAME…]` or `tour check KUBECONFIG [NAME…]`"),
     }
 }
 
-fn each(names: &[&str], run: impl Fn(&Path, &[Step]) -> Result<()>) -> Result<()> {
+fn record(path: &Path, kit: Kit) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let controllers = Some(tour::CONTROLLERS.to_owned());
+    let upstream = Upstream::start(&Settings { controllers, ..Settings::new(directory.path())? })?;
+    let guide = Guide::new(kit, &upstream.kubeconfig)?;
+    guide.wait()?;
+    tour::keep(path, kit, &guide.tour(&tour::read(&std::fs::read_to_string(path)?))?)
+}
+
+fn each(names: &[&str], run: impl Fn(&Path) -> Result<()>) -> Result<()> {
     for path in tour::all()? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if names.is_empty() || names.contains(&name.as_str()) {
-            run(&path, &tour::read(&std::fs::read_to_string(&path)?))?;
+            run(&path)?;
         }
     }
     Ok(())
