@@ -50,6 +50,10 @@ pub fn read(token: Token<'_>, shape: &Shape) -> Result<Value, Misfit> {
         (Shape::Time | Shape::MicroTime | Shape::Duration, token) => {
             Err(Misfit::Own(format!("json: cannot unmarshal {} into Go value of type string", word(token))))
         }
+        // Beyond every float it could only be written as what is no JSON.
+        (Shape::Raw(_), Token::Number(n)) if n.parse::<i64>().is_err() && finite(n).is_none() => {
+            Err(Misfit::Own(format!("json: cannot unmarshal number {n} into Go value of type float64")))
+        }
         (Shape::Raw(_), token) => Ok(any(token)),
         (_, token) => Err(Misfit::Type(word(token).into())),
     }

@@ -108,3 +108,13 @@ fn strings_survive_and_html_is_escaped() {
 fn pretty_reads_as_marshal_indent() {
     assert_eq!(pretty(&value!({"a": [1, {}], "b": []})), "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
 }
+
+/// Found by the fuzzer: read as infinite, it was written as `inf`.
+#[test]
+fn a_number_beyond_every_float_is_refused_wherever_anything_may_stand() {
+    for text in ["222e444", "[-1e999]", "{\"a\":1e400}"] {
+        let refused = any(text.as_bytes()).expect_err("it is no float").to_string();
+        assert!(refused.starts_with("json: cannot unmarshal number "), "{refused}");
+    }
+    assert_eq!(to_string(&any(b"1e300").expect("a float").value), "1e+300");
+}
