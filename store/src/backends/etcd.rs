@@ -49,7 +49,14 @@ pub struct Etcd {
     followers: Arc<Followers>,
     request_timeout: Duration,
     request_bytes_max: usize,
+    /// Whether another member may answer where one does not.
+    has_others: bool,
 }
+
+/// How often a request that did not reach a member is tried on another, and how long to wait between. A member that is
+/// gone is chosen as often as those that are there, and an election takes a second or two.
+const TRIES_MAX: u32 = 40;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Answers have no limit of ours: etcd bounds what it sends by what it took. Go's client has the same figure.
 const ANSWER_BYTES_MAX: usize = i32::MAX as usize;
@@ -88,6 +95,7 @@ impl Etcd {
         if ca_pem.is_some() || identity.is_some() {
             options = options.with_tls(tls(ca_pem, identity));
         }
+        let has_others = endpoints.len() > 1;
         let client = Client::connect(endpoints, Some(options)).await;
         let client = client.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Arc::new(Etcd {
@@ -97,23 +105,49 @@ impl Etcd {
             followers: Arc::default(),
             request_timeout,
             request_bytes_max,
+            has_others,
         }))
     }
 
     /// Waits for a read's answer, and makes its failure ours.
-    async fn read<T>(&self, answer: impl Future<Output = Result<T, etcd_client::Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.request_timeout, answer).await {
+    async fn read<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        match tokio::time::timeout(self.request_timeout, self.of_any(ask, error::may_read_elsewhere)).await {
             Ok(answer) => answer.map_err(|error| error::of_read(&error)),
             Err(_) => Err(Error::Unavailable(self.late())),
         }
     }
 
     /// Waits for a write's answer; without one it is not known whether it happened.
-    async fn write<T>(&self, answer: impl Future<Output = Result<T, etcd_client::Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.request_timeout, answer).await {
+    async fn write<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        match tokio::time::timeout(self.request_timeout, self.of_any(ask, error::was_never_sent)).await {
             Ok(answer) => answer.map_err(|error| error::of_write(&error)),
             Err(_) => Err(Error::Unknown(self.late())),
         }
+    }
+
+    /// Asks again, of whichever member is next, after a failure that another may not have.
+    /// Upstream: etcd client/v3/retry_interceptor.go.
+    async fn of_any<T, F>(
+        &self,
+        ask: impl Fn() -> F,
+        may_help: fn(&etcd_client::Error) -> bool,
+    ) -> Result<T, etcd_client::Error>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        for _ in 1..TRIES_MAX {
+            match ask().await {
+                Err(error) if self.has_others && may_help(&error) => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+                answer => return answer,
+            }
+        }
+        ask().await
     }
 
     fn late(&self) -> String {
@@ -123,8 +157,16 @@ impl Etcd {
     /// The revision of the last commit, from the leader: a linearizable read of a key that is never there.
     async fn current(&self) -> Result<Revision, Error> {
         let options = GetOptions::new().with_count_only();
-        let answer = self.read(self.kv.clone().get("\0", Some(options))).await?;
+        let answer = self.get_from("\0", Some(options)).await?;
         Ok(revision_of(&answer))
+    }
+
+    async fn get_from(&self, key: &str, options: Option<GetOptions>) -> Result<GetResponse, Error> {
+        let ask = || {
+            let (mut kv, options) = (self.kv.clone(), options.clone());
+            async move { kv.get(key, options).await }
+        };
+        self.read(ask).await
     }
 
     /// etcd says that a revision has not happened yet, but not which one has.
@@ -142,7 +184,7 @@ impl Etcd {
 #[async_trait]
 impl Store for Etcd {
     async fn get(&self, key: &str) -> Result<(Option<Entry>, Revision), Error> {
-        let mut answer = self.read(self.kv.clone().get(key, None)).await?;
+        let mut answer = self.get_from(key, None).await?;
         let revision = revision_of(&answer);
         Ok((answer.take_kvs().pop().map(entry).transpose()?, revision))
     }
@@ -156,7 +198,7 @@ impl Store for Etcd {
         if range.at > 0 {
             options = options.with_revision(signed(range.at));
         }
-        let answer = self.read(self.kv.clone().get(first, Some(options))).await;
+        let answer = self.get_from(first, Some(options)).await;
         let mut answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(self.explain(error).await),
@@ -172,7 +214,11 @@ impl Store for Etcd {
         let standing: Vec<TxnOp> = txn.guards.iter().map(|guard| TxnOp::get(txn::guard_key(guard), None)).collect();
         let ops: Vec<TxnOp> = txn.ops.into_iter().map(op).collect();
         let request = etcd_client::Txn::new().when(compares).and_then(ops).or_else(standing);
-        let answer = self.write(self.kv.clone().txn(request)).await?;
+        let ask = || {
+            let (mut kv, request) = (self.kv.clone(), request.clone());
+            async move { kv.txn(request).await }
+        };
+        let answer = self.write(ask).await?;
         if answer.succeeded() {
             let revision = answer.header().map_or(0, |header| header.revision());
             return Ok(Outcome::Committed(unsigned(revision)));
@@ -196,14 +242,22 @@ impl Store for Etcd {
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
-        match self.write(self.kv.clone().compact(signed(revision), None)).await {
+        let ask = || {
+            let mut kv = self.kv.clone();
+            async move { kv.compact(signed(revision), None).await }
+        };
+        match self.write(ask).await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.explain(error).await),
         }
     }
 
     async fn lease(&self, ttl_seconds: i64) -> Result<LeaseId, Error> {
-        let answer = self.write(self.client.lease_client().grant(ttl_seconds.max(1), None)).await?;
+        let ask = || {
+            let mut leases = self.client.lease_client();
+            async move { leases.grant(ttl_seconds.max(1), None).await }
+        };
+        let answer = self.write(ask).await?;
         Ok(answer.id())
     }
 
@@ -212,7 +266,11 @@ impl Store for Etcd {
     }
 
     async fn size_bytes(&self) -> Result<u64, Error> {
-        let answer = self.read(self.client.maintenance_client().status()).await?;
+        let ask = || {
+            let mut maintenance = self.client.maintenance_client();
+            async move { maintenance.status().await }
+        };
+        let answer = self.read(ask).await?;
         Ok(unsigned(answer.db_size()))
     }
 }

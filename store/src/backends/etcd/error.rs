@@ -16,6 +16,23 @@ pub fn of_write(failure: &Failure) -> Error {
     known(failure).unwrap_or_else(|| Error::Unknown(failure.to_string()))
 }
 
+/// The member could not be reached at all, so that another may be asked for the same, a write too.
+pub fn was_never_sent(failure: &Failure) -> bool {
+    matches!(failure, Failure::GRpcStatus(status) if status.message().contains("tcp connect error"))
+}
+
+/// The member does not answer, or cannot now: another may, and a read may be asked twice.
+pub fn may_read_elsewhere(failure: &Failure) -> bool {
+    match failure {
+        Failure::GRpcStatus(status) => {
+            // Unavailable, and what the connection itself came to.
+            matches!(status.code() as i32, 14 | 2) && known(failure).is_none_or(|_| was_never_sent(failure))
+        }
+        Failure::TransportError(_) | Failure::IoError(_) => true,
+        _ => false,
+    }
+}
+
 /// The failures that say that nothing happened.
 fn known(failure: &Failure) -> Option<Error> {
     let Failure::GRpcStatus(status) = failure else { return None };
