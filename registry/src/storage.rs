@@ -110,6 +110,13 @@ fn decode(definition: &Definition, value: &Bytes) -> Result<Value, Error> {
         let mut tree = read(definition.hub_type)?.value;
         definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
         tree
+    } else if let Some(to_hub) = resources::older(&gvk).filter(|_| !protobuf) {
+        let mut tree = codec::json::any(value)?.value;
+        to_hub(&mut tree);
+        let text = codec::json::to_string(&tree);
+        let mut tree = codec::json::object(text.as_bytes(), definition.hub_type, definition.schemas())?.value;
+        definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
+        tree
     } else {
         let served =
             definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;

@@ -6,6 +6,7 @@
 
 mod field_path;
 mod internal;
+pub(crate) mod older;
 mod schema;
 mod spec;
 mod structural;
