@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod etcd;
+pub mod handover;
 pub mod http;
 pub mod services;
 pub mod skiff;

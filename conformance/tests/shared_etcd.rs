@@ -1,24 +1,17 @@
 //! One etcd, handed over: what one server wrote the other reads, and two of ours write to one at the same time.
 
 mod upstream {
-    use std::{
-        collections::BTreeMap,
-        path::{Path, PathBuf},
-    };
+    use std::{collections::BTreeMap, path::PathBuf};
 
     use anyhow::{Result, ensure};
-    use api::{Value, meta};
     use bytes::Bytes;
     use conformance::{
         etcd::Etcd,
+        handover::{compare, everything, fill},
         http::Client,
         skiff::{self, Skiff},
-        twin::samples,
         upstream::{Settings, Upstream},
     };
-
-    /// By resource, namespace and name.
-    type Objects = BTreeMap<String, Value>;
 
     fn start_skiff(directory: PathBuf, etcd: &Etcd, media: &str) -> Result<Skiff> {
         let flags = ["--etcd-servers", &etcd.urls, "--storage-media-type", media, "--authorization-mode", "RBAC"];
@@ -29,99 +22,6 @@ mod upstream {
         let mut settings = Settings::new(&directory)?;
         settings.etcd = Some(etcd.urls.clone());
         Upstream::start(&settings)
-    }
-
-    /// The collections that both serve: `/api/v1/pods` with the resource's name.
-    fn collections() -> Vec<(String, String)> {
-        let stored = resources::all().filter(|row| row.stores());
-        let stable = stored.flat_map(|row| row.versions.iter().map(move |v| (row, v.name)));
-        let stable = stable.filter(|(_, version)| !version.contains("alpha") && !version.contains("beta"));
-        stable
-            .map(|(row, version)| {
-                (format!("{}/{}", row.group, row.plural), root(row.group, version) + "/" + row.plural)
-            })
-            .collect()
-    }
-
-    fn root(group: &str, version: &str) -> String {
-        if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
-    }
-
-    async fn everything(client: &Client) -> Result<Objects> {
-        let mut objects = Objects::new();
-        for (resource, path) in collections() {
-            let answer = client.send("GET", &path, &[], Bytes::new()).await?;
-            if answer.status == 404 {
-                continue;
-            }
-            ensure!(answer.status == 200, "GET {path}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
-            for item in answer.json().list("items") {
-                let meta = meta::of(item);
-                let of = path.trim_end_matches(|c| c != '/');
-                objects.insert(format!("{resource} {of} {}/{}", meta.namespace(), meta.name()), item.clone());
-            }
-        }
-        Ok(objects)
-    }
-
-    /// Makes a sample of each resource; answers how many were made.
-    async fn fill(client: &Client) -> Result<usize> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
-        let mut made = 0;
-        // No controller runs that would make the account that pods need.
-        let mut all = vec![
-            api::value!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "twin"}}),
-            api::value!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default", "namespace": "twin"}}),
-        ];
-        all.extend(samples::read(&folder)?);
-        for sample in all {
-            let (api_version, kind) = (sample.str("apiVersion"), sample.str("kind"));
-            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-            let served = |row: &&resources::Row| row.group == group && row.kind == kind && row.stores();
-            let Some(row) = resources::all().find(served) else { continue };
-            let within =
-                if row.namespaced { format!("/namespaces/{}", meta::of(&sample).namespace()) } else { String::new() };
-            let path = format!("{}{within}/{}", root(group, version), row.plural);
-            let body = Bytes::from(codec::json::to_string(&sample));
-            let answer = client.send("POST", &path, &[("content-type", "application/json")], body).await?;
-            if answer.status == 409 {
-                continue;
-            }
-            ensure!(answer.status == 201, "POST {path}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
-            made += 1;
-        }
-        Ok(made)
-    }
-
-    /// What the second says of the first's objects: all are there, and who was not written since is the same.
-    fn compare(written: &Objects, read: &Objects) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut same = 0;
-        for (name, object) in written {
-            let Some(found) = read.get(name) else {
-                faults.push(format!("{name} is not there"));
-                continue;
-            };
-            let (before, after) = (meta::of(object), meta::of(found));
-            if before.resource_version() != after.resource_version() {
-                // A server that starts keeps its furniture; samples are nobody's, save that each flow schema is told
-                // whether its level is there.
-                let samples = before.namespace() == "twin" || before.name() == "sample";
-                if samples && !name.contains("/flowschemas ") {
-                    faults.push(format!("{name} was written again"));
-                }
-                continue;
-            }
-            same += 1;
-            if object != found {
-                let (object, found) = (codec::json::to_string(object), codec::json::to_string(found));
-                faults.push(format!("{name}\n  was  {object}\n  is   {found}"));
-            }
-        }
-        if same * 2 < written.len() {
-            faults.push(format!("of {} objects only {same} are as they were", written.len()));
-        }
-        faults
     }
 
     async fn handed_to_upstream(media: &str) -> Result<()> {
