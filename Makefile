@@ -6,7 +6,7 @@ ifneq ($(shell cargo --version >/dev/null 2>&1 && echo found),found)
 export RUSTUP_TOOLCHAIN := stable
 endif
 
-.PHONY: up down check test test-long bench twin fix tidy reference bootstrap
+.PHONY: up down check test test-long bench twin conformance fix tidy reference bootstrap
 
 up:         ; @cargo xtask up $(ARGS)
 down:       ; @cargo xtask down
@@ -15,6 +15,8 @@ test:       ; @cargo xtask ci $(ARGS)
 test-long:  ; @cargo xtask ci --long $(ARGS)
 bench:      ; @cargo xtask bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 twin:       ; @cargo xtask twin $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)
+conformance: ; @cargo xtask conformance $(if $(FOCUS),--focus '$(FOCUS)') $(if $(SKIP),--skip '$(SKIP)') \
+               $(if $(PROCS),--procs $(PROCS)) $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
 fix:        ; @cargo xtask fix
 tidy:       ; @cargo xtask tidy
 reference:  ; @cargo xtask reference $(ARGS)

@@ -6,6 +6,7 @@ pub mod handover;
 pub mod http;
 pub mod services;
 pub mod skiff;
+pub mod suite;
 pub mod tour;
 pub mod twin;
 pub mod upstream;

@@ -64,6 +64,7 @@ const PARTS: &[Part] = &[
     Part { name: "install clients", tier: Tier::Full, run: || once(fetch::clients()) },
     Part { name: "tests with others", tier: Tier::Full, run: || nextest(&["--profile", "outside"]) },
     Part { name: "fuzz", tier: Tier::Long, run: || once(fuzz::all()) },
+    Part { name: "conformance, quick", tier: Tier::Full, run: || once(reference::quick_suite()) },
 ];
 
 /// Order that comes out of a hash map differs from run to run, so nothing may loop over one.

@@ -36,6 +36,7 @@ cargo xtask COMMAND
   clients             stock kubectl and helm of several versions into .cache/clients
   reference [WHAT]    build upstream's programs: control (default), suite, node, all
   reference up|down   etcd and kube-apiserver on loopback, for a look by hand
+  conformance [FLAG…] the official suite against Skiff or upstream; --help lists the flags
   twin | bench        compare with upstream: answers, or speed and memory
 ";
 
@@ -68,6 +69,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["reference"] => reference::build(&["control"]),
         ["reference", what @ ..] => reference::command(what),
         ["twin", flags @ ..] => reference::compare("twin", flags, &[]),
+        ["conformance", flags @ ..] => reference::suite(flags),
         ["bench", flags @ ..] => reference::compare("bench", flags, &["--release"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -124,6 +124,9 @@ const MODULES: &[Module] = &[
     },
 ];
 
+/// What runs the conformance suite.
+const SUITE: &[&str] = &["ginkgo", "e2e.test"];
+
 /// `cargo xtask reference SET… | up | down`.
 pub fn command(words: &[&str]) -> Result<()> {
     match words {
@@ -143,7 +146,23 @@ pub fn command(words: &[&str]) -> Result<()> {
 pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
     build(&["control"])?;
     run::run(run::cargo(["build", "--locked", "--package", "skiff"]).args(profile))?;
+    if name == "bench" {
+        // What is measured inside one process is a program of its own.
+        run::run(run::cargo(["build", "--locked", "--package", "registry", "--example", "fan_out"]).args(profile))?;
+    }
     program_of_conformance(name, flags, profile)
+}
+
+/// The official suite; its programs are built before.
+pub fn suite(flags: &[&str]) -> Result<()> {
+    build(SUITE)?;
+    compare("suite", flags, &["--release"])
+}
+
+/// The part of the suite that is quick, against the server as tests build it.
+pub fn quick_suite() -> Result<()> {
+    build(SUITE)?;
+    compare("suite", &["--quick", "--procs=4", "--timeout=20m", "--skiff=target/debug/skiff"], &[])
 }
 
 /// Where the programs are, or will be.

@@ -1,0 +1,185 @@
+//! `make conformance`: the official suite against Skiff or upstream; exits with 1 when a test is worse than the list says.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program for whoever builds: it speaks on the terminal and measures time"
+)]
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use conformance::{
+    suite::{
+        changes::Record,
+        cluster::Cluster,
+        cncf,
+        list::{self, Choice, Needs, Test},
+        report,
+        runner::Run,
+    },
+    upstream,
+};
+use regex::Regex;
+
+/// Run the conformance suite of Kubernetes v1.37.1.
+#[derive(Parser)]
+struct Flags {
+    /// Only tests whose name this fits.
+    #[arg(long)]
+    focus: Option<Regex>,
+    /// No tests whose name this fits.
+    #[arg(long)]
+    skip: Option<Regex>,
+    /// So many tests at a time.
+    #[arg(long, default_value_t = 2)]
+    procs: usize,
+    #[arg(long, value_enum, default_value = "skiff")]
+    against: Against,
+    /// The most that a test may need: api-only, scheduler, node, network, multi-node, disruptive.
+    #[arg(long, default_value = "scheduler", value_parser = Needs::parse)]
+    needs: Needs,
+    /// Only what needs an API server alone, is not slow, and is not listed as failing.
+    #[arg(long)]
+    quick: bool,
+    /// How long the suite may take: some tests wait without end for what a server does not do.
+    #[arg(long, default_value = "3h")]
+    timeout: String,
+    /// Strike from the list what passes although it is listed as failing.
+    #[arg(long)]
+    strike: bool,
+    /// Write a report in the CNCF's form into this directory.
+    #[arg(long)]
+    cncf: Option<PathBuf>,
+    /// Only print the names of the tests that would run.
+    #[arg(long)]
+    names: bool,
+    /// A cluster that runs already; nothing is started.
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+    #[arg(long, default_value = "target/release/skiff")]
+    skiff: PathBuf,
+    #[arg(long, default_value = "conformance/expected.tsv")]
+    expected: PathBuf,
+    /// Where results go, in a directory of the judged one's name.
+    #[arg(long, default_value = "target/conformance")]
+    directory: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Against {
+    Skiff,
+    Upstream,
+}
+
+/// What takes upstream longer than this is left out of the quick set, in seconds.
+const QUICK_SECONDS_MAX: f64 = 20.0;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Flags::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("conformance: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether nothing is worse than the list says.
+async fn run(flags: &Flags) -> Result<bool> {
+    let text = std::fs::read_to_string(&flags.expected).with_context(|| flags.expected.display().to_string())?;
+    let tests = list::parse(&text)?;
+    let choice = choice(flags);
+    let chosen: Vec<&Test> = tests.iter().filter(|test| choice.is_chosen(test)).collect();
+    ensure!(!chosen.is_empty(), "no test is chosen");
+    if flags.names {
+        chosen.iter().for_each(|test| println!("{}", test.name));
+        return Ok(true);
+    }
+    let output = std::path::absolute(flags.directory.join(flags.against.name()))?;
+    std::fs::create_dir_all(&output)?;
+    let place = tempfile::tempdir()?;
+    let (kubeconfig, cluster) = match &flags.kubeconfig {
+        Some(path) => (std::path::absolute(path)?, None),
+        None => {
+            let cluster = start(flags, place.path()).await?;
+            (cluster.kubeconfig.clone(), Some(cluster))
+        }
+    };
+    let lent = cluster.as_ref().map(|cluster| cluster.lent.join("\nlent: ")).unwrap_or_default();
+    println!("{} tests against {}\nlent: {lent}", chosen.len(), flags.against.name());
+    let run = Run {
+        programs: upstream::programs(),
+        kubeconfig,
+        output: output.clone(),
+        processes: flags.procs,
+        timeout: flags.timeout.clone(),
+    };
+    let begun = Instant::now();
+    let cases = tokio::select! {
+        cases = run.run(&chosen) => cases?,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    drop(cluster);
+
+    let report = report::compare(&tests, &cases);
+    print!("{}\n{}", report.table(), report.failures());
+    let kept = output.join("last.tsv");
+    let mut record = Record::parse(&std::fs::read_to_string(&kept).unwrap_or_default());
+    record.take(&cases).iter().for_each(|change| println!("{change}"));
+    std::fs::write(&kept, record.write())?;
+    if let Some(directory) = &flags.cncf {
+        cncf::write(directory, &output, &format!("Lent to the cluster: {lent}."))?;
+    }
+    let is_good = judge(flags, &report)?;
+    println!("{}\n{seconds:.0} s, {} at a time", output.display(), flags.procs);
+    println!("{}", report.summary());
+    Ok(is_good)
+}
+
+/// Says what is worse and what is better than the list, which is about Skiff.
+fn judge(flags: &Flags, report: &report::Report<'_>) -> Result<bool> {
+    if matches!(flags.against, Against::Upstream) {
+        return Ok(report.all_passed());
+    }
+    let (worse, better) = (report.worse(), report.better());
+    worse.iter().for_each(|name| println!("worse than the list: {name}"));
+    better.iter().for_each(|name| println!("strike from the list, it passes: {name}"));
+    if flags.strike && !better.is_empty() {
+        std::fs::write(&flags.expected, list::write(&report.struck()))?;
+    }
+    Ok(worse.is_empty())
+}
+
+fn choice(flags: &Flags) -> Choice {
+    let (focus, skip) = (flags.focus.clone(), flags.skip.clone());
+    match flags.quick {
+        true => Choice { focus, skip, needs: Needs::Api, seconds_max: Some(QUICK_SECONDS_MAX), passing_only: true },
+        false => Choice { focus, skip, needs: flags.needs, seconds_max: None, passing_only: false },
+    }
+}
+
+async fn start(flags: &Flags, directory: &std::path::Path) -> Result<Cluster> {
+    match flags.against {
+        Against::Skiff => {
+            ensure!(flags.skiff.is_file(), "there is no {}", flags.skiff.display());
+            Cluster::skiff(&std::path::absolute(&flags.skiff)?, directory).await
+        }
+        Against::Upstream => Cluster::upstream(directory).await,
+    }
+}
+
+// === impl Against ===
+
+impl Against {
+    fn name(self) -> &'static str {
+        match self {
+            Against::Skiff => "skiff",
+            Against::Upstream => "upstream",
+        }
+    }
+}

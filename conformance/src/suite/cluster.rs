@@ -1,0 +1,136 @@
+//! What is judged: a fresh Skiff with what it lacks lent to it, or upstream's control plane.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::node::Nodes;
+use crate::{
+    http::Client,
+    skiff::Skiff,
+    upstream::{self, Ports, Settings, Upstream},
+};
+
+/// A cluster that runs; dropping it ends it.
+pub struct Cluster {
+    pub kubeconfig: PathBuf,
+    /// Parts that are not the judged one's own, for the report.
+    pub lent: Vec<String>,
+    // In the order in which they end: the server last.
+    _nodes: Nodes,
+    _parts: Vec<Part>,
+    _server: Server,
+}
+
+#[expect(dead_code, reason = "held until the cluster ends")]
+enum Server {
+    Skiff(Skiff),
+    Upstream(Upstream),
+}
+
+/// A program of upstream's beside Skiff.
+struct Part(Child);
+
+const NODES: u8 = 2;
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// `program up` with its data in `directory`, and what it lacks.
+    pub async fn skiff(program: &Path, directory: &Path) -> Result<Cluster> {
+        let data = directory.join("skiff");
+        std::fs::create_dir_all(&data)?;
+        let skiff = Skiff::start(program, &data, &[])?;
+        let kubeconfig = skiff.kubeconfig.clone();
+        skiff.wait_until_ready(&Client::from_kubeconfig(&kubeconfig).await?).await?;
+        let ports = Ports::free()?;
+        let lend = |name, flags: Vec<String>| Part::start(name, &flags, directory);
+        let parts = vec![
+            lend("kube-controller-manager", controller_flags(&data, &kubeconfig, ports.controllers))?,
+            lend("kube-scheduler", component_flags(&kubeconfig, ports.scheduler))?,
+        ];
+        let nodes = Nodes::start(&kubeconfig, NODES).await?;
+        let lent = vec![
+            format!("upstream's kube-controller-manager, --controllers={}", lent_controllers()),
+            "upstream's kube-scheduler".to_owned(),
+            simulated(),
+        ];
+        Ok(Cluster { kubeconfig, lent, _nodes: nodes, _parts: parts, _server: Server::Skiff(skiff) })
+    }
+
+    /// Upstream's control plane.
+    pub async fn upstream(directory: &Path) -> Result<Cluster> {
+        let settings = Settings {
+            controllers: Some("*".to_owned()),
+            scheduler: true,
+            durable: true,
+            ..Settings::new(&directory.join("upstream"))?
+        };
+        let upstream = Upstream::start(&settings)?;
+        let kubeconfig = upstream.kubeconfig.clone();
+        let nodes = Nodes::start(&kubeconfig, NODES).await?;
+        let lent = vec![simulated()];
+        Ok(Cluster { kubeconfig, lent, _nodes: nodes, _parts: Vec::new(), _server: Server::Upstream(upstream) })
+    }
+}
+
+fn simulated() -> String {
+    format!("{NODES} simulated nodes: Ready, and their pods say that they run")
+}
+
+/// All controllers but those that Skiff has.
+fn lent_controllers() -> String {
+    let own = controllers::ALL.iter().map(|spec| format!(",-{}", spec.name));
+    std::iter::once("*".to_owned()).chain(own).collect()
+}
+
+fn controller_flags(data: &Path, kubeconfig: &Path, port: u16) -> Vec<String> {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", data.join("pki").join(name).display());
+    let mut flags = component_flags(kubeconfig, port);
+    flags.extend([
+        format!("--controllers={}", lent_controllers()),
+        "--use-service-account-credentials=true".to_owned(),
+        "--allocate-node-cidrs=true".to_owned(),
+        "--cluster-cidr=10.244.0.0/16".to_owned(),
+        format!("--service-cluster-ip-range={}", upstream::SERVICE_RANGE),
+        file("service-account-private-key-file", "sa.key"),
+        file("root-ca-file", "ca.crt"),
+        file("client-ca-file", "ca.crt"),
+        file("requestheader-client-ca-file", "front-proxy-ca.crt"),
+        file("cluster-signing-cert-file", "ca.crt"),
+        file("cluster-signing-key-file", "ca.key"),
+    ]);
+    flags
+}
+
+fn component_flags(kubeconfig: &Path, port: u16) -> Vec<String> {
+    let names = ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"];
+    let files = names.iter().map(|name| format!("--{name}={}", kubeconfig.display()));
+    let more = ["--bind-address=127.0.0.1", &format!("--secure-port={port}"), "--leader-elect=false"];
+    files.chain(more.map(str::to_owned)).collect()
+}
+
+// === impl Part ===
+
+impl Part {
+    fn start(name: &str, flags: &[String], directory: &Path) -> Result<Part> {
+        let program = upstream::programs().join(name);
+        ensure!(program.is_file(), "there is no {}: `cargo xtask reference` builds it", program.display());
+        let log = File::create(directory.join(format!("{name}.log")))?;
+        let mut command = Command::new(program);
+        command.args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(Part(command.spawn().with_context(|| format!("cannot start {name}"))?))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Both fail only when the process is gone already, which is what we want.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

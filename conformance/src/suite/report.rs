@@ -1,0 +1,185 @@
+//! What a run says: a table by area, what is worse and what is better than the list, and the last line.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::{
+    junit::{Case, Outcome},
+    list::{Expected, Test},
+};
+
+/// A run beside the list.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// Each test of the list, with what it came to if it ran.
+    rows: Vec<(&'a Test, Option<&'a Case>)>,
+    /// Failures of what is no test: the suite's own steps.
+    steps: Vec<&'a Case>,
+}
+
+#[derive(Default)]
+struct Sum {
+    passed: usize,
+    failed: usize,
+    not_run: usize,
+    seconds: f64,
+    upstream_seconds: f64,
+}
+
+/// Puts what ran beside the list.
+pub fn compare<'a>(tests: &'a [Test], cases: &'a [Case]) -> Report<'a> {
+    let mut ran: BTreeMap<&str, &Case> = cases.iter().map(|case| (case.name.as_str(), case)).collect();
+    let rows = tests.iter().map(|test| (test, ran.remove(test.name.as_str()))).collect();
+    Report { rows, steps: ran.into_values().collect() }
+}
+
+// === impl Report ===
+
+impl Report<'_> {
+    /// Tests that failed although the list says that they pass, and the suite's own steps.
+    pub fn worse(&self) -> Vec<String> {
+        let rows = self.rows.iter().filter(|(test, _)| test.expected == Expected::Pass);
+        rows.filter_map(|(_, case)| *case).chain(self.steps.iter().copied()).filter_map(failure).collect()
+    }
+
+    /// Whether nothing that ran failed.
+    pub fn all_passed(&self) -> bool {
+        let ran = self.rows.iter().filter_map(|(_, case)| *case).chain(self.steps.iter().copied());
+        ran.map(|case| &case.outcome).all(|outcome| *outcome == Outcome::Passed)
+    }
+
+    /// Tests that passed although the list says that they fail.
+    pub fn better(&self) -> Vec<&str> {
+        let struck = |(test, case): &&(&Test, Option<&Case>)| {
+            test.expected != Expected::Pass && case.is_some_and(|case| case.outcome == Outcome::Passed)
+        };
+        self.rows.iter().filter(struck).map(|(test, _)| test.name.as_str()).collect()
+    }
+
+    /// The list with those lines struck.
+    pub fn struck(&self) -> Vec<Test> {
+        let better = self.better();
+        let strike = |test: &Test| match better.contains(&test.name.as_str()) {
+            true => Test { expected: Expected::Pass, ..test.clone() },
+            false => test.clone(),
+        };
+        self.rows.iter().map(|(test, _)| strike(test)).collect()
+    }
+
+    /// `[(area, passed, failed, not run, seconds, upstream's seconds)]` as a table. The seconds are of what ran.
+    pub fn table(&self) -> String {
+        let mut areas: BTreeMap<&str, Sum> = BTreeMap::new();
+        for (test, case) in &self.rows {
+            areas.entry(&test.area).or_default().add(test, *case);
+        }
+        let width = areas.keys().map(|area| area.len()).max().unwrap_or_default().max(5);
+        let mut table = format!(
+            "{:width$} {:>6} {:>6} {:>7} {:>9} {:>9}\n",
+            "area", "passed", "failed", "not run", "seconds", "upstream"
+        );
+        let mut total = Sum::default();
+        for (area, sum) in areas {
+            sum.line(area, width, &mut table);
+            total.join(&sum);
+        }
+        total.line("all", width, &mut table);
+        table
+    }
+
+    /// Each failure with its reason: the list's when it has one, what the test said otherwise.
+    pub fn failures(&self) -> String {
+        let mut text = String::new();
+        for (test, case) in &self.rows {
+            let Some(said) = case.and_then(failure) else { continue };
+            let mark = if test.expected == Expected::Pass { "FAILED" } else { "failed" };
+            let _ = writeln!(text, "{mark} {said}");
+        }
+        text
+    }
+
+    /// `N passed, N failed, N skipped`
+    pub fn summary(&self) -> String {
+        let count = |is: fn(Option<&Case>) -> bool| self.rows.iter().filter(|(_, case)| is(*case)).count();
+        let passed = count(|case| case.is_some_and(|case| case.outcome == Outcome::Passed));
+        let skipped = count(|case| case.is_none());
+        format!("{passed} passed, {} failed, {skipped} skipped", self.rows.len() - passed - skipped)
+    }
+}
+
+fn failure(case: &Case) -> Option<String> {
+    match &case.outcome {
+        Outcome::Passed => None,
+        Outcome::Failed(said) => Some(format!("{}: {said}", case.name)),
+    }
+}
+
+// === impl Sum ===
+
+impl Sum {
+    fn add(&mut self, test: &Test, case: Option<&Case>) {
+        let Some(case) = case else {
+            self.not_run += 1;
+            return;
+        };
+        match case.outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Failed(_) => self.failed += 1,
+        }
+        self.seconds += case.seconds;
+        self.upstream_seconds += test.upstream_seconds;
+    }
+
+    fn join(&mut self, other: &Sum) {
+        let Sum { passed, failed, not_run, seconds, upstream_seconds } = other;
+        self.passed += passed;
+        self.failed += failed;
+        self.not_run += not_run;
+        self.seconds += seconds;
+        self.upstream_seconds += upstream_seconds;
+    }
+
+    fn line(&self, area: &str, width: usize, table: &mut String) {
+        let Sum { passed, failed, not_run, seconds, upstream_seconds } = self;
+        let _ = writeln!(
+            table,
+            "{area:width$} {passed:>6} {failed:>6} {not_run:>7} {seconds:>9.1} {upstream_seconds:>9.1}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::list::parse;
+
+    const LIST: &str = "area\tneeds\tupstream_seconds\texpected\tname\n\
+        a\tapi-only\t1.5\tpass\tone\n\
+        a\tapi-only\t2\tfails: because\ttwo\n\
+        b\tnode\t3\tpass\tthree\n\
+        b\tnode\t4\tfails: because\tfour\n";
+
+    fn case(name: &str, outcome: Outcome) -> Case {
+        Case { name: name.to_owned(), seconds: 0.5, outcome }
+    }
+
+    #[test]
+    fn worse_and_better_are_told_apart() {
+        let tests = parse(LIST).expect("well-formed");
+        let failed = || Outcome::Failed("no".to_owned());
+        let cases = [
+            case("one", failed()),
+            case("two", Outcome::Passed),
+            case("four", failed()),
+            case("[ReportAfterSuite]", failed()),
+        ];
+        let report = compare(&tests, &cases);
+        assert_eq!(report.worse(), ["one: no", "[ReportAfterSuite]: no"]);
+        assert_eq!(report.better(), ["two"]);
+        assert_eq!(report.struck()[1].expected, Expected::Pass);
+        assert_eq!(report.struck()[3], tests[3]);
+        assert_eq!(report.summary(), "1 passed, 2 failed, 1 skipped");
+        let table = report.table();
+        let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["a", "1", "1", "0", "1.0", "3.5"]);
+        assert_eq!(lines[3], ["all", "1", "2", "1", "1.5", "7.5"]);
+    }
+}
