@@ -9,6 +9,8 @@ use yaml_serde::{Mapping, Value};
 
 use crate::Error;
 
+mod yaml;
+
 /// A cluster, a user of it, and the context that joins them; all three bear one name.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
@@ -41,7 +43,7 @@ pub fn merge(existing: &str, entry: &Entry<'_>) -> Result<String, Error> {
     put(&mut config, "users", "user", entry.name, user(entry))?;
     put(&mut config, "contexts", "context", entry.name, context(entry))?;
     default(&mut config, "current-context", entry.name);
-    yaml_serde::to_string(&config).map_err(unreadable)
+    yaml::write(&config)
 }
 
 fn read(existing: &str) -> Result<Mapping, Error> {

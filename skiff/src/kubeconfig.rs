@@ -24,6 +24,8 @@ pub fn run(flags: &flags::Kubeconfig) -> Result<()> {
         return Ok(());
     }
     let own = own_file()?;
+    // A link stays one: the file that it leads to is replaced.
+    let own = own.canonicalize().unwrap_or(own);
     let before = match std::fs::read_to_string(&own) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
