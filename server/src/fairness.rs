@@ -278,6 +278,8 @@ impl Standing {
     ) -> Result<(Turn, Option<oneshot::Receiver<()>>), ()> {
         let mut state = self.state.lock();
         let arrival = state.queues.arrive(hash, seats, begun.elapsed());
+        let others = state.queues.take_started();
+        state.tell(others);
         let flow = state.flows.entry(asked.schema.clone()).or_default();
         let turn = |ticket| Turn { standing: self.clone(), begun, ticket };
         match arrival {

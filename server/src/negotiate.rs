@@ -244,7 +244,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
         headers.insert(header::ACCEPT, http::HeaderValue::from_static(table));
-        let refused = Offer::default().answer(&headers, &Query::default(), Route::default()).expect_err("there is no other clause");
+        let refused = Offer::default()
+            .answer(&headers, &Query::default(), Route::default())
+            .expect_err("there is no other clause");
         assert_eq!(refused.code(), 406);
         let either = http::HeaderValue::from_static("application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
         headers.insert(header::ACCEPT, either);

@@ -33,6 +33,7 @@ pub struct Queues {
     queues: Vec<Queue>,
     requests: BTreeMap<Ticket, Request>,
     next: Ticket,
+    started: Vec<Ticket>,
     /// How often a hand was dealt: the search for the shortest queue begins elsewhere each time.
     dealt: usize,
     robin: usize,
@@ -105,6 +106,7 @@ impl Queues {
             queues: Vec::new(),
             requests: BTreeMap::new(),
             next: 1,
+            started: Vec::new(),
             dealt: 0,
             robin: 0,
             now_r: 0.0,
@@ -159,11 +161,17 @@ impl Queues {
         self.counts.seats_waiting += seats;
         self.bound(queue);
         self.note(now);
-        // Whoever could be served before was: at most this one is.
-        match self.dispatch(now).contains(&ticket) {
-            true => Arrival::Served(ticket),
-            false => Arrival::Waits(ticket),
-        }
+        let mut started = self.dispatch(now);
+        let served = started.contains(&ticket);
+        // Of queues that are even, another's turn may have come.
+        started.retain(|other| *other != ticket);
+        self.started.append(&mut started);
+        if served { Arrival::Served(ticket) } else { Arrival::Waits(ticket) }
+    }
+
+    /// Others whose turn came when somebody arrived.
+    pub fn take_started(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.started)
     }
 
     /// A request was served; those that may be served now.

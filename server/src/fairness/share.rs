@@ -106,7 +106,9 @@ pub fn lend(claims: &[Claim]) -> Vec<usize> {
             claim.bounds.lower + ((claim.kept() - claim.bounds.lower) as f64 * part).round() as usize
         }
     };
-    claims.iter().map(of).collect()
+    // Whoever has a part of the server can always do something: one seat at least, where upstream rounds to none.
+    let one = |claim: &Claim| usize::from(!claim.exempt && claim.bounds.nominal > 0);
+    claims.iter().map(|claim| of(claim).max(one(claim))).collect()
 }
 
 /// What a level gets when every demand is met by the same part.
