@@ -132,7 +132,7 @@ impl Registry {
             prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
         managed::keep_unchanged_times(&mut new, old);
-        self.validate(ask, Operation::Update, &mut new, old, options).await?;
+        self.validate_lent(ask, Operation::Update, &mut new, old, options).await?;
         if vanishes(ask, &new, old) {
             return self.vanish(ask, live, new, options).await;
         }

@@ -84,7 +84,7 @@ impl Registry {
         self.with_context(ask, options.dry_run, |context| {
             prepare::before_create(definition, &mut object, context, |w| ask.warn(w))
         })?;
-        self.validate(ask, Operation::Create, &mut object, Value::NULL, options).await?;
+        self.validate_lent(ask, Operation::Create, &mut object, Value::NULL, options).await?;
         let name = meta::of(&object).name().to_string();
         if options.dry_run {
             return match self.live(definition, ask.namespace(), &name).await? {
@@ -144,15 +144,29 @@ impl Registry {
         &self,
         ask: &Ask,
         operation: Operation,
+        object: &Value,
+        old: &Value,
+        options: &WriteOptions,
+    ) -> Result<(), Status> {
+        self.validate_lent(ask, operation, &mut object.clone(), old, options).await
+    }
+
+    /// The same of an object that is lent: nobody changes it, and a copy costs as much as decoding does.
+    pub(crate) async fn validate_lent(
+        &self,
+        ask: &Ask,
+        operation: Operation,
         object: &mut Value,
         old: &Value,
         options: &WriteOptions,
     ) -> Result<(), Status> {
         let options_value =
             options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
-        let request = admission_request(ask, operation, object.clone(), old, options.dry_run, &options_value);
+        let lent = std::mem::take(object);
+        let request = admission_request(ask, operation, lent, old, options.dry_run, &options_value);
         let outcome = self.chain.validate(&request, &self.cluster).await;
         request.said.warnings().into_iter().for_each(|w| ask.warn(w));
+        *object = request.object;
         outcome
     }
 }

@@ -7,7 +7,12 @@ use api::{GroupResource, Gvk, Status, Value};
 use async_trait::async_trait;
 use store::Store;
 
-use crate::{cache::fill::Filler, catalog::Catalog, definition::Served, storage, unavailable};
+use crate::{
+    cache::{Entry, fill::Filler},
+    catalog::Catalog,
+    definition::Served,
+    storage, unavailable,
+};
 
 /// Reads objects for the server itself.
 pub struct Reader {
@@ -27,9 +32,15 @@ impl Look for Reader {
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
         let Some(definition) = self.catalog.get(resource) else { return Vec::new() };
-        let snapshot = definition.cache.snapshot(0);
-        let inside = |e: &&Arc<crate::cache::Entry>| namespace.is_empty() || e.head.namespace == namespace;
-        snapshot.objects.values().filter(inside).map(|e| e.tree()).collect()
+        let objects = definition.cache.snapshot(0).objects;
+        if namespace.is_empty() || !definition.row.namespaced {
+            let inside = |e: &&Arc<Entry>| namespace.is_empty() || e.head.namespace == namespace;
+            return objects.values().filter(inside).map(|e| e.tree()).collect();
+        }
+        // A namespace's objects stand together.
+        let first = api::EcoString::from(format!("{namespace}/"));
+        let inside = objects.range(first..).map(|(_, e)| e).take_while(|e| e.head.namespace == namespace);
+        inside.map(|e| e.tree()).collect()
     }
 
     async fn get_live(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Option<Value>, Status> {

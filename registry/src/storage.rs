@@ -18,6 +18,9 @@ pub enum Media {
     Protobuf,
 }
 
+/// Most objects are shorter in JSON.
+const SCRATCH_LEN: usize = 8 << 10;
+
 /// Why bytes in the store are no object.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,9 +38,10 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
     }
     api::meta::set_gvk(hub, &definition.hub);
     schema::normalise::for_storage(hub, definition.hub_type, definition.schemas());
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(SCRATCH_LEN);
     codec::json::write(hub, &mut out);
-    Bytes::from(out)
+    // It is kept for as long as the object lives: in as many bytes as it has.
+    Bytes::copy_from_slice(&out)
 }
 
 /// The bytes under which a hub object lies in the store: `json` itself, or protobuf of the same.

@@ -48,7 +48,7 @@ impl Answers for Review {
             .with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
         errors.into_status(&self.kind(ask), "")?;
         self.check(ask, &object)?;
-        registry.validate(ask, Operation::Create, &mut object, Value::NULL, options).await?;
+        registry.validate_lent(ask, Operation::Create, &mut object, Value::NULL, options).await?;
         let status = self.status(registry, ask, &object)?;
         if matches!(self, Review::SelfRules | Review::SelfIdentity) {
             // Upstream answers with a new object.
