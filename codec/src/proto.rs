@@ -17,6 +17,8 @@ use crate::{Decoded, Error};
 
 /// What every message of the API begins with.
 const MAGIC: &[u8] = b"k8s\0";
+/// How every envelope ends: no content encoding and no content type, as empty strings in fields 3 and 4.
+pub const ENVELOPE_END: &[u8] = &[3 << 3 | 2, 0, 4 << 3 | 2, 0];
 
 /// Reads an object in upstream's envelope; kind and apiVersion come from the envelope.
 pub fn object(bytes: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Error> {
@@ -68,15 +70,35 @@ pub fn write(value: &Value, gvk: &Gvk, schemas: &Schemas) -> Result<bytes::Bytes
 
 /// Puts a message into upstream's envelope.
 pub fn wrap(gvk: &Gvk, raw: &[u8]) -> bytes::Bytes {
+    let mut out = envelope_begin(gvk, raw.len());
+    out.reserve_exact(raw.len() + ENVELOPE_END.len());
+    out.extend_from_slice(raw);
+    out.extend_from_slice(ENVELOPE_END);
+    out.into()
+}
+
+/// How the envelope of a message of `raw_len` bytes begins, for whoever writes the message piece by piece; behind it
+/// comes [`ENVELOPE_END`].
+pub fn envelope_begin(gvk: &Gvk, raw_len: usize) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     write::nested(1, &mut out, |out| {
         write::bytes(1, gvk.api_version().as_bytes(), out);
         write::bytes(2, gvk.kind.as_bytes(), out);
     });
-    write::bytes(2, raw, &mut out);
-    write::bytes(3, b"", &mut out);
-    write::bytes(4, b"", &mut out);
-    out.into()
+    write::tag(2, 2, &mut out);
+    wire::put_varint(raw_len as u64, &mut out);
+    out
+}
+
+/// An embedded message or a string, as the field `number` of the message around it.
+pub fn member(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    write::bytes(number, bytes, out);
+}
+
+/// As many bytes as [`member`] appends for a number below 16.
+pub fn member_len(len: usize) -> usize {
+    let varint_len = (usize::BITS - (len | 1).leading_zeros()).div_ceil(7) as usize;
+    1 + varint_len + len
 }
 
 /// Writes the bare message of an object, without an envelope: an item of a list.

@@ -12,7 +12,7 @@
 use std::{
     error::Error,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -82,7 +82,7 @@ async fn watch(mut cursor: Cursor, taken: Arc<Taken>) {
 }
 
 fn entry(revision: u64) -> Arc<Entry> {
-    let head = Head { name: "pod".into(), labels: Value::Null, ..Head::default() };
+    let head = Arc::new(Head { name: "pod".into(), labels: Value::Null, ..Head::default() });
     let json = Bytes::from(vec![b' '; OBJECT_LEN]);
-    Arc::new(Entry { key: "bench/pod".into(), revision, head, json, splice: 0, body: 0 })
+    Arc::new(Entry { key: "bench/pod".into(), revision, head, json, splice: 0, body: 0, message: OnceLock::new() })
 }

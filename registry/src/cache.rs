@@ -3,11 +3,14 @@
 //! An ordered persistent map: a list or a page is a snapshot, taken in no time, and the writer goes on. Beside it a log
 //! of events in revision order; a watcher is a [`Cursor`] on the log and costs nothing while nothing happens.
 
+mod cursor;
 pub mod entry;
 pub mod fill;
+mod interest;
 mod log;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::sync::Arc;
 
@@ -15,12 +18,15 @@ use api::EcoString;
 use imbl::OrdMap;
 use parking_lot::RwLock;
 use store::Revision;
-use tokio::sync::watch;
 
+pub use cursor::Cursor;
 pub use entry::{Entry, Head};
-pub use log::{Change, Cursor, Event, Fallen};
+pub use interest::Interest;
+pub use log::{Change, Event, Fallen};
 
+use interest::Rings;
 use log::Log;
+use waiters::Waiters;
 
 /// Objects by their local key (`namespace/name` or `name`), in the store's order.
 pub type Objects = OrdMap<EcoString, Arc<Entry>>;
@@ -28,8 +34,8 @@ pub type Objects = OrdMap<EcoString, Arc<Entry>>;
 /// One resource's objects and recent events.
 pub struct Cache {
     state: RwLock<State>,
-    /// The sequence number after the last event: cursors wait on it.
-    end: watch::Sender<u64>,
+    /// Cursors that wait for any event.
+    waiters: Arc<Waiters>,
 }
 
 /// Everything as of one revision.
@@ -46,13 +52,14 @@ struct State {
     /// That of the last event.
     revision: Revision,
     log: Log,
+    rings: Rings,
 }
 
 // === impl Cache ===
 
 impl Cache {
     pub fn new() -> Arc<Cache> {
-        Arc::new(Cache { state: RwLock::default(), end: watch::Sender::new(0) })
+        Arc::new(Cache { state: RwLock::default(), waiters: Arc::default() })
     }
 
     /// Sets the objects as they stood at `revision`; the log begins there, and every cursor there is has fallen out of it.
@@ -61,9 +68,11 @@ impl Cache {
         state.objects = entries.into_iter().map(|e| (e.key.clone(), e)).collect();
         state.revision = revision;
         state.log = state.log.begin_anew(revision);
-        let end = state.log.end();
+        let State { log, rings, .. } = &mut *state;
+        let woken = rings.begin_anew(log.first());
         drop(state);
-        self.end.send_replace(end);
+        self.waiters.wake();
+        woken.iter().for_each(|waiters| waiters.wake());
     }
 
     /// The first revision that a cursor can begin after.
@@ -91,15 +100,27 @@ impl Cache {
 
     /// A cursor that delivers every event after `revision`; an error when some of them are no longer here.
     pub fn cursor(self: &Arc<Self>, revision: Revision) -> Result<Cursor, Fallen> {
-        let seq = self.state.read().log.position_after(revision).ok_or(Fallen)?;
-        Ok(Cursor::new(self.clone(), seq, self.end.subscribe()))
+        self.cursor_on(Interest::Everything, revision)
+    }
+
+    /// A cursor that delivers the events after `revision` that concern an interest.
+    pub fn cursor_on(self: &Arc<Self>, interest: Interest, revision: Revision) -> Result<Cursor, Fallen> {
+        let mut state = self.state.write();
+        let seq = state.log.position_after(revision).ok_or(Fallen)?;
+        Ok(self.join(&mut state, interest, seq))
     }
 
     /// The objects now and a cursor that goes on exactly there.
     pub fn snapshot_and_cursor(self: &Arc<Self>, applied: Revision) -> (Snapshot, Cursor) {
-        let state = self.state.read();
+        self.snapshot_and_cursor_on(Interest::Everything, applied)
+    }
+
+    /// The objects now and a cursor on an interest that goes on exactly there.
+    pub fn snapshot_and_cursor_on(self: &Arc<Self>, interest: Interest, applied: Revision) -> (Snapshot, Cursor) {
+        let mut state = self.state.write();
         let snapshot = Snapshot { objects: state.objects.clone(), revision: state.revision.max(applied) };
-        (snapshot, Cursor::new(self.clone(), state.log.end(), self.end.subscribe()))
+        let seq = state.log.end();
+        (snapshot, self.join(&mut state, interest, seq))
     }
 
     /// Takes in changes in revision order; `now_seconds` dates them for the window.
@@ -107,24 +128,43 @@ impl Cache {
         if changes.is_empty() {
             return;
         }
+        let mut woken = Vec::new();
         let mut state = self.state.write();
         for change in changes {
-            state.take(change, now_seconds);
+            state.take(change, now_seconds, &mut woken);
         }
-        let end = state.log.end();
         drop(state);
-        self.end.send_replace(end);
+        self.waiters.wake();
+        woken.iter().for_each(|waiters| waiters.wake());
     }
 
-    fn read_log(&self, seq: u64, max: usize, out: &mut Vec<Arc<Event>>) -> Result<u64, Fallen> {
-        self.state.read().log.read(seq, max, out)
+    fn join(self: &Arc<Self>, state: &mut State, interest: Interest, seq: u64) -> Cursor {
+        let waiters = match &interest {
+            Interest::Everything => self.waiters.clone(),
+            narrow => state.rings.join(narrow, &state.log),
+        };
+        Cursor::new(self.clone(), interest, seq, waiters)
+    }
+
+    fn leave(&self, interest: &Interest) {
+        if *interest != Interest::Everything {
+            self.state.write().rings.leave(interest);
+        }
+    }
+
+    fn read_log(&self, interest: &Interest, seq: u64, max: usize, out: &mut Vec<Arc<Event>>) -> Result<u64, Fallen> {
+        let state = self.state.read();
+        match interest {
+            Interest::Everything => state.log.read(seq, max, out),
+            narrow => state.rings.read(narrow, &state.log, seq, max, out),
+        }
     }
 }
 
 // === impl State ===
 
 impl State {
-    fn take(&mut self, change: Change, now_seconds: i64) {
+    fn take(&mut self, change: Change, now_seconds: i64, woken: &mut Vec<Arc<Waiters>>) {
         let event = match change {
             Change::Put(entry) => {
                 let previous = self.objects.insert(entry.key.clone(), entry.clone());
@@ -137,6 +177,8 @@ impl State {
                 Event::new(Arc::new(previous.at(revision)), Some(previous), true)
             }
         };
-        self.log.push(Arc::new(event), now_seconds);
+        let (seq, event) = (self.log.end(), Arc::new(event));
+        self.log.push(event.clone(), now_seconds);
+        self.rings.note(seq, &event, self.log.first(), woken);
     }
 }

@@ -21,6 +21,7 @@ pub mod openapi;
 pub mod options;
 pub mod outside;
 pub mod own;
+pub mod pack;
 pub mod patch;
 pub mod prepare;
 pub mod present;

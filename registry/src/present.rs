@@ -3,6 +3,8 @@
 //! An object that the client wants as it is kept (JSON of the hub version) is written from shared bytes; anything else
 //! goes through a tree. Upstream: handlers/response.go, runtime/serializer.
 
+mod messages;
+
 use std::sync::Arc;
 
 use api::{Gvk, Status, Value};
@@ -12,12 +14,12 @@ use crate::{
     Answer, Ask, List, Media, Registry,
     cache::Entry,
     definition::{Definition, Served},
-    table,
+    pack, table,
     watch::{Kind, Notice},
 };
 
 /// In which form a client wants what it asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Form {
     pub media: Media,
     pub shape: Shape,
@@ -62,6 +64,8 @@ pub enum Content {
 
 /// Pieces of a list are about so large.
 const PIECE_LEN: usize = 64 << 10;
+/// So many objects take no time worth speaking of, whatever is made of them.
+const SHORT_LEN_MAX: usize = 64;
 
 impl Registry {
     /// The bytes of an answer other than a list or a watch.
@@ -74,6 +78,10 @@ impl Registry {
                     entry.write(&ask.served().json_head, &mut out);
                     out.push(b'\n');
                     return Ok(Presented { code, media: Media::Json, body: Content::Whole(out.into()) });
+                }
+                if is_message_of_hub(&ask.definition, ask.served(), form) {
+                    let bytes = codec::proto::wrap(&ask.definition.hub, entry.message(&ask.definition));
+                    return Ok(Presented { code, media: Media::Protobuf, body: Content::Whole(bytes) });
                 }
                 (code, entry.tree())
             }
@@ -100,8 +108,15 @@ impl Registry {
             let pieces = Pieces { head: Some(head), entries: list.entries, next: 0, ended: false };
             return Ok(Presented { code: 200, media: Media::Json, body: Content::Pieces(Box::new(pieces)) });
         }
-        let tree = self.list_tree(ask, &list, form)?;
-        Ok(Presented { code: 200, media: form.media, body: Content::Whole(encode(&ask.definition, &tree, form)?) })
+        if is_message_of_hub(&ask.definition, served, form) {
+            let pieces = beside(list.entries.len(), || messages::Pieces::new(&ask.definition, served, list))?;
+            return Ok(Presented { code: 200, media: Media::Protobuf, body: Content::Pieces(Box::new(pieces)) });
+        }
+        let bytes = beside(list.entries.len(), || {
+            let tree = self.list_tree(ask, &list, form)?;
+            encode(&ask.definition, &tree, form)
+        })?;
+        Ok(Presented { code: 200, media: form.media, body: Content::Whole(bytes) })
     }
 
     fn list_tree(&self, ask: &Ask, list: &List, form: &Form) -> Result<Value, Status> {
@@ -161,7 +176,8 @@ impl Registry {
         })
     }
 
-    /// The frame of a watch's notice. `first` is the first with an object: only it carries a table's columns.
+    /// The frame of a watch's notice. `first` is the first with an object: only it carries a table's columns. A frame
+    /// that is `packed` is gzip by itself.
     pub fn frame(
         &self,
         definition: &Definition,
@@ -169,16 +185,24 @@ impl Registry {
         notice: &Notice,
         form: &Form,
         first: bool,
+        packed: bool,
     ) -> Result<Bytes, Status> {
-        let served = &definition.versions[version];
-        let number = form_number(form, version, notice, first);
+        let made = || -> Result<Bytes, Status> {
+            let served = &definition.versions[version];
+            let frame = match notice {
+                Notice::Bookmark { revision, initial_end } => {
+                    self.bookmark(definition, served, *revision, *initial_end, form)
+                }
+                _ => self.object_frame(definition, served, notice, form, first),
+            };
+            if packed { frame.map(|frame| pack::whole(&frame)) } else { frame }
+        };
         match notice {
-            Notice::Bookmark { revision, initial_end } => {
-                self.bookmark(definition, served, *revision, *initial_end, form)
-            }
-            Notice::Changed(_, event) => {
+            Notice::Bookmark { .. } | Notice::Added(_) => made(),
+            Notice::Changed(kind, event) => {
+                let number = frame_number(form, version, *kind, first, packed);
                 let mut failed = None;
-                let bytes = event.frame(number, || match self.object_frame(definition, served, notice, form, first) {
+                let bytes = event.frame(number, || match made() {
                     Ok(bytes) => bytes,
                     Err(error) => {
                         failed = Some(error);
@@ -187,7 +211,6 @@ impl Registry {
                 });
                 failed.map_or(Ok(bytes), Err)
             }
-            Notice::Added(_) => self.object_frame(definition, served, notice, form, first),
         }
     }
 
@@ -202,6 +225,10 @@ impl Registry {
         let Some((kind, entry)) = notice.shown() else { return Err(Status::internal("a bookmark has no object")) };
         if is_kept_as(definition, served, form) {
             return Ok(json_frame(kind, &entry, served));
+        }
+        if is_message_of_hub(definition, served, form) {
+            let inner = codec::proto::wrap(&definition.hub, entry.message(definition));
+            return Ok(codec::proto::watch_frame(kind.as_str(), &inner));
         }
         let shaped = self.shape(definition, served, entry.tree(), form, first)?;
         event_frame(kind.as_str(), &shaped, form)
@@ -260,16 +287,36 @@ fn is_kept_as(definition: &Definition, served: &Served, form: &Form) -> bool {
     form.media == Media::Json && form.shape == Shape::Object && !form.pretty && served.gvk == definition.hub
 }
 
+/// Whether the client wants protobuf of what the cache keeps: an entry has that message made once.
+fn is_message_of_hub(definition: &Definition, served: &Served, form: &Form) -> bool {
+    form.media == Media::Protobuf
+        && form.shape == Shape::Object
+        && served.gvk == definition.hub
+        && definition.schemas().kind(&definition.hub).is_some()
+}
+
 /// Distinguishes frames of one event.
-fn form_number(form: &Form, version: usize, notice: &Notice, first: bool) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let kind = match notice {
-        Notice::Changed(kind, _) => *kind as u8,
-        _ => u8::MAX,
+fn frame_number(form: &Form, version: usize, kind: Kind, first: bool, packed: bool) -> u64 {
+    let shape = match form.shape {
+        Shape::Object => 0,
+        Shape::Partial { version } => 1 + u64::from(version == "v1"),
+        Shape::Table { version, include, headers } => {
+            let first = u64::from(first) << 4;
+            first | (3 + 6 * u64::from(version == "v1") + 2 * include as u64 + u64::from(headers))
+        }
     };
-    let mut hasher = DefaultHasher::new();
-    (form, version, kind, first && matches!(form.shape, Shape::Table { .. })).hash(&mut hasher);
-    hasher.finish()
+    let flags = u64::from(form.pretty) | u64::from(packed) << 1;
+    form.media as u64 | flags << 2 | (kind as u64) << 4 | shape << 6 | (version as u64) << 16
+}
+
+/// Does something for many objects without keeping whoever else runs on this thread waiting.
+fn beside<T>(count: usize, work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let others_run = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
+    match count > SHORT_LEN_MAX && others_run {
+        true => tokio::task::block_in_place(work),
+        false => work(),
+    }
 }
 
 fn json_frame(kind: Kind, entry: &Arc<Entry>, served: &Served) -> Bytes {

@@ -9,7 +9,7 @@ use store::{Range, Revision};
 
 use crate::{
     Answer, Ask, List, Registry,
-    cache::{Entry, Snapshot},
+    cache::{Entry, Interest, Snapshot},
     continuation::Continue,
     definition::Definition,
     options::ListOptions,
@@ -252,6 +252,28 @@ impl Filter {
             && self.labels.matches(&entry.head.labels)
     }
 
+    /// The narrowest interest that holds everything that gets through.
+    pub fn interest(&self, namespaced: bool) -> Interest {
+        let wanted = |term: &&FieldTerm| !term.negated;
+        let name = self.fields.iter().filter(wanted).find(|term| matches!(term.place, Place::Name));
+        if let Some(name) = name {
+            match (namespaced, self.namespace.as_str()) {
+                (false, _) => return Interest::Object(name.value.as_str().into()),
+                (true, "") => {}
+                (true, namespace) => return Interest::Object(format!("{namespace}/{}", name.value).into()),
+            }
+        }
+        let field = self.fields.iter().filter(wanted).find_map(|term| match term.place {
+            Place::Field(place) => Some(Interest::Field(place, term.value.as_str().into())),
+            _ => None,
+        });
+        match (field, self.namespace.as_str()) {
+            (Some(field), _) => field,
+            (None, "") => Interest::Everything,
+            (None, namespace) => Interest::Namespace(namespace.into()),
+        }
+    }
+
     /// Nothing is asked for beyond the namespace.
     pub fn is_open(&self) -> bool {
         self.fields.is_empty() && self.labels.is_everything()
@@ -289,4 +311,39 @@ fn not_selectable(definition: &Definition, key: &str) -> Status {
         true => format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", quote(key)),
         false => format!("field label not supported: {key}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(namespace: &str, terms: &[(Place, &str, bool)]) -> Filter {
+        let term = |(place, value, negated): &(Place, &str, bool)| FieldTerm {
+            place: *place,
+            value: (*value).into(),
+            negated: *negated,
+        };
+        let labels = Selector::parse("").expect("nothing is a selector");
+        Filter { namespace: namespace.into(), labels, fields: terms.iter().map(term).collect() }
+    }
+
+    #[test]
+    fn the_interest_is_the_narrowest_that_holds_what_gets_through() {
+        let field = |place: usize, value: &str| Interest::Field(place, value.into());
+        let object = |key: &str| Interest::Object(key.into());
+        let cases: [(&str, &[(Place, &str, bool)], bool, Interest); 8] = [
+            ("", &[], true, Interest::Everything),
+            ("a", &[], true, Interest::Namespace("a".into())),
+            ("a", &[(Place::Name, "x", false)], true, object("a/x")),
+            ("", &[(Place::Name, "x", false)], false, object("x")),
+            // The same name in any namespace has no key.
+            ("", &[(Place::Name, "x", false)], true, Interest::Everything),
+            ("a", &[(Place::Field(2), "n1", false)], true, field(2, "n1")),
+            ("a", &[(Place::Field(2), "n1", true)], true, Interest::Namespace("a".into())),
+            ("", &[(Place::Namespace, "a", false), (Place::Field(0), "", false)], true, field(0, "")),
+        ];
+        for (namespace, terms, namespaced, expected) in cases {
+            assert_eq!(filter(namespace, terms).interest(namespaced), expected);
+        }
+    }
 }

@@ -3,7 +3,12 @@
 //! A watcher is a cursor and a little state. An object that begins to match shows as added, one that ceases to as deleted:
 //! the change *as this selector sees it*. Upstream: apiserver/pkg/storage/cacher/cache_watcher.go convertToWatchEvent.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use api::Status;
 use store::Revision;
@@ -27,6 +32,8 @@ pub struct Watch {
     pub version: usize,
     pub bookmarks: bool,
     pub timeout_seconds: Option<i64>,
+    /// It stands for a list, and says where that ends. Upstream: `isListWatchRequest`.
+    pub begins_with_list: bool,
     filter: Filter,
     /// Objects that were there at the beginning, still to be shown.
     initial: VecDeque<Arc<Entry>>,
@@ -76,15 +83,16 @@ impl Registry {
             text => revision_of(text)?,
         };
         let with_state = options.send_initial_events.unwrap_or(false);
+        let interest = filter.interest(definition.row.namespaced);
         let (initial, revision, cursor) = if with_state {
             self.wait_for(&definition, if from == 0 { &options.resource_version } else { "" }).await?;
-            let (snapshot, cursor) = definition.cache.snapshot_and_cursor(self.filler.applied());
+            let (snapshot, cursor) = definition.cache.snapshot_and_cursor_on(interest, self.filler.applied());
             let entries = snapshot.objects.values().filter(|e| filter.lets_through(e)).cloned().collect();
             (entries, snapshot.revision, cursor)
         } else {
             let start = if from == 0 { self.filler.applied() } else { from };
-            let cursor = definition.cache.cursor(start).map_err(|_| too_old(start, definition.cache.floor()))?;
-            (VecDeque::new(), start, cursor)
+            let cursor = definition.cache.cursor_on(interest, start);
+            (VecDeque::new(), start, cursor.map_err(|_| too_old(start, definition.cache.floor()))?)
         };
         // Only a client that asked for bookmarks is told where the beginning ends.
         let asked = options.bookmarks && options.version_match == "NotOlderThan" && with_state;
@@ -92,6 +100,7 @@ impl Registry {
             version: definition.versions.iter().position(|v| v.gvk == ask.served().gvk).unwrap_or(0),
             bookmarks: options.bookmarks,
             timeout_seconds: options.timeout_seconds,
+            begins_with_list: with_state && options.bookmarks,
             initial_end: asked.then_some(revision),
             applied: self.filler.subscribe(),
             ready: Vec::new(),
@@ -114,18 +123,26 @@ fn too_old(revision: Revision, floor: Revision) -> Status {
 impl Watch {
     /// Waits for something to tell and appends it to `out`; several things when they are there already.
     pub async fn next(&mut self, out: &mut Vec<Notice>) -> Result<(), End> {
+        poll_fn(|cx| self.poll_next(cx, out)).await
+    }
+
+    /// The same, for those who are polled themselves.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<Notice>) -> Poll<Result<(), End>> {
         if !self.initial.is_empty() {
             let batch = self.initial.len().min(BATCH_LEN_MAX);
             out.extend(self.initial.drain(..batch).map(Notice::Added));
-            return Ok(());
+            if self.initial.is_empty() {
+                self.initial = VecDeque::new();
+            }
+            return Poll::Ready(Ok(()));
         }
         if let Some(revision) = self.initial_end.take() {
             out.push(Notice::Bookmark { revision, initial_end: true });
-            return Ok(());
+            return Poll::Ready(Ok(()));
         }
         while out.is_empty() {
             self.ready.clear();
-            self.cursor.next(BATCH_LEN_MAX, &mut self.ready).await.map_err(|_| End::Behind)?;
+            ready!(self.cursor.poll_next(cx, BATCH_LEN_MAX, &mut self.ready)).map_err(|_| End::Behind)?;
             for event in self.ready.drain(..) {
                 self.told = self.told.max(event.revision());
                 if let Some(kind) = seen(&event, &self.filter) {
@@ -133,7 +150,7 @@ impl Watch {
                 }
             }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// A bookmark, when the watcher has been told everything up to a later revision than it knows of.
@@ -143,10 +160,7 @@ impl Watch {
         }
         // What is applied has reached the log: nothing ready means nothing up to there was left out.
         let applied = *self.applied.borrow();
-        let mut waiting = Vec::new();
-        let mut probe = self.definition.cache.cursor(self.told).ok()?;
-        probe.take_ready(1, &mut waiting).ok()?;
-        if !waiting.is_empty() {
+        if self.cursor.has_more().ok()? {
             return None;
         }
         self.told = self.told.max(applied);

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use api::Status;
@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
 
 use crate::{
     limits::{self, Bodies},
     metrics::Record,
+    watch::Stream,
 };
 
 /// A response's body.
@@ -23,8 +23,8 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// Made as the client takes it.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
-    /// Made elsewhere: watches and streams. Dropping it tells the other end.
-    Stream(mpsc::Receiver<Bytes>),
+    /// Made as things happen.
+    Watch(Box<Stream>),
     /// Another body that is counted to its end.
     Counted(Box<Body>, Record),
 }
@@ -37,10 +37,7 @@ impl http_body::Body for Body {
         let next = match self.get_mut() {
             Body::Whole(bytes) => bytes.take(),
             Body::Pieces(pieces) => pieces.next(),
-            Body::Stream(receiver) => match receiver.poll_recv(cx) {
-                Poll::Ready(bytes) => bytes,
-                Poll::Pending => return Poll::Pending,
-            },
+            Body::Watch(stream) => ready!(stream.poll_next(cx)),
             Body::Counted(body, record) => {
                 let polled = Pin::new(&mut **body).poll_frame(cx);
                 if let Poll::Ready(Some(Ok(frame))) = &polled {

@@ -68,9 +68,38 @@ pub fn json(bytes: Bytes) -> Response<Body> {
     response
 }
 
-/// A stream of frames.
-pub fn stream(media: Media, frames: tokio::sync::mpsc::Receiver<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::Stream(frames));
+/// The response of something presented, in gzip when it is long and the client takes that.
+pub fn packed(mut shown: Presented, request: &http::HeaderMap) -> Response<Body> {
+    if !takes_gzip(request) {
+        return presented(shown);
+    }
+    let (body, is_packed) = registry::pack::content(shown.body);
+    shown.body = body;
+    let mut response = presented(shown);
+    if is_packed {
+        say_packed(&mut response);
+    }
+    response
+}
+
+/// Upstream: `ContentEncodingSupported`, which knows no weights.
+pub fn takes_gzip(request: &http::HeaderMap) -> bool {
+    let said = crate::negotiate::text(request, header::ACCEPT_ENCODING);
+    said.split(',').any(|token| token.trim() == "gzip")
+}
+
+fn say_packed(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
+/// The response of a watch, whose pieces are gzip when `packed`.
+pub fn stream(media: Media, frames: Body, packed: bool) -> Response<Body> {
+    let mut response = Response::new(frames);
+    if packed {
+        say_packed(&mut response);
+    }
     let kind = match media {
         Media::Protobuf => HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch"),
         Media::Cbor => HeaderValue::from_static("application/cbor-seq"),

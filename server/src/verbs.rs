@@ -43,8 +43,9 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     let form = server.config.offer.answer(&admitted.parts.headers, &admitted.query, route)?;
     if stream {
         let options = list_options(&admitted.query, true)?;
+        let packed = respond::takes_gzip(&admitted.parts.headers);
         return match server.registry.watch(ask, &options).await {
-            Ok(watch) => Ok(watch::respond(server.clone(), watch, form)),
+            Ok(watch) => Ok(watch::respond(server.clone(), watch, form, packed)),
             // The place in time where it was to begin is gone, or not there yet.
             Err(status) if matches!(status.code(), 410 | 504) => watch::refused(&status, form),
             Err(status) => Err(status),
@@ -59,7 +60,8 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         "delete" | "deletecollection" => delete(server, ask, admitted, body).await?,
         _ => return Err(Status::method_not_allowed()),
     };
-    server.registry.present(ask, answer, &form).map(respond::presented)
+    let presented = server.registry.present(ask, answer, &form)?;
+    Ok(respond::packed(presented, &admitted.parts.headers))
 }
 
 /// What is answered and not stored has no rows. Upstream: storages that are no `rest.TableConvertor`.

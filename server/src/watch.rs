@@ -1,9 +1,14 @@
 //! A watch on the wire: frames as they come, bookmarks on a tick, and an end.
 //!
-//! One task for each watcher. It waits on its cursor, never on a channel of its own that would have to be filled: a
-//! watcher that does not read costs the frames in flight and nothing else.
+//! A watcher has no task and no queue: the connection's stream asks its cursor when the client has room for more, so one
+//! that does not read costs its place in the log and nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use api::Status;
 use bytes::{Bytes, BytesMut};
@@ -12,49 +17,58 @@ use registry::{
     present::{self, Form},
     watch::{Notice, Watch},
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::time::{Instant, Sleep};
 
 use crate::{Server, body::Body, metrics::WatchCells, respond};
 
-/// So many pieces wait for a client at most.
-const PIECES_MAX: usize = 8;
 /// Frames are joined up to about so many bytes.
 const PIECE_LEN: usize = 32 << 10;
 /// Between bookmarks. Upstream: `bookmarkFrequency`.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// What a watcher that is told little keeps of its list of notices.
+const NOTICES_KEPT: usize = 4;
 
-/// The response of a watch.
-pub fn respond(server: Arc<Server>, watch: Watch, form: Form) -> Response<Body> {
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+/// The frames of a watch, made when they are asked for.
+pub struct Stream {
+    server: Arc<Server>,
+    watch: Watch,
+    form: Form,
+    /// Every piece is gzip by itself.
+    packed: bool,
+    /// An object has been shown: a table's columns are not said again.
+    shown: bool,
+    notices: Vec<Notice>,
+    /// The next bookmark, or the end.
+    alarm: Pin<Box<Sleep>>,
+    until: Instant,
+    ended: bool,
+    counted: WatchCells,
+}
+
+/// The response of a watch. `packed` is whether the client takes gzip.
+pub fn respond(server: Arc<Server>, watch: Watch, form: Form, packed: bool) -> Response<Body> {
     let media = crate::verbs::frames(form.media);
     let form = Form { media, pretty: false, ..form };
     let seconds = match watch.timeout_seconds {
         Some(asked) if asked > 0 => asked,
         _ => server.config.watch_seconds_min + spread(&server) % server.config.watch_seconds_min.max(1),
     };
-    let until = Instant::now() + Duration::from_secs(seconds.unsigned_abs());
-    tokio::spawn(async move {
-        let counted = cells(&server, &watch);
-        let mut stream = Stream { server, watch, form, sender, shown: false, counted };
-        tokio::select! {
-            () = stream.run() => {}
-            () = tokio::time::sleep_until(until) => {}
-        }
-    });
-    respond::stream(media, receiver)
+    let now = Instant::now();
+    let until = now + Duration::from_secs(seconds.unsigned_abs());
+    let alarm = Box::pin(tokio::time::sleep_until(until.min(now + BOOKMARK_EVERY)));
+    // Upstream packs only those that begin with a list.
+    let packed = packed && watch.begins_with_list;
+    let counted = cells(&server, &watch);
+    let (notices, shown, ended) = (Vec::new(), false, false);
+    let stream = Stream { server, watch, form, packed, shown, notices, alarm, until, ended, counted };
+    respond::stream(media, Body::Watch(Box::new(stream)), packed)
 }
 
 /// A watch that cannot begin where it was asked to begin: said in an event. Upstream: cacher.go `newErrWatcher`.
 pub fn refused(status: &Status, form: Form) -> Result<Response<Body>, Status> {
     let media = crate::verbs::frames(form.media);
     let frame = present::event_frame("ERROR", &status.to_value(), &Form { media, pretty: false, ..form })?;
-    let (sender, receiver) = mpsc::channel(1);
-    // The channel has room, and ends when the sender goes.
-    drop(sender.try_send(frame));
-    Ok(respond::stream(media, receiver))
+    Ok(respond::stream(media, Body::from(frame), false))
 }
 
 /// Watches that began together shall not end together.
@@ -68,60 +82,80 @@ fn cells(server: &Server, watch: &Watch) -> WatchCells {
     server.metrics.watch.of(&gvk.group, row.plural, &gvk.version)
 }
 
-struct Stream {
-    server: Arc<Server>,
-    watch: Watch,
-    form: Form,
-    sender: mpsc::Sender<Bytes>,
-    /// An object has been shown: a table's columns are not said again.
-    shown: bool,
-    counted: WatchCells,
-}
-
 impl Stream {
-    async fn run(&mut self) {
-        let mut tick = tokio::time::interval_at(Instant::now() + BOOKMARK_EVERY, BOOKMARK_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut notices = Vec::new();
-        loop {
-            let closed = self.sender.clone();
-            tokio::select! {
-                told = self.watch.next(&mut notices) => if told.is_err() { return },
-                _ = tick.tick() => notices.extend(self.watch.bookmark()),
-                () = closed.closed() => return,
+    /// The next frames; none at the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while !self.ended {
+            match self.poll_notices(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => break,
+                Poll::Pending => return Poll::Pending,
             }
-            if !self.send(&mut notices).await {
-                return;
+            match self.piece() {
+                Some(piece) if piece.is_empty() => {}
+                piece => return Poll::Ready(piece),
             }
         }
+        self.ended = true;
+        Poll::Ready(None)
     }
 
-    /// Sends what there is to tell; false when nobody listens any more.
-    async fn send(&mut self, notices: &mut Vec<Notice>) -> bool {
-        let mut piece = BytesMut::new();
-        let only = notices.len() == 1;
-        for notice in notices.drain(..) {
-            let first = !self.shown;
-            self.shown |= !matches!(notice, Notice::Bookmark { .. });
-            let registry = &self.server.registry;
-            let frame = match registry.frame(&self.watch.definition, self.watch.version, &notice, &self.form, first) {
-                Ok(frame) => frame,
-                Err(error) => {
-                    tracing::error!(%error, "an event cannot be shown");
-                    return false;
-                }
-            };
-            self.counted.0.add(1);
-            self.counted.1.observe(frame.len() as f64);
-            if only {
-                // The bytes that everyone shares go out as they are.
-                return self.sender.send(frame).await.is_ok();
+    /// Waits for something to tell; false at the end.
+    fn poll_notices(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if now >= self.until {
+                return Poll::Ready(false);
             }
-            piece.extend_from_slice(&frame);
-            if piece.len() >= PIECE_LEN && self.sender.send(piece.split().freeze()).await.is_err() {
-                return false;
+            self.alarm.as_mut().reset(self.until.min(now + BOOKMARK_EVERY));
+            self.notices.extend(self.watch.bookmark());
+        }
+        if !self.notices.is_empty() {
+            return Poll::Ready(true);
+        }
+        Poll::Ready(ready!(self.watch.poll_next(cx, &mut self.notices)).is_ok())
+    }
+
+    /// The frames of what is to be told; none when they cannot be made. One alone is the bytes that everyone shares.
+    fn piece(&mut self) -> Option<Bytes> {
+        let mut notices = std::mem::take(&mut self.notices);
+        if let [only] = notices.as_slice() {
+            let frame = self.frame(only, self.packed);
+            notices.clear();
+            self.notices = notices;
+            return frame;
+        }
+        let mut piece = BytesMut::new();
+        let mut taken = 0;
+        for notice in &notices {
+            piece.extend_from_slice(&self.frame(notice, false)?);
+            taken += 1;
+            if piece.len() >= PIECE_LEN {
+                break;
             }
         }
-        piece.is_empty() || self.sender.send(piece.freeze()).await.is_ok()
+        notices.drain(..taken);
+        if notices.is_empty() {
+            notices.shrink_to(NOTICES_KEPT);
+        }
+        self.notices = notices;
+        Some(if self.packed { registry::pack::whole(&piece) } else { piece.freeze() })
+    }
+
+    fn frame(&mut self, notice: &Notice, packed: bool) -> Option<Bytes> {
+        let first = !self.shown;
+        self.shown |= !matches!(notice, Notice::Bookmark { .. });
+        let (registry, watch) = (&self.server.registry, &self.watch);
+        match registry.frame(&watch.definition, watch.version, notice, &self.form, first, packed) {
+            Ok(frame) => {
+                self.counted.0.add(1);
+                self.counted.1.observe(frame.len() as f64);
+                Some(frame)
+            }
+            Err(error) => {
+                tracing::error!(%error, "an event cannot be shown");
+                None
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! One object as the cache holds it: its bytes, and the few things that filters need to know.
 
+use std::sync::{Arc, OnceLock};
+
 use api::{EcoString, Value};
 use bytes::Bytes;
 use store::Revision;
@@ -7,18 +9,20 @@ use store::Revision;
 use crate::definition::Definition;
 
 /// An object at a revision. The bytes are shared with the store, the log and every answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Entry {
     /// `namespace/name` or `name`.
     pub key: EcoString,
     pub revision: Revision,
-    pub head: Head,
+    pub head: Arc<Head>,
     /// Canonical JSON of the hub version, without a resourceVersion.
     pub json: Bytes,
     /// Where `"resourceVersion":"…",` belongs in `json`.
     pub splice: u32,
     /// Where `"metadata":` begins in `json`, behind kind and apiVersion.
     pub body: u32,
+    /// The object at its revision as a protobuf message, once somebody has asked for it.
+    pub message: OnceLock<Bytes>,
 }
 
 /// What selectors and preconditions look at.
@@ -37,12 +41,14 @@ impl Entry {
     /// The entry of canonical JSON. `hub` is the same object as a tree.
     pub fn new(definition: &Definition, key: EcoString, json: Bytes, hub: &Value, revision: Revision) -> Entry {
         let (splice, body) = places(&json);
-        Entry { key, revision, head: Head::of(definition, hub), json, splice, body }
+        Entry { key, revision, head: Arc::new(Head::of(definition, hub)), json, splice, body, message: OnceLock::new() }
     }
 
     /// The same object at another revision: what a deletion shows.
     pub fn at(&self, revision: Revision) -> Entry {
-        Entry { revision, ..self.clone() }
+        let Entry { key, revision: _, head, json, splice, body, message: _ } = self;
+        let (key, head, json) = (key.clone(), head.clone(), json.clone());
+        Entry { key, revision, head, json, splice: *splice, body: *body, message: OnceLock::new() }
     }
 
     /// The object as a tree, with its resourceVersion.
@@ -52,6 +58,16 @@ impl Entry {
             tree.set_path(&["metadata", "resourceVersion"], self.revision.to_string());
         }
         tree
+    }
+
+    /// The object of the hub version as a protobuf message, without an envelope: made once, shared by every answer.
+    pub fn message(&self, definition: &Definition) -> &Bytes {
+        self.message.get_or_init(|| {
+            let mut out = Vec::with_capacity(self.json.len() * 3 / 4);
+            codec::proto::message(&self.tree(), definition.hub_type, definition.schemas(), &mut out);
+            out.shrink_to_fit();
+            out.into()
+        })
     }
 
     /// Appends the object as JSON; `head` replaces kind and apiVersion (`{` for none, as in lists).

@@ -1,4 +1,4 @@
-//! The recent events of a cache, and the cursors that read them.
+//! The recent events of a cache.
 //!
 //! The window is kept in time with a cap in bytes. A cursor that falls out of it is told so; whoever holds it closes its
 //! stream without an error and the client resumes.
@@ -9,9 +9,8 @@ use api::EcoString;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use store::Revision;
-use tokio::sync::watch;
 
-use super::{Cache, Entry};
+use super::Entry;
 
 /// Events are kept this long. Upstream: etcd's compaction interval of the API server.
 const WINDOW_SECONDS: i64 = 300;
@@ -34,13 +33,6 @@ pub struct Event {
     pub deleted: bool,
     /// The frames of this event by form, made once for all watchers.
     frames: Mutex<Vec<(u64, Bytes)>>,
-}
-
-/// A watcher's place in the log.
-pub struct Cursor {
-    cache: Arc<Cache>,
-    seq: u64,
-    end: watch::Receiver<u64>,
 }
 
 /// The place is no longer in the window.
@@ -79,33 +71,6 @@ impl Event {
     }
 }
 
-// === impl Cursor ===
-
-impl Cursor {
-    pub(super) fn new(cache: Arc<Cache>, seq: u64, end: watch::Receiver<u64>) -> Cursor {
-        Cursor { cache, seq, end }
-    }
-
-    /// Waits until there are events and appends up to `max` of them.
-    pub async fn next(&mut self, max: usize, out: &mut Vec<Arc<Event>>) -> Result<(), Fallen> {
-        loop {
-            self.end.borrow_and_update();
-            self.take_ready(max, out)?;
-            if !out.is_empty() {
-                return Ok(());
-            }
-            // The sender lives in the cache, which this cursor holds.
-            let _ = self.end.changed().await;
-        }
-    }
-
-    /// Appends up to `max` events that are there already.
-    pub fn take_ready(&mut self, max: usize, out: &mut Vec<Arc<Event>>) -> Result<(), Fallen> {
-        self.seq = self.cache.read_log(self.seq, max, out)?;
-        Ok(())
-    }
-}
-
 // === impl Log ===
 
 impl Log {
@@ -118,8 +83,24 @@ impl Log {
         self.floor
     }
 
+    /// The sequence number of the oldest event.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The sequence number after the last event.
     pub(super) fn end(&self) -> u64 {
         self.first + self.events.len() as u64
+    }
+
+    /// The event of a sequence number, when it is still here.
+    pub(super) fn at(&self, seq: u64) -> Option<&Arc<Event>> {
+        self.events.get(seq.checked_sub(self.first)? as usize).map(|(_, event)| event)
+    }
+
+    /// All events with their sequence numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Arc<Event>)> {
+        (self.first..).zip(self.events.iter().map(|(_, event)| event))
     }
 
     /// The sequence number of the first event after a revision.

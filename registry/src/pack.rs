@@ -1,0 +1,134 @@
+//! gzip, for clients that take it and answers that are long enough.
+//!
+//! Upstream: apiserver/pkg/endpoints/handlers/responsewriters/{compression,writers}.go, and for watches that begin with a
+//! list handlers/watch.go perFlushGzipWriter.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+
+use crate::present::Content;
+
+/// Shorter answers go out as they are. Upstream: `defaultGzipThresholdBytes`.
+const SHORT_LEN_MAX: usize = 128 << 10;
+/// The cheapest level. Upstream: `gzipContentEncodingLevel`.
+const LEVEL: u32 = 1;
+/// What has been packed goes on its way when there is about so much.
+const PACKED_LEN: usize = 16 << 10;
+/// A body that is whole is packed in pieces of this length, so that no thread is kept long.
+const PIECE_LEN: usize = 64 << 10;
+
+/// Pieces of a body, as one gzip stream.
+struct Packed<I> {
+    pieces: I,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+/// A body in gzip when it is long enough, and whether it is.
+pub fn content(content: Content) -> (Content, bool) {
+    let pieces: Box<dyn Iterator<Item = Bytes> + Send> = match content {
+        Content::Whole(bytes) if bytes.len() <= SHORT_LEN_MAX => return (Content::Whole(bytes), false),
+        Content::Whole(bytes) => {
+            let starts = (0..bytes.len()).step_by(PIECE_LEN);
+            Box::new(starts.map(move |start| bytes.slice(start..bytes.len().min(start + PIECE_LEN))))
+        }
+        Content::Pieces(mut pieces) => {
+            let (mut begun, mut len) = (Vec::new(), 0);
+            while len <= SHORT_LEN_MAX {
+                let Some(piece) = pieces.next() else { return (Content::Pieces(Box::new(begun.into_iter())), false) };
+                len += piece.len();
+                begun.push(piece);
+            }
+            Box::new(begun.into_iter().chain(pieces))
+        }
+    };
+    (Content::Pieces(Box::new(Packed { pieces, encoder: Some(encoder()) })), true)
+}
+
+/// A gzip stream of some bytes alone; several behind one another are one stream to whoever reads them.
+pub fn whole(bytes: &[u8]) -> Bytes {
+    let mut encoder = encoder();
+    encoder.write_all(bytes).expect("memory takes everything");
+    encoder.finish().expect("memory takes everything").into()
+}
+
+fn encoder() -> GzEncoder<Vec<u8>> {
+    GzEncoder::new(Vec::new(), Compression::new(LEVEL))
+}
+
+impl<I: Iterator<Item = Bytes>> Iterator for Packed<I> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut encoder = self.encoder.take()?;
+        for piece in self.pieces.by_ref() {
+            encoder.write_all(&piece).expect("memory takes everything");
+            if encoder.get_ref().len() >= PACKED_LEN {
+                let out = std::mem::take(encoder.get_mut());
+                self.encoder = Some(encoder);
+                return Some(out.into());
+            }
+        }
+        Some(encoder.finish().expect("memory takes everything").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::MultiGzDecoder;
+
+    use super::*;
+
+    fn bytes(content: Content) -> Vec<u8> {
+        match content {
+            Content::Whole(bytes) => bytes.to_vec(),
+            Content::Pieces(pieces) => pieces.collect::<Vec<_>>().concat(),
+        }
+    }
+
+    fn unpacked(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        MultiGzDecoder::new(bytes).read_to_end(&mut out).expect("it is gzip");
+        out
+    }
+
+    fn text(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * i % 251) as u8).collect()
+    }
+
+    fn pieces(text: &[u8]) -> Content {
+        let pieces: Vec<Bytes> = text.chunks(1000).map(Bytes::copy_from_slice).collect();
+        Content::Pieces(Box::new(pieces.into_iter()))
+    }
+
+    #[test]
+    fn what_is_longer_than_upstreams_threshold_is_packed() {
+        for len in [SHORT_LEN_MAX + 1, 1_000_000] {
+            let text = text(len);
+            for (packed, is_packed) in [content(Content::Whole(text.clone().into())), content(pieces(&text))] {
+                assert!(is_packed);
+                assert!(unpacked(&bytes(packed)) == text, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_short_stays_as_it_is() {
+        for len in [0, 10, SHORT_LEN_MAX] {
+            let text = text(len);
+            for (kept, is_packed) in [content(Content::Whole(text.clone().into())), content(pieces(&text))] {
+                assert!(!is_packed);
+                assert!(bytes(kept) == text, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn streams_behind_one_another_are_one() {
+        let joined = [whole(b"one\n"), whole(b"two\n")].concat();
+        assert_eq!(unpacked(&joined), b"one\ntwo\n");
+    }
+}
