@@ -1,5 +1,7 @@
 //! Connections: accepted, handed to TLS and HTTP with limits on everything, drained at the end.
 
+mod gather;
+
 use std::{sync::Arc, time::Duration};
 
 use auth::authenticate::Peer;
@@ -16,6 +18,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use self::gather::Gather;
 use crate::{
     Server,
     body::Body,
@@ -64,8 +67,18 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
                 async move { Ok::<_, std::convert::Infallible>(serve(server, connection, request, alive).await) }
             });
             let builder = builder();
-            let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            if let Err(error) = watcher.watch(serving).await {
+            // The client said which it speaks; only HTTP/2 reads whenever it is polled.
+            let served = match stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                true => {
+                    let gathered = TokioIo::new(Gather::new(stream));
+                    watcher.watch(builder.serve_connection_with_upgrades(gathered, service).into_owned()).await
+                }
+                false => {
+                    let plain = TokioIo::new(stream);
+                    watcher.watch(builder.serve_connection_with_upgrades(plain, service).into_owned()).await
+                }
+            };
+            if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended");
             }
         });
