@@ -14,6 +14,7 @@ pub mod fixture;
 pub mod latency;
 pub mod load;
 pub mod process;
+pub mod record;
 pub mod side;
 pub mod table;
 
@@ -25,6 +26,8 @@ pub struct Plan {
     pub skiff: PathBuf,
     /// A server of the same shape without any semantics: `PROGRAM DIRECTORY PORT`.
     pub ceiling: Option<PathBuf>,
+    /// The program of P5b, which measures inside one process.
+    pub fan_out: PathBuf,
     /// Who is measured, in turns.
     pub who: Vec<Who>,
     /// What the number of objects (of watchers, of nodes) is multiplied with.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{Plan, Table};
 
 mod create;
+mod fan_out;
 mod get;
 mod hold;
 mod idle;
@@ -25,6 +26,7 @@ pub const ALL: &[(&str, Measure)] = &[
     ("P3", |plan, table| Box::pin(create::measure(plan, table))),
     ("P4", |plan, table| Box::pin(list::measure(plan, table))),
     ("P5a", |plan, table| Box::pin(watch::measure(plan, table))),
+    ("P5b", |plan, table| Box::pin(fan_out::measure(plan, table))),
     ("P6", |plan, table| Box::pin(get::measure(plan, table))),
     ("P8", |plan, table| Box::pin(lease::measure(plan, table))),
     ("P10", |plan, table| Box::pin(hold::measure(plan, table))),

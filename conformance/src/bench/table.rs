@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Who;
+use super::{
+    Who,
+    record::{Record, Shown},
+};
 
 /// What one line of the table says.
 #[derive(Clone, Copy, Debug)]
@@ -59,19 +62,22 @@ impl Table {
 
     /// The table in Markdown.
     pub fn markdown(&self) -> String {
-        let mut out = String::from(
-            "| figure | what | scale | unit | skiff | upstream | better by | ceiling | share of it | aim |\n\
-             |---|---|---:|---|---:|---:|---:|---:|---:|---|\n",
-        );
-        for line in &self.lines {
-            out.push_str(&line.markdown());
-        }
+        let mut out = Record::markdown_of(self.shown());
         out.push_str(&self.growth());
         for remark in &self.remarks {
             let _ = write!(out, "\n- {remark}");
         }
         out.push('\n');
         out
+    }
+
+    /// What was measured, for [`Record`].
+    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.lines.iter().map(Line::shown)
+    }
+
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// How each figure changes from the smallest to the largest scale: 1 is best, and what grows with the objects grows
@@ -115,22 +121,30 @@ impl Line {
         }
     }
 
-    fn markdown(&self) -> String {
+    fn shown(&self) -> Shown {
         let Row { figure, what, unit, better, aim } = self.row;
         let [skiff, upstream, ceiling] = Who::ALL.map(|who| self.median(who));
         let lead = |ours: f64, other: f64| if better == Better::Less { other / ours } else { ours / other };
-        let ratio = cell(skiff.zip(upstream).map(|(ours, theirs)| lead(ours, theirs)), "×");
-        let share = cell(skiff.zip(ceiling).map(|(ours, ceiling)| 100.0 * lead(ours, ceiling)), " %");
-        let [skiff, upstream, ceiling] = [skiff, upstream, ceiling].map(|value| cell(value, ""));
-        let scale = self.scale;
-        format!(
-            "| {figure} | {what} | {scale} | {unit} | {skiff} | {upstream} | {ratio} | {ceiling} | {share} | {aim} |\n"
-        )
+        let lead =
+            |other: Option<f64>| skiff.zip(other).map(|(ours, other)| lead(ours, other)).filter(|r| r.is_finite());
+        Shown {
+            figure: figure.into(),
+            what: what.into(),
+            scale: self.scale,
+            unit: unit.into(),
+            aim: aim.into(),
+            ratio: lead(upstream),
+            share: lead(ceiling).map(|share| 100.0 * share),
+            skiff,
+            upstream,
+            ceiling,
+            date: String::new(),
+        }
     }
 }
 
 /// Three digits that say something, and the unit; nothing where nothing was measured.
-fn cell(value: Option<f64>, unit: &str) -> String {
+pub(super) fn cell(value: Option<f64>, unit: &str) -> String {
     match value {
         Some(value) if value.is_finite() => format!("{}{unit}", three_digits(value)),
         _ => String::new(),
@@ -160,7 +174,7 @@ mod tests {
         }
         table.note(&ROW, 1.0, Who::Upstream, 400.0);
         table.note(&ROW, 1.0, Who::Ceiling, 10000.0);
-        let expected = "| P3 | creates | 1 | /s | 5000 | 400 | 12.5× | 10000 | 50.0 % | ≥ 15× |";
+        let expected = "| P3 | creates | 1 | /s | 5000 | 400 | 12.5× | 10000 | 50.0 % | ≥ 15× | no |";
         assert!(table.markdown().contains(expected), "{}", table.markdown());
         let less = Row { what: "cpu", better: Better::Less, ..ROW };
         table.note(&less, 1.0, Who::Skiff, 0.25);

@@ -10,12 +10,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use conformance::bench::{Plan, Table, Who, figures, fixture};
+use conformance::bench::{Plan, Table, Who, figures, fixture, record::Record};
 
 /// Measure Skiff beside upstream.
 #[derive(Parser)]
 struct Flags {
-    /// Only these figures, by comma: P1, P2, P3, P4, P5a, P6, P8, P10.
+    /// Only these figures, by comma: P1, P2, P3, P4, P5a, P5b, P6, P8, P10.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// What the number of objects is multiplied with; several by comma are measured one after the other.
@@ -35,6 +35,12 @@ struct Flags {
     /// A program that shows what this shape could give at best, started as `PROGRAM DIRECTORY PORT`: the third column.
     #[arg(long)]
     ceiling: Option<PathBuf>,
+    /// The program that measures watch fan-out in one process.
+    #[arg(long, default_value = "target/release/examples/fan_out")]
+    fan_out: PathBuf,
+    /// Writes what is known of the figures into `docs/performance.md` and the README's list too.
+    #[arg(long)]
+    publish: bool,
     /// Where the servers keep their data while they are measured: a real disk.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -62,7 +68,7 @@ async fn run(flags: &Flags) -> Result<()> {
     let today = today()?;
     let output = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("target/bench/{today}.md")));
     let mut table = Table::default();
-    let mut failed = Vec::new();
+    let (mut failed, mut measured) = (Vec::new(), Vec::new());
     table.remark(format!("{today}, {} cores; rounds: {}, {} s each", cores(), flags.rounds, flags.seconds));
     table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
     for scale in &flags.scale {
@@ -77,12 +83,32 @@ async fn run(flags: &Flags) -> Result<()> {
                 table.remark(format!("{name} at scale {scale} broke off: {error:#}"));
                 failed.push(*name);
             }
+            measured.push(*name);
             // After each, so that a run that is broken off has said what it found.
-            write(&output, &table)?;
+            write(&output, &table.markdown())?;
         }
     }
     println!("{}\n{}", table.markdown(), output.display());
+    keep(flags, &table, &measured, &today)?;
     ensure!(failed.is_empty(), "{} broke off", failed.join(", "));
+    Ok(())
+}
+
+/// Where the last run of each figure is kept.
+const KEPT: &str = "target/bench/figures.json";
+/// The pages made of it.
+const PAGE: &str = "docs/performance.md";
+const BRIEF: &str = "conformance/lists/figures.md";
+
+fn keep(flags: &Flags, table: &Table, measured: &[&str], today: &str) -> Result<()> {
+    let kept = PathBuf::from(KEPT);
+    let mut record = Record::read(&kept)?;
+    record.take(measured, today, table.shown(), table.remarks());
+    write(&kept, &serde_json::to_string_pretty(&record.json())?)?;
+    if flags.publish {
+        write(&PathBuf::from(PAGE), &record.page())?;
+        write(&PathBuf::from(BRIEF), &record.brief())?;
+    }
     Ok(())
 }
 
@@ -96,6 +122,7 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
     Ok(Plan {
         skiff: absolute(&flags.skiff)?,
         ceiling: flags.ceiling.as_ref().map(absolute).transpose()?,
+        fan_out: absolute(&flags.fan_out)?,
         who: Who::ALL.into_iter().filter(asked).filter(there).collect(),
         scale,
         rounds: flags.rounds,
@@ -104,11 +131,11 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
     })
 }
 
-fn write(path: &PathBuf, table: &Table) -> Result<()> {
+fn write(path: &PathBuf, text: &str) -> Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    std::fs::write(path, table.markdown()).with_context(|| path.display().to_string())
+    std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 /// `2026-01-05`
