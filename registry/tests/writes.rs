@@ -1,0 +1,209 @@
+//! Writes from a body to what is stored, as clients see them.
+
+#[path = "writes/world.rs"]
+mod world;
+
+use admission::Look;
+use api::{Gvk, Value, value};
+use registry::{look::Reader, patch::Form};
+use world::World;
+
+fn pod(name: &str) -> Value {
+    value!({"metadata": {"name": (name), "namespace": "ns"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+fn map(name: &str) -> Value {
+    value!({"metadata": {"name": (name), "namespace": "ns"}, "data": {"b": "1", "a": "2"}})
+}
+
+#[tokio::test]
+async fn an_empty_list_is_seen_by_rules_and_by_dry_runs_and_not_stored() {
+    let world = World::new().await;
+    let policy = value!({"metadata": {"name": "n", "namespace": "ns"}, "spec": {"podSelector": {}, "ingress": []}});
+    world.create("networkpolicies.networking.k8s.io", policy, false).await.expect("it is right");
+    let stored = world.get("networkpolicies.networking.k8s.io", "n");
+    assert_eq!(stored.at("spec").at("ingress"), &Value::Null);
+
+    let node = value!({"metadata": {"name": "n"}, "spec": {"drivers": []}});
+    let dry = world.create("csinodes.storage.k8s.io", node.clone(), true).await.expect("it is right");
+    assert_eq!(dry.at("spec").at("drivers"), &value!([]));
+    let stored = world.create("csinodes.storage.k8s.io", node, false).await.expect("it is right");
+    assert_eq!(stored.at("spec").get("drivers"), Some(&Value::Null));
+
+    let ingress = value!({"metadata": {"name": "i", "namespace": "ns"}, "spec": {"rules": []}});
+    let refused = world.create("ingresses.networking.k8s.io", ingress, false).await.expect_err("it leads nowhere");
+    assert_eq!(
+        refused.message(),
+        "Ingress.networking.k8s.io \"i\" is invalid: spec: Invalid value: []: either `defaultBackend` or `rules` must be specified"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_list_changes_nothing() {
+    let world = World::new().await;
+    let deployment = |volumes: Value| {
+        value!({"metadata": {"name": "d", "namespace": "ns"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}], "volumes": (volumes)}
+            }
+        }})
+    };
+    let first = world.create("deployments.apps", deployment(Value::Null), false).await.expect("it is right");
+    let second = world.update("deployments.apps", deployment(value!([])), false).await.expect("it is right");
+    assert_eq!((second.at("metadata").int("generation"), &first), (1, &second));
+}
+
+#[tokio::test]
+async fn a_struct_that_is_there_is_not_one_that_is_not() {
+    let world = World::new().await;
+    let claim = |selector: Value| {
+        value!({"metadata": {"name": "c", "namespace": "ns"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "selector": (selector)
+        }})
+    };
+    world.create("persistentvolumeclaims", claim(Value::Null), false).await.expect("it is right");
+    let refused = world.update("persistentvolumeclaims", claim(value!({})), true).await.expect_err("it is immutable");
+    assert!(refused.message().contains("- \"Selector\": null,\n+ \"Selector\": {},\n"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_uid_in_a_patch_is_a_change_and_in_a_put_a_condition() {
+    let world = World::new().await;
+    world.create("configmaps", map("m"), false).await.expect("it is right");
+    let patch = r#"{"metadata":{"uid":"other"}}"#;
+    let refused = world.patch("configmaps", "m", Form::Merge, patch, true).await.expect_err("a uid stays");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (422, "ConfigMap \"m\" is invalid: metadata.uid: Invalid value: \"other\": field is immutable")
+    );
+    let mut put = map("m");
+    put.set_path(&["metadata", "uid"], "other");
+    assert_eq!(world.update("configmaps", put, true).await.expect_err("it is another").code(), 409);
+}
+
+#[tokio::test]
+async fn a_patch_is_refused_with_the_members_that_it_touched_sorted() {
+    let world = World::new().await;
+    world.create("configmaps", map("m"), false).await.expect("it is right");
+    for (form, patch) in
+        [(Form::Merge, r#"{"kind":"Bogus"}"#), (Form::Json, r#"[{"op":"replace","path":"/kind","value":"Bogus"}]"#)]
+    {
+        let refused = world.patch("configmaps", "m", form, patch, true).await.expect_err("there is no such kind");
+        let text = refused.message();
+        assert!(
+            text.starts_with(" \"\" is invalid: patch: Invalid value: \"{\\\"apiVersion\\\":\\\"v1\\\",\\\"data\\\""),
+            "{text}"
+        );
+        assert!(
+            text.contains("\\\"metadata\\\":{\\\"name\\\":\\\"m\\\",\\\"namespace\\\""),
+            "what it did not touch stays: {text}"
+        );
+        assert!(
+            text.ends_with(
+                "no kind \"Bogus\" is registered for version \"v1\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+            ),
+            "{text}"
+        );
+    }
+    let patched = world.patch("configmaps", "m", Form::Strategic, r#"{"kind":"Bogus"}"#, true).await;
+    assert!(patched.is_ok(), "a strategic patch converts by type: {patched:?}");
+    let patch = r#"[{"op":"add","path":1,"value":1}]"#;
+    let refused = world.patch("configmaps", "m", Form::Json, patch, true).await.expect_err("a path is text");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (
+            400,
+            "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.path of type string"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_version_in_what_an_apply_makes_is_read_and_then_forgotten() {
+    let world = World::new().await;
+    let apply = |version: &str| {
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"new","resourceVersion":"{version}"}}}}"#)
+    };
+    let form = Form::Apply { cbor: false };
+    let dry = world.patch("configmaps", "new", form, &apply("7"), true).await.expect("it is right");
+    assert_eq!(api::meta::of(&dry).resource_version(), "7");
+    let refused = world.patch("configmaps", "new", form, &apply("x"), true).await.expect_err("that is no version");
+    assert_eq!((refused.code(), refused.message()), (500, "strconv.ParseUint: parsing \"x\": invalid syntax"));
+    let made = world.patch("configmaps", "new", form, &apply("7"), false).await.expect("it is right");
+    assert_ne!(api::meta::of(&made).resource_version(), "7");
+}
+
+#[tokio::test]
+async fn bound_pods_carry_the_zone_of_their_node() {
+    let world = World::new().await;
+    let node = value!({"metadata": {"name": "n", "labels": {"topology.kubernetes.io/zone": "z"}}});
+    world.create("nodes", node, false).await.expect("it is right");
+    world.create("pods", pod("p"), false).await.expect("it is right");
+    let binding = value!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+    world.below("pods/binding", "p", binding).await.expect("it is free");
+    let bound = world.get("pods", "p");
+    assert_eq!(bound.at("spec").str("nodeName"), "n");
+    assert_eq!(api::meta::of(&bound).label("topology.kubernetes.io/zone"), Some("z"));
+}
+
+#[tokio::test]
+async fn a_namespace_that_enforces_refuses_pods_and_warns_of_controllers() {
+    let world = World::new().await;
+    let labels = r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}"#;
+    world.patch("namespaces", "ns", Form::Merge, labels, false).await.expect("it is a level");
+    let mut shared = pod("p");
+    shared.set_path(&["spec", "hostPID"], true);
+    let refused = world.create("pods", shared.clone(), false).await.expect_err("it is not baseline");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (403, "pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostPID=true)")
+    );
+    let ask = world.ask("create", "podtemplates", "");
+    let template = value!({"metadata": {"name": "t", "namespace": "ns"}, "template": {
+        "metadata": {}, "spec": (shared.at("spec").clone())
+    }});
+    let text = codec::json::to_string(&template);
+    let body = registry::Body { media: registry::Media::Json, bytes: text.as_bytes() };
+    assert!(world.registry.create(&ask, body, &registry::options::WriteOptions::default()).await.is_ok());
+    let warning = "would violate PodSecurity \"baseline:latest\": host namespaces (hostPID=true)";
+    assert_eq!(ask.take_warnings(), [warning]);
+}
+
+#[tokio::test]
+async fn a_rule_of_taints_is_updated_without_a_version_through_old_versions_only() {
+    let world = World::new().await;
+    let rule = value!({"metadata": {"name": "r"}, "spec": {
+        "deviceSelector": {"driver": "d.example.com"}, "taint": {"key": "example.com/k", "effect": "NoSchedule"}
+    }});
+    world.create("devicetaintrules.resource.k8s.io", rule.clone(), false).await.expect("it is right");
+    assert!(world.update("devicetaintrules.resource.k8s.io@v1beta2", rule.clone(), true).await.is_ok());
+    let refused = world.update("devicetaintrules.resource.k8s.io@v1", rule, true).await.expect_err("v1 is strict");
+    assert!(refused.message().contains("must be specified for an update"), "{refused}");
+}
+
+#[tokio::test]
+async fn who_one_is_comes_with_a_time() {
+    let world = World::new().await;
+    // Without the parts around it, a token cannot be read, but who asks is known.
+    let review = world.create("selfsubjectreviews.authentication.k8s.io", value!({}), true).await.expect("all may ask");
+    assert_eq!(api::meta::of(&review).creation_timestamp(), "2023-11-14T22:13:20Z");
+    assert_eq!(review.at_path(&["status", "userInfo"]).str("username"), "alice");
+}
+
+#[tokio::test]
+async fn kinds_are_mapped_to_what_serves_them() {
+    let world = World::new().await;
+    let registry = &world.registry;
+    let reader = Reader {
+        catalog: registry.catalog.clone(),
+        filler: registry.filler.clone(),
+        store: registry.store.clone(),
+        prefix: "/registry".into(),
+    };
+    let found = reader.resources_of(&Gvk::new("apps", "v1", "Deployment"));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].resource.to_string(), found[0].namespaced), ("deployments.apps".into(), true));
+    assert!(reader.resources_of(&Gvk::new("apps", "v1", "Nothing")).is_empty());
+}

@@ -1,0 +1,193 @@
+//! A registry over a store in memory, with every row, the plugins that are on by default, and leave for everybody.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use admission::{Act, Cluster, May};
+use api::{Attributes, GroupResource, Status, User, Value, time::Clock};
+use async_trait::async_trait;
+use auth::authorize::{AlwaysAllow, Authorizer};
+use registry::{
+    Answer, Ask, Body, Catalog, Definition, Ids, Media, Registry, RuntimeConfig,
+    cache::{Cache, fill::Filler},
+    definition::World as Types,
+    look::Reader,
+    options::WriteOptions,
+    patch::Form,
+    special::services::ports::PortRange,
+};
+use store::backends::memory::Memory;
+
+/// The server, and who asks it.
+pub struct World {
+    pub registry: Arc<Registry>,
+}
+
+/// What a request said, besides its answer.
+pub type Outcome = Result<Value, Status>;
+
+struct Still;
+struct Nobody;
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Clock for Still {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_700_000_000).expect("it is a time")
+    }
+}
+
+impl Ids for Counted {
+    fn uid(&self) -> String {
+        format!("00000000-0000-4000-8000-{:012}", self.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn suffix(&self) -> String {
+        format!("{:05}", self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl Act for Nobody {
+    async fn create_namespace(&self, name: &str) -> Result<(), Status> {
+        Err(Status::internal(format!("nobody makes {name}")))
+    }
+
+    async fn update_quota_status(&self, _: Value) -> Outcome {
+        Err(Status::internal("there are no quotas"))
+    }
+}
+
+#[async_trait]
+impl May for Nobody {
+    async fn may(&self, _: &User, _: &Attributes) -> Result<bool, Status> {
+        Ok(true)
+    }
+}
+
+impl World {
+    /// With a namespace `ns` and its service account.
+    pub async fn new() -> World {
+        let world = World { registry: Arc::new(assemble()) };
+        let filler = world.registry.filler.clone();
+        let feed = filler.load().await.expect("memory can be read");
+        tokio::spawn(async move { filler.run(feed, || 0).await });
+        for (resource, object) in [
+            ("namespaces", api::value!({"metadata": {"name": "ns"}})),
+            ("serviceaccounts", api::value!({"metadata": {"name": "default", "namespace": "ns"}})),
+        ] {
+            world.create(resource, object, false).await.expect("there is nothing wrong with it");
+        }
+        world
+    }
+
+    /// `resource`: `pods`, `pods/binding`, `deployments.apps`, `devicetaintrules.resource.k8s.io@v1beta2`.
+    pub fn ask(&self, verb: &str, resource: &str, name: &str) -> Ask {
+        let (resource, version) = resource.split_once('@').unwrap_or((resource, ""));
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let definition = self.registry.catalog.get(&GroupResource::new(group, plural)).expect("there is such a row");
+        let place = definition.versions.iter().position(|v| v.gvk.version == version).unwrap_or(0);
+        let attributes = Attributes {
+            verb: verb.into(),
+            is_resource: true,
+            group: group.into(),
+            version: definition.versions[place].gvk.version.to_string(),
+            resource: plural.into(),
+            subresource: subresource.into(),
+            namespace: if definition.row.namespaced { "ns".into() } else { String::new() },
+            name: name.into(),
+            ..Attributes::default()
+        };
+        let user = Arc::new(User::new("alice", &["system:masters"]));
+        let authorized = self.registry.authorizer.authorize(&user, attributes).expect("everybody may do everything");
+        Ask::new(authorized, "test", definition, place)
+    }
+
+    pub async fn create(&self, resource: &str, object: Value, dry_run: bool) -> Outcome {
+        let ask = self.ask("create", resource, "");
+        let text = codec::json::to_string(&object);
+        shown(self.registry.create(&ask, json(&text), &options(dry_run)).await)
+    }
+
+    pub async fn update(&self, resource: &str, object: Value, dry_run: bool) -> Outcome {
+        let ask = self.ask("update", resource, api::meta::of(&object).name());
+        let text = codec::json::to_string(&object);
+        shown(self.registry.update(&ask, json(&text), &options(dry_run)).await)
+    }
+
+    pub async fn patch(&self, resource: &str, name: &str, form: Form, patch: &str, dry_run: bool) -> Outcome {
+        let mut options = options(dry_run);
+        options.field_manager = "test".into();
+        shown(self.registry.patch(&self.ask("patch", resource, name), form, patch.as_bytes(), &options).await)
+    }
+
+    /// A create below an object: `pods/binding`.
+    pub async fn below(&self, resource: &str, name: &str, object: Value) -> Outcome {
+        let ask = self.ask("create", resource, name);
+        let subresource = ask.definition.subresource(&ask.attributes.subresource).expect("the row has it");
+        let text = codec::json::to_string(&object);
+        shown(self.registry.create_below(&ask, subresource, json(&text), &options(false)).await)
+    }
+
+    pub fn get(&self, resource: &str, name: &str) -> Value {
+        let ask = self.ask("get", resource, name);
+        let key = ask.definition.local_key(ask.namespace(), name);
+        ask.definition.cache.get(&key).expect("it is there").tree()
+    }
+}
+
+fn assemble() -> Registry {
+    let schemas = schema::builtin();
+    let runs = resources::defaults().map(|d| (d.schema, d.run));
+    let defaults = schema::default::Defaults::new(schemas, runs).expect("every type is known");
+    let types = Arc::new(Types { schemas, defaults });
+    let store = Arc::new(Memory::new());
+    let filler = Arc::new(Filler::new(store.clone(), "/registry"));
+    let mut caches: HashMap<&str, Arc<Cache>> = HashMap::new();
+    let mut definitions = Vec::new();
+    for row in resources::all() {
+        let cache = caches.entry(row.stored.prefix).or_insert_with(Cache::new).clone();
+        let definition = Arc::new(Definition::compile(row, types.clone(), cache).expect("the row is right"));
+        if row.stores() {
+            filler.route(&definition);
+        }
+        definitions.push(definition);
+    }
+    let config = RuntimeConfig::parse("api/all=true").expect("it is a setting");
+    let catalog = Arc::new(Catalog::new(definitions, &config));
+    let look = Arc::new(Reader { catalog, filler, store, prefix: "/registry".into() });
+    let cluster = Cluster { look: look.clone(), act: Arc::new(Nobody), may: Arc::new(Nobody), clock: Arc::new(Still) };
+    let settings = admission::plugins::Settings::new(Arc::new(|| "abcde".into()));
+    let chain = admission::plugins::chain(&[], &[], &settings).expect("the defaults are right");
+    let config = registry::Config {
+        prefix: "/registry".into(),
+        event_ttl_seconds: 3600,
+        storage_media: registry::storage::Media::Json,
+        service_ranges: vec!["10.96.0.0/16".into()],
+        node_ports: PortRange::parse("30000-32767").expect("it is a range"),
+    };
+    let authorizer = Arc::new(Authorizer::new(vec![Box::new(AlwaysAllow)]));
+    Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Counted::default()))
+}
+
+fn json(text: &str) -> Body<'_> {
+    Body { media: Media::Json, bytes: text.as_bytes() }
+}
+
+fn options(dry_run: bool) -> WriteOptions {
+    WriteOptions { dry_run, ..WriteOptions::default() }
+}
+
+fn shown(answer: Result<Answer, Status>) -> Outcome {
+    Ok(match answer? {
+        Answer::Entry { entry, .. } => entry.tree(),
+        Answer::Hub { object, .. } | Answer::Value { object, .. } => object,
+        Answer::List(_) | Answer::Watch(_) => return Err(Status::internal("a write answers an object")),
+    })
+}
