@@ -10,6 +10,12 @@ use api::{EcoString, Map, Value, quantity::Quantity};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amounts(BTreeMap<EcoString, Quantity>);
 
+impl From<BTreeMap<EcoString, Quantity>> for Amounts {
+    fn from(amounts: BTreeMap<EcoString, Quantity>) -> Amounts {
+        Amounts(amounts)
+    }
+}
+
 impl Amounts {
     /// Reads a member of an object.
     pub fn of(list: &Value) -> Amounts {

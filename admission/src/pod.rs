@@ -6,7 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use api::Value;
+use api::{Value, pod_resources};
+pub use pod_resources::sets_pod_level;
 
 use crate::amounts::Amounts;
 
@@ -30,12 +31,6 @@ pub enum Basis {
     Status,
 }
 
-#[derive(Clone, Copy)]
-enum Side {
-    Requests,
-    Limits,
-}
-
 // === impl List ===
 
 impl List {
@@ -57,14 +52,11 @@ impl List {
     }
 }
 
-// === impl Side ===
+// === impl Basis ===
 
-impl Side {
-    fn field(self) -> &'static str {
-        match self {
-            Side::Requests => "requests",
-            Side::Limits => "limits",
-        }
+impl Basis {
+    fn of_sums(self) -> pod_resources::Basis<'static> {
+        pod_resources::Basis { with_status: self == Basis::Status, ..pod_resources::Basis::default() }
     }
 }
 
@@ -127,45 +119,28 @@ fn volume_has_secret(volume: &Value) -> bool {
 
 /// What the pod asks for. Upstream: `PodRequests`.
 pub fn requests(pod: &Value, basis: Basis) -> Amounts {
-    let mut sum = aggregate(pod, Side::Requests, basis);
-    let own = pod.at("spec").at("resources");
-    if has_pod_level(own.at("requests")) {
-        apply_pod_level(&mut sum, own.at("requests"), is_pod_level);
-    }
-    sum.add(&Amounts::of(pod.at("spec").at("overhead")));
-    sum
+    pod_resources::requests(pod, basis.of_sums()).into()
 }
 
 /// What the pod is limited to. Upstream: `PodLimits`.
 pub fn limits(pod: &Value, basis: Basis) -> Amounts {
-    let mut sum = aggregate(pod, Side::Limits, basis);
-    if sets_pod_level(pod) {
-        apply_pod_level(&mut sum, pod.at("spec").at("resources").at("limits"), is_pod_level);
-    }
-    for (name, more) in Amounts::of(pod.at("spec").at("overhead")).iter() {
-        if let Some(limit) = sum.get(name).filter(|l| !l.is_zero()).map(|l| l.add(more)) {
-            sum.set(name, limit);
-        }
-    }
-    sum
+    pod_resources::limits(pod, basis.of_sums()).into()
 }
 
 /// Requests and limits as LimitRanger sums them: of the spec, without overhead, and only CPU and memory of the pod's own.
 /// Upstream: plugin/pkg/admission/limitranger podRequests, podLimits.
 pub fn plain_sums(pod: &Value) -> (Amounts, Amounts) {
-    let own = pod.at("spec").at("resources");
-    let sum = |side: Side| {
-        let mut sum = aggregate(pod, side, Basis::Spec);
-        apply_pod_level(&mut sum, own.at(side.field()), |name| name == "cpu" || name == "memory");
+    let basis = pod_resources::Basis { without_overhead: true, without_pod_level: true, ..Basis::Spec.of_sums() };
+    let with_own = |sum: pod_resources::Amounts, list: &str| {
+        let mut sum = Amounts::from(sum);
+        let own = Amounts::of(pod.at("spec").at("resources").at(list));
+        for (name, amount) in own.iter().filter(|(name, _)| matches!(*name, "cpu" | "memory")) {
+            sum.set(name, amount.clone());
+        }
         sum
     };
-    (sum(Side::Requests), sum(Side::Limits))
-}
-
-/// Upstream: `IsPodLevelResourcesSet`.
-pub fn sets_pod_level(pod: &Value) -> bool {
-    let own = pod.at("spec").at("resources");
-    has_pod_level(own.at("requests")) || has_pod_level(own.at("limits"))
+    let requests = with_own(pod_resources::requests(pod, basis), "requests");
+    (requests, with_own(pod_resources::limits(pod, basis), "limits"))
 }
 
 /// Whether nothing is asked for and nothing limited. Upstream: `qos.GetPodQOS` is `BestEffort`.
@@ -182,80 +157,4 @@ pub fn is_best_effort(pod: &Value) -> bool {
         return !asks(pod.at("spec").at("resources"));
     }
     !containers(pod, &[List::Init, List::Main]).any(|(_, _, c)| asks(c.at("resources")))
-}
-
-fn is_pod_level(name: &str) -> bool {
-    name == "cpu" || name == "memory" || name.starts_with("hugepages-")
-}
-
-fn has_pod_level(list: &Value) -> bool {
-    list.members().any(|(name, _)| is_pod_level(name))
-}
-
-fn apply_pod_level(sum: &mut Amounts, own: &Value, counts: impl Fn(&str) -> bool) {
-    for (name, amount) in Amounts::of(own).iter().filter(|(name, _)| counts(name)) {
-        sum.set(name, amount.clone());
-    }
-}
-
-/// Upstream: `AggregateContainerRequests`, `AggregateContainerLimits`.
-fn aggregate(pod: &Value, side: Side, basis: Basis) -> Amounts {
-    let spec = |container: &Value| Amounts::of(container.at("resources").at(side.field()));
-    if basis == Basis::Spec {
-        return fold(pod, spec);
-    }
-    let infeasible = is_resize_infeasible(pod);
-    let wanted = |container: &Value| if infeasible { Amounts::default() } else { spec(container) };
-    let mut sum = fold(pod, |container| {
-        let status = status_of(pod, container);
-        let actual = status.at("resources").at(side.field());
-        match (side, actual.is_null(), status.at("allocatedResources")) {
-            (_, false, _) => Amounts::of(actual),
-            (Side::Requests, true, allocated) if !allocated.is_null() => Amounts::of(allocated),
-            _ => wanted(container),
-        }
-    });
-    if let Side::Requests = side {
-        sum.raise(&fold(pod, |container| match status_of(pod, container).at("allocatedResources") {
-            Value::Null => wanted(container),
-            allocated => Amounts::of(allocated),
-        }));
-    }
-    if !infeasible {
-        sum.raise(&fold(pod, spec));
-    }
-    sum
-}
-
-/// The sum over a pod's life: the greatest of what its init containers need in turn and what runs afterwards together.
-/// Upstream: `aggregateContainerResourcesByFn`.
-fn fold(pod: &Value, amounts: impl Fn(&Value) -> Amounts) -> Amounts {
-    let mut sum = Amounts::default();
-    for (_, _, container) in containers(pod, &[List::Main]) {
-        sum.add(&amounts(container));
-    }
-    let (mut sidecars, mut most) = (Amounts::default(), Amounts::default());
-    for (_, _, container) in containers(pod, &[List::Init]) {
-        let own = amounts(container);
-        if container.str("restartPolicy") == "Always" {
-            sum.add(&own);
-            sidecars.add(&own);
-            most.raise(&sidecars);
-        } else {
-            most.raise(&own.plus(&sidecars));
-        }
-    }
-    sum.raise(&most);
-    sum
-}
-
-fn status_of<'a>(pod: &'a Value, container: &Value) -> &'a Value {
-    let status = pod.at("status");
-    let all = ["containerStatuses", "initContainerStatuses"].iter().flat_map(|list| status.list(list));
-    all.into_iter().find(|s| s.str("name") == container.str("name")).unwrap_or(Value::NULL)
-}
-
-fn is_resize_infeasible(pod: &Value) -> bool {
-    let pending = pod.at("status").list("conditions").iter().find(|c| c.str("type") == "PodResizePending");
-    pending.is_some_and(|c| c.str("reason") == "Infeasible")
 }

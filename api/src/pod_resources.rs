@@ -185,12 +185,11 @@ pub fn add(sum: &mut Amounts, more: &Amounts) {
     }
 }
 
-/// Takes the larger of both, name by name.
+/// Takes the larger of both, name by name; what only one has is that, be it below zero.
 pub fn raise(sum: &mut Amounts, other: &Amounts) {
     for (name, amount) in other {
-        let known = sum.entry(name.clone()).or_insert(Quantity::ZERO);
-        if amount > known {
-            *known = amount.clone();
+        if sum.get(name).is_none_or(|known| amount > known) {
+            sum.insert(name.clone(), amount.clone());
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Who may do what as a node, with the words of what is refused.
+
 use std::sync::Arc;
 
 use api::{User, Value, value};

@@ -1,3 +1,5 @@
+//! Standards by level and version, what namespaces say of them, and who is exempt.
+
 use std::sync::Arc;
 
 use api::{Value, value};
