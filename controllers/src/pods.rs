@@ -2,7 +2,11 @@
 //!
 //! Upstream: pkg/controller/controller_utils.go, pkg/api/v1/pod/util.go.
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::HashMap,
+    sync::Arc,
+};
 
 use api::{Value, value};
 use jiff::{SignedDuration, Timestamp};
@@ -125,17 +129,10 @@ pub(crate) fn sort_for_deletion(pods: &mut [Arc<Value>], related: &[Arc<Value>],
         *on_node.entry(node(pod)).or_default() += 1;
     }
     let rank = |pod: &Value| on_node.get(node(pod)).copied().unwrap_or(0);
-    pods.sort_by(|a, b| {
-        let uids = || api::meta::of(a).uid().cmp(api::meta::of(b).uid());
-        (!node(a).is_empty() || node(b).is_empty())
-            .cmp(&(!node(b).is_empty() || node(a).is_empty()))
-            .then_with(|| phase_rank(a).cmp(&phase_rank(b)))
-            .then_with(|| is_ready(a).cmp(&is_ready(b)))
-            .then_with(|| deletion_cost(a).cmp(&deletion_cost(b)))
-            .then_with(|| rank(b).cmp(&rank(a)))
-            .then_with(|| by_youth(ready_since(a), ready_since(b), now, is_ready(a), uids))
-            .then_with(|| restarts(b).cmp(&restarts(a)))
-            .then_with(|| by_youth(created(a), created(b), now, true, uids))
+    pods.sort_by_cached_key(|pod| {
+        let use_of = (!node(pod).is_empty(), phase_rank(pod), is_ready(pod), deletion_cost(pod));
+        let age = (age_rank(ready_since(pod), now), Reverse(restarts(pod)), age_rank(created(pod), now));
+        (use_of, Reverse(rank(pod)), age, api::meta::of(pod).uid().to_string())
     });
 }
 
@@ -165,22 +162,9 @@ fn restarts(pod: &Value) -> (i64, i64) {
     (most("containerStatuses", &|_| true), most("initContainerStatuses", &|name| sidecars.contains(&name)))
 }
 
-/// Younger ones first, on a scale on which a few minutes are nothing to a pod of days; among equals the uid decides.
-fn by_youth(
-    a: Option<Timestamp>,
-    b: Option<Timestamp>,
-    now: Timestamp,
-    counts: bool,
-    uids: impl Fn() -> Ordering,
-) -> Ordering {
-    if !counts || a == b {
-        return Ordering::Equal;
-    }
-    let (Some(a), Some(b)) = (a, b) else { return a.is_some().cmp(&b.is_some()) };
-    age_rank(a, now).cmp(&age_rank(b, now)).then_with(uids)
-}
-
-fn age_rank(at: Timestamp, now: Timestamp) -> i64 {
+/// Younger ones are less, on a scale on which a few minutes are nothing to a pod of days; the uid decides among equals.
+fn age_rank(at: Option<Timestamp>, now: Timestamp) -> i64 {
+    let Some(at) = at else { return i64::MIN };
     let age = now.duration_since(at).as_nanos();
     if age > 0 { (age as f64).log2() as i64 } else { -1 }
 }

@@ -8,25 +8,18 @@ pub(crate) mod inside;
 pub(crate) mod outside;
 mod template_hash;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use api::{User, time::Clock};
 use client::Client;
-use controllers::{
-    Parts, Pool, Settings, Spec,
-    election::{Config, Election},
-};
-use registry::Ids as _;
+use controllers::{Parts, Pool, Settings, Spec};
 use server::Server;
 use tokio::task::JoinSet;
 
 use account::Account;
 
-use crate::{
-    clock::{self, Random, Wall},
-    flags,
-};
+use crate::{clock::Wall, flags, leadership::duration};
 
 /// What servers read as User-Agent.
 const AGENT: &str = concat!("skiff-controllers/", env!("CARGO_PKG_VERSION"));
