@@ -4,6 +4,7 @@
 //! process is not known above it. There is no other way in: both carry the same requests, with an identity.
 
 pub mod discovery;
+pub mod election;
 pub mod error;
 pub mod https;
 pub mod mirror;

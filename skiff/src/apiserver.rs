@@ -35,20 +35,20 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     clock::{self, Random, Wall},
-    controllers,
     features::CBOR,
-    flags::{Apiserver, Controllers, Told},
+    flags::{Apiserver, Told},
     manifests,
+    parts::Beside,
 };
 
 /// Runs until Ctrl-C or SIGTERM.
-pub fn run(flags: Box<Apiserver>, told: Told, controllers: Option<Box<Controllers>>) -> Result<()> {
+pub fn run(flags: Box<Apiserver>, told: Told, beside: Beside) -> Result<()> {
     // Deep objects are walked by recursion, within the codec's bound on depth.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()?;
-    runtime.block_on(serve(*flags, told, controllers.map(|c| *c)))
+    runtime.block_on(serve(*flags, told, beside))
 }
 
-async fn serve(flags: Apiserver, told: Told, controllers: Option<Controllers>) -> Result<()> {
+async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let features = settings::check(&flags)?;
     for gate in features.without_effect() {
         tracing::warn!("--feature-gates: {gate} changes nothing here: it is as it is by default");
@@ -84,7 +84,7 @@ async fn serve(flags: Apiserver, told: Told, controllers: Option<Controllers>) -
     }
     let port = listener.local_addr()?.port();
     let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
-    let beside = components::all(&store, controllers.is_some());
+    let beside = components::all(&store, &parts);
     registry.bind(identity::outside(&flags, &pki, &authenticators, &index, beside)?);
     metrics.collect(process::collect);
     let offer = Offer { cbor: features.is_on(CBOR) };
@@ -115,7 +115,7 @@ async fn serve(flags: Apiserver, told: Told, controllers: Option<Controllers>) -
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let kept = upkeep::run(&server, &settings);
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
-    let running = controllers.map(|flags| controllers::beside(&server, &flags, pki.ca.bundle_pem())).transpose()?;
+    let running = parts.start(&server, pki.ca.bundle_pem())?;
     tokio::select! {
         told = wait_for_signal() => told?,
         // Without its feed this server would answer from the past.

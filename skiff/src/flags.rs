@@ -4,6 +4,8 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::{leadership::LeaderElect, scheduler::Scheduler};
+
 pub mod go;
 
 use go::{Span, address, boolean, integer};
@@ -27,6 +29,8 @@ pub enum Command {
     Apiserver(Box<Apiserver>),
     /// Run the controllers alone, against any API server, with upstream's flags.
     Controllers(Box<Controllers>),
+    /// Run the scheduler alone, against any API server, with upstream's flags.
+    Scheduler(Box<Scheduler>),
     /// Print a kubeconfig, or merge it into your own.
     Kubeconfig(Kubeconfig),
 }
@@ -202,17 +206,8 @@ pub struct Controllers {
     /// Each controller asks as its own service account instead of as the kubeconfig's user.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
     pub use_service_account_credentials: bool,
-    /// Work only while holding a lease, so that several can run.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
-    pub leader_elect: bool,
-    #[arg(long, default_value = "15s")]
-    pub leader_elect_lease_duration: String,
-    #[arg(long, default_value = "10s")]
-    pub leader_elect_renew_deadline: String,
-    #[arg(long, default_value = "2s")]
-    pub leader_elect_retry_period: String,
     #[arg(long, default_value = "kube-controller-manager")]
     pub leader_elect_resource_name: String,
-    #[arg(long, default_value = "kube-system")]
-    pub leader_elect_resource_namespace: String,
+    #[command(flatten)]
+    pub leader_elect: LeaderElect,
 }

@@ -9,7 +9,10 @@ mod controllers;
 mod features;
 mod flags;
 mod kubeconfig;
+mod leadership;
 mod manifests;
+mod parts;
+mod scheduler;
 mod up;
 
 use clap::Parser;
@@ -26,8 +29,11 @@ fn main() -> std::process::ExitCode {
     clock::log(flags.verbosity);
     let outcome = match flags.command {
         flags::Command::Up(up) => up::run(up),
-        flags::Command::Apiserver(apiserver) => apiserver::run(apiserver, flags::Told::of(std::env::args_os()), None),
+        flags::Command::Apiserver(apiserver) => {
+            apiserver::run(apiserver, flags::Told::of(std::env::args_os()), parts::Beside::default())
+        }
         flags::Command::Controllers(controllers) => controllers::run(controllers),
+        flags::Command::Scheduler(scheduler) => scheduler::run(&scheduler),
         flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
     };
     match outcome {

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use crate::{apiserver, clock, flags};
+use crate::{apiserver, clock, flags, parts::Beside, scheduler::Scheduler};
 
 /// Parts that exist.
-const PARTS: [&str; 2] = ["apiserver", "controllers"];
+const PARTS: [&str; 3] = ["apiserver", "controllers", "scheduler"];
 
 /// Runs until it is told to stop.
 pub fn run(flags: flags::Up) -> Result<()> {
@@ -36,8 +36,12 @@ pub fn run(flags: flags::Up) -> Result<()> {
         bail!("the arguments of the API server are wrong");
     };
     clock::say(&format!("export KUBECONFIG={data}/admin.kubeconfig"));
-    let beside = flags.parts.is_empty() || flags.parts.iter().any(|part| part == "controllers");
-    apiserver::run(settings, flags::Told::of(arguments), if beside { Some(controllers()?) } else { None })
+    let wanted = |part: &str| flags.parts.is_empty() || flags.parts.iter().any(|named| named == part);
+    let beside = Beside {
+        controllers: wanted("controllers").then(controllers).transpose()?,
+        scheduler: wanted("scheduler").then(scheduler).transpose()?,
+    };
+    apiserver::run(settings, flags::Told::of(arguments), beside)
 }
 
 /// The controllers as they are by default.
@@ -45,5 +49,13 @@ fn controllers() -> Result<Box<flags::Controllers>> {
     match flags::Skiff::try_parse_from(["skiff", "controllers"])?.command {
         flags::Command::Controllers(settings) => Ok(settings),
         _ => bail!("the arguments of the controllers are wrong"),
+    }
+}
+
+/// The scheduler as it is by default.
+fn scheduler() -> Result<Box<Scheduler>> {
+    match flags::Skiff::try_parse_from(["skiff", "scheduler"])?.command {
+        flags::Command::Scheduler(settings) => Ok(settings),
+        _ => bail!("the arguments of the scheduler are wrong"),
     }
 }

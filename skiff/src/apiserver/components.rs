@@ -9,6 +9,7 @@ use registry::special::components::{Component, Health, Probe};
 use store::Store;
 
 use super::probe;
+use crate::parts::Beside;
 
 /// Upstream: `probeTimeOut`.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -22,12 +23,14 @@ struct Program(u16);
 struct Inside;
 struct Database(Arc<dyn Store>);
 
-/// All of them. `controllers` is whether they run in this process.
-pub fn all(store: &Arc<dyn Store>, controllers: bool) -> Vec<Component> {
-    let of_controllers: Arc<dyn Probe> = if controllers { Arc::new(Inside) } else { Arc::new(Program(CONTROLLERS)) };
+/// All of them. What runs beside the server is in this process.
+pub fn all(store: &Arc<dyn Store>, beside: &Beside) -> Vec<Component> {
+    let of = |runs_here: bool, port| -> Arc<dyn Probe> {
+        if runs_here { Arc::new(Inside) } else { Arc::new(Program(port)) }
+    };
     vec![
-        Component { name: "controller-manager", probe: of_controllers },
-        Component { name: "scheduler", probe: Arc::new(Program(SCHEDULER)) },
+        Component { name: "controller-manager", probe: of(beside.controllers.is_some(), CONTROLLERS) },
+        Component { name: "scheduler", probe: of(beside.scheduler.is_some(), SCHEDULER) },
         Component { name: "etcd-0", probe: Arc::new(Database(store.clone())) },
     ]
 }

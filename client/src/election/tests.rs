@@ -41,7 +41,7 @@ async fn only_one_leads_and_the_next_follows_at_once() {
             "2026-01-02T03:04:05Z".parse().expect("it is a time")
         }
     }
-    let fake = client::fake::Fake::new();
+    let fake = crate::fake::Fake::new();
     let mut first = Election::new(fake.client(), Arc::new(Still), config("first"));
     let mut second = Election::new(fake.client(), Arc::new(Still), config("second"));
     first.acquire().await;

@@ -1,0 +1,32 @@
+//! What runs beside a server of this process.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use server::Server;
+use tokio::task::JoinSet;
+
+use crate::{controllers, flags, scheduler};
+
+/// Parts with their settings; those that are left out do not run.
+#[derive(Default)]
+pub struct Beside {
+    pub controllers: Option<Box<flags::Controllers>>,
+    pub scheduler: Option<Box<scheduler::Scheduler>>,
+}
+
+// === impl Beside ===
+
+impl Beside {
+    /// Starts them; dropping the answer ends them. `root_ca` is what pods are told to trust.
+    pub fn start(&self, server: &Arc<Server>, root_ca: &str) -> Result<JoinSet<()>> {
+        let mut running = JoinSet::new();
+        if let Some(flags) = &self.controllers {
+            controllers::beside(server, flags, root_ca, &mut running)?;
+        }
+        if let Some(flags) = &self.scheduler {
+            scheduler::beside(server, flags, &mut running)?;
+        }
+        Ok(running)
+    }
+}
