@@ -101,22 +101,27 @@ fn operations_are_named_once() {
     assert!(ids.contains_key("connectCoreV1GetNamespacedPodProxyWithPath"));
 }
 
+/// Says the same of every field.
+struct Words;
+
+impl super::Describe for Words {
+    fn about(&self, _: &[&str]) -> Box<dyn super::Texts> {
+        Box::new(Words)
+    }
+}
+
+impl super::Texts for Words {
+    fn of(&self, _: &str) -> Option<&str> {
+        None
+    }
+
+    fn field(&self, _: &str, _: &str) -> Option<&str> {
+        Some("text")
+    }
+}
+
 #[test]
 fn enumerations_are_told_in_words_too() {
-    struct Words;
-    impl super::Describe for Words {
-        fn about(&self, _: &[&str]) -> Box<dyn super::Texts> {
-            Box::new(Words)
-        }
-    }
-    impl super::Texts for Words {
-        fn of(&self, _: &str) -> Option<&str> {
-            None
-        }
-        fn field(&self, _: &str, _: &str) -> Option<&str> {
-            Some("text")
-        }
-    }
     let document = tree3(&catalog(""), &form(), "api/v1", &Words).expect("core has a document");
     let port =
         document.at_path(&["components", "schemas", "io.k8s.api.core.v1.ContainerPort", "properties", "protocol"]);
