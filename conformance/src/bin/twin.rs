@@ -168,7 +168,7 @@ impl Run {
             let mut made = true;
             for (side, live) in self.pair.sides().into_iter().zip(&mut lives) {
                 match run::make_live(side, first).await {
-                    Ok(there) => *live = there,
+                    Ok(there) => *live = run::settled(side, first, there).await?,
                     Err(error) => {
                         self.ledger.remarks.push(format!("{}: the sample is refused: {error:#}", first.resource));
                         made = false;

@@ -16,7 +16,7 @@ impl Dice {
         Dice(seed ^ hash)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +26,7 @@ impl Dice {
 
     /// A number below `len`; 0 when there is none.
     pub fn below(&mut self, len: usize) -> usize {
-        (self.next() % len.max(1) as u64) as usize
+        (self.draw() % len.max(1) as u64) as usize
     }
 
     pub fn one_in(&mut self, n: usize) -> bool {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::compare::Difference;
 
-/// One line. A cell that ends with `*` (but not with `[*]`) stands for all that begin as it does.
+/// One line. A cell that ends with `*` stands for all that begin as it does; one that ends with `[*]` is a list's item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     pub resource: String,
@@ -46,14 +46,17 @@ impl Known {
 
 fn is_like(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(beginning) if !pattern.ends_with("[*") => text.starts_with(beginning),
-        _ => text == pattern,
+        Some(beginning) => text.starts_with(beginning),
+        None => text == pattern,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Difference, HEAD, read};
+
+    /// The list only shrinks: whoever strikes lines lowers this.
+    const LINES_MAX: usize = 30;
 
     #[test]
     fn lines_stand_for_differences() {
@@ -64,6 +67,12 @@ mod tests {
         assert!(known[0].fits("apps/deployments", &of("spec.a[*]")));
         assert!(!known[0].fits("apps/deployments", &of("spec.a[*].b")));
         assert!(!known[0].fits("core/pods", &of("spec.a[*]")));
+    }
+
+    #[test]
+    fn the_list_is_whole() {
+        let known = read(include_str!("../../differences.tsv")).expect("every line says who owes it and why");
+        assert!(known.len() <= LINES_MAX, "{} lines", known.len());
     }
 
     #[test]

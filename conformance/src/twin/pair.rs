@@ -1,7 +1,7 @@
 //! Both servers, started for a run or running already, with several connections to each.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -49,7 +49,7 @@ impl Pair {
     }
 
     /// Uses servers that run already.
-    pub async fn of(ours: &PathBuf, theirs: &PathBuf) -> Result<Pair> {
+    pub async fn of(ours: &Path, theirs: &Path) -> Result<Pair> {
         Ok(Pair { ours: Side::connect(ours).await?, theirs: Side::connect(theirs).await?, _servers: None })
     }
 

@@ -20,6 +20,8 @@ pub struct Outcome {
     pub case: Case,
     pub theirs: Answer,
     pub difference: Option<Difference>,
+    /// Upstream says the same each time.
+    pub steady: bool,
 }
 
 /// What the live object has, Skiff's first.
@@ -55,6 +57,7 @@ pub async fn all(pair: &Arc<Pair>, cases: Vec<Case>, lives: &Lives, mut told: im
 async fn one(pair: &Pair, case: Case, lives: &Lives) -> Result<Outcome> {
     let (ours, theirs) = tokio::try_join!(ask(&pair.ours, &case, &lives[0]), ask(&pair.theirs, &case, &lives[1]))?;
     let mut found = difference(&ours, &theirs);
+    let steady = found.is_none();
     let mut ours = ours;
     for again in 0..ASKED_AGAIN {
         if found.is_none() {
@@ -68,7 +71,7 @@ async fn one(pair: &Pair, case: Case, lives: &Lives) -> Result<Outcome> {
             found = None;
         }
     }
-    Ok(Outcome { case, theirs, difference: found })
+    Ok(Outcome { case, theirs, difference: found, steady })
 }
 
 /// Having no answer in time is an answer too, of status 0.
@@ -98,18 +101,25 @@ pub fn is_touched_by_the_server(target: &Target) -> bool {
 /// Makes the live object on a side. An error says why it is refused.
 pub async fn make_live(side: &Side, target: &Target) -> Result<Live> {
     let sample = target.samples.first().context("there is no sample")?;
-    let body = codec::json::to_string(&**sample);
+    let body = codec::json::to_string(sample);
     let made = side.set_up("POST", &target.collection(), "application/json", &body).await?;
     let mut object = made.json();
     if made.status == 409 {
         object = side.set_up("GET", &target.path(), "", "").await?.json();
     }
-    if is_touched_by_the_server(target) {
-        tokio::time::sleep(SETTLED_AFTER).await;
-        object = side.set_up("GET", &target.path(), "", "").await?.json();
-    }
     let meta = meta::of(&object);
     anyhow::ensure!(!meta.uid().is_empty(), "{}", String::from_utf8_lossy(&made.body));
+    Ok(Live { resource_version: meta.resource_version().into(), uid: meta.uid().into() })
+}
+
+/// The live object after upstream's own loops have looked at it, where they do.
+pub async fn settled(side: &Side, target: &Target, live: Live) -> Result<Live> {
+    if !is_touched_by_the_server(target) {
+        return Ok(live);
+    }
+    tokio::time::sleep(SETTLED_AFTER).await;
+    let object = side.set_up("GET", &target.path(), "", "").await?.json();
+    let meta = meta::of(&object);
     Ok(Live { resource_version: meta.resource_version().into(), uid: meta.uid().into() })
 }
 

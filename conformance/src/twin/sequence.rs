@@ -110,7 +110,7 @@ pub async fn play(pair: &Pair, target: &Target, dice: &mut Dice, mut told: impl 
         let found = difference(&ours, &theirs);
         case.title = done.join(" → ");
         let parted = ours.status != theirs.status;
-        told(Outcome { case, theirs, difference: found });
+        told(Outcome { case, theirs, difference: found, steady: true });
         if parted {
             return Ok(());
         }
@@ -120,7 +120,7 @@ pub async fn play(pair: &Pair, target: &Target, dice: &mut Dice, mut told: impl 
     let (ours, theirs) = tokio::join!(ours.told(&mut a.reader), theirs.told(&mut b.reader));
     let case = watch_case(target, done.join(" → "));
     let found = difference(&ours, &theirs);
-    told(Outcome { case, theirs, difference: found });
+    told(Outcome { case, theirs, difference: found, steady: true });
     Ok(())
 }
 

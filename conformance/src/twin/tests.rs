@@ -1,3 +1,5 @@
+//! The generator: repeatable, without repetition, and harmless.
+
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use api::{Gvk, Value, meta, value};
