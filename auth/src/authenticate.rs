@@ -27,7 +27,7 @@ use crate::{UnixSeconds, text};
 
 pub use anonymous::Anonymous;
 pub use request_header::RequestHeader;
-pub use service_account::{Issuer, ServiceAccounts};
+pub use service_account::{CONFIGURATION_PATH, Documents, Issuer, KEYS_PATH, MAX_AGE_SECONDS, ServiceAccounts};
 pub use token_file::TokenFile;
 pub use x509::X509;
 

@@ -2,8 +2,8 @@
 //!
 //! Upstream: pkg/routes/openidmetadata.go.
 
-pub use auth::authenticate::service_account::Documents;
-use auth::authenticate::service_account::{CONFIGURATION_PATH, KEYS_PATH, MAX_AGE_SECONDS};
+pub use auth::authenticate::Documents;
+use auth::authenticate::{CONFIGURATION_PATH, KEYS_PATH, MAX_AGE_SECONDS};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 

@@ -1,3 +1,5 @@
+//! Bytes as upstream's encoder writes them, and what others may send.
+
 use super::*;
 use api::value;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{Value, value};
-use auth::authenticate::service_account::{CONFIGURATION_PATH, KEYS_PATH};
+use auth::authenticate::{CONFIGURATION_PATH, KEYS_PATH};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use registry::row::Subresource;
 use registry::{Definition, catalog::Resources, definition::Served};

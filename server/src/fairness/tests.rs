@@ -1,3 +1,5 @@
+//! Who is next, who has how much, and who waits how long.
+
 use std::{sync::Arc, time::Duration};
 
 use api::{Attributes, User};

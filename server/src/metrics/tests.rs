@@ -1,3 +1,5 @@
+//! Lines as upstream's `/metrics` writes them.
+
 use super::{
     cells::{Counter, Histogram, Labeled, Watermark},
     requests::{Key, Record},
