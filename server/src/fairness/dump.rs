@@ -49,6 +49,9 @@ const DETAILS: [&str; 8] =
 /// Columns are at least so wide. Upstream: `tabwriter.NewWriter(w, 8, 0, 1, ' ', 0)`.
 const WIDTH_MIN: usize = 8;
 
+/// A family, and its number out of what it is about.
+type Told<T> = (&'static Row, fn(&T) -> i64);
+
 pub fn levels(fairness: &Fairness) -> String {
     let mut rows = vec![words(&LEVELS)];
     for standing in fairness.levels() {
@@ -123,8 +126,11 @@ pub fn requests(fairness: &Fairness, details: bool, now: Timestamp) -> String {
 pub fn metrics(fairness: &Fairness, page: &mut Page) {
     let levels: Vec<_> =
         fairness.levels().into_iter().map(|standing| (standing.level().name.clone(), standing)).collect();
-    let of_bounds: [(&Row, fn(&super::Bounds) -> usize); 3] =
-        [(&rows::LEVEL_NOMINAL, |b| b.nominal), (&rows::LEVEL_LOWER, |b| b.lower), (&rows::LEVEL_UPPER, |b| b.upper)];
+    let of_bounds: [Told<super::Bounds>; 3] = [
+        (&rows::LEVEL_NOMINAL, |b| b.nominal as i64),
+        (&rows::LEVEL_LOWER, |b| b.lower as i64),
+        (&rows::LEVEL_UPPER, |b| b.upper as i64),
+    ];
     for (row, number) in of_bounds {
         page.add(row, |family| {
             for (name, standing) in &levels {
@@ -137,7 +143,7 @@ pub fn metrics(fairness: &Fairness, page: &mut Page) {
             family.number(&[name], standing.look(|queues, _, _, _| queues.limit()) as f64);
         }
     });
-    let of_flows: [(&Row, fn(&Flow) -> i64); 4] = [
+    let of_flows: [Told<Flow>; 4] = [
         (&rows::FLOW_EXECUTING, |f| f.executing),
         (&rows::FLOW_SEATS, |f| f.seats),
         (&rows::FLOW_WAITING, |f| f.waiting),
