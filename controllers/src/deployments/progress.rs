@@ -148,8 +148,8 @@ impl Rollout<'_> {
     fn tell_failures(&mut self) {
         let kind = "ReplicaFailure";
         let newest = self.sets.newest().into_iter();
-        let failures = newest.chain(self.sets.all()).filter_map(|s| conditions::find(s.object.at("status"), kind));
-        let failure = failures.cloned().next();
+        let mut failures = newest.chain(self.sets.all()).filter_map(|s| conditions::find(s.object.at("status"), kind));
+        let failure = failures.next().cloned();
         let mut status = self.new.at("status").clone();
         match failure {
             None => conditions::drop_kind(&mut status, kind),

@@ -80,8 +80,8 @@ fn read(answer: &Value, now: Instant) -> Result<Token, Error> {
     let seconds = u64::try_from(answer.at("spec").int("expirationSeconds")).unwrap_or_default();
     let lifetime = Duration::from_secs(seconds).max(LIFETIME_MIN);
     let text = format!("Bearer {}", answer.at("status").str("token"));
-    let mut header =
-        HeaderValue::from_str(&text).map_err(|_| Error::Unreachable("the server gave no token that can be sent".into()))?;
+    let mut header = HeaderValue::from_str(&text)
+        .map_err(|_| Error::Unreachable("the server gave no token that can be sent".into()))?;
     header.set_sensitive(true);
     Ok(Token { header, until: now + lifetime * (100 - LEEWAY_PERCENT) / 100 })
 }
