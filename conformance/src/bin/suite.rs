@@ -22,6 +22,7 @@ use conformance::{
     upstream,
 };
 use regex::Regex;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Run the conformance suite of Kubernetes v1.37.1.
 #[derive(Parser)]
@@ -118,10 +119,13 @@ async fn run(flags: &Flags) -> Result<bool> {
         processes: flags.procs,
         timeout: flags.timeout.clone(),
     };
+    let mut term = signal(SignalKind::terminate())?;
     let begun = Instant::now();
     let cases = tokio::select! {
         cases = run.run(&chosen) => cases?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        // So that what was started here ends too.
+        _ = term.recv() => anyhow::bail!("told to end"),
     };
     let seconds = begun.elapsed().as_secs_f64();
     drop(cluster);
