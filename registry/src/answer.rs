@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::Value;
 use store::Revision;
 
-use crate::{cache::Entry, watch::Watch};
+use crate::cache::Entry;
 
 /// The outcome of a verb that went well.
 pub enum Answer {
@@ -25,7 +25,6 @@ pub enum Answer {
         code: u16,
     },
     List(List),
-    Watch(Watch),
 }
 
 /// Objects as of a revision.

@@ -88,7 +88,6 @@ impl Registry {
             Answer::Hub { object, created } => (if created { 201 } else { 200 }, object),
             Answer::Value { object, code } => return self.present_value(code, &object, form),
             Answer::List(list) => return self.present_list(ask, list, form),
-            Answer::Watch(_) => return Err(Status::internal("a watch is a stream")),
         };
         let shaped = self.shape(&ask.definition, ask.served(), object, form, true)?;
         Ok(Presented { code, media: form.media, body: Content::Whole(encode(&ask.definition, &shaped, form)?) })

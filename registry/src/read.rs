@@ -331,7 +331,8 @@ mod tests {
     fn the_interest_is_the_narrowest_that_holds_what_gets_through() {
         let field = |place: usize, value: &str| Interest::Field(place, value.into());
         let object = |key: &str| Interest::Object(key.into());
-        let cases: [(&str, &[(Place, &str, bool)], bool, Interest); 8] = [
+        type Terms = &'static [(Place, &'static str, bool)];
+        let cases: [(&str, Terms, bool, Interest); 8] = [
             ("", &[], true, Interest::Everything),
             ("a", &[], true, Interest::Namespace("a".into())),
             ("a", &[(Place::Name, "x", false)], true, object("a/x")),

@@ -66,7 +66,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let names = Names::api_server(&[service_ip], "cluster.local", &extra);
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
-    let store = measured::Measured::new(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
+    let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
     let (registry, index) = assemble(&flags, store.clone(), &clock)?;
     let compaction = api::duration::parse(&flags.etcd_compaction_interval).map_err(anyhow::Error::msg)?;

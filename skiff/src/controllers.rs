@@ -99,6 +99,5 @@ fn settings(flags: &flags::Controllers, root_ca: String) -> Result<Settings> {
         endpoints_per_slice_max: flags.max_endpoints_per_slice,
         quota_sync: duration("--resource-quota-sync-period", &flags.resource_quota_sync_period)?,
         template_hash: template_hash::of,
-        ..Settings::default()
     })
 }

@@ -30,7 +30,9 @@ fn main() -> std::process::ExitCode {
     let outcome = match flags.command {
         flags::Command::Up(up) => up::run(up),
         flags::Command::Apiserver(apiserver) => {
-            apiserver::run(apiserver, flags::Told::of(std::env::args_os()), parts::Beside::default())
+            #[expect(clippy::disallowed_methods, reason = "arguments are read here, and nowhere else")]
+            let told = flags::Told::of(std::env::args_os());
+            apiserver::run(apiserver, told, parts::Beside::default())
         }
         flags::Command::Controllers(controllers) => controllers::run(controllers),
         flags::Command::Scheduler(scheduler) => scheduler::run(&scheduler),

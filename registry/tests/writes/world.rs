@@ -188,6 +188,6 @@ fn shown(answer: Result<Answer, Status>) -> Outcome {
     Ok(match answer? {
         Answer::Entry { entry, .. } => entry.tree(),
         Answer::Hub { object, .. } | Answer::Value { object, .. } => object,
-        Answer::List(_) | Answer::Watch(_) => return Err(Status::internal("a write answers an object")),
+        Answer::List(_) => return Err(Status::internal("a write answers an object")),
     })
 }

@@ -19,7 +19,7 @@ pub struct Measured {
 
 impl Measured {
     /// `prefix` is where everything lies: `/registry`.
-    pub fn new(store: Arc<dyn Store>, metrics: &Arc<Metrics>, prefix: &str) -> Arc<dyn Store> {
+    pub fn around(store: Arc<dyn Store>, metrics: &Arc<Metrics>, prefix: &str) -> Arc<dyn Store> {
         let rows = resources::all().filter(|row| row.stores());
         let resources = rows.map(|row| (row.stored.prefix, (row.group, row.plural))).collect();
         Arc::new(Measured { store, metrics: metrics.clone(), prefix: format!("{prefix}/"), resources })

@@ -1,3 +1,5 @@
+//! Frames that come together go out together.
+
 use std::{
     pin::Pin,
     task::{Context, Poll, Waker},
