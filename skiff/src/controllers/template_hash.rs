@@ -48,8 +48,9 @@ impl Dump {
                 self.out.push(' ');
             }
             if embed != field.embed && !field.embed.is_empty() {
-                let name = field.embed.rsplit('.').next().unwrap_or("");
-                self.write(&format!("{name}:({}){{", field.embed));
+                // Embedded structs are of the package of the struct around them.
+                let package = kind.go.split('.').next().unwrap_or("");
+                self.write(&format!("{0}:({package}.{0}){{", field.embed));
             }
             embed = &field.embed;
             self.field(field, value.at(&field.name));
