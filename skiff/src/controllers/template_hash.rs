@@ -197,8 +197,15 @@ fn parse_quantity(text: &str) -> Option<Parts<'_>> {
     let whole = whole.trim_start_matches('0');
     let (format, exponent, mantissa) = suffix_of(suffix)?;
     let scale = exponent - i32::try_from(fraction.len()).ok()?;
-    let value: i64 = format!("0{whole}{fraction}").parse().ok()?;
-    let value = value.checked_mul(mantissa)?;
+    let shifted = format!("{whole}{fraction}");
+    let digits: i64 = format!("0{shifted}").parse().ok()?;
+    // The text is kept only where a look shows that it is canonical.
+    let is_canonical = match format {
+        "BinarySI" => digits & 7 != 0,
+        _ => scale % 3 == 0 && !shifted.ends_with("000") && !shifted.starts_with('0'),
+    };
+    let text = if is_canonical { text } else { "" };
+    let value = digits.checked_mul(mantissa)?;
     Some(Parts { value: if negative { -value } else { value }, scale, format, text })
 }
 
