@@ -47,9 +47,13 @@ pub fn content(content: Content) -> (Content, bool) {
 }
 
 /// A gzip stream of some bytes alone; several behind one another are one stream to whoever reads them.
+///
+/// Its bytes are flushed before it ends: a reader that meets the end together with the last bytes (Go's) asks for the
+/// next stream's head before it hands them out, and would tell each event only with the one after it.
 pub fn whole(bytes: &[u8]) -> Bytes {
     let mut encoder = encoder();
     encoder.write_all(bytes).expect("memory takes everything");
+    encoder.flush().expect("memory takes everything");
     encoder.finish().expect("memory takes everything").into()
 }
 
@@ -124,6 +128,17 @@ mod tests {
                 assert!(bytes(kept) == text, "{len}");
             }
         }
+    }
+
+    #[test]
+    fn the_bytes_of_a_stream_are_there_before_its_end_is() {
+        let packed = whole(b"one\n");
+        // What ends a stream: an empty last block, and eight bytes of check sum and length.
+        let (head, end) = (10, packed.len() - 8 - 2);
+        let (mut inflate, mut out) = (flate2::Decompress::new(false), Vec::with_capacity(64));
+        let sync = flate2::FlushDecompress::Sync;
+        let status = inflate.decompress_vec(&packed[head..end], &mut out, sync).expect("it is deflate");
+        assert_eq!((status, out.as_slice()), (flate2::Status::Ok, b"one\n".as_slice()));
     }
 
     #[test]
