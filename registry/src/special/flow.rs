@@ -239,7 +239,7 @@ mod tests {
         let someone = ["system:authenticated"];
         assert_eq!(named("admin", &["system:masters"], "get", "pods", "d"), "exempt");
         assert_eq!(named("tom", &someone, "get", "/healthz", ""), "probes");
-        assert_eq!(named("tom", &someone, "get", "/readyz/etcd", ""), "global-default");
+        assert_eq!(named("tom", &someone, "get", "/readyz/etcd", ""), "probes");
         assert_eq!(named("system:node:a", &node, "update", "nodes/status", ""), "system-node-high");
         assert_eq!(named("system:node:a", &node, "list", "pods", ""), "system-nodes");
         assert_eq!(
