@@ -49,16 +49,10 @@ impl Cluster {
         skiff.wait_until_ready(&Client::from_kubeconfig(&kubeconfig).await?).await?;
         let ports = Ports::free()?;
         let lend = |name, flags: Vec<String>| Part::start(name, &flags, directory);
-        let parts = vec![
-            lend("kube-controller-manager", controller_flags(&data, &kubeconfig, ports.controllers))?,
-            lend("kube-scheduler", component_flags(&kubeconfig, ports.scheduler))?,
-        ];
+        let parts = vec![lend("kube-controller-manager", controller_flags(&data, &kubeconfig, ports.controllers))?];
         let nodes = Nodes::start(&kubeconfig, NODES).await?;
-        let lent = vec![
-            format!("upstream's kube-controller-manager, --controllers={}", lent_controllers()),
-            "upstream's kube-scheduler".to_owned(),
-            simulated(),
-        ];
+        let lent =
+            vec![format!("upstream's kube-controller-manager, --controllers={}", lent_controllers()), simulated()];
         Ok(Cluster { kubeconfig, lent, _nodes: nodes, _parts: parts, _server: Server::Skiff(skiff) })
     }
 
