@@ -66,7 +66,7 @@ impl Path {
         match (self.0.is_empty(), name.is_empty()) {
             (_, true) => self.clone(),
             (true, _) => Path(name.into()),
-            (false, _) => Path(format!("{}.{name}", self.0)),
+            (false, _) => self.longer(&[".", name]),
         }
     }
 
@@ -75,11 +75,21 @@ impl Path {
     }
 
     pub fn index(&self, i: usize) -> Path {
-        Path(format!("{}[{i}]", self.0))
+        self.longer(&["[", &i.to_string(), "]"])
     }
 
     pub fn key(&self, key: &str) -> Path {
-        Path(format!("{}[{key}]", self.0))
+        self.longer(&["[", key, "]"])
+    }
+
+    /// Rules make a path for every field they look at, so it is put together without the formatting machinery: one
+    /// allocation of the right size.
+    fn longer(&self, parts: &[&str]) -> Path {
+        let len = self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut text = String::with_capacity(len);
+        text.push_str(&self.0);
+        parts.iter().for_each(|part| text.push_str(part));
+        Path(text)
     }
 
     pub fn as_str(&self) -> &str {

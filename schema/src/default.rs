@@ -51,8 +51,10 @@ impl Defaults {
             }
         }
         let Some(members) = value.as_object_mut() else { return };
+        let mut next = 0;
         for (name, member) in members.iter_mut() {
-            if let Some((_, field)) = kind.field(name) {
+            if let Some((i, field)) = kind.field_after(next, name) {
+                next = i + 1;
                 self.shape(member, &field.shape, schemas);
             }
         }

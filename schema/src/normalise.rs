@@ -50,12 +50,17 @@ impl Run<'_> {
     fn object(&mut self, value: &mut Value, id: TypeId) {
         let kind = self.schemas.get(id);
         let members = value.make_object();
+        let (mut next, mut all_stay) = (0, true);
         for (name, member) in members.iter_mut() {
-            if let Some((_, field)) = kind.field(name) {
+            if let Some((i, field)) = kind.field_after(next, name) {
+                next = i + 1;
                 self.shape(member, &field.shape);
+                all_stay &= self.stays(member, field);
             }
         }
-        members.retain(|name, member| kind.field(name).is_none_or(|(_, field)| self.stays(member, field)));
+        if !all_stay {
+            members.retain(|name, member| kind.field(name).is_none_or(|(_, field)| self.stays(member, field)));
+        }
         if !is_in_order(members, kind) {
             reorder(members, kind, self.schemas);
         }

@@ -21,7 +21,7 @@ const STRICT_LEN_MAX: usize = 100;
 pub fn object(text: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Error> {
     let mut reader = Reader::new(text, schemas);
     let kind = schemas.get(id);
-    reader.context = kind.go_name().into();
+    reader.context = kind.go_name();
     let value = match reader.lexer.peek_value()? {
         b'{' => reader.structure(id)?,
         _ => reader.shape(&Shape::Struct(id), &kind.go)?,
@@ -101,17 +101,18 @@ struct Reader<'a> {
     strict: Vec<String>,
     seen: HashSet<String>,
     /// Where we are, for strict errors: names, keys and indices.
-    path: Vec<Step>,
+    path: Vec<Step<'a>>,
     /// The struct we are in, for type errors.
-    context: EcoString,
+    context: &'a str,
     /// Go's name of the elements of the list or map we are in.
-    element: EcoString,
+    element: &'a str,
 }
 
-enum Step {
+/// Borrowed where it can be: nearly every body is read without one error that would name a step.
+enum Step<'a> {
     /// A struct that Go embeds: it stands in type errors and nowhere else.
-    Embedded(EcoString),
-    Field(EcoString),
+    Embedded(&'a str),
+    Field(&'a str),
     Key(EcoString),
     Index(usize),
 }
@@ -119,7 +120,6 @@ enum Step {
 impl<'a> Reader<'a> {
     fn new(text: &'a [u8], schemas: &'a Schemas) -> Reader<'a> {
         let lexer = Lexer::new(text);
-        let context = EcoString::new();
         Reader {
             lexer,
             schemas,
@@ -128,8 +128,8 @@ impl<'a> Reader<'a> {
             strict: vec![],
             seen: HashSet::new(),
             path: vec![],
-            context,
-            element: EcoString::new(),
+            context: "",
+            element: "",
         }
     }
 
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     fn structure(&mut self, id: TypeId) -> Result<Value, Error> {
         self.lexer.bump();
         let kind = self.schemas.get(id);
-        let outer = std::mem::replace(&mut self.context, kind.go_name().into());
+        let outer = std::mem::replace(&mut self.context, kind.go_name());
         let mut members = Map::with_capacity(kind.fields.len().min(8));
         let mut first = true;
         let mut hint = 0;
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
             if let Some((i, field)) = kind.field_after(hint, &name) {
                 hint = i + 1;
                 self.member(&mut members, field)?;
-            } else if kind.type_meta && (name == "kind" || name == "apiVersion") {
+            } else if let Some(name) = ["kind", "apiVersion"].into_iter().find(|n| kind.type_meta && name == *n) {
                 self.type_meta(&mut members, name)?;
             } else {
                 self.note("unknown field", &name);
@@ -189,34 +189,36 @@ impl<'a> Reader<'a> {
         Ok(Value::from(members))
     }
 
-    fn member(&mut self, members: &mut Map, field: &Field) -> Result<(), Error> {
-        if members.contains_key(&field.name) {
+    fn member(&mut self, members: &mut Map, field: &'a Field) -> Result<(), Error> {
+        let again = members.contains_key(&field.name);
+        if again {
             self.note("duplicate field", &field.name);
         }
         if !field.embed.is_empty() {
-            self.path.push(Step::Embedded(field.embed.clone()));
+            self.path.push(Step::Embedded(&field.embed));
         }
-        self.path.push(Step::Field(field.name.clone()));
-        let outer = std::mem::replace(&mut self.element, field.go_element.clone());
+        self.path.push(Step::Field(&field.name));
+        let outer = std::mem::replace(&mut self.element, &field.go_element);
         let value = self.shape(&field.shape, &field.go_type)?;
         self.element = outer;
         self.path.pop();
         if !field.embed.is_empty() {
             self.path.pop();
         }
-        if value.is_null() || !is_kept(&value, field) {
-            members.remove(&field.name);
-        } else {
-            members.insert(field.name.clone(), value);
+        match (is_kept(&value, field) && !value.is_null(), again) {
+            (true, true) => drop(members.insert(field.name.clone(), value)),
+            (true, false) => members.push_new(field.name.clone(), value),
+            (false, true) => drop(members.remove(&field.name)),
+            (false, false) => {}
         }
         Ok(())
     }
 
-    fn type_meta(&mut self, members: &mut Map, name: EcoString) -> Result<(), Error> {
-        if members.contains_key(&name) {
-            self.note("duplicate field", &name);
+    fn type_meta(&mut self, members: &mut Map, name: &'static str) -> Result<(), Error> {
+        if members.contains_key(name) {
+            self.note("duplicate field", name);
         }
-        self.path.push(Step::Field(name.clone()));
+        self.path.push(Step::Field(name));
         let value = self.shape(&Shape::Str, "")?;
         self.path.pop();
         members.insert(name, value);
@@ -229,17 +231,21 @@ impl<'a> Reader<'a> {
         let mut first = true;
         let name = std::mem::take(&mut self.element);
         while let Some(key) = self.lexer.key(std::mem::take(&mut first))? {
-            if members.contains_key(&key) {
+            let again = members.contains_key(&key);
+            if again {
                 self.note("duplicate field", &key);
             }
             self.path.push(Step::Key(key.clone()));
-            let mut value = self.shape(item, &name)?;
+            let mut value = self.shape(item, name)?;
             self.path.pop();
             // Go keeps the key with the zero value of its type.
             if value.is_null() {
                 value = zero(item);
             }
-            members.insert(key, value);
+            match again {
+                true => drop(members.insert(key, value)),
+                false => members.push_new(key, value),
+            }
         }
         self.element = name;
         Ok(Value::from(members))
@@ -252,7 +258,7 @@ impl<'a> Reader<'a> {
         let name = std::mem::take(&mut self.element);
         while self.lexer.element(items.is_empty())? {
             self.path.push(Step::Index(items.len()));
-            let value = self.shape(item, &name)?;
+            let value = self.shape(item, name)?;
             self.path.pop();
             items.push(if value.is_null() { zero(item) } else { value });
         }
@@ -328,7 +334,7 @@ impl<'a> Reader<'a> {
         let names: Vec<&str> = self
             .path
             .iter()
-            .filter_map(|s| if let Step::Field(n) | Step::Embedded(n) = s { Some(n.as_str()) } else { None })
+            .filter_map(|s| if let Step::Field(n) | Step::Embedded(n) = s { Some(*n) } else { None })
             .collect();
         let error = match names.is_empty() {
             true => format!("json: cannot unmarshal {word} into Go value of type {wanted}"),
@@ -351,10 +357,10 @@ impl<'a> Reader<'a> {
         let mut path = String::new();
         for step in &self.path {
             match step {
-                Step::Field(n) | Step::Key(n) if path.is_empty() => path += n,
-                Step::Field(n) | Step::Key(n) => path += &format!(".{n}"),
                 Step::Index(i) => path += &format!("[{i}]"),
                 Step::Embedded(_) => {}
+                Step::Field(n) => join(&mut path, n),
+                Step::Key(n) => join(&mut path, n),
             }
         }
         let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
@@ -379,6 +385,13 @@ impl<'a> Reader<'a> {
             _ => "string".into(),
         }
     }
+}
+
+fn join(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
 }
 
 /// Whether a decoded member stays. An empty list does: Go's is not nil, and rules tell the two apart. An empty map is as

@@ -90,7 +90,7 @@ impl<'a> Form<'a> {
     /// The form of a member, and whether the type declares it. `None` where there can be none.
     pub fn member(self, hint: usize, name: &str, schemas: &'a Schemas) -> Option<Member<'a>> {
         match self {
-            Form::Struct { kind, .. } => match field_near(kind, hint, name) {
+            Form::Struct { kind, .. } => match kind.field_after(hint, name) {
                 Some((place, field)) => Some(Member { form: Form::of_field(field, schemas), declared: true, place }),
                 None if kind.type_meta && (name == "kind" || name == "apiVersion") => {
                     Some(Member { form: Form::Scalar(Scalar::Text), declared: true, place: hint.wrapping_sub(1) })
@@ -135,13 +135,6 @@ impl<'a> Form<'a> {
     pub fn is_atomic_list(self) -> bool {
         !matches!(self, Form::List { listing: Listing::Map | Listing::Set, .. })
     }
-}
-
-/// A field of a struct. Members come in declared order with some left out: the wanted one is mostly a few further.
-fn field_near<'a>(kind: &'a Type, hint: usize, name: &str) -> Option<(usize, &'a Field)> {
-    const NEAR: usize = 12;
-    let near = kind.fields.iter().enumerate().skip(hint).take(NEAR);
-    near.into_iter().find(|(_, f)| f.name == name).or_else(|| kind.field(name))
 }
 
 /// A member's form.
