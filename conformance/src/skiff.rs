@@ -20,6 +20,8 @@ pub struct Skiff {
     pub kubeconfig: PathBuf,
     pub port: u16,
     child: Child,
+    /// Parts of its own that run beside it.
+    beside: Vec<Child>,
 }
 
 impl Skiff {
@@ -31,6 +33,22 @@ impl Skiff {
     /// Starts `program apiserver` alone, on loopback.
     pub fn start_apiserver(program: &Path, directory: &Path, more: &[&str]) -> Result<Skiff> {
         Skiff::launch(program, &["apiserver", "--bind-address", "127.0.0.1"], directory, more)
+    }
+
+    /// Starts `program up` without a scheduler, and `program controllers` with a list as `--controllers` takes it.
+    pub fn start_with_controllers(program: &Path, directory: &Path, controllers: &str) -> Result<Skiff> {
+        let mut skiff = Skiff::start(program, directory, &["--parts", "apiserver"])?;
+        let log = std::fs::File::create(directory.with_extension("controllers.log"))?;
+        let child = Command::new(program)
+            .args(["controllers", "--controllers", controllers, "--use-service-account-credentials"])
+            .args(["--leader-elect=false", "--kubeconfig"])
+            .arg(&skiff.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        skiff.beside.push(child);
+        Ok(skiff)
     }
 
     fn launch(program: &Path, part: &[&str], directory: &Path, more: &[&str]) -> Result<Skiff> {
@@ -49,7 +67,7 @@ impl Skiff {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{} cannot be started", program.display()))?;
-        let mut skiff = Skiff { kubeconfig, port, child };
+        let mut skiff = Skiff { kubeconfig, port, child, beside: Vec::new() };
         skiff.wait()?;
         Ok(skiff)
     }
@@ -105,7 +123,9 @@ pub fn build() -> Result<PathBuf> {
 
 impl Drop for Skiff {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in self.beside.iter_mut().chain([&mut self.child]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

@@ -16,9 +16,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// The controllers that Skiff has, as upstream's `--controllers` names them.
+/// The controllers that most tours run beside, as `--controllers` names them. Those of workloads and nodes are left out:
+/// such a tour asks for what was just written, which they would change meanwhile, and plays them where it needs them.
 pub const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
     root-ca-certificate-publisher-controller,resourcequota-controller,endpoints-controller,endpointslice-controller";
+
+/// What a tour says in a line of its own when it runs beside all controllers that Skiff has.
+const ALL: &str = "# Controllers: all.";
 
 /// Stock clients of one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,13 @@ pub fn all() -> Result<Vec<PathBuf>> {
     let mut tours: Vec<_> = entries.into_iter().filter(|path| path.extension().is_some_and(|e| e == "tour")).collect();
     tours.sort();
     Ok(tours)
+}
+
+/// The controllers that a tour runs beside, on Skiff as on upstream, as `--controllers` names them.
+pub fn controllers(path: &Path) -> Result<String> {
+    let wants_all = std::fs::read_to_string(path)?.lines().any(|line| line == ALL);
+    let all = || controllers::ALL.iter().map(|spec| spec.name).collect::<Vec<_>>().join(",");
+    Ok(if wants_all { all() } else { CONTROLLERS.to_owned() })
 }
 
 /// A tour as a kit's programs print it.

@@ -1,6 +1,9 @@
 //! Small programs in the client libraries that people use (`conformance/clients`): each walks through create, apply, patch, pages,
 //! watches and deletion, checks what it sees, and prints one line. On Skiff, and on upstream, so that they ask for nothing that
 //! upstream does not do.
+//!
+//! They write deployments without trying again after a conflict, so nobody else may write those: the controllers beside them
+//! are those of most tours ([`tour::CONTROLLERS`]).
 
 use std::{
     path::{Path, PathBuf},
@@ -58,11 +61,15 @@ fn walk(name: &str, kubeconfig: &Path) -> Result<()> {
 
 mod clients {
     use anyhow::Result;
-    use conformance::skiff::{self, Skiff};
+    use conformance::{
+        skiff::{self, Skiff},
+        tour,
+    };
 
     fn on_skiff(name: &str) -> Result<()> {
         let directory = tempfile::tempdir()?;
-        let skiff = Skiff::start(&skiff::build()?, &directory.path().join("data"), &[])?;
+        let data = directory.path().join("data");
+        let skiff = Skiff::start_with_controllers(&skiff::build()?, &data, tour::CONTROLLERS)?;
         super::walk(name, &skiff.kubeconfig)
     }
 

@@ -1,16 +1,19 @@
 //! The tours (`conformance/tour`): what stock clients of each minor version print, on Skiff as on upstream.
 
-use std::path::PathBuf;
+use std::{
+    any::Any,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, ensure};
 use conformance::tour::{self, Guide, Kit};
 
 /// Runs every tour with a kit's programs on a server of its own, and says all that differs.
-fn run(kit: Kit, start: impl Fn(&std::path::Path) -> Result<(PathBuf, Box<dyn std::any::Any>)>) -> Result<()> {
+fn run(kit: Kit, start: impl Fn(&Path, String) -> Result<(PathBuf, Box<dyn Any>)>) -> Result<()> {
     let mut differences = String::new();
     for path in tour::all()? {
         let directory = tempfile::tempdir()?;
-        let (kubeconfig, _running) = start(directory.path())?;
+        let (kubeconfig, _running) = start(directory.path(), tour::controllers(&path)?)?;
         let guide = Guide::new(kit, &kubeconfig)?;
         guide.wait()?;
         let steps = tour::of_kit(&path, kit)?;
@@ -33,8 +36,8 @@ mod clients {
 
     fn on_skiff(kit: usize) -> Result<()> {
         let program = skiff::build()?;
-        super::run(KITS[kit], |directory| {
-            let skiff = Skiff::start(&program, &directory.join("data"), &[])?;
+        super::run(KITS[kit], |directory, controllers| {
+            let skiff = Skiff::start_with_controllers(&program, &directory.join("data"), &controllers)?;
             Ok((skiff.kubeconfig.clone(), Box::new(skiff)))
         })
     }
@@ -69,9 +72,8 @@ mod upstream {
     /// The others were recorded on upstream too; running them here each time would add minutes and find nothing new.
     #[test]
     fn kubectl_1_37_prints_the_same_on_upstream() -> anyhow::Result<()> {
-        super::run(KITS[0], |directory| {
-            let settings =
-                Settings { controllers: Some(conformance::tour::CONTROLLERS.into()), ..Settings::new(directory)? };
+        super::run(KITS[0], |directory, controllers| {
+            let settings = Settings { controllers: Some(controllers), ..Settings::new(directory)? };
             let upstream = Upstream::start(&settings)?;
             Ok((upstream.kubeconfig.clone(), Box::new(upstream)))
         })

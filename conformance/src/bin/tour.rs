@@ -38,7 +38,7 @@ fn main() -> Result<()> {
 
 fn record(path: &Path, kit: Kit) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let controllers = Some(tour::CONTROLLERS.to_owned());
+    let controllers = Some(tour::controllers(path)?);
     let upstream = Upstream::start(&Settings { controllers, ..Settings::new(directory.path())? })?;
     let guide = Guide::new(kit, &upstream.kubeconfig)?;
     guide.wait()?;
