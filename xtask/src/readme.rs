@@ -14,6 +14,8 @@ const BEGIN: &str = "<!-- generated from conformance/lists by `cargo xtask fix` 
 const END: &str = "<!-- end of what is generated -->";
 /// What `make bench` measured, with its date, as it should be shown; absent until it has.
 const FIGURES: &str = "conformance/lists/figures.md";
+/// The official suite's tests, a line each, with what is expected of them.
+const SUITE: &str = "conformance/expected.tsv";
 /// States whose members need no naming.
 const GOOD: &[&str] = &["works", "served"];
 /// More than these are counted only.
@@ -32,8 +34,9 @@ pub fn current(root: &Path) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).context("README.md has no place for what is generated")?;
     let (_, after) = rest.split_once(END).context("README.md does not end what is generated")?;
     let lists: String = read(root)?.iter().map(List::shown).collect();
+    let suite = shown_suite(&fs::read_to_string(root.join(SUITE)).context(SUITE)?);
     let figures = fs::read_to_string(root.join(FIGURES)).map(|figures| figures + "\n").unwrap_or_default();
-    Ok(format!("{before}{BEGIN}\n\n{lists}{figures}{END}{after}"))
+    Ok(format!("{before}{BEGIN}\n\n{lists}{suite}{figures}{END}{after}"))
 }
 
 /// Writes it.
@@ -81,6 +84,22 @@ impl List {
     }
 }
 
+/// How much of the official suite passes, and why the rest does not, by number.
+fn shown_suite(text: &str) -> String {
+    let expected: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split('\t').nth(3)).collect();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in expected.iter().filter_map(|expected| expected.strip_prefix("fails: ")) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let passed = expected.iter().filter(|expected| **expected == "pass").count();
+    let reasons: Vec<String> = reasons.into_iter().map(|(reason, count)| format!("{count}: {reason}")).collect();
+    let rest = if reasons.is_empty() { String::new() } else { format!(" The others, {}.", reasons.join("; ")) };
+    format!(
+        "- **The official conformance suite** ([list]({SUITE})): {passed} of {} tests pass.{rest}\n\n",
+        expected.len()
+    )
+}
+
 fn shown_item(name: &str, reason: &str) -> String {
     if reason.is_empty() { format!("`{name}`") } else { format!("`{name}` ({reason})") }
 }
@@ -96,6 +115,13 @@ mod tests {
         let expected = "- **Verbs** ([list](conformance/lists/verbs.tsv)): 1 missing, 2 works. missing: `watch` (no cache yet).\n\n";
         assert_eq!(list.shown(), expected);
         assert!(parse("verbs.tsv", "# Verbs\nworks get\n").is_err());
+    }
+
+    #[test]
+    fn the_suite_is_counted_by_what_is_expected() {
+        let list = "area\tneeds\tseconds\texpected\tname\na\tx\t1\tpass\tone\na\tx\t1\tfails: not yet\ttwo\n";
+        let expected = "- **The official conformance suite** ([list](conformance/expected.tsv)): 1 of 2 tests pass. The others, 1: not yet.\n\n";
+        assert_eq!(super::shown_suite(list), expected);
     }
 
     #[test]
