@@ -38,7 +38,11 @@ impl FieldSelector {
         for part in parts.into_iter().filter(|p| !p.is_empty()) {
             let (field, equals, value) =
                 split_term(part).ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
-            terms.push(Term { field: field.into(), equals, value: unescape(value)? });
+            let value = unescape(value)?;
+            // Upstream takes a term without field and value for no term.
+            if !(field.is_empty() && value.is_empty()) {
+                terms.push(Term { field: field.into(), equals, value });
+            }
         }
         Ok(FieldSelector(terms))
     }
@@ -152,7 +156,8 @@ mod tests {
             ("y=b,,x==a", "x=a,y=b"),
             ("x!=a", "x!=a"),
             (r"x=a\,b\=c\\", r"x=a\,b\=c\\"),
-            ("=", "="),
+            ("=", ""),
+            ("!=,x=a,==", "x=a"),
         ];
         for (text, printed) in cases {
             assert_eq!(FieldSelector::parse(text).map(|s| s.to_string()), Ok(printed.to_string()), "{text}");

@@ -98,16 +98,16 @@ fn check_kind(gvk: &Gvk, expected: &Gvk, schemas: &Schemas) -> Result<(), Status
     if gvk == expected {
         return Ok(());
     }
-    if gvk.kind == expected.kind && gvk.group != expected.group || gvk.version != expected.version {
+    if schemas.kind(gvk).is_none() {
+        return Err(cannot_be_handled(gvk, expected, &not_registered(gvk)));
+    }
+    if gvk.kind == expected.kind {
         let (said, wanted) = (gvk.group_version(), expected.group_version());
         return Err(Status::bad_request(format!(
             "the API version in the data ({said}) does not match the expected API version ({wanted})"
         )));
     }
-    if schemas.kind(gvk).is_some() {
-        return Err(cannot_be_handled(gvk, expected, &no_conversion(gvk, expected)));
-    }
-    Err(cannot_be_handled(gvk, expected, &not_registered(gvk)))
+    Err(cannot_be_handled(gvk, expected, &no_conversion(gvk, expected)))
 }
 
 pub(crate) fn not_registered(gvk: &Gvk) -> String {
@@ -115,12 +115,18 @@ pub(crate) fn not_registered(gvk: &Gvk) -> String {
     format!("no kind {kind} is registered for version {version} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
 }
 
-/// Upstream: `conversion.Converter.Convert`, which names Go's types: a group's own are in a package of its first word.
-pub(crate) fn no_conversion(said: &Gvk, expected: &Gvk) -> String {
-    let internal = match &*expected.group {
-        "" => "core",
+/// The Go package of a group's internal types, which messages name: mostly the first word of the group.
+pub(crate) fn go_package(group: &str) -> &str {
+    match group {
+        "" | "events.k8s.io" => "core",
+        "internal.apiserver.k8s.io" => "apiserverinternal",
         group => group.split('.').next().unwrap_or_default(),
-    };
+    }
+}
+
+/// Upstream: `conversion.Converter.Convert`, which names Go's types.
+pub(crate) fn no_conversion(said: &Gvk, expected: &Gvk) -> String {
+    let internal = go_package(&expected.group);
     format!("converting ({}.{}) to ({internal}.{}): unknown conversion", said.version, said.kind, expected.kind)
 }
 

@@ -67,6 +67,7 @@ pub struct ListOptions {
     pub timeout_seconds: Option<i64>,
 }
 
+const IGNORE_READ_ERROR: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 const FIELD_MANAGER_LEN_MAX: usize = 128;
 
 // === impl Query ===
@@ -196,6 +197,18 @@ fn check_dry_run(values: &[&str], errors: &mut Errors) {
     }
 }
 
+/// Upstream: `ValidateIgnoreStoreReadError`.
+fn check_ignore_read_error(options: &Value, errors: &mut Errors) {
+    if !options.bool(IGNORE_READ_ERROR) {
+        return;
+    }
+    for other in ["propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions"] {
+        if options.has(other) {
+            errors.invalid(&Path::new(IGNORE_READ_ERROR), true, format!("cannot be set together with .{other}"));
+        }
+    }
+}
+
 // === impl DeleteOptions ===
 
 impl DeleteOptions {
@@ -211,11 +224,29 @@ impl DeleteOptions {
         if let Some(policy) = query.get("propagationPolicy") {
             value.set("propagationPolicy", policy);
         }
+        if let Some(ignore) = query.boolean(IGNORE_READ_ERROR) {
+            value.set(IGNORE_READ_ERROR, ignore);
+        }
         let dry_run: Vec<&str> = query.all("dryRun").collect();
         if !dry_run.is_empty() {
             value.set("dryRun", dry_run);
         }
         DeleteOptions::read(value)
+    }
+
+    /// Whether what cannot be read is to be deleted. Upstream: feature gate AllowUnsafeMalformedObjectDeletion.
+    pub fn ignores_read_errors(&self) -> bool {
+        self.value.bool(IGNORE_READ_ERROR)
+    }
+
+    /// What deletes many must be able to read them.
+    pub fn check_collection(&self) -> Result<(), Status> {
+        let mut errors = Errors::new();
+        if self.ignores_read_errors() {
+            let why = "is not allowed with DELETECOLLECTION, try again after removing the option";
+            errors.invalid(&Path::new(IGNORE_READ_ERROR), true, why);
+        }
+        errors.into_status(&GroupResource::new("meta.k8s.io", "DeleteOptions"), "")
     }
 
     /// Reads the options of a decoded body.
@@ -233,6 +264,7 @@ impl DeleteOptions {
         }
         let dry_run: Vec<&str> = value.list("dryRun").iter().filter_map(Value::as_str).collect();
         check_dry_run(&dry_run, &mut errors);
+        check_ignore_read_error(&value, &mut errors);
         errors.into_status(&GroupResource::new("meta.k8s.io", "DeleteOptions"), "")?;
         let preconditions = value.at("preconditions");
         Ok(DeleteOptions {

@@ -36,8 +36,10 @@ pub enum Shape {
         include: Include,
         headers: bool,
     },
+    /// The metadata of one object, or of a list of them.
     Partial {
         version: &'static str,
+        many: bool,
     },
 }
 
@@ -128,7 +130,11 @@ impl Registry {
                 table.set("metadata", meta);
                 Ok(table)
             }
-            Shape::Partial { version } => {
+            Shape::Partial { many: false, .. } => Err(not_acceptable(format!(
+                "you requested PartialObjectMetadata, but the requested object is a list ({})",
+                go_type(definition, "List")
+            ))),
+            Shape::Partial { version, many: true } => {
                 let items: Vec<Value> = hubs.iter().map(|hub| table::partial(hub, version)).collect();
                 let gv = format!("meta.k8s.io/{version}");
                 Ok(
@@ -166,12 +172,22 @@ impl Registry {
                 hub
             }
             Shape::Table { version, include, headers: wanted } => {
-                let meta = api::value!({"resourceVersion": api::meta::of(&hub).resource_version()});
+                let mut meta = Value::object();
+                let revision = api::meta::of(&hub).resource_version();
+                if !revision.is_empty() {
+                    meta.set("resourceVersion", revision);
+                }
                 let mut table = table::of(self, definition, served, &[hub], version, include, headers && wanted);
                 table.set("metadata", meta);
                 table
             }
-            Shape::Partial { version } => table::partial(&hub, version),
+            Shape::Partial { many: true, .. } => {
+                return Err(not_acceptable(format!(
+                    "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+                    go_type(definition, "")
+                )));
+            }
+            Shape::Partial { version, many: false } => table::partial(&hub, version),
         })
     }
 
@@ -229,6 +245,9 @@ impl Registry {
             let inner = codec::proto::wrap(&definition.hub, entry.message(definition));
             return Ok(codec::proto::watch_frame(kind.as_str(), &inner));
         }
+        // Upstream cannot make a list of one object, notes that, and sends the object.
+        let whole = Form { shape: Shape::Object, ..*form };
+        let form = if matches!(form.shape, Shape::Partial { many: true, .. }) { &whole } else { form };
         let shaped = self.shape(definition, served, entry.tree(), form, first)?;
         event_frame(kind.as_str(), &shaped, form)
     }
@@ -257,7 +276,7 @@ impl Registry {
                 object = api::value!({"kind": "Table", "apiVersion": gv, "metadata": meta, "columnDefinitions": [], "rows": []});
                 Gvk::new("meta.k8s.io", version, "Table")
             }
-            Shape::Partial { version } => Gvk::new("meta.k8s.io", version, "PartialObjectMetadata"),
+            Shape::Partial { version, .. } => Gvk::new("meta.k8s.io", version, "PartialObjectMetadata"),
         };
         api::meta::set_gvk(&mut object, &gvk);
         event_frame("BOOKMARK", &object, form)
@@ -298,7 +317,7 @@ fn is_message_of_hub(definition: &Definition, served: &Served, form: &Form) -> b
 fn frame_number(form: &Form, version: usize, kind: Kind, first: bool, packed: bool) -> u64 {
     let shape = match form.shape {
         Shape::Object => 0,
-        Shape::Partial { version } => 1 + u64::from(version == "v1"),
+        Shape::Partial { version, .. } => 1 + u64::from(version == "v1"),
         Shape::Table { version, include, headers } => {
             let first = u64::from(first) << 4;
             first | (3 + 6 * u64::from(version == "v1") + 2 * include as u64 + u64::from(headers))
@@ -333,6 +352,19 @@ fn encode(definition: &Definition, object: &Value, form: &Form) -> Result<Bytes,
     encode_as(object, &api::meta::gvk(object), form)
 }
 
+/// A message in its envelope. Partial objects of v1beta1 are those of v1 under another name.
+fn message(object: &Value, gvk: &Gvk) -> Result<Bytes, codec::Error> {
+    let schemas = schema::builtin();
+    if (&*gvk.group, &*gvk.version) != ("meta.k8s.io", "v1beta1") {
+        return codec::proto::write(object, gvk, schemas);
+    }
+    let same = Gvk::new("meta.k8s.io", "v1", gvk.kind.clone());
+    let id = schemas.kind(&same).ok_or_else(|| codec::Error(format!("{gvk} has no protobuf form")))?;
+    let mut raw = Vec::with_capacity(1024);
+    codec::proto::message(object, id, schemas, &mut raw);
+    Ok(codec::proto::wrap(gvk, &raw))
+}
+
 /// The bytes of an object of a known kind.
 pub fn encode_as(object: &Value, gvk: &Gvk, form: &Form) -> Result<Bytes, Status> {
     Ok(match form.media {
@@ -344,9 +376,24 @@ pub fn encode_as(object: &Value, gvk: &Gvk, form: &Form) -> Result<Bytes, Status
             out.into()
         }
         Media::Yaml => codec::yaml::to_string(object).into_bytes().into(),
-        Media::Protobuf => codec::proto::write(object, gvk, schema::builtin()).map_err(Status::internal)?,
+        Media::Protobuf => message(object, gvk).map_err(Status::internal)?,
         Media::Cbor => codec::cbor::write(object).map_err(Status::internal)?,
     })
+}
+
+/// Upstream: `newNotAcceptableError`.
+fn not_acceptable(message: String) -> Status {
+    Status::new(406, api::Reason::NotAcceptable, message)
+}
+
+/// What Go calls upstream's internal type of a kind: messages name it.
+fn go_type(definition: &Definition, suffix: &str) -> String {
+    let kind = &definition.kind;
+    if schema::builtin().kind(&definition.hub).is_none() {
+        return format!("*unstructured.Unstructured{suffix}");
+    }
+    let package = crate::body::go_package(&kind.group);
+    format!("*{package}.{}{suffix}", kind.resource)
 }
 
 fn list_meta(list: &List) -> Value {

@@ -286,7 +286,10 @@ impl FieldTerm {
     fn new(definition: &Definition, key: &str, value: &str, negated: bool) -> Result<FieldTerm, Status> {
         let place = match key {
             "metadata.name" => Place::Name,
-            "metadata.namespace" => Place::Namespace,
+            // Kinds with a conversion function of their own know it only when they stand in one.
+            "metadata.namespace" if definition.row.namespaced || definition.row.selectable.is_empty() => {
+                Place::Namespace
+            }
             _ => match definition.row.selectable.iter().position(|s| s.label == key) {
                 Some(i) => Place::Field(i),
                 None => return Err(not_selectable(definition, key)),

@@ -2,7 +2,7 @@
 //!
 //! Upstream: handlers/response.go asTable, asPartialObjectMetadata; registry/rest/table.go for kinds without columns.
 
-use api::{Value, meta, value};
+use api::{Gvk, Value, meta, value};
 use resources::row::{Cell, Column};
 
 use crate::{
@@ -39,7 +39,14 @@ pub fn of(
 /// An object without anything but its metadata.
 pub fn partial(hub: &Value, version: &str) -> Value {
     let gv = format!("meta.k8s.io/{version}");
-    value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())})
+    let mut object =
+        value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())});
+    // An entry's revision comes last; Go writes its fields in their order.
+    let schemas = schema::builtin();
+    if let Some(id) = schemas.kind(&Gvk::new("meta.k8s.io", "v1", "PartialObjectMetadata")) {
+        schema::normalise::object(&mut object, id, schemas);
+    }
+    object
 }
 
 fn head(column: &Column, text: &str) -> Value {

@@ -5,7 +5,13 @@ mod world;
 
 use admission::Look;
 use api::{Gvk, Value, value};
-use registry::{look::Reader, patch::Form};
+use registry::{
+    List, Media,
+    look::Reader,
+    options::{DeleteOptions, ListOptions, Query},
+    patch::Form,
+    present::{self, Content, Shape},
+};
 use world::World;
 
 fn pod(name: &str) -> Value {
@@ -206,4 +212,74 @@ async fn kinds_are_mapped_to_what_serves_them() {
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].resource.to_string(), found[0].namespaced), ("deployments.apps".into(), true));
     assert!(reader.resources_of(&Gvk::new("apps", "v1", "Nothing")).is_empty());
+}
+
+/// The text of an answer, or what it was refused with.
+fn text(presented: Result<present::Presented, api::Status>) -> String {
+    match presented.map(|p| p.body) {
+        Ok(Content::Whole(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Ok(Content::Pieces(pieces)) => pieces.map(|p| String::from_utf8_lossy(&p).into_owned()).collect(),
+        Err(status) => format!("{} {}", status.code(), status.message()),
+    }
+}
+
+#[tokio::test]
+async fn partial_objects_are_of_one_or_of_many_as_was_asked() {
+    let world = World::new().await;
+    world.create("configmaps", map("m"), false).await.expect("it is right");
+    let registry = &world.registry;
+    let (get, list) = (world.ask("get", "configmaps", "m"), world.ask("list", "configmaps", ""));
+    let form = |media, version, many| present::Form { media, shape: Shape::Partial { version, many }, pretty: false };
+    let one = async |form| match registry.get(&get, "").await {
+        Ok(answer) => text(registry.present(&get, answer, &form)),
+        Err(status) => status.message().to_string(),
+    };
+    let found: List = registry.list(&list, &ListOptions::default()).await.expect("it is there");
+    let all = text(registry.present(&list, registry::Answer::List(found), &form(Media::Json, "v1", false)));
+    assert_eq!(
+        all,
+        "406 you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)"
+    );
+    assert_eq!(
+        one(form(Media::Json, "v1", true)).await,
+        "406 you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)"
+    );
+    let whole = one(form(Media::Json, "v1", false)).await;
+    let places: Vec<_> = ["\"uid\"", "\"resourceVersion\"", "\"creationTimestamp\""].map(|m| whole.find(m)).into();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{whole}");
+    assert!(one(form(Media::Protobuf, "v1beta1", false)).await.contains("meta.k8s.io/v1beta1"));
+}
+
+#[tokio::test]
+async fn a_body_of_another_kind_is_refused_in_upstreams_order() {
+    let world = World::new().await;
+    let cases = [
+        (
+            value!({"apiVersion": "v1"}),
+            "Deployment in version \"v1\" cannot be handled as a Deployment: no kind \"Deployment\" is registered for version \"v1\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+        ),
+        (
+            value!({"apiVersion": "v1", "kind": "Pod"}),
+            "Pod in version \"v1\" cannot be handled as a Deployment: converting (v1.Pod) to (apps.Deployment): unknown conversion",
+        ),
+        (
+            value!({"apiVersion": "apps/v1beta1", "kind": "Deployment"}),
+            "the API version in the data (apps/v1beta1) does not match the expected API version (apps/v1)",
+        ),
+    ];
+    for (body, expected) in cases {
+        let refused = world.create("deployments.apps", body, true).await.expect_err("it is of another kind");
+        assert_eq!(refused.message(), expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_deleted_by_itself_only() {
+    let ignore = "ignoreStoreReadErrorWithClusterBreakingPotential=true";
+    let read = |query: &str| DeleteOptions::from_query(&Query::parse(query));
+    let options = read(ignore).expect("alone it is allowed");
+    assert!(options.check_collection().is_err_and(|e| e.message().contains("is not allowed with DELETECOLLECTION")));
+    let refused = read(&format!("{ignore}&gracePeriodSeconds=1")).expect_err("there is a time to wait for");
+    assert!(refused.message().ends_with("Invalid value: true: cannot be set together with .gracePeriodSeconds"));
+    assert!(read("gracePeriodSeconds=1").and_then(|o| o.check_collection()).is_ok());
 }

@@ -120,6 +120,7 @@ impl Offer {
         let accept = text(headers, header::ACCEPT);
         let media = clauses(accept)
             .iter()
+            .filter(|c| c.parameter("as").is_none())
             .find_map(|c| self.served().iter().find(|(_, name)| c.takes(name)).map(|(media, _)| *media))
             .unwrap_or(Media::Json);
         Form { media, shape: Shape::Object, pretty }
@@ -140,7 +141,8 @@ fn shape(clause: &Clause<'_>, media: Media, query: &Query) -> Result<Option<Shap
             include: include(query)?,
             headers: !query.boolean("noHeaders").unwrap_or(false),
         }),
-        "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Shape::Partial { version }),
+        "PartialObjectMetadata" => Some(Shape::Partial { version, many: false }),
+        "PartialObjectMetadataList" => Some(Shape::Partial { version, many: true }),
         _ => None,
     })
 }
@@ -268,6 +270,16 @@ mod tests {
         assert_eq!(form("text/html"), None);
         assert_eq!(form("application/cbor"), None, "its gate is off");
         assert_eq!(form("application/yaml;q=0.5,application/json;q=0.4"), Some((Media::Yaml, Shape::Object)));
+    }
+
+    #[test]
+    fn errors_have_no_shape() {
+        let mut headers = HeaderMap::new();
+        headers
+            .insert(header::ACCEPT, header::HeaderValue::from_static("application/yaml;as=Bogus;v=v1;g=meta.k8s.io"));
+        assert_eq!(Offer::default().plain(&headers, &Query::default()).media, Media::Json);
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/yaml"));
+        assert_eq!(Offer::default().plain(&headers, &Query::default()).media, Media::Yaml);
     }
 
     #[test]

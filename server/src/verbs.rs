@@ -97,8 +97,13 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
         );
         return Err(refused.with_details(api::status::Details { kind: plural.into(), ..Default::default() }));
     }
-    let named = !ask.name().is_empty() || matches!(verb, "list" | "watch" | "create" | "deletecollection");
-    if known && named { Ok(()) } else { Err(Status::method_not_allowed()) }
+    let of_all = matches!(verb, "list" | "watch" | "create" | "deletecollection");
+    let placed = match ask.name().is_empty() {
+        true => of_all,
+        // An object is created at its collection's path.
+        false => verb != "create" || below.is_some(),
+    };
+    if known && placed { Ok(()) } else { Err(Status::method_not_allowed()) }
 }
 
 /// Upstream: `ContextBasedNaming.Name`.
@@ -202,6 +207,7 @@ async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> 
     if ask.attributes.verb == "delete" {
         return server.registry.remove(ask, &options).await;
     }
+    options.check_collection()?;
     let list = list_options(&admitted.query, false)?;
     server.registry.remove_collection(ask, &options, &list).await.map(Answer::List)
 }
@@ -223,6 +229,12 @@ fn delete_body(server: &Server, admitted: &Admitted, bytes: &[u8]) -> Result<Val
 
 /// The warning that a deprecated version deserves, and in which release it goes. Upstream: `deprecation.WarningMessage`.
 pub fn deprecation(ask: &Ask) -> Option<(String, String)> {
+    // Where no route is, nobody warns.
+    let below = ask.attributes.subresource.as_str();
+    let subresource = ask.definition.subresource(below);
+    if subresource.is_none() != below.is_empty() || check_verb(ask, subresource).is_err() {
+        return None;
+    }
     let served = ask.served();
     let lifecycle = &ask.definition.schemas().get(served.kind_type).lifecycle;
     let (major, minor) = lifecycle.deprecated?;

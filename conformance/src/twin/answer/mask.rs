@@ -35,6 +35,12 @@ pub fn drawn(text: &str) -> String {
             rest = &rest[first.len_utf8()..];
         }
     }
+    // Upstream names a scheme by the file that makes it, whose path depends on where the program was built.
+    if let Some((before, after)) = out.split_once("in scheme \"")
+        && let Some((_, after)) = after.split_once('"')
+    {
+        out = format!("{before}in scheme \"{MARK}\"{after}");
+    }
     for prefix in ["Too large resource version: ", "too old resource version: "] {
         if out.starts_with(prefix) {
             return digits(&out);
@@ -143,6 +149,7 @@ mod tests {
         let uid = "8d64b01a-9973-4a73-b268-f1744a900000";
         assert_eq!(drawn(&format!("uid {uid}, at 2026-11-21T12:00:00Z")), "uid …, at …");
         assert_eq!(drawn("10.96.3.4 and 10.97.3.4"), "… and 10.97.3.4");
+        assert_eq!(drawn("no kind in scheme \"pkg/a.go:1\": x"), "no kind in scheme \"…\": x");
         assert_eq!(drawn("2026-01-02T03:04:05Z is ours"), "2026-01-02T03:04:05Z is ours");
         assert_eq!(drawn("too old resource version: 1 (345)"), "too old resource version: … (…)");
     }
