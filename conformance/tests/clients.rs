@@ -13,8 +13,11 @@ use std::{
 use anyhow::{Result, ensure};
 use conformance::tour;
 
+/// A program's name, and how it is started.
+type Program = (&'static str, fn() -> Result<Command>);
+
 /// `cargo xtask clients` builds or installs what each needs.
-const PROGRAMS: [(&str, fn() -> Result<Command>); 5] = [
+const PROGRAMS: [Program; 5] = [
     ("client-go", || Ok(Command::new(installed("go/verbs")))),
     ("controller-runtime", || Ok(Command::new(installed("go/reconciler")))),
     ("kube-rs", || Ok(Command::new(installed("rust/debug/kube-walk")))),
