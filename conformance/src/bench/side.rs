@@ -151,10 +151,9 @@ impl Side {
         if self.who != Who::Ceiling {
             return Client::from_kubeconfig(&self.kubeconfig).await;
         }
+        // Made anew each time: what was read while the ceiling was still writing its own must not stay.
         let whole = self.kubeconfig.with_extension("whole");
-        if !whole.exists() {
-            std::fs::write(&whole, kubeconfig_of(&std::fs::read_to_string(&self.kubeconfig)?))?;
-        }
+        std::fs::write(&whole, kubeconfig_of(&std::fs::read_to_string(&self.kubeconfig)?))?;
         Client::from_kubeconfig(&whole).await
     }
 

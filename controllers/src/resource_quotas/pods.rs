@@ -1,17 +1,17 @@
 //! What pods use of quotas. Upstream: pkg/quota/v1/evaluator/core/pods.go, component-helpers/resource.
 
-use std::collections::BTreeMap;
-
 use api::{
     Value,
+    pod_resources::{self, Basis},
     quantity::{Format, Quantity},
 };
 use jiff::{SignedDuration, Timestamp};
 
 use super::count::Usage;
 
-/// Amounts by resource name: `cpu`, `memory`, `example.com/gpu`.
-type Amounts = BTreeMap<String, Quantity>;
+/// While a pod is resized, what it holds counts too. Upstream: podUsageHelper.
+const BASIS: Basis<'_> =
+    Basis { with_status: true, unless_stated: None, without_overhead: false, without_pod_level: false };
 
 /// Names without a prefix that are amounts of pods.
 const NAMES: [&str; 11] = [
@@ -54,77 +54,26 @@ pub(super) fn usage(pod: &Value, now: Timestamp) -> Usage {
         return usage;
     }
     usage.insert("pods".into(), Quantity::new(1, Format::DecimalSi));
-    for (name, amount) in total(pod, "requests") {
+    for (name, amount) in pod_resources::requests(pod, BASIS) {
         match name.as_str() {
             "cpu" | "memory" | "ephemeral-storage" => {
                 usage.insert(format!("requests.{name}"), amount.clone());
-                usage.insert(name, amount);
+                usage.insert(name.to_string(), amount);
             }
             _ if name.starts_with("hugepages-") => {
                 usage.insert(format!("requests.{name}"), amount.clone());
-                usage.insert(name, amount);
+                usage.insert(name.to_string(), amount);
             }
             _ if is_extended(&name) => drop(usage.insert(format!("requests.{name}"), amount)),
             _ => {}
         }
     }
-    for (name, amount) in total(pod, "limits") {
+    for (name, amount) in pod_resources::limits(pod, BASIS) {
         if matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
             usage.insert(format!("limits.{name}"), amount);
         }
     }
     usage
-}
-
-/// The requests or limits of a pod as a whole. Init containers run one after the other, beside the sidecars before them.
-fn total(pod: &Value, which: &str) -> Amounts {
-    let spec = pod.at("spec");
-    let mut sum = Amounts::new();
-    for container in spec.list("containers") {
-        add(&mut sum, &amounts(container.at("resources").at(which)));
-    }
-    let (mut sidecars, mut most) = (Amounts::new(), Amounts::new());
-    for container in spec.list("initContainers") {
-        let own = amounts(container.at("resources").at(which));
-        if container.str("restartPolicy") == "Always" {
-            add(&mut sidecars, &own);
-            add(&mut sum, &own);
-            raise(&mut most, &sidecars);
-        } else {
-            let mut beside = own;
-            add(&mut beside, &sidecars);
-            raise(&mut most, &beside);
-        }
-    }
-    raise(&mut sum, &most);
-    // What is said of the pod as a whole goes before what its containers add up to.
-    sum.extend(amounts(spec.at("resources").at(which)));
-    for (name, amount) in amounts(spec.at("overhead")) {
-        if which == "requests" || sum.contains_key(&name) {
-            add(&mut sum, &Amounts::from([(name, amount)]));
-        }
-    }
-    sum
-}
-
-fn amounts(of: &Value) -> Amounts {
-    of.members().map(|(name, amount)| (name.into(), Quantity::of(amount))).collect()
-}
-
-fn add(sum: &mut Amounts, more: &Amounts) {
-    for (name, amount) in more {
-        let known = sum.entry(name.clone()).or_insert(Quantity::ZERO);
-        *known = known.add(amount);
-    }
-}
-
-fn raise(sum: &mut Amounts, least: &Amounts) {
-    for (name, amount) in least {
-        let known = sum.entry(name.clone()).or_insert_with(|| amount.clone());
-        if *known < *amount {
-            *known = amount.clone();
-        }
-    }
 }
 
 /// Whether a pod is in a scope. Upstream: podMatchesScopeFunc.
