@@ -300,7 +300,23 @@ fn normalised_word(word: &str, line: &str) -> String {
             return word.replace(&digits, "VERSION");
         }
     }
-    addresses(&word)
+    addresses(&versions(&word))
+}
+
+/// The versions of objects that are printed as JSON, in a message too.
+fn versions(word: &str) -> String {
+    let mut out = String::new();
+    for (i, piece) in word.split("resourceVersion").enumerate() {
+        if i == 0 {
+            out += piece;
+            continue;
+        }
+        let value = piece.trim_start_matches(['\\', '"', ':']);
+        let after = value.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = if after.len() < value.len() { "VERSION" } else { "" };
+        out += &format!("resourceVersion{}{number}{after}", &piece[..piece.len() - value.len()]);
+    }
+    out
 }
 
 fn is_time(word: &str) -> bool {
@@ -394,6 +410,11 @@ mod tests {
             ),
             ("  uid: 0a1b2c3d-0000-4000-8000-0123456789ab", "  uid: UID"),
             ("    resourceVersion: \"123\"", "    resourceVersion: \"VERSION\""),
+            (
+                r#"{\"name\":\"a1\",\"resourceVersion\":\"12\",\"b\":3}"#,
+                r#"{\"name\":\"a1\",\"resourceVersion\":\"VERSION\",\"b\":3}"#,
+            ),
+            (r#"{"resourceVersion":"12","b":3}"#, r#"{"resourceVersion":"VERSION","b":3}"#),
             ("time: \"2026-01-02T03:04:05Z\"", "time: \"TIME\""),
             ("https://127.0.0.1:40123", "https://ADDRESS:PORT"),
             ("a: 30s", "a: AGE"),
