@@ -112,6 +112,8 @@ pub struct Settings {
     pub endpoints_per_slice_max: usize,
     /// Quotas are counted anew at least so often. Upstream: `--resource-quota-sync-period`.
     pub quota_sync: Duration,
+    /// Where nodes get their ranges of pod addresses from; nowhere when there are none. Upstream: `--cluster-cidr`.
+    pub pod_ranges: Vec<crate::Range>,
     /// What tells pod templates apart in names: it has to be what upstream's controllers would say.
     pub template_hash: fn(&Value) -> u32,
 }
@@ -150,6 +152,7 @@ impl Default for Settings {
             root_ca: EcoString::new(),
             endpoints_per_slice_max: 100,
             quota_sync: Duration::from_secs(300),
+            pod_ranges: Vec::new(),
             template_hash: |_| 0,
         }
     }

@@ -19,6 +19,7 @@ mod garbage_collector;
 mod hash;
 mod jobs;
 mod namespaces;
+mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
 mod pods;
@@ -38,6 +39,7 @@ mod volume_claim_protection;
 mod volume_protection;
 
 pub use driver::{Parts, Settings, Spec, election, pool::Pool};
+pub use node_ipam::ranges::{NodeBits, Range, ranges as pod_ranges};
 
 /// All controllers.
 ///
@@ -63,6 +65,7 @@ pub const ALL: &[&Spec] = &[
     &ephemeral_volumes::SPEC,
     &disruption::SPEC,
     &pod_gc::SPEC,
+    &node_ipam::SPEC,
     &node_lifecycle::SPEC,
     &taint_eviction::SPEC,
     &service_cidrs::SPEC,

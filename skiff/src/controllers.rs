@@ -98,6 +98,20 @@ fn settings(flags: &flags::Controllers, root_ca: String) -> Result<Settings> {
         root_ca: root_ca.into(),
         endpoints_per_slice_max: flags.max_endpoints_per_slice,
         quota_sync: duration("--resource-quota-sync-period", &flags.resource_quota_sync_period)?,
+        pod_ranges: pod_ranges(flags).map_err(|why| anyhow::anyhow!("--cluster-cidr: {why}"))?,
         template_hash: template_hash::of,
     })
+}
+
+/// Where nodes get their ranges of pod addresses from, when they get any.
+fn pod_ranges(flags: &flags::Controllers) -> Result<Vec<controllers::Range>, String> {
+    if !flags.allocate_node_cidrs {
+        return Ok(Vec::new());
+    }
+    let bits = controllers::NodeBits {
+        any: flags.node_cidr_mask_size,
+        v4: flags.node_cidr_mask_size_ipv4,
+        v6: flags.node_cidr_mask_size_ipv6,
+    };
+    controllers::pod_ranges(&flags.cluster_cidr, &flags.service_cluster_ip_range, bits)
 }

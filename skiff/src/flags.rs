@@ -203,6 +203,22 @@ pub struct Controllers {
     pub max_endpoints_per_slice: usize,
     #[arg(long, default_value = "5m0s")]
     pub resource_quota_sync_period: String,
+    /// Whether nodes get ranges of pod addresses, out of --cluster-cidr.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub allocate_node_cidrs: bool,
+    /// Pod addresses of the cluster: a range, or one of each family. Only with --allocate-node-cidrs.
+    #[arg(long, default_value = "")]
+    pub cluster_cidr: String,
+    /// The services' ranges: nodes get nothing of them. Only with --allocate-node-cidrs.
+    #[arg(long, value_delimiter = ',')]
+    pub service_cluster_ip_range: Vec<String>,
+    /// The length of the prefix of a node's range; 24 for IPv4 and 64 for IPv6 when left out.
+    #[arg(long, default_value_t = 0)]
+    pub node_cidr_mask_size: u8,
+    #[arg(long, default_value_t = 0)]
+    pub node_cidr_mask_size_ipv4: u8,
+    #[arg(long, default_value_t = 0)]
+    pub node_cidr_mask_size_ipv6: u8,
     /// Each controller asks as its own service account instead of as the kubeconfig's user.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
     pub use_service_account_credentials: bool,

@@ -8,6 +8,9 @@ use crate::{apiserver, clock, flags, parts::Beside, scheduler::Scheduler};
 /// Parts that exist.
 const PARTS: [&str; 3] = ["apiserver", "controllers", "scheduler"];
 
+/// Where pods' addresses come from.
+const POD_RANGE: &str = "10.244.0.0/16";
+
 /// Runs until it is told to stop.
 pub fn run(flags: flags::Up) -> Result<()> {
     for part in &flags.parts {
@@ -44,9 +47,10 @@ pub fn run(flags: flags::Up) -> Result<()> {
     apiserver::run(settings, flags::Told::of(arguments), beside)
 }
 
-/// The controllers as they are by default.
+/// The controllers as they are by default; nodes get ranges of pod addresses.
 fn controllers() -> Result<Box<flags::Controllers>> {
-    match flags::Skiff::try_parse_from(["skiff", "controllers"])?.command {
+    let arguments = ["skiff", "controllers", "--allocate-node-cidrs", "--cluster-cidr", POD_RANGE];
+    match flags::Skiff::try_parse_from(arguments)?.command {
         flags::Command::Controllers(settings) => Ok(settings),
         _ => bail!("the arguments of the controllers are wrong"),
     }
