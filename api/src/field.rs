@@ -364,6 +364,22 @@ fn write_json(value: &Value, out: &mut String) {
     }
 }
 
+/// A decoded tree as Go's `%+v` writes it: `map[a:1 b:[x <nil>]]`.
+pub fn go_plain(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::Str(text) => text.to_string(),
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(go_plain).collect())),
+        Value::Object(members) => {
+            let mut members: Vec<(&str, &Value)> = members.iter().collect();
+            members.sort_by_key(|(key, _)| *key);
+            format!("map[{}]", joined(members.into_iter().map(|(k, v)| format!("{k}:{}", go_plain(v))).collect()))
+        }
+        other => go_json(other),
+    }
+}
+
 /// A float as `encoding/json` writes it.
 pub fn go_float(f: f64) -> String {
     let magnitude = f.abs();

@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod json;
 pub mod proto;
+pub mod unstructured;
 pub mod yaml;
 
 /// Deeper than this nothing is read. Upstream: `maxNestingDepth` of sigs.k8s.io/json is 10,000 for skipped values;

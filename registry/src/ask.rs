@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use api::{Attributes, Status, User};
+use api::{Attributes, Status, User, Value};
 use auth::authorize::{Authorized, Authorizer};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::definition::{Definition, Served};
@@ -14,6 +15,8 @@ pub struct Ask {
     pub attributes: Attributes,
     pub definition: Arc<Definition>,
     pub user_agent: String,
+    /// When it came.
+    pub now: Timestamp,
     version: usize,
     warnings: Mutex<Vec<String>>,
     authorized: Authorized,
@@ -21,12 +24,19 @@ pub struct Ask {
 
 impl Ask {
     /// `version` is the place of the request's version in the definition.
-    pub fn new(authorized: Authorized, user_agent: &str, definition: Arc<Definition>, version: usize) -> Ask {
+    pub fn new(
+        authorized: Authorized,
+        user_agent: &str,
+        definition: Arc<Definition>,
+        version: usize,
+        now: Timestamp,
+    ) -> Ask {
         Ask {
             user: authorized.user().clone(),
             attributes: authorized.attributes().clone(),
             definition,
             user_agent: user_agent.into(),
+            now,
             version,
             warnings: Mutex::default(),
             authorized,
@@ -35,6 +45,14 @@ impl Ask {
 
     pub fn served(&self) -> &Served {
         &self.definition.versions[self.version]
+    }
+
+    /// Makes a hub object of one that a client sent, with all defaults.
+    pub(crate) fn to_hub(&self, object: &mut Value) {
+        self.definition.to_hub(object, self.served());
+        if let Some(dated) = self.definition.row.dated {
+            dated(object, self.now);
+        }
     }
 
     /// The namespace of the request; `""` for cluster-wide resources and for all namespaces.
@@ -59,6 +77,7 @@ impl Ask {
             attributes,
             definition: self.definition.clone(),
             user_agent: self.user_agent.clone(),
+            now: self.now,
             version: self.version,
             warnings: Mutex::default(),
             authorized: self.authorized.clone(),

@@ -49,7 +49,7 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
     if !decoded.strict.is_empty() {
         match validation {
             Validation::Ignore => {}
-            Validation::Warn => decoded.strict.iter().for_each(|text| ask.warn(text.as_str())),
+            Validation::Warn => decoded.strict.iter().for_each(|text| warn(ask, text)),
             Validation::Strict => {
                 let error = format!("strict decoding error: {}", decoded.strict.join(", "));
                 return Err(cannot_be_handled(&gvk, expected.gvk, &error));
@@ -58,6 +58,16 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
     }
     api::meta::set_gvk(&mut object, expected.gvk);
     Ok(object)
+}
+
+/// Warns of what strict decoding found; of YAML's doubled keys each is a warning. Upstream: `parseYAMLWarnings`.
+pub(crate) fn warn(ask: &Ask, found: &str) {
+    const DOUBLED: &str = "yaml: unmarshal errors:\n";
+    let text = found.strip_prefix("error converting YAML to JSON: ").unwrap_or(found);
+    match text.strip_prefix(DOUBLED) {
+        Some(lines) => lines.lines().for_each(|line| ask.warn(line.trim())),
+        None => ask.warn(found),
+    }
 }
 
 /// Reads a body as a built-in type, whatever kind it says it is: options.
@@ -145,7 +155,6 @@ fn unreadable(body: Body<'_>, expected: &Expected<'_>, error: &codec::Error) -> 
 
 /// The kind that a body says it is of, or why that cannot be found out. Upstream: the serializers' `Decode`.
 fn kind_said(body: Body<'_>) -> Result<Gvk, String> {
-    const YAML: &str = "error converting YAML to JSON: ";
     let of = |(api_version, kind): (String, String)| {
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         Gvk::new(group, version, kind)
@@ -157,7 +166,7 @@ fn kind_said(body: Body<'_>) -> Result<Gvk, String> {
         Media::Json => json(body.bytes),
         Media::Yaml => match codec::yaml::any(body.bytes) {
             Ok(value) => json(codec::json::to_string(&value).as_bytes()),
-            Err(error) => Err(error.to_string().trim_start_matches(YAML).into()),
+            Err(error) => Err(error.to_string()),
         },
         Media::Protobuf => codec::proto::envelope(body.bytes).map(|(gvk, _)| gvk).map_err(|e| e.to_string()),
         Media::Cbor => Ok(Gvk::new("", "", "")),

@@ -50,7 +50,7 @@ impl Registry {
         let served = ask.served();
         let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type };
         let mut object = body::read(ask, body, &expected, options.validation)?;
-        ask.definition.to_hub(&mut object, served);
+        ask.to_hub(&mut object);
         prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         prepare::dedup_owners(&mut object, |w| ask.warn(w), false);

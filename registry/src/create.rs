@@ -25,7 +25,7 @@ impl Registry {
         let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type };
         let mut object = body::read(ask, body, &expected, options.validation)?;
         prepare::wipe(&mut object);
-        ask.definition.to_hub(&mut object, served);
+        ask.to_hub(&mut object);
         self.create_hub(ask, object, options).await
     }
 

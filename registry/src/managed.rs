@@ -22,7 +22,7 @@ use crate::{
     Answer, Ask, Registry,
     change::Change,
     definition::{Definition, Served},
-    options::WriteOptions,
+    options::{Validation, WriteOptions},
 };
 
 pub const PATH: &[&str] = &["metadata", "managedFields"];
@@ -36,6 +36,9 @@ struct Kinds<'a>(&'a Definition);
 /// An applied configuration.
 struct Apply {
     config: Value,
+    /// What strict reading found in it.
+    doubled: Option<String>,
+    validation: Validation,
     manager: String,
     force: bool,
     now: String,
@@ -108,8 +111,11 @@ pub async fn apply(
     cbor: bool,
     options: &WriteOptions,
 ) -> Result<Answer, Status> {
+    let (config, doubled) = read_config(bytes, cbor)?;
     let change = Apply {
-        config: read_config(bytes, cbor)?,
+        config,
+        doubled,
+        validation: options.validation,
         manager: options.field_manager.clone(),
         force: options.force.unwrap_or(false),
         now: api::time::seconds(registry.clock.now()),
@@ -117,20 +123,45 @@ pub async fn apply(
     registry.change(ask, &change, options).await
 }
 
-/// Reads the configuration of an apply.
-pub(crate) fn read_config(bytes: &[u8], cbor: bool) -> Result<Value, Status> {
-    let config = match cbor {
-        true => codec::cbor::any(bytes).map_err(|e| Status::bad_request(format!("error decoding CBOR: {e}")))?,
-        false => codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?,
+/// Reads the configuration of an apply, with what strict reading finds in it. What begins as JSON does is not converted
+/// before it is read. Upstream: `newApplyPatcher`'s caller, apimachinery/pkg/util/yaml ToJSON and Unmarshal.
+pub(crate) fn read_config(bytes: &[u8], cbor: bool) -> Result<(Value, Option<String>), Status> {
+    const CONVERTING: &str = "error converting YAML to JSON: ";
+    let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+    let config = match (cbor, is_json) {
+        (true, _) => codec::cbor::any(bytes).map_err(|e| Status::bad_request(format!("error decoding CBOR: {e}")))?,
+        (false, true) => codec::yaml::any(bytes)
+            .map_err(|e| Status::bad_request(format!("error decoding patch: {CONVERTING}{e}")))?,
+        (false, false) => {
+            codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?
+        }
+    };
+    let again = match is_json && !cbor {
+        true => codec::yaml::duplicates(bytes).ok().flatten().map(|again| format!("{CONVERTING}{again}")),
+        false => None,
     };
     match config {
-        Value::Object(_) => Ok(config),
-        Value::Null => Ok(Value::object()),
+        Value::Object(_) => Ok((config, again)),
+        Value::Null => Ok((Value::object(), None)),
         other => {
-            let word = if other.as_array().is_some() { "array" } else { "string" };
+            let word = api::patch::json_patch::kind_of(&other);
             Err(Status::bad_request(format!(
                 "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {word} into Go value of type map[string]interface {{}}"
             )))
+        }
+    }
+}
+
+/// Keys that are there twice in a configuration are told once the rest has gone well.
+pub(crate) fn check_doubled(ask: &Ask, doubled: Option<&str>, validation: Validation) -> Result<(), Status> {
+    match (doubled, validation) {
+        (None, _) | (_, Validation::Ignore) => Ok(()),
+        (Some(doubled), Validation::Warn) => {
+            crate::body::warn(ask, doubled);
+            Ok(())
+        }
+        (Some(doubled), Validation::Strict) => {
+            Err(Status::bad_request(format!("error strict decoding patch: {doubled}")))
         }
     }
 }
@@ -158,6 +189,7 @@ impl Change for Apply {
                 current
             }
         };
+        check_doubled(ask, self.doubled.as_deref(), self.validation)?;
         self.note_last_applied(&mut object);
         let managed = applied.entries.write();
         if !managed.is_null() {
@@ -216,7 +248,7 @@ impl Apply {
             })?
             .value;
         meta::set_gvk(&mut object, &served.gvk);
-        ask.definition.to_hub(&mut object, served);
+        ask.to_hub(&mut object);
         Ok(object)
     }
 

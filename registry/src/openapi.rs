@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::Resources;
 
-pub use columns::{ColumnTexts, column_docs};
+pub use columns::{ColumnTexts, Doc, column_docs};
 pub use proto::Proto;
 pub use sink::{Json, Sink};
 

@@ -37,7 +37,7 @@ impl Registry {
         };
         let user = Arc::new(User::new(NAME, &[user::MASTERS, user::AUTHENTICATED]));
         let authorized = self.authorizer.authorize(&user, attributes)?;
-        Ok(Ask::new(authorized, "kube-apiserver", definition, version))
+        Ok(Ask::new(authorized, "kube-apiserver", definition, version, self.clock.now()))
     }
 
     /// Creates an object of the server's own.

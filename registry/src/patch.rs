@@ -59,16 +59,16 @@ impl Change for Patch<'_> {
         let (patched, strict) = self.apply(ask, current, served.kind_type)?;
         let said = crate::body::with_defaults(api::meta::gvk(&patched), &served.gvk);
         let is_known = ask.definition.schemas().kind(&said).is_some();
-        if said.kind != served.gvk.kind && is_known {
+        // What a strategic patch makes is converted by its type, whatever it says it is.
+        if said.kind != served.gvk.kind && is_known && self.form != Form::Strategic {
             return Err(refuse(&patched, crate::body::no_conversion(&said, &served.gvk)));
         }
-        // What a strategic patch makes is converted by its type, whatever it says it is.
         if !is_known && self.form != Form::Strategic {
             return Err(refuse(&patched, crate::body::not_registered(&said)));
         }
         let mut object = self.read_back(ask, &patched, strict, served.kind_type)?;
         api::meta::set_gvk(&mut object, &served.gvk);
-        ask.definition.to_hub(&mut object, served);
+        ask.to_hub(&mut object);
         Ok(object)
     }
 }
@@ -147,25 +147,40 @@ impl Patch<'_> {
         mut strict: Vec<String>,
         kind_type: TypeId,
     ) -> Result<Value, Status> {
-        let text = codec::json::to_string(patched);
-        let decoded = codec::json::object(text.as_bytes(), kind_type, ask.definition.schemas())
-            .map_err(|error| refuse(patched, error.to_string()))?;
+        let schemas = ask.definition.schemas();
+        let decoded = match self.form {
+            Form::Strategic => codec::unstructured::object(patched, kind_type, schemas),
+            _ => codec::json::object(codec::json::to_string(patched).as_bytes(), kind_type, schemas),
+        };
+        let decoded = decoded.map_err(|error| self.refuse(patched, error.to_string()))?;
         strict.extend(decoded.strict);
         match self.validation {
             Validation::Strict if !strict.is_empty() => {
-                return Err(refuse(patched, format!("strict decoding error: {}", strict.join(", "))));
+                return Err(self.refuse(patched, format!("strict decoding error: {}", strict.join(", "))));
             }
             Validation::Warn => strict.iter().for_each(|text| ask.warn(text.as_str())),
             _ => {}
         }
         Ok(decoded.value)
     }
+
+    /// What came out of a patch is not what it has to be; of a strategic one upstream shows the patch.
+    fn refuse(&self, patched: &Value, why: String) -> Status {
+        match (self.form, codec::json::any(self.bytes)) {
+            (Form::Strategic, Ok(patch)) => refuse_as(&api::field::go_plain(&patch.value), why),
+            _ => refuse(patched, why),
+        }
+    }
 }
 
 /// What came out of a patch is not what it has to be.
 fn refuse(patched: &Value, why: String) -> Status {
+    refuse_as(&codec::json::to_string(patched), why)
+}
+
+fn refuse_as(shown: &str, why: String) -> Status {
     let mut errors = Errors::new();
-    errors.invalid(&Path::new("patch"), codec::json::to_string(patched).as_str(), why);
+    errors.invalid(&Path::new("patch"), shown, why);
     match errors.into_status(&api::GroupResource::default(), "") {
         Err(status) => status,
         Ok(()) => Status::new(422, Reason::Invalid, "the patch is invalid"),

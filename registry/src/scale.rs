@@ -74,7 +74,8 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         if let patch::Form::Apply { cbor } = form {
-            let config = managed::read_config(bytes, cbor)?;
+            let (config, doubled) = managed::read_config(bytes, cbor)?;
+            managed::check_doubled(ask, doubled.as_deref(), options.validation)?;
             let how = How::Apply { config: &config, force: options.force.unwrap_or(false) };
             return self.rescale(ask, how, options).await;
         }

@@ -149,9 +149,10 @@ const RESOURCE_SLICE: Row = Row {
         Selectable { label: "spec.pool.name", value: |s| s.at("spec").at("pool").str("name").into() },
     ],
     columns: SLICE_COLUMNS,
+    dated: Some(prepare::date_taints),
     rules: Rules {
-        prepare_create: prepare::new_slice,
-        prepare_update: prepare::changed_slice,
+        prepare_create: |new, _| prepare::new_slice(new),
+        prepare_update: |new, old, _| prepare::changed_slice(new, old),
         validate: |new, _| slice::validate(new, None),
         validate_update: |new, old, _| slice::validate(new, Some(old)),
         warn: |new, _| slice::warn(new),

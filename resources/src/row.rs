@@ -48,6 +48,8 @@ pub struct Row {
     /// Field selectors beside metadata.name and metadata.namespace: label and path in the hub.
     pub selectable: &'static [Selectable],
     pub deletion: Deletion,
+    /// Fills in times that a client left out. They are defaults, which belong to whoever wrote the object.
+    pub dated: Option<fn(&mut Value, Timestamp)>,
     pub rules: Rules,
 }
 
@@ -266,6 +268,7 @@ impl Row {
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,
+        dated: None,
         table_order: None,
         selectable: &[],
         deletion: Deletion { default_policy: Policy::Background, grace: None },

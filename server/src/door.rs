@@ -309,7 +309,8 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
         return respond::error(&Status::no_such_resource(), &plain);
     }
     let agent = negotiate::text(&admitted.parts.headers, header::USER_AGENT).to_string();
-    let ask = Ask::new(admitted.authorized.clone(), &agent, definition, version);
+    let now = server.registry.clock.now();
+    let ask = Ask::new(admitted.authorized.clone(), &agent, definition, version, now);
     let mut response = match verbs::act(server, &ask, &admitted, body).await {
         Ok(response) => response,
         Err(status) => respond::error(&status, &plain),

@@ -37,6 +37,13 @@ pub fn any(text: &[u8]) -> Result<Decoded, Error> {
     reader.finish(value)
 }
 
+/// Reads a value of a shape.
+pub(crate) fn shape(text: &[u8], shape: &Shape, schemas: &Schemas) -> Result<Value, Error> {
+    let mut reader = Reader::new(text, schemas);
+    let value = reader.shape(shape, "")?;
+    Ok(reader.finish(value)?.value)
+}
+
 /// Whether a text is JSON at all. Upstream: Go's `json.Valid`.
 pub fn is_valid(text: &[u8]) -> bool {
     let mut lexer = Lexer::new(text);

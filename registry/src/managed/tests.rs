@@ -56,8 +56,14 @@ fn kubectls_annotation_follows_what_it_applies() {
     let annotation = "kubectl.kubernetes.io/last-applied-configuration";
     let config =
         value!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "x"}, "data": {"b": "2", "a": "<"}});
-    let apply =
-        |manager: &str| Apply { config: config.clone(), manager: manager.into(), force: false, now: String::new() };
+    let apply = |manager: &str| Apply {
+        config: config.clone(),
+        doubled: None,
+        validation: crate::options::Validation::Ignore,
+        manager: manager.into(),
+        force: false,
+        now: String::new(),
+    };
     let mut object = config.clone();
     apply("kubectl").note_last_applied(&mut object);
     assert_eq!(object, config, "there is no annotation to keep in step");

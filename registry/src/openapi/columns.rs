@@ -1,4 +1,4 @@
-//! Which field's text describes a table column.
+//! What a table column is for: mostly in the words of a field, else in words of its own.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,17 +18,26 @@ pub struct ColumnTexts {
 /// By column.
 type Texts = Arc<BTreeMap<String, String>>;
 
-/// Columns of a kind that are described by a field: column, type, field. A kind without columns of its own has everyone's.
-pub fn column_docs(group: &str, kind: &str) -> Vec<(String, String, String)> {
+/// Where a column's text comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doc {
+    /// A type's field has the same.
+    Field(String, String),
+    Text(String),
+}
+
+/// Columns of a kind that are described. A kind without columns of its own has everyone's.
+pub fn column_docs(group: &str, kind: &str) -> Vec<(String, Doc)> {
     let facts = codec::json::any(COLUMNS.as_bytes()).expect("the checked-in facts are JSON").value;
     let kinds = facts.list("kinds");
     let of = |g: &str, k: &str| kinds.iter().find(|row| row.str("group") == g && row.str("kind") == k);
     let columns = of(group, kind).or_else(|| of("", "")).map_or(&[][..], |row| row.list("columns"));
-    let doc = |column: &Value| match column.list("doc") {
-        [name, field] => Some((column.str("name").to_owned(), name.as_str()?.to_owned(), field.as_str()?.to_owned())),
-        _ => None,
+    let doc = |column: &Value| match (column.list("doc"), column.str("text")) {
+        ([name, field], _) => Some(Doc::Field(name.as_str()?.to_owned(), field.as_str()?.to_owned())),
+        (_, "") => None,
+        (_, text) => Some(Doc::Text(text.to_owned())),
     };
-    columns.iter().filter_map(doc).collect()
+    columns.iter().filter_map(|column| Some((column.str("name").to_owned(), doc(column)?))).collect()
 }
 
 // === impl ColumnTexts ===
@@ -44,10 +53,12 @@ impl ColumnTexts {
         if let Some(texts) = self.kept.lock().get(&key) {
             return texts.clone();
         }
+        let text = |doc| match doc {
+            Doc::Field(name, field) => self.describe.field(&name, &field),
+            Doc::Text(text) => Some(text),
+        };
         let docs = column_docs(group, kind).into_iter();
-        let texts: Texts = Arc::new(
-            docs.filter_map(|(column, name, field)| Some((column, self.describe.field(&name, &field)?))).collect(),
-        );
+        let texts: Texts = Arc::new(docs.filter_map(|(column, doc)| Some((column, text(doc)?))).collect());
         self.kept.lock().insert(key, texts.clone());
         texts
     }

@@ -106,7 +106,7 @@ impl World {
         };
         let user = Arc::new(User::new("alice", &["system:masters"]));
         let authorized = self.registry.authorizer.authorize(&user, attributes).expect("everybody may do everything");
-        Ask::new(authorized, "test", definition, place)
+        Ask::new(authorized, "test", definition, place, self.registry.clock.now())
     }
 
     pub async fn create(&self, resource: &str, object: Value, dry_run: bool) -> Outcome {

@@ -3,6 +3,7 @@
 //! Upstream: pkg/api/resourceclaimspec, pkg/registry/resource/{resourceclaim,resourceslice}/strategy.go.
 
 use api::Value;
+use jiff::Timestamp;
 
 use super::taint;
 use crate::{
@@ -64,18 +65,16 @@ pub fn claim_status(new: &mut Value, old: &Value, context: &Context<'_>) {
     }
 }
 
-pub fn new_slice(new: &mut Value, context: &Context<'_>) {
+pub fn new_slice(new: &mut Value) {
     drop_in_slice(new, Value::NULL);
-    date_taints(new, context);
 }
 
-pub fn changed_slice(new: &mut Value, old: &Value, context: &Context<'_>) {
+pub fn changed_slice(new: &mut Value, old: &Value) {
     // What is dropped next still counts as a change.
     if !checks::same(new.at("spec"), old.at("spec")) {
         new.set_path(&["metadata", "generation"], api::meta::of(old).generation() + 1);
     }
     drop_in_slice(new, old);
-    date_taints(new, context);
 }
 
 /// A change's generation is that of `changed_slice`.
@@ -85,9 +84,9 @@ pub fn slice_generation(new: &mut Value, old: Option<&Value>) {
     }
 }
 
-fn date_taints(slice: &mut Value, context: &Context<'_>) {
+pub fn date_taints(slice: &mut Value, now: Timestamp) {
     for device in items_mut(slice, &["spec", "devices"]) {
-        items_mut(device, &["taints"]).iter_mut().for_each(|taint| taint::date(taint, context.now));
+        items_mut(device, &["taints"]).iter_mut().for_each(|taint| taint::date(taint, now));
     }
 }
 

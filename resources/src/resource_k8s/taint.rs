@@ -38,11 +38,9 @@ pub const ROW: Row = Row {
     unconditional_in: &["v1beta2", "v1alpha3"],
     name_on_update: false,
     columns: COLUMNS,
+    dated: Some(|rule, now| date(rule.entry_path(TAINT), now)),
     rules: Rules {
-        prepare_create: |new, context| {
-            drop_status(new, context);
-            date(new.entry_path(TAINT), context.now);
-        },
+        prepare_create: drop_status,
         prepare_update,
         validate: |new, _| validate_rule(new, None),
         validate_update: |new, old, _| validate_rule(new, Some(old)),
@@ -72,9 +70,8 @@ fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep_status(new, old, context);
     let (is, was) = (new.at_path(TAINT), old.at_path(TAINT));
     if is.str("effect") != was.str("effect") && is.at("timeAdded") == was.at("timeAdded") {
-        new.entry_path(TAINT).remove("timeAdded");
+        new.entry_path(TAINT).set("timeAdded", api::time::seconds(context.now));
     }
-    date(new.entry_path(TAINT), context.now);
 }
 
 fn validate_rule(rule: &Value, old: Option<&Value>) -> Errors {

@@ -165,6 +165,9 @@ fn a_taint_is_dated_and_another_effect_starts_anew() {
     (taint::ROW.rules.prepare_update)(&mut new, &old, &context());
     assert_eq!(new.at_path(&["spec", "taint"]).str("timeAdded"), "2026-01-02T03:04:05Z");
     assert!((taint::ROW.rules.validate)(&new, &context()).is_empty());
+    let mut undated = value!({"spec": {"taint": {"key": "k", "effect": "NoSchedule"}}});
+    taint::ROW.dated.expect("it has a date by default")(&mut undated, context().now);
+    assert_eq!(undated.at_path(&["spec", "taint"]).str("timeAdded"), "2026-01-02T03:04:05Z");
     assert_eq!(
         texts(&(taint::ROW.rules.validate)(&rule("Push", "x"), &context())),
         ["spec.taint.effect: Unsupported value: \"Push\": supported values: \"NoExecute\", \"NoSchedule\", \"None\""]
@@ -180,6 +183,6 @@ fn devices_that_are_given_back_are_forgotten_and_alpha_is_dropped() {
     prepare::claim_status(&mut new, &old, &context());
     assert_eq!(new.at("status").list("devices"), [device("b")]);
     let mut slice = a_slice(value!({"name": "a", "attributes": {"x": {"ints": [1], "int": 1}}}));
-    prepare::new_slice(&mut slice, &context());
+    prepare::new_slice(&mut slice);
     assert_eq!(slice, a_slice(value!({"name": "a", "attributes": {"x": {"int": 1}}})));
 }

@@ -21,13 +21,15 @@ import (
 	"skiff/facts/out"
 )
 
-// Column is a column of a table; Doc names the field whose description the column's is, when there is one.
+// Column is a column of a table; Doc names the field whose description the column's is, and Text is the description of one
+// that is no field's.
 type Column struct {
 	Name     string   `json:"name"`
 	Type     string   `json:"type"`
 	Format   string   `json:"format,omitempty"`
 	Priority int32    `json:"priority,omitempty"`
 	Doc      []string `json:"doc,omitempty"`
+	Text     string   `json:"text,omitempty"`
 }
 
 // Table is the columns of a kind.
@@ -81,7 +83,11 @@ func writeColumns(dir string) error {
 	for _, kind := range kinds {
 		table := Table{Group: kind.Group, Kind: kind.Kind}
 		for _, c := range r.tables[kind] {
-			table.Columns = append(table.Columns, Column{c.Name, c.Type, c.Format, c.Priority, docOf(kind, c.Description)})
+			column := Column{c.Name, c.Type, c.Format, c.Priority, docOf(kind, c.Description), ""}
+			if column.Doc == nil {
+				column.Text = c.Description
+			}
+			table.Columns = append(table.Columns, column)
 		}
 		all = append(all, table)
 	}
