@@ -65,6 +65,21 @@ pub struct Authority {
     not_after: UnixSeconds,
 }
 
+/// What a certificate says that is not its authority's to say: see [`Leaf`].
+pub(crate) struct Content<'a> {
+    pub subject: &'a [u8],
+    pub alt_names: Option<&'a [u8]>,
+    pub key_usage: u16,
+    pub extended: &'a [&'a [u64]],
+    pub not_before: UnixSeconds,
+    pub not_after: UnixSeconds,
+    pub public_key: &'a [u8],
+}
+
+/// Bits of the extension keyUsage.
+const DIGITAL_SIGNATURE: u16 = 1;
+const KEY_ENCIPHERMENT: u16 = 1 << 2;
+
 // === impl Authority ===
 
 impl Authority {
@@ -118,21 +133,36 @@ impl Authority {
         check_names(&profile.names)?;
         let not_before = now - BACKDATE_SECONDS;
         let not_after = self.not_after.min(now + profile.valid_seconds);
+        let der = self.seal(&Content {
+            subject: &encode::subject(&profile.subject),
+            alt_names: encode::alt_names(&profile.names).as_deref(),
+            key_usage: DIGITAL_SIGNATURE | KEY_ENCIPHERMENT,
+            extended: profile.usage.extended(),
+            not_before,
+            not_after,
+            public_key,
+        })?;
+        Ok((der, not_before, not_after))
+    }
+
+    /// A certificate (DER) that says this.
+    pub(crate) fn seal(&self, content: &Content<'_>) -> Result<Vec<u8>, Error> {
         let leaf = Leaf {
             serial: serial()?,
             signer: self.key.kind(),
             issuer: &self.subject,
             issuer_key_id: self.key_id.as_deref(),
-            subject: &profile.subject,
-            names: &profile.names,
-            usage: profile.usage,
-            not_before,
-            not_after,
-            public_key,
+            subject: content.subject,
+            alt_names: content.alt_names,
+            key_usage: content.key_usage,
+            extended: content.extended,
+            not_before: content.not_before,
+            not_after: content.not_after,
+            public_key: content.public_key,
         };
         let to_be_signed = encode::to_be_signed(&leaf)?;
         let signature = self.key.sign(&to_be_signed)?;
-        Ok((encode::certificate(&to_be_signed, self.key.kind(), &signature), not_before, not_after))
+        Ok(encode::certificate(&to_be_signed, self.key.kind(), &signature))
     }
 
     /// The text to trust: every certificate of the bundle.
@@ -210,12 +240,12 @@ impl Profile {
 // === impl Usage ===
 
 impl Usage {
-    pub fn server(self) -> bool {
-        self != Usage::Client
-    }
-
-    pub fn client(self) -> bool {
-        self != Usage::Server
+    fn extended(self) -> &'static [&'static [u64]] {
+        match self {
+            Usage::Server => &[encode::SERVER_AUTH],
+            Usage::Client => &[encode::CLIENT_AUTH],
+            Usage::Both => &[encode::SERVER_AUTH, encode::CLIENT_AUTH],
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use yasna::models::{GeneralizedTime, ObjectIdentifier, UTCTime};
 use yasna::{DERWriter, Tag};
 
-use crate::authority::{Subject, Usage};
+use crate::authority::Subject;
 use crate::key::KeyKind;
 use crate::{Error, Names, UnixSeconds};
 
@@ -20,9 +20,13 @@ pub(crate) struct Leaf<'a> {
     /// The authority's subject, as DER.
     pub issuer: &'a [u8],
     pub issuer_key_id: Option<&'a [u8]>,
-    pub subject: &'a Subject,
-    pub names: &'a Names,
-    pub usage: Usage,
+    /// A distinguished name, as DER.
+    pub subject: &'a [u8],
+    /// The alternative names, as DER; left out when there are none.
+    pub alt_names: Option<&'a [u8]>,
+    /// Bit `i` is bit `i` of the extension; left out when none is set.
+    pub key_usage: u16,
+    pub extended: &'a [&'a [u64]],
     pub not_before: UnixSeconds,
     pub not_after: UnixSeconds,
     /// SubjectPublicKeyInfo, as DER.
@@ -38,8 +42,8 @@ const ALT_NAMES: &[u64] = &[2, 5, 29, 17];
 const BASIC_CONSTRAINTS: &[u64] = &[2, 5, 29, 19];
 const AUTHORITY_KEY_ID: &[u64] = &[2, 5, 29, 35];
 const EXTENDED_USAGE: &[u64] = &[2, 5, 29, 37];
-const SERVER_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
-const CLIENT_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
+pub(crate) const SERVER_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
+pub(crate) const CLIENT_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
 
 /// The bytes that the authority signs.
 pub(crate) fn to_be_signed(leaf: &Leaf<'_>) -> Result<Vec<u8>, Error> {
@@ -55,7 +59,7 @@ pub(crate) fn to_be_signed(leaf: &Leaf<'_>) -> Result<Vec<u8>, Error> {
                 write_time(validity.next(), not_before);
                 write_time(validity.next(), not_after);
             });
-            write_subject(parts.next(), leaf.subject);
+            parts.next().write_der(leaf.subject);
             parts.next().write_der(leaf.public_key);
             parts.next().write_tagged(Tag::context(3), |writer| write_extensions(writer, leaf));
         });
@@ -109,20 +113,27 @@ fn write_attribute(writer: DERWriter<'_>, kind: &[u64], value: &str) {
     });
 }
 
+/// A subject's name.
+pub(crate) fn subject(subject: &Subject) -> Vec<u8> {
+    yasna::construct_der(|writer| write_subject(writer, subject))
+}
+
+/// Names as alternative names; `None` when there are none.
+pub(crate) fn alt_names(names: &Names) -> Option<Vec<u8>> {
+    (!names.is_empty()).then(|| yasna::construct_der(|writer| write_names(writer, names)))
+}
+
+/// In Go's order. Upstream: crypto/x509 buildCertExtensions.
 fn write_extensions(writer: DERWriter<'_>, leaf: &Leaf<'_>) {
     writer.write_sequence(|list| {
-        // digitalSignature and keyEncipherment: bits 0 and 2, five bits unused.
-        write_extension(list.next(), KEY_USAGE, true, |value| value.write_bitvec_bytes(&[0b1010_0000], 3));
-        write_extension(list.next(), EXTENDED_USAGE, false, |value| {
-            value.write_sequence(|usages| {
-                if leaf.usage.server() {
-                    write_oid(usages.next(), SERVER_AUTH);
-                }
-                if leaf.usage.client() {
-                    write_oid(usages.next(), CLIENT_AUTH);
-                }
+        if leaf.key_usage != 0 {
+            write_extension(list.next(), KEY_USAGE, true, |value| write_key_usage(value, leaf.key_usage));
+        }
+        if !leaf.extended.is_empty() {
+            write_extension(list.next(), EXTENDED_USAGE, false, |value| {
+                value.write_sequence(|usages| leaf.extended.iter().for_each(|usage| write_oid(usages.next(), usage)));
             });
-        });
+        }
         write_extension(list.next(), BASIC_CONSTRAINTS, true, |value| value.write_sequence(|_| {}));
         if let Some(id) = leaf.issuer_key_id {
             write_extension(list.next(), AUTHORITY_KEY_ID, false, |value| {
@@ -131,10 +142,19 @@ fn write_extensions(writer: DERWriter<'_>, leaf: &Leaf<'_>) {
                 });
             });
         }
-        if !leaf.names.is_empty() {
-            write_extension(list.next(), ALT_NAMES, false, |value| write_names(value, leaf.names));
+        if let Some(names) = leaf.alt_names {
+            // RFC 5280: a certificate whose subject is empty is known by these names alone.
+            let is_all = leaf.subject == [0x30, 0];
+            write_extension(list.next(), ALT_NAMES, is_all, |value| value.write_der(names));
         }
     });
+}
+
+/// Bits from the highest of the first byte on, as many as the last that is set needs.
+fn write_key_usage(writer: DERWriter<'_>, usage: u16) {
+    let bytes = usage.reverse_bits().to_be_bytes();
+    let bits = 16 - usage.leading_zeros() as usize;
+    writer.write_bitvec_bytes(&bytes[..bits.div_ceil(8)], bits);
 }
 
 fn write_extension(writer: DERWriter<'_>, kind: &[u64], critical: bool, value: impl FnOnce(DERWriter<'_>)) {
@@ -175,7 +195,7 @@ fn write_time(writer: DERWriter<'_>, moment: OffsetDateTime) {
     }
 }
 
-fn write_oid(writer: DERWriter<'_>, parts: &[u64]) {
+pub(crate) fn write_oid(writer: DERWriter<'_>, parts: &[u64]) {
     writer.write_oid(&ObjectIdentifier::from_slice(parts));
 }
 

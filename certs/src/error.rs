@@ -29,6 +29,8 @@ pub enum Error {
     BadName(String),
     #[error("the time {0} is outside of what a certificate can express")]
     Time(i64),
+    #[error("{0}")]
+    Request(String),
     #[error("signing failed: {0}")]
     Signing(String),
     #[error("TLS: {0}")]

@@ -26,7 +26,7 @@ pub struct Block {
 
 /// A PKCS#10 certificate request.
 pub struct Request<'a> {
-    parsed: X509CertificationRequest<'a>,
+    pub(crate) parsed: X509CertificationRequest<'a>,
     pub key: Key,
 }
 

@@ -11,11 +11,13 @@ pub mod careless;
 pub mod error;
 pub mod files;
 pub mod inspect;
+pub mod jws;
 pub mod key;
 pub mod kubeconfig;
 pub mod names;
 pub mod pem;
 pub mod pki;
+pub mod request;
 pub mod tls;
 pub mod verify;
 
@@ -26,6 +28,7 @@ pub use error::Error;
 pub use key::{PrivateKey, PublicKey};
 pub use names::Names;
 pub use pki::Pki;
+pub use request::{Policy, Request};
 pub use verify::Bundle;
 
 /// Unix time in seconds.

@@ -38,9 +38,9 @@ const HOLD_MAX: Duration = Duration::from_secs(300);
 pub struct Spec {
     /// As `--controllers` names it.
     pub name: &'static str,
-    /// Its name of old, which `--controllers` takes too.
+    /// Its name of old, which `--controllers` takes too; empty when it has none.
     pub alias: &'static str,
-    /// The service account of kube-system whose rights it has.
+    /// The service account of kube-system whose rights it has; the controllers' common identity when it is empty.
     pub acts_for: &'static str,
     /// The component that its events name.
     pub tells_as: &'static str,
@@ -114,9 +114,25 @@ pub struct Settings {
     pub quota_sync: Duration,
     /// Where nodes get their ranges of pod addresses from; nowhere when there are none. Upstream: `--cluster-cidr`.
     pub pod_ranges: Vec<crate::Range>,
+    /// The authorities that sign requests for certificates, by the names of signers. Upstream:
+    /// `--cluster-signing-cert-file`, `--cluster-signing-key-file`, and their like for one signer.
+    pub signers: Vec<(&'static str, Arc<certs::Authority>)>,
+    /// Signed certificates live no longer. Upstream: `--cluster-signing-duration`.
+    pub signing_seconds: i64,
+    /// Makes the tokens of secrets, if anything does. Upstream: `--service-account-private-key-file`.
+    pub secret_tokens: Option<SecretTokens>,
+    /// Tokens that the cluster made go when they were not used for so long. Upstream:
+    /// `--legacy-service-account-token-clean-up-period`.
+    pub legacy_token_unused: Duration,
     /// What tells pod templates apart in names: it has to be what upstream's controllers would say.
     pub template_hash: fn(&Value) -> u32,
 }
+
+/// Makes tokens that stand in secrets.
+#[derive(Clone)]
+pub struct SecretTokens(Arc<MakeToken>);
+
+type MakeToken = dyn Fn(&Value, &str) -> Result<String, String> + Send + Sync;
 
 /// A running controller.
 pub struct Driver {
@@ -153,8 +169,31 @@ impl Default for Settings {
             endpoints_per_slice_max: 100,
             quota_sync: Duration::from_secs(300),
             pod_ranges: Vec::new(),
+            signers: Vec::new(),
+            signing_seconds: 365 * 24 * 3600,
+            secret_tokens: None,
+            legacy_token_unused: Duration::from_secs(365 * 24 * 3600),
             template_hash: |_| 0,
         }
+    }
+}
+
+// === impl SecretTokens ===
+
+impl SecretTokens {
+    pub fn new(make: impl Fn(&Value, &str) -> Result<String, String> + Send + Sync + 'static) -> SecretTokens {
+        SecretTokens(Arc::new(make))
+    }
+
+    /// A token of this service account for the secret of this name.
+    pub fn of(&self, account: &Value, secret: &str) -> Result<String, String> {
+        (self.0)(account, secret)
+    }
+}
+
+impl std::fmt::Debug for SecretTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretTokens")
     }
 }
 

@@ -3,10 +3,16 @@
 //! Each is a file with a [`driver::Spec`]: what wakes it, and what it would do. [`driver`] does the rest. They meet in the
 //! API alone; none knows another.
 
+mod bootstrap_signer;
+mod bootstrap_tokens;
 mod claims;
 mod cluster_role_aggregation;
 mod conditions;
 mod cronjobs;
+mod csr;
+mod csr_approving;
+mod csr_cleaner;
+mod csr_signing;
 mod daemonsets;
 mod deployments;
 mod disruption;
@@ -18,9 +24,11 @@ mod ephemeral_volumes;
 mod garbage_collector;
 mod hash;
 mod jobs;
+mod legacy_tokens;
 mod namespaces;
 mod node_ipam;
 mod node_lifecycle;
+mod pod_certificate_cleaner;
 mod pod_gc;
 mod pods;
 mod replicas;
@@ -29,16 +37,24 @@ mod replicationcontrollers;
 mod resource_quotas;
 mod revisions;
 mod root_ca;
+mod secrets;
+mod service_account_tokens;
 mod service_accounts;
 mod service_cidrs;
 mod services;
 mod statefulsets;
 mod taint_eviction;
+mod token_cleaner;
 mod ttl_after_finished;
 mod volume_claim_protection;
 mod volume_protection;
 
-pub use driver::{Parts, Settings, Spec, election, pool::Pool};
+/// The signers of certificate requests. Upstream: `--cluster-signing-*`.
+pub fn signers() -> impl Iterator<Item = &'static str> {
+    csr_signing::SIGNERS.iter().map(|(name, _)| *name)
+}
+
+pub use driver::{Parts, SecretTokens, Settings, Spec, election, pool::Pool};
 pub use node_ipam::ranges::{NodeBits, Range, ranges as pod_ranges};
 
 /// All controllers.
@@ -70,8 +86,19 @@ pub const ALL: &[&Spec] = &[
     &taint_eviction::SPEC,
     &service_cidrs::SPEC,
     &cluster_role_aggregation::SPEC,
+    &csr_approving::SPEC,
+    &csr_signing::SPEC,
+    &csr_cleaner::SPEC,
+    &pod_certificate_cleaner::SPEC,
+    &service_account_tokens::SPEC,
+    &legacy_tokens::SPEC,
+    &bootstrap_signer::SPEC,
+    &token_cleaner::SPEC,
     &garbage_collector::SPEC,
 ];
+
+/// Controllers that run only when they are named. Upstream: isDisabledByDefault.
+pub const NAMED_ONLY: &[&Spec] = &[&bootstrap_signer::SPEC, &token_cleaner::SPEC];
 
 /// Labels by which controllers look objects up.
 pub const LABELS: &[(&str, &str)] = &[("discovery.k8s.io/v1/endpointslices", "kubernetes.io/service-name")];
@@ -82,7 +109,7 @@ pub const READER: &str = "system:kube-controller-manager";
 /// Which controllers run, given `--controllers`: names, `-name` for all but these, and `*`.
 /// The error names what is no controller. Upstream: IsControllerEnabled, and its validation.
 pub fn chosen(flags: &[String]) -> Result<Vec<&'static Spec>, String> {
-    let means = |flag: &str, spec: &Spec| flag == spec.name || flag == spec.alias;
+    let means = |flag: &str, spec: &Spec| flag == spec.name || (flag == spec.alias && !flag.is_empty());
     for flag in flags {
         let name = flag.strip_prefix('-').unwrap_or(flag);
         if name != "*" && !ALL.iter().any(|spec| means(name, spec)) {
@@ -97,7 +124,7 @@ pub fn chosen(flags: &[String]) -> Result<Vec<&'static Spec>, String> {
                 _ => {}
             }
         }
-        flags.iter().any(|flag| flag == "*")
+        flags.iter().any(|flag| flag == "*") && !NAMED_ONLY.iter().any(|named| named.name == spec.name)
     };
     Ok(ALL.iter().copied().filter(|spec| wanted(spec)).collect())
 }
@@ -113,9 +140,12 @@ mod tests {
 
     #[test]
     fn controllers_are_chosen_as_upstreams() {
-        assert_eq!(names(&["*"]), Ok(ALL.len()));
-        assert_eq!(names(&["*", "-namespace-controller"]), Ok(ALL.len() - 1));
-        assert_eq!(names(&["*", "-namespace"]), Ok(ALL.len() - 1), "names of old are taken");
+        let all = ALL.len() - NAMED_ONLY.len();
+        assert_eq!(names(&["*"]), Ok(all));
+        assert_eq!(names(&["*", "-namespace-controller"]), Ok(all - 1));
+        assert_eq!(names(&["*", "-namespace"]), Ok(all - 1), "names of old are taken");
+        assert_eq!(names(&["*", "bootstrap-signer-controller"]), Ok(all + 1), "some run only when they are named");
+        assert_eq!(names(&[""]), Err("\"\" is not in the list of known controllers".into()));
         assert_eq!(names(&["garbage-collector-controller"]), Ok(1));
         assert_eq!(names(&["-garbage-collector-controller"]), Ok(0));
         assert_eq!(names(&["-*"]), Ok(0));
@@ -124,9 +154,8 @@ mod tests {
 
     #[test]
     fn no_two_controllers_share_a_name() {
-        let mut names: Vec<&str> = ALL.iter().flat_map(|spec| [spec.name, spec.alias]).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), ALL.len() * 2);
+        let names = || ALL.iter().flat_map(|spec| [spec.name, spec.alias]).filter(|name| !name.is_empty());
+        let distinct: std::collections::BTreeSet<&str> = names().collect();
+        assert_eq!(distinct.len(), names().count());
     }
 }

@@ -4,6 +4,7 @@ mod act;
 mod components;
 mod identity;
 mod measured;
+mod nodes;
 mod probe;
 mod process;
 mod settings;
@@ -101,6 +102,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
         bodies: Bodies::new(&config.limits),
         flow: settings::flow(&flags),
         issuer: identity::documents(&flags, &pki, &config.advertise)?,
+        ways: nodes::ways(&flags, &pki)?,
         config,
         registry: registry.clone(),
     });
@@ -115,7 +117,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let kept = upkeep::run(&server, &settings);
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
-    let running = parts.start(&server, pki.ca.bundle_pem())?;
+    let running = parts.start(&server, &pki)?;
     tokio::select! {
         told = wait_for_signal() => told?,
         // Without its feed this server would answer from the past.

@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod inside;
+pub mod keys;
 pub(crate) mod outside;
 mod template_hash;
 
@@ -12,12 +13,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use api::{User, time::Clock};
+use certs::Pki;
 use client::Client;
 use controllers::{Parts, Pool, Settings, Spec};
 use server::Server;
 use tokio::task::JoinSet;
 
 use account::Account;
+use keys::Held;
 
 use crate::{clock::Wall, flags, leadership::duration};
 
@@ -44,11 +47,11 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
     let work = async || {
         let mut running = JoinSet::new();
         let client = connect(AGENT)?;
-        let settings = Arc::new(settings(&flags, root_ca)?);
+        let settings = Arc::new(settings(&flags, root_ca, Held::default())?);
         let pool = Pool::new(client, controllers::LABELS);
         for spec in chosen {
             let agent = format!("{AGENT} {}", spec.name);
-            let client = match flags.use_service_account_credentials {
+            let client = match flags.use_service_account_credentials && !spec.acts_for.is_empty() {
                 true => {
                     let giver = connect(&agent)?;
                     Client::new(Arc::new(Account::new(spec.acts_for, kubeconfig.bare()?, giver)), &agent)
@@ -63,18 +66,13 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
     flags.leader_elect.lead(&flags.leader_elect_resource_name, elector, clock, work).await
 }
 
-/// Runs the controllers beside a server of this process; they end with `running`.
-pub fn beside(
-    server: &Arc<Server>,
-    flags: &flags::Controllers,
-    root_ca: &str,
-    running: &mut JoinSet<()>,
-) -> Result<()> {
+/// Runs the controllers beside a server of this process, with its keys; they end with `running`.
+pub fn beside(server: &Arc<Server>, flags: &flags::Controllers, pki: &Pki, running: &mut JoinSet<()>) -> Result<()> {
     let wall: Arc<dyn Clock> = Arc::new(Wall);
     let enter = |user: User, agent: &str| Client::new(Arc::new(inside::Inside::new(server, user)), agent);
     let reader = User::new(controllers::READER, &[api::user::AUTHENTICATED]);
     let pool = Pool::new(enter(reader, AGENT), controllers::LABELS);
-    let settings = Arc::new(settings(flags, root_ca.into())?);
+    let settings = Arc::new(settings(flags, pki.ca.bundle_pem().into(), Held::of(pki)?)?);
     for spec in chosen(flags)? {
         let client = enter(identity(spec), AGENT);
         let parts = Parts { client, pool: pool.clone(), clock: wall.clone(), settings: settings.clone() };
@@ -85,6 +83,9 @@ pub fn beside(
 
 /// The service account whose rights a controller has.
 fn identity(spec: &Spec) -> User {
+    if spec.acts_for.is_empty() {
+        return User::new(controllers::READER, &[api::user::AUTHENTICATED]);
+    }
     let name = format!("system:serviceaccount:kube-system:{}", spec.acts_for);
     User::new(name, &["system:serviceaccounts", "system:serviceaccounts:kube-system", api::user::AUTHENTICATED])
 }
@@ -93,9 +94,15 @@ fn chosen(flags: &flags::Controllers) -> Result<Vec<&'static Spec>> {
     controllers::chosen(&flags.controllers).map_err(|why| anyhow::anyhow!("--controllers: {why}"))
 }
 
-fn settings(flags: &flags::Controllers, root_ca: String) -> Result<Settings> {
+fn settings(flags: &flags::Controllers, root_ca: String, held: Held) -> Result<Settings> {
+    let unused = &flags.legacy_service_account_token_clean_up_period;
+    let signing = duration("--cluster-signing-duration", &flags.keys.cluster_signing_duration)?;
     Ok(Settings {
         root_ca: root_ca.into(),
+        secret_tokens: flags.keys.secret_tokens(held.tokens)?,
+        signers: flags.keys.signers(held.authority)?,
+        signing_seconds: i64::try_from(signing.as_secs())?,
+        legacy_token_unused: duration("--legacy-service-account-token-clean-up-period", unused)?,
         endpoints_per_slice_max: flags.max_endpoints_per_slice,
         quota_sync: duration("--resource-quota-sync-period", &flags.resource_quota_sync_period)?,
         pod_ranges: pod_ranges(flags).map_err(|why| anyhow::anyhow!("--cluster-cidr: {why}"))?,

@@ -170,6 +170,23 @@ pub struct Apiserver {
     /// Where others find the keys of this server's tokens; at this server when left out.
     #[arg(long)]
     pub service_account_jwks_uri: Option<String>,
+    /// By which certificate nodes know this server; Skiff's own when left out.
+    #[arg(long, requires = "kubelet_client_key")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    #[arg(long, requires = "kubelet_client_certificate")]
+    pub kubelet_client_key: Option<PathBuf>,
+    /// The authorities of nodes' certificates; they are not looked at when left out.
+    #[arg(long)]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    /// Which of a node's addresses are tried, by comma, in order.
+    #[arg(long, value_delimiter = ',', default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP")]
+    pub kubelet_preferred_address_types: Vec<String>,
+    /// A connection to a node is there within this time, or not at all.
+    #[arg(long, default_value = "5s", value_parser = Span::parse)]
+    pub kubelet_timeout: Span,
+    /// Where nodes listen that do not say so themselves.
+    #[arg(long, default_value_t = 10250)]
+    pub kubelet_port: u16,
 }
 
 #[derive(Args)]
@@ -199,6 +216,10 @@ pub struct Controllers {
     /// The authorities that pods are told to trust the API server by; the kubeconfig's when left out.
     #[arg(long)]
     pub root_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub keys: crate::controllers::keys::Keys,
+    #[arg(long, default_value = "8760h0m0s")]
+    pub legacy_service_account_token_clean_up_period: String,
     #[arg(long, default_value_t = 100)]
     pub max_endpoints_per_slice: usize,
     #[arg(long, default_value = "5m0s")]

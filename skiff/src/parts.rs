@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use certs::Pki;
 use server::Server;
 use tokio::task::JoinSet;
 
@@ -18,11 +19,11 @@ pub struct Beside {
 // === impl Beside ===
 
 impl Beside {
-    /// Starts them; dropping the answer ends them. `root_ca` is what pods are told to trust.
-    pub fn start(&self, server: &Arc<Server>, root_ca: &str) -> Result<JoinSet<()>> {
+    /// Starts them; dropping the answer ends them. They sign as this server does.
+    pub fn start(&self, server: &Arc<Server>, pki: &Pki) -> Result<JoinSet<()>> {
         let mut running = JoinSet::new();
         if let Some(flags) = &self.controllers {
-            controllers::beside(server, flags, root_ca, &mut running)?;
+            controllers::beside(server, flags, pki, &mut running)?;
         }
         if let Some(flags) = &self.scheduler {
             scheduler::beside(server, flags, &mut running)?;

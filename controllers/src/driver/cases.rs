@@ -35,12 +35,23 @@ fn plan(spec: &'static Spec, case: &Value) -> Plan {
     let now = case.opt_str("now").unwrap_or("2026-01-02T03:04:05Z");
     let settings = Settings {
         root_ca: "PEM".into(),
+        signers: signers(spec),
         endpoints_per_slice_max: usize::try_from(case.opt_int("sliceMax").unwrap_or(100)).expect("it is small"),
         ..Settings::default()
     };
     let now = api::time::parse(now).expect("a case's now is a time");
     let Work::Plan(plan) = spec.work else { panic!("{} is no plan", spec.name) };
     plan(&World { key: &key, now, mirrors: &mirrors, settings: &settings })
+}
+
+/// One authority signs for all signers, where certificates are signed at all.
+fn signers(spec: &'static Spec) -> Vec<(&'static str, Arc<certs::Authority>)> {
+    if spec.name != crate::csr_signing::SPEC.name {
+        return Vec::new();
+    }
+    let since = api::time::parse("2026-01-01T00:00:00Z").expect("it is a time").as_second();
+    let authority = Arc::new(certs::Authority::generate("cases", since).expect("it can be made"));
+    crate::csr_signing::SIGNERS.iter().map(|(name, _)| (*name, authority.clone())).collect()
 }
 
 /// Mirrors of all that a spec names, with these objects.

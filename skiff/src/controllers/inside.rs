@@ -1,6 +1,6 @@
 //! Requests into the door of a server in this process.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use api::User;
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ impl Transport for Inside {
         let serving = tokio::spawn(door::serve_as(self.server.clone(), self.user.clone(), request));
         let response = serving.await.map_err(|_| Error::Unreachable("the request panicked".into()))?;
         Ok(response.map(|body| -> Frames {
-            Box::pin(body.into_data_stream().map(|piece| piece.map_err(|never: Infallible| match never {})))
+            Box::pin(body.into_data_stream().map(|piece| piece.map_err(|error| Error::Unreachable(error.to_string()))))
         }))
     }
 }
