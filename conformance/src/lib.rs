@@ -2,9 +2,11 @@
 
 pub mod bench;
 pub mod etcd;
+pub mod fake_node;
 pub mod handover;
 pub mod http;
 pub mod images;
+pub mod machines;
 pub mod services;
 pub mod skiff;
 pub mod suite;

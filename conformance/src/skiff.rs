@@ -19,6 +19,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 pub struct Skiff {
     pub kubeconfig: PathBuf,
     pub port: u16,
+    address: String,
     child: Child,
     /// Parts of its own that run beside it.
     beside: Vec<Child>,
@@ -28,6 +29,11 @@ impl Skiff {
     /// Starts `program up` on a free port with its data in `directory`.
     pub fn start(program: &Path, directory: &Path, more: &[&str]) -> Result<Skiff> {
         Skiff::launch(program, &["up"], directory, more)
+    }
+
+    /// Starts `program up` where nodes of this machine can reach it.
+    pub fn start_at(program: &Path, address: &str, directory: &Path, more: &[&str]) -> Result<Skiff> {
+        Skiff::launch(program, &["up", "--bind-address", address], directory, more)
     }
 
     /// Starts `program apiserver` alone, on loopback.
@@ -52,7 +58,9 @@ impl Skiff {
     }
 
     fn launch(program: &Path, part: &[&str], directory: &Path, more: &[&str]) -> Result<Skiff> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = part.iter().position(|word| *word == "--bind-address").and_then(|at| part.get(at + 1));
+        let address = address.map_or("127.0.0.1", |address| *address).to_owned();
+        let port = TcpListener::bind((address.as_str(), 0))?.local_addr()?.port();
         let log = std::fs::File::create(directory.with_extension("log"))?;
         let kubeconfig = directory.join("admin.kubeconfig");
         // One that an earlier start left names another port.
@@ -67,7 +75,7 @@ impl Skiff {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{} cannot be started", program.display()))?;
-        let mut skiff = Skiff { kubeconfig, port, child, beside: Vec::new() };
+        let mut skiff = Skiff { kubeconfig, address, port, child, beside: Vec::new() };
         skiff.wait()?;
         Ok(skiff)
     }
@@ -103,7 +111,7 @@ impl Skiff {
             if let Some(status) = self.child.try_wait()? {
                 bail!("skiff ended at once ({status}); its log is beside its data");
             }
-            if self.kubeconfig.exists() && std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if self.kubeconfig.exists() && std::net::TcpStream::connect((self.address.as_str(), self.port)).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use conformance::{
     suite::{
         changes::Record,
-        cluster::Cluster,
+        cluster::{Cluster, Kind},
         cncf,
         list::{self, Choice, Needs, Test},
         report,
@@ -79,7 +79,19 @@ const QUICK_SECONDS_MAX: f64 = 20.0;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Flags::parse()).await {
+    let flags = Flags::parse();
+    // Nodes that run containers live in a network of their own, and so does everything that talks to them.
+    if flags.needs >= Needs::Node && flags.kubeconfig.is_none() && !flags.names {
+        match conformance::machines::enter() {
+            Ok(None) => {}
+            Ok(Some(code)) => return ExitCode::from(code),
+            Err(error) => {
+                eprintln!("conformance: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    match run(&flags).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -168,12 +180,16 @@ fn choice(flags: &Flags) -> Choice {
 }
 
 async fn start(flags: &Flags, directory: &std::path::Path) -> Result<Cluster> {
+    let kind = match flags.needs >= Needs::Node {
+        true => Kind::Real { images: std::path::absolute(flags.directory.join("images"))? },
+        false => Kind::Simulated,
+    };
     match flags.against {
         Against::Skiff => {
             ensure!(flags.skiff.is_file(), "there is no {}", flags.skiff.display());
-            Cluster::skiff(&std::path::absolute(&flags.skiff)?, directory).await
+            Cluster::skiff(&std::path::absolute(&flags.skiff)?, directory, &kind).await
         }
-        Against::Upstream => Cluster::upstream(directory).await,
+        Against::Upstream => Cluster::upstream(directory, &kind).await,
     }
 }
 

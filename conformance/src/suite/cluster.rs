@@ -8,9 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
+use certs::Authority;
+
 use super::node::Nodes;
 use crate::{
     http::Client,
+    images,
+    machines::{self, Agents, Control, HUB, Machine},
     skiff::Skiff,
     upstream::{self, Ports, Settings, Upstream},
 };
@@ -21,9 +25,25 @@ pub struct Cluster {
     /// Parts that are not the judged one's own, for the report.
     pub lent: Vec<String>,
     // In the order in which they end: the server last.
-    _nodes: Nodes,
+    _nodes: Joined,
     _parts: Vec<Part>,
     _server: Server,
+}
+
+/// What a cluster's nodes are.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Objects that are kept Ready.
+    Simulated,
+    /// Machines on this machine with containers on them; the archives of images that they have. The program has entered
+    /// the hub.
+    Real { images: PathBuf },
+}
+
+#[expect(dead_code, reason = "held until the cluster ends")]
+enum Joined {
+    Simulated(Nodes),
+    Real(Vec<Machine>),
 }
 
 #[expect(dead_code, reason = "held until the cluster ends")]
@@ -41,39 +61,88 @@ const NODES: u8 = 2;
 
 impl Cluster {
     /// `program up` with its data in `directory`, and what it lacks.
-    pub async fn skiff(program: &Path, directory: &Path) -> Result<Cluster> {
+    pub async fn skiff(program: &Path, directory: &Path, kind: &Kind) -> Result<Cluster> {
         let data = directory.join("skiff");
         std::fs::create_dir_all(&data)?;
-        let skiff = Skiff::start(program, &data, &[])?;
+        let skiff = match kind {
+            Kind::Simulated => Skiff::start(program, &data, &[])?,
+            Kind::Real { .. } => Skiff::start_at(program, HUB, &data, &["--parts", "apiserver,controllers,scheduler"])?,
+        };
         let kubeconfig = skiff.kubeconfig.clone();
         skiff.wait_until_ready(&Client::from_kubeconfig(&kubeconfig).await?).await?;
         let ports = Ports::free()?;
         let lend = |name, flags: Vec<String>| Part::start(name, &flags, directory);
         let parts = vec![lend("kube-controller-manager", controller_flags(&data, &kubeconfig, ports.controllers))?];
-        let nodes = Nodes::start(&kubeconfig, NODES).await?;
+        let control = Control {
+            server: format!("https://{HUB}:{}", skiff.port),
+            authority: authority(&data.join("pki"))?,
+            kubeconfig: kubeconfig.clone(),
+        };
+        let (nodes, lent_nodes) = Joined::join(kind, &control, &Agents::Skiff(program.to_owned()), directory).await?;
         let lent =
-            vec![format!("upstream's kube-controller-manager, --controllers={}", lent_controllers()), simulated()];
+            vec![format!("upstream's kube-controller-manager, --controllers={}", lent_controllers()), lent_nodes];
         Ok(Cluster { kubeconfig, lent, _nodes: nodes, _parts: parts, _server: Server::Skiff(skiff) })
     }
 
     /// Upstream's control plane.
-    pub async fn upstream(directory: &Path) -> Result<Cluster> {
-        let settings = Settings {
-            controllers: Some("*".to_owned()),
-            scheduler: true,
-            durable: true,
-            ..Settings::new(&directory.join("upstream"))?
-        };
+    pub async fn upstream(directory: &Path, kind: &Kind) -> Result<Cluster> {
+        let place = directory.join("upstream");
+        let mut settings =
+            Settings { controllers: Some("*".to_owned()), scheduler: true, durable: true, ..Settings::new(&place)? };
+        if let Kind::Real { .. } = kind {
+            settings.server_flags = vec!["--bind-address=0.0.0.0".to_owned(), format!("--advertise-address={HUB}")];
+        }
         let upstream = Upstream::start(&settings)?;
         let kubeconfig = upstream.kubeconfig.clone();
-        let nodes = Nodes::start(&kubeconfig, NODES).await?;
-        let lent = vec![simulated()];
-        Ok(Cluster { kubeconfig, lent, _nodes: nodes, _parts: Vec::new(), _server: Server::Upstream(upstream) })
+        let control = Control {
+            server: format!("https://{HUB}:{}", settings.ports.server),
+            authority: authority(&place.join("keys"))?,
+            kubeconfig: kubeconfig.clone(),
+        };
+        let (nodes, lent) = Joined::join(kind, &control, &Agents::Stock, directory).await?;
+        let server = Server::Upstream(upstream);
+        Ok(Cluster { kubeconfig, lent: vec![lent], _nodes: nodes, _parts: Vec::new(), _server: server })
     }
 }
 
-fn simulated() -> String {
-    format!("{NODES} simulated nodes: Ready, and their pods say that they run")
+/// What signs certificates of a control plane whose keys are in a directory.
+fn authority(keys: &Path) -> Result<Authority> {
+    let read = |name: &str| std::fs::read_to_string(keys.join(name)).with_context(|| format!("{name} cannot be read"));
+    Ok(Authority::load(&read("ca.crt")?, &read("ca.key")?)?)
+}
+
+// === impl Joined ===
+
+impl Joined {
+    /// The nodes, and what of them is lent.
+    async fn join(kind: &Kind, control: &Control, agents: &Agents, directory: &Path) -> Result<(Joined, String)> {
+        let Kind::Real { images } = kind else {
+            let nodes = Nodes::start(&control.kubeconfig, NODES).await?;
+            let lent = format!("{NODES} simulated nodes: Ready, and their pods say that they run");
+            return Ok((Joined::Simulated(nodes), lent));
+        };
+        let images = images::build(images, &upstream::programs(), &[])?;
+        let start = |number| Machine::start(number, directory, control, &images, agents);
+        let nodes: Vec<Machine> = (1..=NODES).map(start).collect::<Result<_>>()?;
+        let kubectl = |words: &[&str]| kubectl(&control.kubeconfig, words);
+        machines::connect(&nodes, &kubectl)?;
+        kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/dns.yaml")])?;
+        kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"])?;
+        kubectl(&["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"])?;
+        let lent = "stock containerd and CoreDNS on two machines of their own".to_owned();
+        Ok((Joined::Real(nodes), lent))
+    }
+}
+
+fn kubectl(kubeconfig: &Path, words: &[&str]) -> Result<String> {
+    let done = Command::new(upstream::programs().join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(words)
+        .output()
+        .context("kubectl cannot be started")?;
+    ensure!(done.status.success(), "kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim());
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// All controllers but those that Skiff has.

@@ -57,7 +57,7 @@ impl Keys {
         for (file, user, groups) in CLIENTS {
             self.issue(file, &authority, &Profile::client(Subject::user(user, groups)), now)?;
         }
-        let names = Names::api_server::<&str>(&[SERVICE_ADDRESS], "cluster.local", &[]);
+        let names = Names::api_server(&[SERVICE_ADDRESS], "cluster.local", &[crate::machines::HUB]);
         self.issue("server", &authority, &Profile::server("kube-apiserver", names), now)?;
 
         let front_proxy = Authority::generate("front-proxy-ca", now)?;
