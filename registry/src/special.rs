@@ -2,6 +2,7 @@
 
 mod bindings;
 pub mod components;
+pub mod connect;
 pub mod flow;
 pub mod furniture;
 mod namespaces;

@@ -1,7 +1,7 @@
 //! Bodies: of requests, bounded; of responses, whole or in pieces.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,7 +9,7 @@ use std::{
 use api::Status;
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 
 use crate::{
@@ -25,19 +25,22 @@ pub enum Body {
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
     /// Made as things happen.
     Watch(Box<Stream>),
+    /// What another server says, as it comes; it may break off.
+    Passed(UnsyncBoxBody<Bytes, io::Error>),
     /// Another body that is counted to its end.
     Counted(Box<Body>, Record),
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = match self.get_mut() {
             Body::Whole(bytes) => bytes.take(),
             Body::Pieces(pieces) => pieces.next(),
             Body::Watch(stream) => ready!(stream.poll_next(cx)),
+            Body::Passed(body) => return Pin::new(body).poll_frame(cx),
             Body::Counted(body, record) => {
                 let polled = Pin::new(&mut **body).poll_frame(cx);
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
@@ -52,6 +55,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
+            Body::Passed(body) => body.is_end_stream(),
             Body::Counted(body, _) => body.is_end_stream(),
             _ => false,
         }
@@ -60,6 +64,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Body::Passed(body) => body.size_hint(),
             Body::Counted(body, _) => body.size_hint(),
             _ => SizeHint::default(),
         }

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
 pub mod respond;
+pub mod stream;
 pub mod verbs;
 pub mod watch;
 pub mod work;
@@ -41,6 +42,8 @@ pub struct Server {
     pub flow: flow::Flow,
     /// What others verify this server's tokens by.
     pub issuer: Option<issuer::Documents>,
+    /// How nodes, pods and services are reached.
+    pub ways: stream::Ways,
     pub config: Config,
 }
 

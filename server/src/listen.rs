@@ -24,6 +24,7 @@ use crate::{
     body::Body,
     door::{self, Connection},
     respond,
+    stream::Remote,
 };
 
 /// A handshake takes no longer than this.
@@ -46,8 +47,8 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|s| *s) => break,
         };
-        let tcp = match accepted {
-            Ok((tcp, _)) => tcp,
+        let (tcp, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Too many open files and the like: others may end meanwhile.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -62,7 +63,8 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
             let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await else { return };
             let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
             let connection = Arc::new(Connection { peer });
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Remote(address.ip()));
                 let (server, connection, alive) = (server.clone(), connection.clone(), alive.clone());
                 async move { Ok::<_, std::convert::Infallible>(serve(server, connection, request, alive).await) }
             });

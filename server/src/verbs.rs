@@ -17,7 +17,7 @@ use crate::{
     body::{Body, Sent},
     door::Admitted,
     negotiate::{self, Route},
-    respond, watch,
+    respond, stream, watch,
 };
 
 /// Content types of patches, in upstream's order.
@@ -36,6 +36,12 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         "" => None,
         name => Some(ask.definition.subresource(name).ok_or_else(Status::no_such_resource)?),
     };
+    if let Some(Subresource::Connect { options, with_path, .. }) = below
+        && !ask.name().is_empty()
+    {
+        check_name(ask)?;
+        return stream::connect(server, ask, (options, *with_path), admitted, body).await;
+    }
     check_verb(ask, below)?;
     check_name(ask)?;
     let stream = attributes.verb == "watch";

@@ -1,0 +1,49 @@
+use api::value;
+
+use super::*;
+
+fn names(pod: &Value, asked: &str) -> Result<String, String> {
+    containers::container(asked, pod).map_err(|status| format!("{} {}", status.code(), status.message()))
+}
+
+#[test]
+fn a_container_is_chosen_as_upstream_chooses_it() {
+    let pod = value!({
+        "metadata": {"name": "p"},
+        "spec": {
+            "initContainers": [{"name": "i"}], "containers": [{"name": "a"}, {"name": "b"}],
+            "ephemeralContainers": [{"name": "e"}]
+        }
+    });
+    for known in ["i", "a", "b", "e"] {
+        assert_eq!(names(&pod, known), Ok(known.into()));
+    }
+    assert_eq!(names(&pod, "x"), Err("400 container x is not valid for pod p".into()));
+    assert_eq!(
+        names(&pod, ""),
+        Err("400 a container name must be specified for pod p, choose one of: [i a b e]".into())
+    );
+    let one = value!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}});
+    assert_eq!(names(&one, ""), Ok("a".into()));
+    let none = value!({"metadata": {"name": "p"}, "spec": {"containers": []}});
+    assert_eq!(names(&none, ""), Err("400 a container name must be specified for pod p".into()));
+}
+
+#[test]
+fn options_become_an_object_for_admission() {
+    let query = Query::parse("stdin=true&stdout=1&tty=false&container=c&command=a&command=b");
+    assert_eq!(
+        codec::json::to_string(&options_object("PodExecOptions", &query, "")),
+        r#"{"kind":"PodExecOptions","apiVersion":"v1","stdin":true,"stdout":true,"container":"c","command":["a","b"]}"#
+    );
+    assert_eq!(
+        codec::json::to_string(&options_object("ServiceProxyOptions", &query, "/a/")),
+        r#"{"kind":"ServiceProxyOptions","apiVersion":"v1","path":"/a/"}"#
+    );
+}
+
+#[test]
+fn pairs_are_sorted_and_escaped() {
+    let pairs = vec![("output", "1".into()), ("command", "a b".into()), ("command", "ä&".into())];
+    assert_eq!(encode(pairs), "command=a+b&command=%C3%A4%26&output=1");
+}

@@ -1,0 +1,182 @@
+//! Connections to nodes, pods and runtimes: the address is looked at when it is dialled, and one connection carries one
+//! request.
+//!
+//! That an address was fit when it was stored says nothing about what its name leads to now (CVE-2022-3294). What goes
+//! wrong is told in the words of Go's net package, which clients know. Upstream: apimachinery util/proxy/dial.go,
+//! pkg/registry/core/node/strategy.go isProxyableHostname.
+
+use std::{
+    error::Error,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::BoxedIo;
+
+/// The error of an address that nobody may be sent to.
+pub const NOT_ALLOWED: &str = "address not allowed";
+
+/// Where a connection leads.
+#[derive(Clone)]
+pub struct Target {
+    /// A name or an address, an IPv6 one without brackets.
+    pub host: String,
+    pub port: u16,
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Nothing of this machine's own and of its link is dialled.
+    pub public_only: bool,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// A connection; everything that it takes happens `within` this time.
+    pub async fn dial(&self, within: Duration) -> Result<BoxedIo, String> {
+        match tokio::time::timeout(within, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(format!("dial tcp {}: i/o timeout", self.authority())),
+        }
+    }
+
+    async fn connect(&self) -> Result<BoxedIo, String> {
+        let addresses = self.resolve().await?;
+        if self.public_only && !addresses.iter().all(|address| is_global_unicast(address.ip())) {
+            return Err(NOT_ALLOWED.into());
+        }
+        let tcp = self.first(&addresses).await?;
+        let _ = tcp.set_nodelay(true);
+        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| e.to_string())?;
+        let connecting = TlsConnector::from(tls.clone()).connect(name, tcp);
+        match connecting.await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(tls_text(&error)),
+        }
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, self.port)]);
+        }
+        let unknown = || format!("dial tcp: lookup {}: no such host", self.host);
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(|_| unknown())?;
+        let found: Vec<SocketAddr> = found.collect();
+        if found.is_empty() { Err(unknown()) } else { Ok(found) }
+    }
+
+    /// The first of the addresses that answers; when none does, why the first did not.
+    async fn first(&self, addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+        let mut why = None;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(error) => {
+                    why.get_or_insert_with(|| format!("dial tcp {address}: connect: {}", text(&error)));
+                }
+            }
+        }
+        Err(why.unwrap_or_else(|| "no addresses for hostname".into()))
+    }
+
+    /// As it stands in URLs.
+    pub fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Sends a request on a connection of its own, which ends with the response or becomes what the response says.
+pub async fn call<B>(io: BoxedIo, request: Request<B>) -> Result<Response<Incoming>, hyper::Error>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.title_case_headers(true).max_buf_size(1 << 20);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
+    tokio::spawn(connection.with_upgrades());
+    sender.send_request(request).await
+}
+
+/// Whether anybody may be sent to an address. Go: `IP.IsGlobalUnicast`, which counts private networks in.
+pub fn is_global_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            !(v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_link_local() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_global_unicast(IpAddr::V4(v4)),
+            None => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local()),
+        },
+    }
+}
+
+fn text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::HostUnreachable => "no route to host".into(),
+        io::ErrorKind::NetworkUnreachable => "network is unreachable".into(),
+        io::ErrorKind::TimedOut => "connection timed out".into(),
+        io::ErrorKind::ConnectionReset => "connection reset by peer".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// What is wrong with a certificate, in Go's words for what happens most.
+fn tls_text(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let verify = |why: &str| format!("tls: failed to verify certificate: x509: {why}");
+    match inner {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            verify("certificate signed by unknown authority")
+        }
+        Some(rustls::Error::InvalidCertificate(
+            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
+        )) => verify("certificate has expired or is not yet valid"),
+        Some(rustls::Error::InvalidCertificate(why)) => verify(&why.to_string()),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CVE-2022-3294, CVE-2020-8555.
+    #[tokio::test]
+    async fn what_is_this_machines_own_is_not_dialled() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        for host in ["127.0.0.1", "localhost", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            let target = Target { host: host.into(), port, tls: None, public_only: true };
+            let refused = target.dial(Duration::from_secs(5)).await.map(drop);
+            assert_eq!(refused, Err("address not allowed".to_owned()), "{host}");
+        }
+        let target = Target { host: "127.0.0.1".into(), port, tls: None, public_only: false };
+        assert!(target.dial(Duration::from_secs(5)).await.is_ok(), "a kubelet may be there");
+        drop(listener);
+        assert_eq!(
+            target.dial(Duration::from_secs(5)).await.map(drop),
+            Err(format!("dial tcp 127.0.0.1:{port}: connect: connection refused"))
+        );
+    }
+
+    #[test]
+    fn private_networks_are_where_pods_live() {
+        for (address, is) in [("10.1.2.3", true), ("fd00::1", true), ("224.0.0.1", false), ("255.255.255.255", false)] {
+            assert_eq!(is_global_unicast(address.parse().expect("an address")), is, "{address}");
+        }
+    }
+}
