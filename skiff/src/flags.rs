@@ -31,6 +31,8 @@ pub enum Command {
     Controllers(Box<Controllers>),
     /// Run the scheduler alone, against any API server, with upstream's flags.
     Scheduler(Box<Scheduler>),
+    /// Say what this machine lacks, and what to do about it.
+    Check(Check),
     /// Print a kubeconfig, or merge it into your own.
     Kubeconfig(Kubeconfig),
 }
@@ -187,6 +189,19 @@ pub struct Apiserver {
     /// Where nodes listen that do not say so themselves.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
+}
+
+#[derive(Args)]
+pub struct Check {
+    /// Where everything would be kept.
+    #[arg(long, default_value = ".skiff")]
+    pub data_dir: PathBuf,
+    /// The port that the API would have.
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    /// Where the container runtime listens; where it usually does when left out.
+    #[arg(long)]
+    pub container_runtime_endpoint: Option<String>,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@
 //! does is its own crate's matter.
 
 mod apiserver;
+mod check;
 mod clock;
 mod controllers;
 mod features;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         }
         flags::Command::Controllers(controllers) => controllers::run(controllers),
         flags::Command::Scheduler(scheduler) => scheduler::run(&scheduler),
+        flags::Command::Check(check) => check::run(&check),
         flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
     };
     match outcome {
