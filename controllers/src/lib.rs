@@ -46,6 +46,7 @@ mod statefulsets;
 mod taint_eviction;
 mod token_cleaner;
 mod ttl_after_finished;
+mod volume_binder;
 mod volume_claim_protection;
 mod volume_protection;
 
@@ -94,6 +95,7 @@ pub const ALL: &[&Spec] = &[
     &legacy_tokens::SPEC,
     &bootstrap_signer::SPEC,
     &token_cleaner::SPEC,
+    &volume_binder::SPEC,
     &garbage_collector::SPEC,
 ];
 

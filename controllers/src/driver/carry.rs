@@ -115,6 +115,10 @@ async fn send(client: &Client, action: &Action) -> Result<Done, Error> {
             confirm(client, &resource, object).await?;
             return Ok(Done { written: None, name: String::new(), made: None });
         }
+        Deed::ConfirmGone(object) => {
+            confirm_gone(client, &resource, object).await?;
+            return Ok(Done { written: None, name: String::new(), made: None });
+        }
         Deed::Delete { object, propagation, grace_seconds } => {
             let key = Key::of(object);
             let options = DeleteOptions {
@@ -153,6 +157,15 @@ async fn confirm(client: &Client, resource: &Resource, object: &Value) -> Result
         return Err(Error::Unreadable(format!("{key} has just been deleted at {}", meta.deletion_timestamp())));
     }
     Ok(())
+}
+
+async fn confirm_gone(client: &Client, resource: &Resource, object: &Value) -> Result<(), Error> {
+    let (key, uid) = (Key::of(object), api::meta::of(object).uid());
+    match client.get(resource.named(&key.namespace, &key.name)).await {
+        Ok(fresh) if api::meta::of(&fresh).uid() == uid => Err(Error::Unreadable(format!("{key} is still there"))),
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn gone(resource: &'static str, object: &Arc<Value>) -> Written {

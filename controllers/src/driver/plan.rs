@@ -76,6 +76,9 @@ pub enum Deed {
     /// The server is asked whether the object is still there and not on its way out; if not, the plan ends here.
     /// Before adoptions: a mirror may be behind. Upstream: RecheckDeletionTimestamp.
     Confirm(Arc<Value>),
+    /// The server is asked whether the object, of which name, namespace and uid are known, is gone; if not, the plan ends
+    /// here. Before what costs data: a mirror may be behind.
+    ConfirmGone(Value),
 }
 
 /// Why a failure is none.
@@ -198,6 +201,10 @@ impl Action {
         Action { resource, deed: Deed::Confirm(object), excused: &[], tell: None }
     }
 
+    pub fn confirm_gone(resource: &'static str, object: Value) -> Action {
+        Action { resource, deed: Deed::ConfirmGone(object), excused: &[], tell: None }
+    }
+
     /// A delete that waits for nothing.
     pub fn delete_at_once(resource: &'static str, object: Arc<Value>) -> Action {
         let deed = Deed::Delete { object, propagation: None, grace_seconds: Some(0) };
@@ -225,6 +232,7 @@ impl Action {
             Deed::Patch { object, subresource, .. } => ("patch", &**object, *subresource),
             Deed::Delete { object, .. } => ("delete", &**object, ""),
             Deed::Confirm(object) => ("confirm", &**object, ""),
+            Deed::ConfirmGone(object) => ("confirm gone", object, ""),
         };
         let mut key = client::mirror::Key::of(object);
         if key.name.is_empty() {
