@@ -13,6 +13,11 @@ const PACKAGES: &str = include_str!("../debian-packages.txt");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     Build,
+    /// What a node's containers need beside the runtime.
+    Runtime,
+    /// The runtime itself, where it cannot be built.
+    DebianRuntime,
+    /// Upstream's nodes, and the images of tests.
     Node,
 }
 
@@ -54,6 +59,8 @@ fn packages(set: Set) -> Result<Vec<&'static str>> {
         let (of, name) = line.trim().split_once(' ').with_context(|| format!("debian-packages.txt: `{line}`"))?;
         let of = match of {
             "build" => Set::Build,
+            "runtime" => Set::Runtime,
+            "debian-runtime" => Set::DebianRuntime,
             "node" => Set::Node,
             other => bail!("debian-packages.txt: no set `{other}`"),
         };
@@ -87,6 +94,7 @@ mod tests {
     fn every_line_of_the_list_is_understood() {
         let build = packages(Set::Build).expect("well-formed");
         assert!(build.contains(&"protobuf-compiler") && build.iter().all(|name| !name.contains(' ')), "{build:?}");
-        assert!(packages(Set::Node).expect("well-formed").contains(&"nftables"));
+        assert!(packages(Set::Runtime).expect("well-formed").contains(&"nftables"));
+        assert!(packages(Set::Node).expect("well-formed").contains(&"busybox-static"));
     }
 }

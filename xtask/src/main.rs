@@ -18,6 +18,7 @@ mod fuzz;
 mod readme;
 mod reference;
 mod run;
+mod runtime;
 mod tidy;
 mod up;
 

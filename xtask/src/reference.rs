@@ -179,7 +179,7 @@ pub fn build(sets: &[&str]) -> Result<()> {
         bail!("`{set}` is no program and no set of programs: control, suite, node, all");
     }
     if programs().any(|(_, program)| is_asked(program) && program.set == "node") {
-        bootstrap::debian(bootstrap::Set::Node)?;
+        bootstrap::debian(bootstrap::Set::Runtime)?;
     }
     fs::create_dir_all(directory())?;
     for (module, program) in programs().filter(|(_, program)| is_asked(program)) {

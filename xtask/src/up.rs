@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{bootstrap, run};
+use crate::{bootstrap, run, runtime};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -25,6 +25,9 @@ pub fn up(flags: &[&str]) -> Result<()> {
         return say_how_to_use(&directory);
     }
     fs::create_dir_all(&directory)?;
+    if let Err(why) = runtime::start(&directory) {
+        println!("No node runs here, the rest of the cluster does: {why:#}.");
+    }
     let log = fs::File::create(directory.join("skiff.log"))?;
     let mut skiff = run::command(run::root().join("target/release/skiff"));
     skiff.arg("up").args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
@@ -57,6 +60,7 @@ pub fn down() -> Result<()> {
         std::thread::sleep(POLL);
     }
     fs::remove_file(pid_file(&directory))?;
+    runtime::stop(&directory)?;
     println!("Skiff has stopped.");
     Ok(())
 }

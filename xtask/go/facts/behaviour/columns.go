@@ -22,7 +22,7 @@ import (
 )
 
 // Column is a column of a table; Doc names the field whose description the column's is, and Text is the description of one
-// that is no field's.
+// that is no field's, or of a version that is not published everywhere.
 type Column struct {
 	Name     string   `json:"name"`
 	Type     string   `json:"type"`
@@ -84,7 +84,7 @@ func writeColumns(dir string) error {
 		table := Table{Group: kind.Group, Kind: kind.Kind}
 		for _, c := range r.tables[kind] {
 			column := Column{c.Name, c.Type, c.Format, c.Priority, docOf(kind, c.Description), ""}
-			if column.Doc == nil {
+			if column.Doc == nil || !strings.Contains(column.Doc[0], ".v1.") {
 				column.Text = c.Description
 			}
 			table.Columns = append(table.Columns, column)

@@ -205,7 +205,12 @@ func (w *walker) addFields(t *Type, typ reflect.Type, in []int, embed string, de
 			if number, _ := protobuf(f); number != 0 {
 				path = append(append([]int{}, in...), number)
 			}
-			w.addFields(t, f.Type, path, f.Type.String(), def, published)
+			// Errors name each struct on the way.
+			name := f.Type.String()
+			if embed != "" {
+				name = embed + "." + f.Type.Name()
+			}
+			w.addFields(t, f.Type, path, name, def, published)
 			continue
 		}
 		if name == "" {
