@@ -65,8 +65,6 @@ pub enum Outcome {
     Exit(u8),
     /// It could not be run, or its streams broke.
     Failed(String),
-    /// Somebody said so in a Status, which is passed on as it is.
-    Said(Value),
 }
 
 const STDIN: u8 = 0;
@@ -297,7 +295,6 @@ impl Outcome {
                 format!("command terminated with non-zero exit code: command terminated with exit code {code}")
             }
             Outcome::Failed(why) => format!("Internal error occurred: {why}"),
-            Outcome::Said(status) => status["message"].as_str().unwrap_or_default().into(),
         }
     }
 
@@ -313,7 +310,6 @@ impl Outcome {
                 "metadata": {}, "status": "Failure", "message": self.message(), "reason": "InternalError",
                 "details": {"causes": [{"message": why}]}, "code": 500
             }),
-            Outcome::Said(status) => status.clone(),
         }
     }
 }

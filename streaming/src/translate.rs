@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use tokio::sync::mpsc;
 
@@ -78,25 +78,18 @@ pub async fn connect(io: BoxedIo, host: &str, path: &str) -> Result<Connected, O
     }
 }
 
-/// Why a backend refuses: a Status, or some text. Upstream: `SpdyRoundTripper.NewConnection`.
+/// Why a backend refuses. Upstream: `upgradeErrorMessage`.
 async fn refusal(response: http::Response<hyper::body::Incoming>) -> Outcome {
-    let code = response.status();
+    let failed = |why: &str| Outcome::Failed(format!("unable to upgrade connection: {why}"));
     let Ok(body) = Limited::new(response.into_body(), REFUSAL_LEN_MAX).collect().await else {
-        return Outcome::Failed("unable to upgrade connection: unable to read error from server response".into());
+        return failed("unable to read error from server response");
     };
     let body = body.to_bytes();
-    match serde_json::from_slice::<serde_json::Value>(&body) {
-        Ok(status) if status["kind"] == "Status" => Outcome::Said(status),
-        _ => {
-            let text = String::from_utf8_lossy(&body);
-            let text = if text.trim().is_empty() { reason(code) } else { text.trim() };
-            Outcome::Failed(format!("unable to upgrade connection: {text}"))
-        }
-    }
-}
-
-fn reason(code: StatusCode) -> &'static str {
-    code.canonical_reason().unwrap_or_default()
+    let status: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let said = [status["message"].as_str(), status["error"].as_str(), Some(&text)];
+    let said = said.into_iter().flatten().map(str::trim).find(|said| !said.is_empty());
+    failed(said.unwrap_or("empty server response"))
 }
 
 /// The client's streams.

@@ -386,8 +386,8 @@ async fn a_node_without_websockets_is_translated_for() {
 async fn a_refusal_is_told_on_the_error_channel() {
     for (code, said, told) in [
         ("404 Not Found", "container is gone", "unable to upgrade connection: container is gone"),
-        ("500 Oops", "", "unable to upgrade connection: Internal Server Error"),
-        ("403 Forbidden", "{\"kind\":\"Status\",\"message\":\"not you\"}", "not you"),
+        ("500 Oops", "", "unable to upgrade connection: empty server response"),
+        ("403 Forbidden", "{\"kind\":\"Status\",\"message\":\"not you\"}", "unable to upgrade connection: not you"),
     ] {
         let said = format!("HTTP/1.1 {code}\r\nContent-Length: {}\r\n\r\n{said}", said.len());
         let (client, server) = tokio::io::duplex(1 << 16);
