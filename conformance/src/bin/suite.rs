@@ -38,9 +38,10 @@ struct Flags {
     procs: usize,
     #[arg(long, value_enum, default_value = "skiff")]
     against: Against,
-    /// The most that a test may need: api-only, scheduler, node, network, multi-node, disruptive.
-    #[arg(long, default_value = "scheduler", value_parser = Needs::parse)]
-    needs: Needs,
+    /// The most that a test may need: api-only, scheduler, node, network, multi-node, disruptive. What upstream has is
+    /// everything; of Skiff, what it has nodes for.
+    #[arg(long, value_parser = Needs::parse)]
+    needs: Option<Needs>,
     /// Only what needs an API server alone, is not slow, and is not listed as failing.
     #[arg(long)]
     quick: bool,
@@ -81,7 +82,7 @@ const QUICK_SECONDS_MAX: f64 = 20.0;
 async fn main() -> ExitCode {
     let flags = Flags::parse();
     // Nodes that run containers live in a network of their own, and so does everything that talks to them.
-    if flags.needs >= Needs::Node && flags.kubeconfig.is_none() && !flags.names {
+    if flags.needs() >= Needs::Node && flags.kubeconfig.is_none() && !flags.names {
         match conformance::machines::enter() {
             Ok(None) => {}
             Ok(Some(code)) => return ExitCode::from(code),
@@ -175,12 +176,12 @@ fn choice(flags: &Flags) -> Choice {
     let (focus, skip) = (flags.focus.clone(), flags.skip.clone());
     match flags.quick {
         true => Choice { focus, skip, needs: Needs::Api, seconds_max: Some(QUICK_SECONDS_MAX), passing_only: true },
-        false => Choice { focus, skip, needs: flags.needs, seconds_max: None, passing_only: false },
+        false => Choice { focus, skip, needs: flags.needs(), seconds_max: None, passing_only: false },
     }
 }
 
 async fn start(flags: &Flags, directory: &std::path::Path) -> Result<Cluster> {
-    let kind = match flags.needs >= Needs::Node {
+    let kind = match flags.needs() >= Needs::Node {
         true => Kind::Real { images: std::path::absolute(flags.directory.join("images"))? },
         false => Kind::Simulated,
     };
@@ -190,6 +191,19 @@ async fn start(flags: &Flags, directory: &std::path::Path) -> Result<Cluster> {
             Cluster::skiff(&std::path::absolute(&flags.skiff)?, directory, &kind).await
         }
         Against::Upstream => Cluster::upstream(directory, &kind).await,
+    }
+}
+
+// === impl Flags ===
+
+impl Flags {
+    fn needs(&self) -> Needs {
+        let all = match self.against {
+            _ if self.quick => Needs::Api,
+            Against::Skiff => Needs::Scheduler,
+            Against::Upstream => Needs::Disruptive,
+        };
+        self.needs.unwrap_or(all)
     }
 }
 

@@ -256,7 +256,7 @@ fn agnhost(root: &mut Root, sources: &Sources) -> Result<()> {
     for name in ["localhost.crt", "localhost.key"] {
         root.file(name, &sources.upstream.join("test/images/agnhost/porter").join(name), 0o644)?;
     }
-    let user = "user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh\n";
+    let user = "user-defined-in-image:x:1000:1000::/:/bin/sh\n";
     root.text("etc/passwd", format!("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n{user}"));
     let groups = "user-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\n";
     root.text("etc/group", format!("root:x:0:\nnogroup:x:65534:\n{groups}"));

@@ -1,3 +1,5 @@
+//! What `skiff check` makes of machines.
+
 use super::{look::Port, *};
 
 fn fit() -> Seen {
