@@ -2,13 +2,15 @@
 //!
 //! Upstream: k8s.io/streaming pkg/httpstream/wsstream/conn.go.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
+    time::Instant,
 };
 
 use crate::{
@@ -51,6 +53,10 @@ enum Answer {
     Farewell,
 }
 
+/// When something last passed, either way.
+#[derive(Clone)]
+struct Passed(Arc<Mutex<Instant>>);
+
 /// The message that is being read.
 #[derive(Default)]
 struct Message {
@@ -74,6 +80,8 @@ pub const UNNAMED: Protocol = Protocol { name: "", base64: false, closes: false,
 const CLOSES: u8 = 255;
 /// So many pieces wait on a stream before the peer is made to wait.
 pub const PIECES_MAX: usize = 4;
+/// A connection on which nothing passes for so long is given up. Upstream: `defaultIdleConnectionTimeout`.
+const IDLE: Duration = Duration::from_secs(4 * 3600);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -124,8 +132,10 @@ async fn carry(
 ) {
     let (reads, writes) = tokio::io::split(io);
     let (answers, asked) = mpsc::channel(PIECES_MAX);
-    let mut reading = std::pin::pin!(read(Reader::new(reads, Role::Server), protocol, senders, answers));
-    let mut writing = std::pin::pin!(write(Writer::new(writes, Role::Server), protocol, queue, asked));
+    let passed = Passed(Arc::new(Mutex::new(Instant::now())));
+    let mut reading =
+        std::pin::pin!(read(Reader::new(reads, Role::Server), protocol, senders, answers, passed.clone()));
+    let mut writing = std::pin::pin!(write(Writer::new(writes, Role::Server), protocol, queue, asked, passed));
     let ended = tokio::select! {
         outcome = &mut reading => {
             // A farewell is answered; what else was to be written has nobody who would read it.
@@ -151,9 +161,10 @@ async fn read<R: AsyncRead + Unpin>(
     protocol: Protocol,
     mut senders: Vec<Option<mpsc::Sender<Bytes>>>,
     answers: mpsc::Sender<Answer>,
+    passed: Passed,
 ) -> io::Result<bool> {
     let mut message = Message::default();
-    while let Some(event) = reader.next().await? {
+    while let Some(event) = passed.next(&mut reader).await? {
         let (bytes, last) = match event {
             Event::Ping(bytes) => {
                 let _ = answers.send(Answer::Pong(bytes)).await;
@@ -195,8 +206,10 @@ async fn write<W: AsyncWrite + Unpin>(
     protocol: Protocol,
     mut queue: mpsc::Receiver<(u8, Bytes)>,
     mut asked: mpsc::Receiver<Answer>,
+    passed: Passed,
 ) -> io::Result<()> {
     loop {
+        passed.now();
         tokio::select! {
             biased;
             Some(answer) = asked.recv() => match answer {
@@ -216,6 +229,29 @@ async fn write<W: AsyncWrite + Unpin>(
         }
         if queue.is_empty() && asked.is_empty() {
             writer.flush().await?;
+        }
+    }
+}
+
+// === impl Passed ===
+
+impl Passed {
+    fn now(&self) {
+        *self.0.lock() = Instant::now();
+    }
+
+    /// What comes next, as long as anything passes at all.
+    async fn next<R: AsyncRead + Unpin>(&self, reader: &mut Reader<R>) -> io::Result<Option<Event>> {
+        loop {
+            let until = *self.0.lock() + IDLE;
+            match tokio::time::timeout_at(until, reader.next()).await {
+                Ok(next) => {
+                    self.now();
+                    return next;
+                }
+                Err(_) if *self.0.lock() + IDLE <= Instant::now() => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => {}
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{mpsc, oneshot},
+    time::Interval,
 };
 
 use self::frame::{Decoder, Encoder, Frame, Headers};
@@ -70,6 +71,9 @@ struct Open {
 const STREAMS_MAX: usize = 256;
 /// Upstream: `createStreamResponseTimeout`.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How often a client says that it is there: what stands between may hang up on who is silent. Upstream: `PingPeriod` of the
+/// API server.
+const PING: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(1);
 const PROTOCOL_ERROR: u32 = 1;
 const REFUSED: u32 = 3;
@@ -150,8 +154,9 @@ async fn carry(io: BoxedIo, mut state: Reading, queue: mpsc::Receiver<Frame>) {
     let (reads, writes) = tokio::io::split(io);
     let (answers, asked) = mpsc::channel(PIECES_MAX);
     let streams = state.streams.clone();
+    let pings = (state.side == Side::Client).then(|| tokio::time::interval(PING));
     let mut reading = std::pin::pin!(state.read(Decoder::new(reads), answers));
-    let mut writing = std::pin::pin!(write(writes, queue, asked));
+    let mut writing = std::pin::pin!(write(writes, queue, asked, pings));
     let ended = tokio::select! {
         outcome = &mut reading => outcome,
         outcome = &mut writing => {
@@ -240,12 +245,18 @@ async fn write<W: AsyncWrite + Unpin>(
     io: W,
     mut queue: mpsc::Receiver<Frame>,
     mut asked: mpsc::Receiver<Frame>,
+    mut pings: Option<Interval>,
 ) -> io::Result<()> {
     let mut encoder = Encoder::new(io);
+    let mut ping = 1;
     loop {
         let frame = tokio::select! {
             biased;
             Some(answer) = asked.recv() => answer,
+            _ = tick(&mut pings) => {
+                ping += 2;
+                Frame::Ping(ping)
+            }
             next = queue.recv() => match next {
                 Some(frame) => frame,
                 None => return encoder.close().await,
@@ -255,5 +266,13 @@ async fn write<W: AsyncWrite + Unpin>(
         if queue.is_empty() && asked.is_empty() {
             encoder.flush().await?;
         }
+    }
+}
+
+/// The next moment to say that we are there; never for who does not.
+async fn tick(pings: &mut Option<Interval>) {
+    match pings {
+        Some(pings) => drop(pings.tick().await),
+        None => std::future::pending().await,
     }
 }

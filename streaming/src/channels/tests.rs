@@ -101,3 +101,16 @@ fn the_clients_first_choice_wins() {
     assert_eq!(choose(&[], &allowed), Some(UNNAMED));
     assert_eq!(choose(&["v9"], &allowed), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nothing_passes_is_given_up() {
+    let (mut channels, (mut reader, mut writer)) = pair(V4, &[true]);
+    tokio::time::advance(IDLE - Duration::from_secs(1)).await;
+    channels.outputs.send(1, Bytes::from_static(b"out")).await.expect("it still stands");
+    assert_eq!(data(&mut reader).await, "\u{1}out");
+    tokio::time::advance(IDLE - Duration::from_secs(1)).await;
+    writer.send(Opcode::Ping, &[b""]).await.expect("it still stands");
+    assert_eq!(reader.next().await.expect("a frame"), Some(Event::Pong));
+    tokio::time::advance(IDLE + Duration::from_secs(1)).await;
+    assert_eq!(channels.inputs[0].as_mut().expect("it is read").recv().await, None);
+}
