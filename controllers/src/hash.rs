@@ -32,6 +32,12 @@ pub(crate) fn encode(text: &str) -> String {
     text.bytes().map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])).collect()
 }
 
+/// SHA-256 over a text, in hexadecimal digits.
+pub(crate) fn sha256_hex(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

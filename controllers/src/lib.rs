@@ -28,6 +28,7 @@ mod legacy_tokens;
 mod namespaces;
 mod node_ipam;
 mod node_lifecycle;
+mod node_ttl;
 mod pod_certificate_cleaner;
 mod pod_gc;
 mod pods;
@@ -45,9 +46,13 @@ mod services;
 mod statefulsets;
 mod taint_eviction;
 mod token_cleaner;
+mod trust_bundle;
 mod ttl_after_finished;
+mod volume_attachments;
+mod volume_attributes_protection;
 mod volume_binder;
 mod volume_claim_protection;
+mod volume_expander;
 mod volume_protection;
 
 /// The signers of certificate requests. Upstream: `--cluster-signing-*`.
@@ -96,6 +101,11 @@ pub const ALL: &[&Spec] = &[
     &bootstrap_signer::SPEC,
     &token_cleaner::SPEC,
     &volume_binder::SPEC,
+    &node_ttl::SPEC,
+    &volume_attributes_protection::SPEC,
+    &trust_bundle::SPEC,
+    &volume_expander::SPEC,
+    &volume_attachments::SPEC,
     &garbage_collector::SPEC,
 ];
 

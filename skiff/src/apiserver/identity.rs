@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use api::{GroupResource, Value};
 use auth::authenticate::{
     Anonymous, Authenticator, Chain, RequestHeader, ServiceAccounts, TokenAuthenticator, TokenFile, X509,
-    service_account::{Documents, Head, Issuer, KeySet, Lookup, SigningKey},
+    service_account::{Documents, Head, Issuer, KeySet, LegacyTokens, Lookup, SigningKey},
     x509::Authorities,
 };
 use auth::authorize::Index;
@@ -64,6 +64,8 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
     let keys = Arc::new(token_keys(flags, pki)?);
     let issuers = vec![flags.service_account_issuer.clone()];
     let lookup = Arc::new(Bound(registry.clone()));
+    let legacy = LegacyTokens { keys: keys.clone(), api_audiences: api_audiences.clone(), lookup: lookup.clone() };
+    tokens.push(Box::new(legacy));
     tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup)));
     let anonymous = Some(Anonymous::on_default_paths());
     Ok(Chain { api_audiences, requests, tokens, anonymous, proxy_headers: proxy.headers })
