@@ -4,6 +4,7 @@
 //! the runtime answers; nothing remembers. What the node has to know again after its own restart stands in labels and
 //! annotations of what it made ([`labels`]), and what lacks them is not the node's. Upstream: cri-api/pkg/apis/services.go.
 
+pub mod cri;
 pub mod labels;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
