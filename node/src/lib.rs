@@ -1,0 +1,93 @@
+//! A node: pods become containers, and what becomes of the containers is told to the API server.
+//!
+//! [`run`] is all of it: it registers the node and keeps its Lease, follows the pods that are bound to it, and gives each
+//! a worker. Containers are the runtime's and run on when this ends; whoever comes next takes them up again.
+
+mod capacity;
+mod conditions;
+mod events;
+mod lease;
+mod node_status;
+pub mod pods;
+mod registration;
+pub mod runtime;
+
+use std::sync::Arc;
+
+use api::{Value, time::Clock};
+use client::{Client, Form, Mirror, Resource};
+use parking_lot::RwLock;
+
+pub use capacity::{Machine, Reserved};
+pub use pods::ground::Settings;
+use pods::{
+    Dispatcher,
+    ground::{Ground, NodeView},
+    observe::Eyes,
+};
+use runtime::Runtime;
+
+/// What a node is.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub name: String,
+    /// The primary address first.
+    pub ips: Vec<String>,
+    /// Where the node serves what is asked of it.
+    pub port: u16,
+    /// What the node says it runs: `v1.37.1`.
+    pub version: String,
+    pub labels: Vec<(String, String)>,
+    pub taints: Vec<Value>,
+    pub reserved: Reserved,
+    pub settings: Settings,
+}
+
+/// What a node needs from outside.
+pub struct Parts {
+    pub client: Client,
+    pub runtime: Arc<dyn Runtime>,
+    pub clock: Arc<dyn Clock>,
+    pub machine: Machine,
+}
+
+/// Runs the node until it is dropped. Containers are left as they are.
+pub async fn run(config: Config, parts: Parts) {
+    let Parts { client, runtime, clock, machine } = parts;
+    let (events, teller) = events::channel(client.clone(), clock.clone(), &config.name);
+    let (ears, hearing) = pods::ears();
+    let runtime_name = name_of(&*runtime).await;
+    let node = NodeView { ips: config.ips.clone(), ..NodeView::default() };
+    let ground = Arc::new(Ground {
+        client: client.clone(),
+        eyes: Eyes::new(runtime.clone(), ears.wake()),
+        runtime,
+        runtime_name,
+        clock: clock.clone(),
+        events,
+        settings: config.settings.clone(),
+        node: RwLock::new(node),
+    });
+    let fields = format!("spec.nodeName={}", config.name);
+    let mirror = Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields);
+    futures::join!(
+        teller.run(),
+        lease::keep(client.clone(), clock, config.name.clone()),
+        registration::keep(ground.clone(), config, machine),
+        mirror.follow(&client, &ears),
+        Dispatcher::new(ground, hearing).run(),
+    );
+}
+
+/// What the runtime is called: containers' ids begin with it. Waits until it answers.
+async fn name_of(runtime: &dyn Runtime) -> String {
+    let mut wait = std::time::Duration::from_millis(100);
+    loop {
+        match runtime.version().await {
+            Ok(version) => return version.name,
+            Err(error) => tracing::info!(%error, "the runtime does not answer"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(std::time::Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,203 @@
+//! Pods of this node: one worker each, woken by the API, by the runtime, and by time.
+//!
+//! A worker looks ([`observe`]), thinks ([`plan`], pure) and acts ([`carry_out`]); what it tells the API server about its
+//! pod is derived from what it saw ([`status`], pure). Upstream: pkg/kubelet/kubelet.go syncLoop, pod_workers.go.
+
+pub mod carry_out;
+pub mod ground;
+pub mod hash;
+pub mod making;
+pub mod observe;
+pub mod plan;
+mod report;
+pub mod restart;
+pub mod status;
+mod worker;
+
+#[cfg(test)]
+mod cases;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use client::{Change, Follower, Mirror};
+use ground::Ground;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+};
+
+use worker::{Update, Worker};
+
+/// How often the runtime is looked at when it says nothing. Upstream: genericPlegRelistPeriod.
+const RELIST: Duration = Duration::from_secs(1);
+/// How often what belongs to no pod is swept. Upstream: housekeepingPeriod.
+const SWEEP: Duration = Duration::from_secs(2);
+/// So many changes may wait for the dispatcher.
+const WAITING_MAX: usize = 4096;
+
+/// What the dispatcher hears of.
+enum Event {
+    /// A pod was made, changed or taken away at the API server.
+    Pod(Box<Change>),
+    /// The first list of pods is complete.
+    Listed,
+    /// The runtime has something else of the pod with this uid.
+    Seen(String),
+    /// The worker of this uid has nothing left to do.
+    Done(String),
+    Relist,
+    Sweep,
+}
+
+/// Hears of changes, from the mirror and from the eyes.
+#[derive(Clone)]
+pub struct Ears {
+    sender: mpsc::Sender<Event>,
+}
+
+/// Hands what happens to workers.
+pub struct Dispatcher {
+    ground: Arc<Ground>,
+    receiver: mpsc::Receiver<Event>,
+    workers: BTreeMap<String, Handle>,
+    running: JoinSet<String>,
+    /// Whether all pods of the node are known: nothing is swept before.
+    listed: bool,
+}
+
+struct Handle {
+    update: watch::Sender<Update>,
+    wake: Arc<Notify>,
+}
+
+/// Both ends of what the dispatcher hears.
+pub fn ears() -> (Ears, Hearing) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (Ears { sender }, Hearing(receiver))
+}
+
+/// What [`Dispatcher::new`] listens on.
+pub struct Hearing(mpsc::Receiver<Event>);
+
+// === impl Ears ===
+
+impl Ears {
+    /// What wakes a pod of which the runtime has something new.
+    pub fn wake(&self) -> observe::Wake {
+        let sender = self.sender.clone();
+        Box::new(move |uid| {
+            // Lost when too many wait: the next list tells again what is not seen to yet, and workers look by themselves.
+            let _ = sender.try_send(Event::Seen(uid.into()));
+        })
+    }
+}
+
+impl Follower for Ears {
+    fn changed(&self, _mirror: &Mirror, change: &Change) {
+        let event = Event::Pod(Box::new(change.clone()));
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.sender.try_send(event) {
+            let sender = self.sender.clone();
+            tokio::spawn(async move { sender.send(event).await });
+        }
+    }
+
+    fn progressed(&self, mirror: &Mirror) {
+        if mirror.is_synced() {
+            let _ = self.sender.try_send(Event::Listed);
+        }
+    }
+}
+
+// === impl Dispatcher ===
+
+impl Dispatcher {
+    pub fn new(ground: Arc<Ground>, hearing: Hearing) -> Dispatcher {
+        Dispatcher { ground, receiver: hearing.0, workers: BTreeMap::new(), running: JoinSet::new(), listed: false }
+    }
+
+    /// Runs for ever; dropping it lets all containers run on.
+    pub async fn run(mut self) {
+        let mut relist = tokio::time::interval(RELIST);
+        relist.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                event = self.receiver.recv() => match event {
+                    Some(event) => event,
+                    None => return,
+                },
+                Some(done) = self.running.join_next() => match done {
+                    Ok(uid) => Event::Done(uid),
+                    Err(error) => {
+                        tracing::error!(%error, "a pod's worker failed");
+                        continue;
+                    }
+                },
+                _ = relist.tick() => Event::Relist,
+                _ = sweep.tick() => Event::Sweep,
+            };
+            self.happened(event).await;
+        }
+    }
+
+    async fn happened(&mut self, event: Event) {
+        match event {
+            Event::Pod(change) => self.pod(&change),
+            Event::Listed => self.listed = true,
+            Event::Seen(uid) => {
+                if let Some(handle) = self.workers.get(&uid) {
+                    handle.wake.notify_one();
+                }
+            }
+            Event::Done(uid) => {
+                self.workers.remove(&uid);
+            }
+            Event::Relist => {
+                if let Err(error) = self.ground.eyes.refresh().await {
+                    tracing::debug!(%error, "the runtime cannot be listed");
+                }
+            }
+            Event::Sweep => self.sweep(),
+        }
+    }
+
+    fn pod(&mut self, change: &Change) {
+        if let (Some(uid), Some(old)) = (change.removed_uid(), &change.old) {
+            self.tell(uid, Update { pod: old.clone(), gone: true });
+        }
+        if let Some(new) = &change.new {
+            self.tell(api::meta::of(new).uid(), Update { pod: new.clone(), gone: false });
+        }
+    }
+
+    fn tell(&mut self, uid: &str, update: Update) {
+        match self.workers.get(uid) {
+            Some(handle) => {
+                handle.update.send_replace(update);
+            }
+            None => self.begin(uid, update),
+        }
+    }
+
+    fn begin(&mut self, uid: &str, update: Update) {
+        let (sender, receiver) = watch::channel(update);
+        let wake = Arc::new(Notify::new());
+        self.running.spawn(Worker::new(self.ground.clone(), uid, receiver, wake.clone()).run());
+        self.workers.insert(uid.into(), Handle { update: sender, wake });
+    }
+
+    /// Ends what is the node's own and belongs to no pod any more.
+    fn sweep(&mut self) {
+        if !self.listed {
+            return;
+        }
+        for view in self.ground.eyes.all() {
+            if !self.workers.contains_key(&view.pod.uid) {
+                let pod = worker::pod_of(&view);
+                self.begin(&view.pod.uid, Update { pod: Arc::new(pod), gone: true });
+            }
+        }
+    }
+}
+

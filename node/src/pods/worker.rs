@@ -1,0 +1,331 @@
+//! One pod's worker: syncing, then terminating, then terminated, and never back.
+//!
+//! A step looks at the runtime, derives and tells the status, and starts the work that the plan asks for; the work runs
+//! beside the worker, which hears of everything meanwhile. A pod that is to end stops its work at once.
+//! Upstream: pod_workers.go, kubelet.go SyncPod, SyncTerminatingPod, SyncTerminatedPod.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{Value, value};
+use client::{DeleteOptions, Resource};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use super::{
+    carry_out::{self, Work},
+    ground::{Ground, SharedMemory},
+    observe::{Observed, PodView},
+    plan::{self, Known},
+    report::{self, Word},
+    status::{self, Facts, Failure},
+};
+use crate::runtime::labels;
+
+/// A pod is looked at so often even when nothing happens. Upstream: resyncInterval, syncFrequency.
+const RESYNC: SignedDuration = SignedDuration::from_secs(60);
+/// … and after something went wrong. Upstream: backOffPeriod.
+const RETRY: SignedDuration = SignedDuration::from_secs(10);
+
+/// The pod, as the API server has it or had it last.
+#[derive(Clone)]
+pub struct Update {
+    pub pod: Arc<Value>,
+    pub gone: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Syncing,
+    /// It is being ended, within so many seconds.
+    Terminating { grace_seconds: Option<i64> },
+    /// Nothing of it runs.
+    Terminated,
+}
+
+pub struct Worker {
+    ground: Arc<Ground>,
+    uid: String,
+    update: watch::Receiver<Update>,
+    wake: Arc<Notify>,
+    memory: SharedMemory,
+    stage: Stage,
+    failure: Option<Failure>,
+    /// The status that was derived last.
+    status: Option<Arc<Value>>,
+    words: watch::Sender<Word>,
+    heard: watch::Receiver<u64>,
+    /// What is being done; at most one unless the pod is being ended.
+    work: JoinSet<()>,
+    reporter: JoinSet<()>,
+    released: bool,
+}
+
+/// What comes after a step.
+enum Next {
+    At(Timestamp),
+    /// There is nothing left of the pod.
+    End,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    pub fn new(ground: Arc<Ground>, uid: &str, update: watch::Receiver<Update>, wake: Arc<Notify>) -> Worker {
+        let (words, said) = watch::channel(Word::default());
+        let (hear, heard) = watch::channel(0);
+        let mut reporter = JoinSet::new();
+        reporter.spawn(report::run(ground.client.clone(), said, hear));
+        Worker {
+            ground,
+            uid: uid.into(),
+            update,
+            wake,
+            memory: SharedMemory::default(),
+            stage: Stage::Syncing,
+            failure: None,
+            status: None,
+            words,
+            heard,
+            work: JoinSet::new(),
+            reporter,
+            released: false,
+        }
+    }
+
+    /// Runs until nothing is left of the pod; answers its uid.
+    pub async fn run(mut self) -> String {
+        loop {
+            let next = match self.step().await {
+                Next::End => break,
+                Next::At(at) => at,
+            };
+            let wait = next.duration_since(self.ground.clock.now()).unsigned_abs();
+            let wait = if next <= self.ground.clock.now() { Duration::ZERO } else { wait };
+            tokio::select! {
+                changed = self.update.changed() => if changed.is_err() { break },
+                () = self.wake.notified() => {}
+                Ok(()) = self.heard.changed() => {}
+                Some(_) = self.work.join_next() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        // What runs here would go on for nobody.
+        self.reporter.abort_all();
+        self.uid
+    }
+
+    async fn step(&mut self) -> Next {
+        let Update { pod, gone } = self.update.borrow_and_update().clone();
+        let now = self.ground.clock.now();
+        let observed = match self.ground.eyes.look(&self.uid).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                tracing::debug!(pod = %plan::full_name(&pod), %error, "a pod cannot be looked at");
+                return Next::At(later(now, RETRY));
+            }
+        };
+        self.overdue(&pod, now);
+        if self.stage == Stage::Syncing && self.is_to_end(&pod, gone) {
+            self.work.abort_all();
+            self.stage = Stage::Terminating { grace_seconds: None };
+        }
+        let next = match self.stage {
+            Stage::Syncing => self.sync(&pod, &observed, now),
+            Stage::Terminating { grace_seconds } => self.terminate(&pod, gone, &observed, grace_seconds, now),
+            Stage::Terminated => later(now, RESYNC),
+        };
+        if !gone {
+            self.tell(&pod, &observed, now);
+        }
+        match self.stage {
+            Stage::Terminated => self.finish(&pod, gone, now).await,
+            _ => Next::At(next),
+        }
+    }
+
+    /// Marks a pod that has run for longer than it may. Upstream: active_deadline.go.
+    fn overdue(&mut self, pod: &Value, now: Timestamp) {
+        let (Some(until), None) = (deadline(pod), &self.failure) else { return };
+        if until <= now && !is_over(pod) {
+            let message = "Pod was active on the node longer than the specified deadline";
+            self.ground.events.normal(pod, "DeadlineExceeded", message);
+            self.failure = Some(Failure { reason: "DeadlineExceeded".into(), message: message.into() });
+        }
+    }
+
+    fn is_to_end(&self, pod: &Value, gone: bool) -> bool {
+        gone || api::meta::of(pod).is_terminating() || self.failure.is_some() || is_over(pod)
+    }
+
+    /// The pod is to run.
+    fn sync(&mut self, pod: &Arc<Value>, observed: &Observed, now: Timestamp) -> Timestamp {
+        let until = deadline(pod).filter(|at| *at > now);
+        let resync = later(now, RESYNC);
+        let first = until.map_or(resync, |at| at.min(resync));
+        if !self.work.is_empty() {
+            return first;
+        }
+        let plan = {
+            let memory = self.memory.lock();
+            plan::plan(pod, observed, &Known { probed: &memory.probed, backoff: &memory.backoff, now })
+        };
+        if plan.finished {
+            self.stage = Stage::Terminating { grace_seconds: None };
+            return now;
+        }
+        let again = plan.again_at.map_or(first, |at| at.min(first));
+        if plan.steps.is_empty() {
+            return again;
+        }
+        let work = Work {
+            ground: self.ground.clone(),
+            memory: self.memory.clone(),
+            pod: pod.clone(),
+            observed: observed.clone(),
+        };
+        let begins = plan.steps.iter().any(|s| !matches!(s, plan::Step::BackOff { .. }));
+        self.work.spawn(work.run(plan.steps));
+        // What failed is tried again after a while; a wait is known to the second.
+        if begins { first.min(later(now, RETRY)) } else { again }
+    }
+
+    /// The pod is being ended.
+    fn terminate(
+        &mut self,
+        pod: &Arc<Value>,
+        gone: bool,
+        observed: &Observed,
+        under_way: Option<i64>,
+        now: Timestamp,
+    ) -> Timestamp {
+        if !observed.is_running() {
+            if self.work.is_empty() || under_way.is_some() {
+                self.stage = Stage::Terminated;
+            }
+            return now;
+        }
+        let wanted = grace(pod, gone);
+        let begins = match under_way {
+            None => true,
+            // Who wants it sooner gets it sooner.
+            Some(known) => wanted < known || self.work.is_empty(),
+        };
+        if begins {
+            self.stage = Stage::Terminating { grace_seconds: Some(wanted) };
+            let (ground, pod, observed) = (self.ground.clone(), pod.clone(), observed.clone());
+            self.work.spawn(async move {
+                if let Err(error) = carry_out::stop(&ground, &pod, &observed, Some(wanted)).await {
+                    tracing::info!(pod = %plan::full_name(&pod), %error, "a pod cannot be ended");
+                }
+            });
+        }
+        later(now, RETRY)
+    }
+
+    /// Derives the status, and says it when it is another.
+    fn tell(&mut self, pod: &Arc<Value>, observed: &Observed, now: Timestamp) {
+        let node = self.ground.node.read().clone();
+        let memory = self.memory.lock();
+        let old = self.status.clone();
+        let derived = status::derive(&Facts {
+            pod,
+            old: old.as_deref().unwrap_or(pod.at("status")),
+            observed,
+            runtime_name: &self.ground.runtime_name,
+            waiting: &memory.waiting,
+            probed: &memory.probed,
+            host_ips: &node.ips,
+            recursive_read_only: node.recursive_read_only,
+            terminal: self.stage == Stage::Terminated,
+            failure: self.failure.as_ref(),
+            now,
+        });
+        drop(memory);
+        let status = Arc::new(derived);
+        self.status = Some(status.clone());
+        let last = self.words.borrow().number;
+        // Said even when it is what was said last: the API server may have another.
+        self.words.send_replace(Word { pod: pod.clone(), status, number: last + 1 });
+    }
+
+    /// Nothing runs any more: lets go of what the pod held, and takes it from the API server when it was deleted.
+    async fn finish(&mut self, pod: &Value, gone: bool, now: Timestamp) -> Next {
+        if gone {
+            let view = self.ground.eyes.view(&self.uid);
+            if let Err(error) = carry_out::remove(&self.ground, &view).await {
+                tracing::info!(pod = %plan::full_name(pod), %error, "what is left of a pod cannot be removed");
+                return Next::At(later(now, RETRY));
+            }
+            let logs = super::making::log_directory(&self.ground, &super::making::pod_name(pod));
+            let _ = std::fs::remove_dir_all(logs);
+            return Next::End;
+        }
+        self.released = true;
+        let is_heard = *self.heard.borrow() == self.words.borrow().number;
+        if api::meta::of(pod).is_terminating() && is_heard {
+            let pods = Resource::new("", "v1", "pods");
+            let meta = api::meta::of(pod);
+            let options =
+                DeleteOptions { uid: meta.uid().into(), grace_seconds: Some(0), ..DeleteOptions::default() };
+            if let Err(error) = self.ground.client.delete(pods.named(meta.namespace(), meta.name()), &options).await
+                && !error.is_not_found()
+            {
+                tracing::debug!(pod = %plan::full_name(pod), %error, "a pod cannot be deleted");
+                return Next::At(later(now, SignedDuration::from_secs(1)));
+            }
+        }
+        Next::At(later(now, RESYNC))
+    }
+}
+
+/// How long a pod that is being ended may take. Upstream: pod_workers.go calculateEffectiveGracePeriod.
+fn grace(pod: &Value, gone: bool) -> i64 {
+    let deletion = pod.at("metadata").opt_int("deletionGracePeriodSeconds");
+    let own = pod.at("spec").opt_int("terminationGracePeriodSeconds");
+    let grace = match (deletion, gone) {
+        (Some(seconds), _) => seconds,
+        (None, _) => own.unwrap_or(30),
+    };
+    grace.max(1)
+}
+
+/// When a pod has run for as long as it may.
+fn deadline(pod: &Value) -> Option<Timestamp> {
+    let seconds = pod.at("spec").opt_int("activeDeadlineSeconds")?;
+    let started = api::time::parse(pod.at("status").str("startTime"))?;
+    started.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+fn is_over(pod: &Value) -> bool {
+    matches!(pod.at("status").str("phase"), "Succeeded" | "Failed")
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_add(by).unwrap_or(now)
+}
+
+/// A pod of which only the runtime knows, as far as what it wrote on its containers tells.
+pub fn pod_of(view: &PodView) -> Value {
+    let note = |key: &str| {
+        let mut notes = view.containers.iter().filter_map(|c| c.annotations.get(key)?.parse::<i64>().ok());
+        notes.next().map_or(Value::Null, Value::from)
+    };
+    let mut names: Vec<&str> = view.containers.iter().map(|c| c.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let containers: Vec<Value> = names.into_iter().map(|name| value!({"name": name})).collect();
+    value!({
+        "kind": "Pod", "apiVersion": "v1",
+        "metadata": {
+            "name": view.pod.name.as_str(), "namespace": view.pod.namespace.as_str(), "uid": view.pod.uid.as_str(),
+            "deletionGracePeriodSeconds": note(labels::POD_DELETION_GRACE_PERIOD)
+        },
+        "spec": {
+            "containers": containers,
+            "terminationGracePeriodSeconds": note(labels::POD_TERMINATION_GRACE_PERIOD)
+        }
+    })
+}
