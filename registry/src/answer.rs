@@ -24,6 +24,8 @@ pub enum Answer {
         object: Value,
         code: u16,
     },
+    /// The scale of an object.
+    Scale(Value),
     List(List),
 }
 

@@ -47,6 +47,14 @@ impl Ask {
         &self.definition.versions[self.version]
     }
 
+    /// An object of a namespace is found by the namespace's name too. Upstream: `NamespaceKeyFunc`.
+    pub(crate) fn check_key(&self) -> Result<(), Status> {
+        match self.definition.row.namespaced && self.namespace().is_empty() {
+            true => Err(Status::bad_request("Namespace parameter required.")),
+            false => Ok(()),
+        }
+    }
+
     /// Makes a hub object of one that a client sent, with all defaults.
     pub(crate) fn to_hub(&self, object: &mut Value) {
         self.definition.to_hub(object, self.served());

@@ -23,7 +23,11 @@ pub struct Resources {
 
 /// What is served: upstream's `--runtime-config`.
 #[derive(Clone, Debug, Default)]
-pub struct RuntimeConfig(pub Vec<(String, bool)>);
+pub struct RuntimeConfig {
+    pairs: Vec<(String, bool)>,
+    /// Feature gates that are on.
+    gates: Vec<String>,
+}
 
 impl Catalog {
     pub fn new(definitions: impl IntoIterator<Item = Arc<Definition>>, config: &RuntimeConfig) -> Catalog {
@@ -31,7 +35,8 @@ impl Catalog {
         for definition in definitions {
             for served in &definition.versions {
                 let group_version = (served.gvk.group.to_string(), served.gvk.version.to_string());
-                let on = config.says(served, definition.row.plural).unwrap_or(served.version.on);
+                let on = config.opens(definition.row.gate)
+                    && config.says(served, definition.row.plural).unwrap_or(served.version.on);
                 let key = (format!("{}/{}", group_version.0, group_version.1), definition.row.plural.to_string());
                 resources.served.insert(key, on);
             }
@@ -85,7 +90,16 @@ impl RuntimeConfig {
             };
             pairs.push((key.trim().to_string(), on));
         }
-        Ok(RuntimeConfig(pairs))
+        Ok(RuntimeConfig { pairs, gates: Vec::new() })
+    }
+
+    /// With the feature gates that are on.
+    pub fn with_gates(self, gates: impl IntoIterator<Item = String>) -> RuntimeConfig {
+        RuntimeConfig { gates: gates.into_iter().collect(), ..self }
+    }
+
+    fn opens(&self, gate: &str) -> bool {
+        gate.is_empty() || self.gates.iter().any(|on| on == gate)
     }
 
     /// What was said about a version: the most special key wins. Upstream: `MergeAPIResourceConfigs`.
@@ -101,6 +115,6 @@ impl RuntimeConfig {
         };
         [format!("{gv}/{plural}"), gv, stage.into(), "api/all".into()]
             .iter()
-            .find_map(|key| self.0.iter().rev().find(|(k, _)| k == key).map(|(_, on)| *on))
+            .find_map(|key| self.pairs.iter().rev().find(|(k, _)| k == key).map(|(_, on)| *on))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     commit::Written,
     managed,
     options::WriteOptions,
-    prepare, special,
+    prepare, special, storage,
 };
 
 /// How often a change is made anew when others write the same object at the same time.
@@ -65,6 +65,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let definition = &*ask.definition;
+        ask.check_key()?;
         let key = definition.local_key(ask.namespace(), ask.name());
         let mut live = definition.cache.get(&key);
         let mut fresh = !self.store.is_shared();
@@ -104,7 +105,7 @@ impl Registry {
         prepare::check_namespace(&mut new, definition, ask.namespace())?;
         prepare::check_name(&new, ask.name(), ask.namespace())?;
         if change.checks_uid() {
-            check_uid(ask, &new, &old)?;
+            self.check_uid(ask, options, &new, &old)?;
         }
         if !change.manages_fields() {
             managed::updated(self, ask, &mut new, &old, options);
@@ -137,6 +138,7 @@ impl Registry {
             return self.vanish(ask, live, new, options).await;
         }
         if options.dry_run {
+            storage::settle(definition, &mut new);
             return Ok(Attempt::Done(Answer::Hub { object: new, created: false }));
         }
         match self.put(ask, &mut new, Some(live.revision), Some(live)).await? {
@@ -167,6 +169,25 @@ impl Registry {
         }
     }
 
+    /// A uid in the new object has to be the live one's. Upstream: `Preconditions.Check`.
+    fn check_uid(&self, ask: &Ask, options: &WriteOptions, new: &Value, old: &Value) -> Result<(), Status> {
+        let (wanted, found) = (meta::of(new).uid(), meta::of(old).uid());
+        match wanted.is_empty() || wanted == found {
+            true => Ok(()),
+            false => Err(self.other_uid(ask, options, wanted, found)),
+        }
+    }
+
+    /// A dry run does not come as far as to where keys have the server's prefix.
+    fn other_uid(&self, ask: &Ask, options: &WriteOptions, wanted: &str, found: &str) -> Status {
+        let key = match options.dry_run {
+            true => format!("/{}", ask.definition.key(ask.namespace(), ask.name())),
+            false => self.store_key(&ask.definition, ask.namespace(), ask.name()),
+        };
+        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+        Status::conflict(&ask.definition.resource, ask.name(), crate::remove::invalid_object(&key, &why))
+    }
+
     /// There is nothing to change: some changes make it, if the user may create.
     async fn create_instead(&self, ask: &Ask, change: &dyn Change, options: &WriteOptions) -> Result<Answer, Status> {
         let definition = &*ask.definition;
@@ -178,6 +199,9 @@ impl Registry {
         prepare::check_namespace(&mut object, definition, ask.namespace())?;
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         let uid = meta::of(&object).uid();
+        if !uid.is_empty() && change.checks_uid() {
+            return Err(self.other_uid(ask, options, uid, ""));
+        }
         if !uid.is_empty() {
             let why =
                 format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
@@ -212,19 +236,6 @@ impl Change for Replace {
     fn make(&self, _: &Ask, _: &Value) -> Result<Value, Status> {
         Ok(self.0.clone())
     }
-}
-
-/// A uid in the new object has to be the live one's. Upstream: `Preconditions.Check`.
-fn check_uid(ask: &Ask, new: &Value, old: &Value) -> Result<(), Status> {
-    let (wanted, found) = (meta::of(new).uid(), meta::of(old).uid());
-    if wanted.is_empty() || wanted == found {
-        return Ok(());
-    }
-    let key = format!("/{}", ask.definition.key(ask.namespace(), ask.name()));
-    let why = format!(
-        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
-    );
-    Err(Status::conflict(&ask.definition.resource, ask.name(), why))
 }
 
 /// A resourceVersion in the new object has to be the live one's.

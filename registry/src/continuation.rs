@@ -29,7 +29,16 @@ impl Continue {
     }
 
     pub fn encode(&self) -> String {
-        let token = api::value!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start.as_str()});
+        self.encode_from(&self.start)
+    }
+
+    /// The token of a list: upstream's cache counts the key from before the slash, its store from behind it.
+    pub fn encode_listed(&self) -> String {
+        self.encode_from(&format!("/{}", self.start))
+    }
+
+    fn encode_from(&self, start: &str) -> String {
+        let token = api::value!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": start});
         URL_SAFE_NO_PAD.encode(codec::json::to_string(&token))
     }
 
@@ -76,6 +85,7 @@ mod tests {
     #[test]
     fn tokens_round_trip_and_forged_ones_are_refused() {
         let place = Continue::after("default/a", 12);
+        assert_eq!(Continue::decode(&place.encode_listed()), Continue::decode(&place.encode()));
         assert_eq!(Continue::decode(&place.encode()), Ok(place));
         for start in ["../secrets", "a//b", "a/./b", ""] {
             let forged = Continue { revision: 3, start: start.into() }.encode();

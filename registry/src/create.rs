@@ -70,7 +70,8 @@ impl Registry {
     async fn store_new(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
         prepare::fill(&mut object, self.ids.uid(), api::time::seconds(self.clock.now()));
         if meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty() {
-            let name = generated_name(meta::of(&object).generate_name(), &self.ids.suffix());
+            let suffix = if ask.definition.row.draws_names { self.ids.suffix() } else { String::new() };
+            let name = generated_name(meta::of(&object).generate_name(), &suffix);
             object.set_path(&["metadata", "name"], name);
         }
         let reservation = special::reserve(self, ask, &mut object, Value::NULL, options.dry_run).await?;

@@ -131,6 +131,18 @@ impl Definition {
         api::meta::set_gvk(object, &self.hub);
     }
 
+    /// Turns an object of one version into another, with nothing filled in: what is merged is not complete.
+    pub fn recast(&self, object: &mut Value, from: &Served, to: &Served) {
+        if let Some(Convert { to_hub, .. }) = from.version.convert {
+            to_hub(object);
+        }
+        if let Some(Convert { from_hub, .. }) = to.version.convert {
+            from_hub(object);
+        }
+        api::meta::set_gvk(object, &to.gvk);
+        schema::normalise::object(object, to.kind_type, self.schemas());
+    }
+
     /// Turns a hub object into `served`'s version, normalised.
     pub fn from_hub(&self, object: &mut Value, served: &Served) {
         if served.gvk != self.hub {

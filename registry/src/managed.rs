@@ -235,8 +235,7 @@ impl Apply {
     /// The merged object as the version's type has it, in the hub.
     fn read_back(&self, ask: &Ask, merged: &Value) -> Result<Value, Status> {
         let served = ask.served();
-        let text = codec::json::to_string(merged);
-        let decoded = codec::json::object(text.as_bytes(), served.kind_type, ask.definition.schemas());
+        let decoded = codec::unstructured::object(merged, served.kind_type, ask.definition.schemas());
         let mut object = decoded
             .map_err(|e| {
                 let text = format!(
@@ -301,8 +300,7 @@ impl Versions for Kinds<'_> {
     fn convert(&self, object: &Value, from: &str, to: &str) -> Value {
         let mut object = object.clone();
         if let (Some(from), Some(to)) = (self.served(from), self.served(to)) {
-            self.0.to_hub(&mut object, from);
-            self.0.from_hub(&mut object, to);
+            self.0.recast(&mut object, from, to);
         }
         object
     }

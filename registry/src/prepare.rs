@@ -111,8 +111,10 @@ pub fn before_create(
     (row.rules.prepare_create)(object, context);
     first_generation(definition, object);
     let path = Path::new("metadata");
-    let mut errors = resources::meta::validate(object, row.namespaced, row.name_rule, &path);
-    errors.extend((row.rules.validate)(object, context));
+    let of_meta = resources::meta::validate(object, row.namespaced, row.name_rule, &path);
+    let of_rules = (row.rules.validate)(object, context);
+    let (mut errors, more) = if row.metadata_last { (of_rules, of_meta) } else { (of_meta, of_rules) };
+    errors.extend(more);
     if errors.is_empty() {
         errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
     }

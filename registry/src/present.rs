@@ -89,6 +89,19 @@ impl Registry {
             }
             Answer::Hub { object, created } => (if created { 201 } else { 200 }, object),
             Answer::Value { object, code } => return self.present_value(code, &object, form),
+            Answer::Scale(object) => {
+                let shaped = match form.shape {
+                    Shape::Table { version, include, headers } => {
+                        let scales = table::Kind::of_scale(&ask.definition);
+                        let mut table = table::of(self, &scales, &[object], version, include, headers);
+                        table.set("metadata", Value::object());
+                        table
+                    }
+                    Shape::Partial { version, many: false } => table::partial(&ask.definition, &object, version),
+                    _ => object,
+                };
+                return self.present_value(200, &shaped, form);
+            }
             Answer::List(list) => return self.present_list(ask, list, form),
         };
         let shaped = self.shape(&ask.definition, ask.served(), object, form, true)?;
@@ -126,7 +139,7 @@ impl Registry {
         let meta = list_meta(list);
         match form.shape {
             Shape::Table { version, include, headers } => {
-                let mut table = table::of(self, definition, served, &hubs, version, include, headers);
+                let mut table = table::of(self, &table::Kind::of(definition, served), &hubs, version, include, headers);
                 table.set("metadata", meta);
                 Ok(table)
             }
@@ -135,7 +148,7 @@ impl Registry {
                 go_type(definition, "List")
             ))),
             Shape::Partial { version, many: true } => {
-                let items: Vec<Value> = hubs.iter().map(|hub| table::partial(hub, version)).collect();
+                let items: Vec<Value> = hubs.iter().map(|hub| table::partial(definition, hub, version)).collect();
                 let gv = format!("meta.k8s.io/{version}");
                 Ok(
                     api::value!({"kind": "PartialObjectMetadataList", "apiVersion": gv, "metadata": meta, "items": items}),
@@ -177,7 +190,8 @@ impl Registry {
                 if !revision.is_empty() {
                     meta.set("resourceVersion", revision);
                 }
-                let mut table = table::of(self, definition, served, &[hub], version, include, headers && wanted);
+                let kind = table::Kind::of(definition, served);
+                let mut table = table::of(self, &kind, &[hub], version, include, headers && wanted);
                 table.set("metadata", meta);
                 table
             }
@@ -187,7 +201,7 @@ impl Registry {
                     go_type(definition, "")
                 )));
             }
-            Shape::Partial { version, many: false } => table::partial(&hub, version),
+            Shape::Partial { version, many: false } => table::partial(definition, &hub, version),
         })
     }
 
@@ -206,7 +220,7 @@ impl Registry {
             let served = &definition.versions[version];
             let frame = match notice {
                 Notice::Bookmark { revision, initial_end } => {
-                    self.bookmark(definition, served, *revision, *initial_end, form)
+                    self.bookmark(definition, served, *revision, *initial_end, form, first)
                 }
                 _ => self.object_frame(definition, served, notice, form, first),
             };
@@ -215,7 +229,7 @@ impl Registry {
         match notice {
             Notice::Bookmark { .. } | Notice::Added(_) => made(),
             Notice::Changed(kind, event) => {
-                let number = frame_number(form, version, *kind, first, packed);
+                let number = frame_number(definition, form, version, *kind, first, packed);
                 let mut failed = None;
                 let bytes = event.frame(number, || match made() {
                     Ok(bytes) => bytes,
@@ -259,24 +273,23 @@ impl Registry {
         revision: u64,
         initial_end: bool,
         form: &Form,
+        first: bool,
     ) -> Result<Bytes, Status> {
-        let mut object =
-            api::value!({"metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}});
+        let mut object = api::value!({"metadata": {"resourceVersion": revision.to_string()}});
         if initial_end {
             object.set_path(&["metadata", "annotations"], api::value!({"k8s.io/initial-events-end": "true"}));
         }
         let gvk = match form.shape {
-            Shape::Object => {
+            Shape::Object | Shape::Partial { many: true, .. } => {
                 schema::normalise::object(&mut object, served.kind_type, definition.schemas());
                 served.gvk.clone()
             }
-            Shape::Table { version, .. } => {
-                let gv = format!("meta.k8s.io/{version}");
-                let meta = object.at("metadata").clone();
-                object = api::value!({"kind": "Table", "apiVersion": gv, "metadata": meta, "columnDefinitions": [], "rows": []});
-                Gvk::new("meta.k8s.io", version, "Table")
+            // To upstream a bookmark is an object like others, of which there is but the metadata.
+            Shape::Table { version, .. } | Shape::Partial { version, .. } => {
+                object = self.shape(definition, served, object, form, first)?;
+                let kind = object.str("kind").to_owned();
+                Gvk::new("meta.k8s.io", version, kind)
             }
-            Shape::Partial { version, .. } => Gvk::new("meta.k8s.io", version, "PartialObjectMetadata"),
         };
         api::meta::set_gvk(&mut object, &gvk);
         event_frame("BOOKMARK", &object, form)
@@ -314,7 +327,7 @@ fn is_message_of_hub(definition: &Definition, served: &Served, form: &Form) -> b
 }
 
 /// Distinguishes frames of one event.
-fn frame_number(form: &Form, version: usize, kind: Kind, first: bool, packed: bool) -> u64 {
+fn frame_number(definition: &Definition, form: &Form, version: usize, kind: Kind, first: bool, packed: bool) -> u64 {
     let shape = match form.shape {
         Shape::Object => 0,
         Shape::Partial { version, .. } => 1 + u64::from(version == "v1"),
@@ -324,7 +337,9 @@ fn frame_number(form: &Form, version: usize, kind: Kind, first: bool, packed: bo
         }
     };
     let flags = u64::from(form.pretty) | u64::from(packed) << 1;
-    form.media as u64 | flags << 2 | (kind as u64) << 4 | shape << 6 | (version as u64) << 16
+    // Two groups may look at the same events.
+    let borrowed = u64::from(definition.row.group != definition.hub.group);
+    form.media as u64 | flags << 2 | (kind as u64) << 4 | shape << 6 | (version as u64) << 16 | borrowed << 32
 }
 
 /// Does something for many objects without keeping whoever else runs on this thread waiting.

@@ -47,6 +47,7 @@ impl Registry {
         if let Some(reads) = special::reads(definition) {
             return Ok(Answer::Hub { object: reads.get(self, ask).await?, created: false });
         }
+        ask.check_key()?;
         self.wait_for(definition, resource_version).await?;
         let key = definition.local_key(ask.namespace(), ask.name());
         match definition.cache.get(&key) {
@@ -69,10 +70,11 @@ impl Registry {
         let from = match options.continue_token.as_str() {
             "" => None,
             token => {
+                let from = Continue::decode(token)?;
                 if !matches!(options.resource_version.as_str(), "" | "0") {
                     return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
                 }
-                Some(Continue::decode(token)?)
+                Some(from)
             }
         };
         let pinned = match (&from, options.version_match.as_str()) {
@@ -219,7 +221,7 @@ fn page(snapshot: &Snapshot, filter: &Filter, limit: i64, from: Option<&Continue
         if more > 0 {
             let last = list.entries.last().map(|e| e.key.as_str()).unwrap_or("");
             let last = last.strip_prefix(&format!("{}/", filter.namespace)).unwrap_or(last);
-            list.continue_token = Continue::after(last, revision as i64).encode();
+            list.continue_token = Continue::after(last, revision as i64).encode_listed();
             list.remaining = filter.is_open().then_some(more);
         }
     }

@@ -26,6 +26,8 @@ const ATTEMPTS_MAX: usize = 64;
 pub enum Plan {
     /// It goes now.
     Now,
+    /// It goes now, once its deletion was noted: graceful deletion that gives no time. Who watches hears of both.
+    NowAfter(Value),
     /// It waits for somebody: the object with its deletion noted.
     Wait(Value),
     /// It waits already and nothing changes.
@@ -36,6 +38,8 @@ impl Registry {
     /// Deletes one object. Upstream answers the object, or a Status when it is gone.
     pub async fn remove(&self, ask: &Ask, options: &DeleteOptions) -> Result<Answer, Status> {
         let definition = &*ask.definition;
+        ask.check_key()?;
+        warn_of_orphans(ask, options);
         let key = definition.local_key(ask.namespace(), ask.name());
         let mut live = match definition.cache.get(&key) {
             None if self.store.is_shared() => self.live(definition, ask.namespace(), ask.name()).await?,
@@ -45,12 +49,25 @@ impl Registry {
             let Some(entry) = live.take() else {
                 return Err(Status::not_found(&definition.resource, ask.name()));
             };
+            if options.ignores_read_errors() {
+                return Err(self.readable(ask));
+            }
             match self.remove_once(ask, &entry, options).await? {
                 Ok(answer) => return Ok(answer),
                 Err(found) => live = found,
             }
         }
         Err(Status::modified(&definition.resource, ask.name()))
+    }
+
+    /// What can be read is deleted as everything else is, and not as what cannot. Upstream: `corruptObjectDeleter`.
+    fn readable(&self, ask: &Ask) -> Status {
+        if let Err(refused) = ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors") {
+            return refused;
+        }
+        let key = self.store_key(&ask.definition, ask.namespace(), ask.name());
+        let why = "unsafe deletion is not allowed because the object is decodable from storage";
+        Status::conflict(&ask.definition.resource, ask.name(), invalid_object(&key, why))
     }
 
     /// One attempt; the inner error is what was found instead.
@@ -62,7 +79,10 @@ impl Registry {
     ) -> Result<Result<Answer, Option<Arc<Entry>>>, Status> {
         let definition = &*ask.definition;
         let old = live.tree();
-        check_preconditions(ask, &old, options)?;
+        match special::of(definition) {
+            Some(special) if special.checks_preconditions() => special.check_preconditions(&old, options)?,
+            _ => check_preconditions(ask, &old, options)?,
+        }
         let plan = self.plan(ask, &old, options);
         let mut request = admission_request(ask, Operation::Delete, Value::Null, &old, options.dry_run, &options.value);
         self.chain.mutate(&mut request, &self.cluster).await?;
@@ -72,7 +92,12 @@ impl Registry {
         let written = match plan {
             Plan::Pending => return Ok(Ok(Answer::Entry { entry: live.clone(), created: false })),
             Plan::Wait(object) if options.dry_run => return Ok(Ok(Answer::Hub { object, created: false })),
-            Plan::Now if options.dry_run => return Ok(Ok(self.gone(ask, old))),
+            Plan::Now | Plan::NowAfter(_) if options.dry_run => return Ok(Ok(self.gone(ask, old))),
+            Plan::NowAfter(mut object) => match self.put(ask, &mut object, Some(live.revision), Some(live)).await? {
+                // The deletion that is noted leaves no time, so that the next attempt takes it away.
+                Written::Done(entry) => return Ok(Err(Some(entry))),
+                raced => raced,
+            },
             Plan::Wait(mut object) => self.put(ask, &mut object, Some(live.revision), Some(live)).await?,
             Plan::Now => match self.delete(ask, live).await? {
                 Written::Done(entry) => {
@@ -96,7 +121,7 @@ impl Registry {
             return plan;
         }
         let mut new = old.clone();
-        let mut graceful = false;
+        let (mut graceful, mut noted) = (false, false);
         if let Some(grace) = row.deletion.grace {
             match shorten(old, options, now) {
                 Shortened::Not => {}
@@ -104,12 +129,12 @@ impl Registry {
                 Shortened::At(at, seconds) => {
                     new.set_path(&["metadata", "deletionTimestamp"], at);
                     new.set_path(&["metadata", "deletionGracePeriodSeconds"], seconds);
-                    graceful = seconds > 0;
+                    (graceful, noted) = (seconds > 0, true);
                 }
                 Shortened::First => {
                     let seconds = grace(old, options.grace_seconds.map(|s| if s < 0 { 1 } else { s }));
                     mark(&mut new, now + jiff::SignedDuration::from_secs(seconds), seconds);
-                    graceful = seconds > 0;
+                    (graceful, noted) = (seconds > 0, true);
                 }
             }
         }
@@ -119,13 +144,17 @@ impl Registry {
             mark_without_grace(&mut new, old, now);
             return Plan::Wait(new);
         }
-        if graceful { Plan::Wait(new) } else { Plan::Now }
+        match (graceful, noted) {
+            (true, _) => Plan::Wait(new),
+            (false, true) => Plan::NowAfter(new),
+            (false, false) => Plan::Now,
+        }
     }
 
     /// What a client reads of an object that is gone.
     fn gone(&self, ask: &Ask, object: Value) -> Answer {
         let definition = &*ask.definition;
-        if definition.returns_deleted {
+        if definition.returns_deleted || ask.served().version.returns_deleted {
             return Answer::Hub { object, created: false };
         }
         let meta = meta::of(&object);
@@ -148,6 +177,7 @@ impl Registry {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, Status> {
+        warn_of_orphans(ask, options);
         let found = self.list(ask, list).await?;
         for entry in &found.entries {
             let one = ask.about(&entry.head.namespace, &entry.head.name);
@@ -158,6 +188,18 @@ impl Registry {
         }
         Ok(found)
     }
+}
+
+fn warn_of_orphans(ask: &Ask, options: &DeleteOptions) {
+    let warning = ask.definition.row.deletion.warning;
+    if !warning.is_empty() && options.propagation.is_none() && options.orphan_dependents.is_none() {
+        ask.warn(warning);
+    }
+}
+
+/// Upstream: `storage.StorageError.Error` of an object that is not what it has to be.
+pub(crate) fn invalid_object(key: &str, why: &str) -> String {
+    format!("StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}")
 }
 
 fn check_preconditions(ask: &Ask, old: &Value, options: &DeleteOptions) -> Result<(), Status> {

@@ -7,7 +7,7 @@ use api::{
     field::{Errors, Path},
     meta, selector, value,
 };
-use resources::row::{ScaleSelector, Subresource};
+use resources::row::{AGE, Column, NAME, ScaleSelector, Subresource, column};
 
 use crate::{
     Answer, Ask, Body, Registry,
@@ -52,7 +52,7 @@ impl Registry {
     pub async fn scale(&self, ask: &Ask) -> Result<Answer, Status> {
         let paths = Paths::of(ask)?;
         match self.get(ask, "").await? {
-            Answer::Entry { entry, .. } => Ok(Answer::Value { object: paths.scale(&entry.tree()), code: 200 }),
+            Answer::Entry { entry, .. } => Ok(Answer::Scale(paths.scale(&entry.tree()))),
             other => Ok(other),
         }
     }
@@ -91,9 +91,17 @@ impl Registry {
             Answer::Hub { object, .. } => object,
             other => return Ok(other),
         };
-        Ok(Answer::Value { object: paths.scale(&changed), code: 200 })
+        Ok(Answer::Scale(paths.scale(&changed)))
     }
 }
+
+/// The columns of a scale.
+pub(crate) const COLUMNS: &[Column] = &[
+    Column { format: "", ..NAME },
+    column("Desired", "integer", |scale, _| scale.at("spec").int("replicas").into()),
+    column("Available", "integer", |scale, _| scale.at("status").int("replicas").into()),
+    AGE,
+];
 
 impl Change for Rescale<'_> {
     fn make(&self, ask: &Ask, live: &Value) -> Result<Value, Status> {

@@ -50,6 +50,16 @@ pub trait Special: Send + Sync {
         Ok(Reservation::default())
     }
 
+    /// Whether it looks at a deletion's preconditions itself.
+    fn checks_preconditions(&self) -> bool {
+        false
+    }
+
+    fn check_preconditions(&self, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
+        let _ = (old, options);
+        Ok(())
+    }
+
     /// What a deletion comes to, where it is not what the row says.
     fn plan(&self, old: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Option<Plan> {
         let _ = (old, options, now);

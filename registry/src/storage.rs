@@ -44,6 +44,11 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
     Bytes::copy_from_slice(&out)
 }
 
+/// What the dry run of an update answers has gone through the store's form: a list that is empty is none.
+pub fn settle(definition: &Definition, hub: &mut Value) {
+    schema::normalise::for_storage(hub, definition.hub_type, definition.schemas());
+}
+
 /// The bytes under which a hub object lies in the store: `json` itself, or protobuf of the same.
 pub fn encode(definition: &Definition, hub: &Value, json: &Bytes, media: Media) -> Bytes {
     match media {

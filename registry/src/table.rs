@@ -11,36 +11,60 @@ use crate::{
     present::Include,
 };
 
+/// What a table's rows are of.
+pub struct Kind<'a> {
+    definition: &'a Definition,
+    /// The version in which whole objects come with their rows; none for what is no object of its own.
+    served: Option<&'a Served>,
+    columns: &'a [Column],
+    /// Whose columns' texts these are.
+    texts: (&'a str, &'a str),
+}
+
+impl<'a> Kind<'a> {
+    pub fn of(definition: &'a Definition, served: &'a Served) -> Kind<'a> {
+        let row = definition.row;
+        Kind { definition, served: Some(served), columns: row.columns, texts: (row.group, row.kind) }
+    }
+
+    pub fn of_scale(definition: &'a Definition) -> Kind<'a> {
+        Kind { definition, served: None, columns: crate::scale::COLUMNS, texts: ("autoscaling", "Scale") }
+    }
+}
+
 /// A table of hub objects. The caller sets `metadata`.
 pub fn of(
     registry: &Registry,
-    definition: &Definition,
-    served: &Served,
+    kind: &Kind<'_>,
     hubs: &[Value],
     version: &str,
     include: Include,
     headers: bool,
 ) -> Value {
-    let columns = definition.row.columns;
-    let texts = registry.outside.get().map(|outside| outside.columns.of(definition.row.group, definition.row.kind));
+    let columns = kind.columns;
+    let texts = registry.outside.get().map(|outside| outside.columns.of(kind.texts.0, kind.texts.1));
     let text = |column: &Column| texts.as_ref().and_then(|t| t.get(column.name)).map_or("", String::as_str);
-    let heads: Vec<Value> =
-        if headers { columns.iter().map(|column| head(column, text(column))).collect() } else { Vec::new() };
+    let heads = match headers {
+        true => Value::array(columns.iter().map(|column| head(column, text(column))).collect()),
+        false => Value::Null,
+    };
     let mut hubs: Vec<&Value> = hubs.iter().collect();
-    if let Some(order) = definition.row.table_order {
+    if let Some(order) = kind.definition.row.table_order {
         hubs.sort_by(|a, b| order(a, b));
     }
-    let rows: Vec<Value> =
-        hubs.into_iter().map(|hub| row(registry, definition, served, hub, version, include)).collect();
+    let rows: Vec<Value> = hubs.into_iter().map(|hub| row(registry, kind, hub, version, include)).collect();
     let gv = format!("meta.k8s.io/{version}");
     value!({"kind": "Table", "apiVersion": gv, "metadata": {}, "columnDefinitions": heads, "rows": rows})
 }
 
 /// An object without anything but its metadata.
-pub fn partial(hub: &Value, version: &str) -> Value {
+pub fn partial(definition: &Definition, hub: &Value, version: &str) -> Value {
     let gv = format!("meta.k8s.io/{version}");
     let mut object =
         value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())});
+    for annotation in definition.row.converted_annotations {
+        object.remove_path(&["metadata", "annotations", annotation]);
+    }
     // An entry's revision comes last; Go writes its fields in their order.
     let schemas = schema::builtin();
     if let Some(id) = schemas.kind(&Gvk::new("meta.k8s.io", "v1", "PartialObjectMetadata")) {
@@ -56,17 +80,10 @@ fn head(column: &Column, text: &str) -> Value {
     })
 }
 
-fn row(
-    registry: &Registry,
-    definition: &Definition,
-    served: &Served,
-    hub: &Value,
-    version: &str,
-    include: Include,
-) -> Value {
+fn row(registry: &Registry, kind: &Kind<'_>, hub: &Value, version: &str, include: Include) -> Value {
     let now = registry.clock.now();
-    let cells: Vec<Value> = definition
-        .row
+    let definition = kind.definition;
+    let cells: Vec<Value> = kind
         .columns
         .iter()
         .map(|column| match column.cell {
@@ -77,15 +94,19 @@ fn row(
         })
         .collect();
     let mut row = value!({"cells": cells});
-    if let Some(conditions) = definition.row.row_conditions.map(|c| c(hub)).filter(|c| !c.is_empty()) {
+    if let Some(conditions) =
+        definition.row.row_conditions.filter(|_| kind.served.is_some()).map(|c| c(hub)).filter(|c| !c.is_empty())
+    {
         row.set("conditions", conditions);
     }
     match include {
         Include::None => row.set("object", Value::Null),
-        Include::Metadata => row.set("object", partial(hub, version)),
+        Include::Metadata => row.set("object", partial(definition, hub, version)),
         Include::Object => {
             let mut object = hub.clone();
-            definition.from_hub(&mut object, served);
+            if let Some(served) = kind.served {
+                definition.from_hub(&mut object, served);
+            }
             row.set("object", object);
         }
     }

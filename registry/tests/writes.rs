@@ -33,8 +33,16 @@ async fn an_empty_list_is_seen_by_rules_and_by_dry_runs_and_not_stored() {
     let node = value!({"metadata": {"name": "n"}, "spec": {"drivers": []}});
     let dry = world.create("csinodes.storage.k8s.io", node.clone(), true).await.expect("it is right");
     assert_eq!(dry.at("spec").at("drivers"), &value!([]));
-    let stored = world.create("csinodes.storage.k8s.io", node, false).await.expect("it is right");
+    let stored = world.create("csinodes.storage.k8s.io", node.clone(), false).await.expect("it is right");
     assert_eq!(stored.at("spec").get("drivers"), Some(&Value::Null));
+    let mut changed = node;
+    changed.set_path(&["metadata", "resourceVersion"], stored.at("metadata").str("resourceVersion"));
+    let dry = world.update("csinodes.storage.k8s.io", changed, true).await.expect("it is right");
+    assert_eq!(
+        dry.at("spec").get("drivers"),
+        Some(&Value::Null),
+        "an update's dry run has gone through the store's form"
+    );
 
     let ingress = value!({"metadata": {"name": "i", "namespace": "ns"}, "spec": {"rules": []}});
     let refused = world.create("ingresses.networking.k8s.io", ingress, false).await.expect_err("it leads nowhere");

@@ -43,6 +43,7 @@ pub const DEFAULTS: &[TypeDefault] = &[
 ];
 
 const DEFINITION: Row = Row {
+    status_tables: false,
     group: GROUP,
     kind: "CustomResourceDefinition",
     plural: "customresourcedefinitions",

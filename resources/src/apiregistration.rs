@@ -28,6 +28,7 @@ pub const DEFAULTS: &[TypeDefault] = &[TypeDefault {
 }];
 
 const API_SERVICE: Row = Row {
+    status_tables: false,
     group: GROUP,
     kind: "APIService",
     plural: "apiservices",

@@ -30,6 +30,7 @@ const BASE: Row = Row {
 };
 
 const EVICTION_REQUEST: Row = Row {
+    gate: "EvictionRequestAPI",
     kind: "EvictionRequest",
     plural: "evictionrequests",
     versions: &[Version {
@@ -51,6 +52,7 @@ const EVICTION_REQUEST: Row = Row {
 };
 
 const EVICTION: Row = Row {
+    gate: "EvictionRequestAPI",
     kind: "Eviction",
     plural: "evictions",
     versions: &[Version {

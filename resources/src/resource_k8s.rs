@@ -74,6 +74,7 @@ const DEVICE_CLASS: Row = Row {
 };
 
 const RESOURCE_CLAIM: Row = Row {
+    status_tables: false,
     group: GROUP,
     kind: "ResourceClaim",
     plural: "resourceclaims",

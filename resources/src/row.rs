@@ -35,6 +35,10 @@ pub struct Row {
     pub create_on_update: bool,
     /// What is wrong with a name (`true`: with a generateName prefix), in upstream's words.
     pub name_rule: fn(&str, bool) -> Vec<String>,
+    /// A name that begins with generateName is just that. Upstream: `noopNameGenerator`.
+    pub draws_names: bool,
+    /// The metadata is looked at after the rest.
+    pub metadata_last: bool,
     /// An update looks at the name and generateName by this rule again. It does where upstream's ValidateXUpdate calls
     /// ValidateX, and not where it only calls ValidateObjectMetaUpdate.
     pub name_on_update: bool,
@@ -48,6 +52,12 @@ pub struct Row {
     /// Field selectors beside metadata.name and metadata.namespace: label and path in the hub.
     pub selectable: &'static [Selectable],
     pub deletion: Deletion,
+    /// Its status can be had as a table. Upstream: storages of a status that are no `rest.TableConvertor`.
+    pub status_tables: bool,
+    /// The feature gate without which it is not served, whatever `--runtime-config` says; `""` for none.
+    pub gate: &'static str,
+    /// Annotations that are written where an object is converted to a version, and stand in no metadata on its own.
+    pub converted_annotations: &'static [&'static str],
     /// Fills in times that a client left out. They are defaults, which belong to whoever wrote the object.
     pub dated: Option<fn(&mut Value, Timestamp)>,
     pub rules: Rules,
@@ -61,6 +71,9 @@ pub struct Version {
     pub schema: &'static str,
     /// Served without being asked for by `--runtime-config`.
     pub on: bool,
+    /// A delete answers with the object that is gone through this version alone. Upstream: `ReturnDeletedObject` of a
+    /// storage that differs by version.
+    pub returns_deleted: bool,
     /// How it differs from the hub beyond its name; `None` when it does not.
     pub convert: Option<Convert>,
     /// `(introduced, deprecated, removed)` minors of 1.x, 0 for none; a deprecated one is served with a Warning.
@@ -189,6 +202,8 @@ pub struct Deletion {
     pub default_policy: Policy,
     /// Seconds of grace for this object, `None` when the kind knows no graceful deletion.
     pub grace: Option<fn(object: &Value, asked: Option<i64>) -> i64>,
+    /// What somebody is told who does not say what becomes of the dependents.
+    pub warning: &'static str,
 }
 
 /// Propagation policies.
@@ -264,14 +279,19 @@ impl Row {
         unconditional_in: &[],
         create_on_update: false,
         name_rule: crate::names::dns_subdomain,
+        draws_names: true,
+        metadata_last: false,
         name_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,
+        status_tables: true,
         dated: None,
+        gate: "",
+        converted_annotations: &[],
         table_order: None,
         selectable: &[],
-        deletion: Deletion { default_policy: Policy::Background, grace: None },
+        deletion: Deletion { default_policy: Policy::Background, grace: None, warning: "" },
         rules: Rules::NONE,
     };
 
@@ -341,7 +361,7 @@ impl Subresource {
 impl Version {
     /// A version that is served by default and reads like the hub.
     pub const fn stable(name: &'static str, schema: &'static str) -> Version {
-        Version { name, schema, on: true, convert: None, lifecycle: (0, 0, 0), replacement: "" }
+        Version { name, schema, on: true, returns_deleted: false, convert: None, lifecycle: (0, 0, 0), replacement: "" }
     }
 
     /// A version that `--runtime-config` has to ask for.

@@ -194,7 +194,7 @@ impl FieldRow<'_> {
             go: self.go.into(),
             go_type: self.gt.into(),
             go_element: self.ge.into(),
-            embed: self.embed.rsplit('.').next().unwrap_or("").into(),
+            embed: self.embed.split_once('.').map_or("", |(_, names)| names).into(),
             alias: if self.alias.is_empty() { self.ealias.into() } else { self.alias.into() },
             wrapped: self.pbw,
             wanted: self.want == "required",

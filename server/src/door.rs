@@ -316,7 +316,7 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
         Err(status) => respond::error(&status, &plain),
     };
     let mut warnings = admitted.warnings;
-    if let Some((warning, removed)) = verbs::deprecation(&ask) {
+    if let Some((warning, removed)) = verbs::deprecation(server, &ask, &admitted.parts.headers) {
         server.metrics.requests.deprecated(&ask.attributes, &removed);
         warnings.push(warning);
     }

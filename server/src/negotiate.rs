@@ -74,12 +74,7 @@ impl Offer {
         if accept.trim().is_empty() {
             return Ok(Form { media: Media::Json, shape: Shape::Object, pretty });
         }
-        // Upstream's routes look first, and at nothing but names.
-        let named = |part: &str| {
-            let name = part.split(';').next().unwrap_or("").trim();
-            name == "*/*" || self.served().iter().any(|(_, served)| *served == name)
-        };
-        if !accept.split(',').any(named) {
+        if !self.is_routed(headers) {
             return Err(self.nothing_served(many));
         }
         for clause in clauses(accept) {
@@ -88,7 +83,7 @@ impl Offer {
                     && let Some(shape) = shape(&clause, *media, query)?
                     && (tables || !matches!(shape, Shape::Table { .. }))
                     && let Some(wants_stream) = clause.stream()
-                    && (!wants_stream || stream || *media != Media::Yaml)
+                    && (!(wants_stream || stream) || *media != Media::Yaml)
                 {
                     let pretty = pretty || clause.parameters.contains(&("pretty", "1"));
                     return Ok(Form { media: *media, shape, pretty });
@@ -97,10 +92,22 @@ impl Offer {
         }
         let names = self.names();
         if stream {
-            let names: Vec<String> = names.iter().map(|n| format!("{n};stream=watch")).collect();
+            // YAML has no end within a stream.
+            let streams = self.served().iter().filter(|(media, _)| *media != Media::Yaml);
+            let names: Vec<String> = streams.map(|(_, name)| format!("{name};stream=watch")).collect();
             return Err(Status::not_acceptable(&names.iter().map(String::as_str).collect::<Vec<_>>()));
         }
         Err(Status::not_acceptable(&names))
+    }
+
+    /// Whether a route takes the Accept header: routes look first, and at nothing but names.
+    pub fn is_routed(self, headers: &HeaderMap) -> bool {
+        let accept = text(headers, header::ACCEPT);
+        let named = |part: &str| {
+            let name = part.split(';').next().unwrap_or("").trim();
+            name == "*/*" || self.served().iter().any(|(_, served)| *served == name)
+        };
+        accept.trim().is_empty() || accept.split(',').any(named)
     }
 
     /// Upstream: go-restful's answer, which names what the route produces.

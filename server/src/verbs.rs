@@ -46,7 +46,13 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     check_name(ask)?;
     let stream = attributes.verb == "watch";
     let route = Route { stream, many: stream || attributes.verb == "list", tables: has_tables(ask, below) };
-    let form = server.config.offer.answer(&admitted.parts.headers, &admitted.query, route)?;
+    let form = match server.config.offer.answer(&admitted.parts.headers, &admitted.query, route) {
+        // What is wrong with a table's options shows once there is something to show.
+        Err(refused) if refused.code() == 400 && attributes.verb == "get" => {
+            return get(server, ask, below, &admitted.query).await.and(Err(refused));
+        }
+        form => form?,
+    };
     if stream {
         let options = list_options(&admitted.query, true)?;
         let packed = respond::takes_gzip(&admitted.parts.headers);
@@ -74,7 +80,8 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
 fn has_tables(ask: &Ask, below: Option<&Subresource>) -> bool {
     match below {
         None => !matches!(ask.definition.row.verbs, Verbs::CreateOnly),
-        Some(below) => matches!(below, Subresource::Status(_) | Subresource::Scale { .. }),
+        Some(Subresource::Status(_)) => ask.definition.row.status_tables,
+        Some(below) => matches!(below, Subresource::Scale { .. }),
     }
 }
 
@@ -104,6 +111,14 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
         return Err(refused.with_details(api::status::Details { kind: plural.into(), ..Default::default() }));
     }
     let of_all = matches!(verb, "list" | "watch" | "create" | "deletecollection");
+    if of_all && ask.definition.row.namespaced && ask.namespace().is_empty() && below.is_none() {
+        // Of all namespaces there is only what reads: where that has no route either, there is none at all.
+        return match (verb, known, verbs_of(ask.definition.row.verbs).contains(&"list")) {
+            ("list" | "watch", true, _) => Ok(()),
+            (_, _, true) => Err(Status::method_not_allowed()),
+            (_, _, false) => Err(Status::no_such_resource()),
+        };
+    }
     let placed = match ask.name().is_empty() {
         true => of_all,
         // An object is created at its collection's path.
@@ -114,6 +129,9 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
 
 /// Upstream: `ContextBasedNaming.Name`.
 fn check_name(ask: &Ask) -> Result<(), Status> {
+    if matches!(ask.definition.row.verbs, Verbs::ReadOnly) {
+        return Ok(());
+    }
     let problems = api::names::is_valid_path_segment_name(ask.name());
     match problems.is_empty() {
         true => Ok(()),
@@ -186,11 +204,7 @@ async fn patch(
     admitted: &Admitted,
     body: Sent,
 ) -> Result<Answer, Status> {
-    let said = negotiate::text(&admitted.parts.headers, http::header::CONTENT_TYPE);
-    let kind = said.split(';').next().unwrap_or("");
-    let Some((_, form)) = PATCHES.iter().find(|(name, form)| {
-        *name == kind && (server.config.offer.cbor || !matches!(form, Patch::Apply { cbor: true }))
-    }) else {
+    let Some(form) = patch_form(server, &admitted.parts.headers) else {
         // Upstream: go-restful's answer.
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
         return Err(refused.with_details(api::status::Details::default()));
@@ -199,9 +213,17 @@ async fn patch(
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;
     match below {
-        Some(Subresource::Scale { .. }) => server.registry.patch_scale(ask, *form, &bytes, &options).await,
-        _ => server.registry.patch(ask, *form, &bytes, &options).await,
+        Some(Subresource::Scale { .. }) => server.registry.patch_scale(ask, form, &bytes, &options).await,
+        _ => server.registry.patch(ask, form, &bytes, &options).await,
     }
+}
+
+/// The form of a patch by its content type; none of which there is no route.
+fn patch_form(server: &Server, headers: &http::HeaderMap) -> Option<Patch> {
+    let said = negotiate::text(headers, http::header::CONTENT_TYPE);
+    let kind = said.split(';').next().unwrap_or("");
+    let is_offered = |form: &Patch| server.config.offer.cbor || !matches!(form, Patch::Apply { cbor: true });
+    PATCHES.iter().find(|(name, form)| *name == kind && is_offered(form)).map(|(_, form)| *form)
 }
 
 async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> Result<Answer, Status> {
@@ -234,11 +256,17 @@ fn delete_body(server: &Server, admitted: &Admitted, bytes: &[u8]) -> Result<Val
 }
 
 /// The warning that a deprecated version deserves, and in which release it goes. Upstream: `deprecation.WarningMessage`.
-pub fn deprecation(ask: &Ask) -> Option<(String, String)> {
+pub fn deprecation(server: &Server, ask: &Ask, headers: &http::HeaderMap) -> Option<(String, String)> {
     // Where no route is, nobody warns.
+    if !server.config.offer.is_routed(headers)
+        || (ask.attributes.verb == "patch" && patch_form(server, headers).is_none())
+    {
+        return None;
+    }
     let below = ask.attributes.subresource.as_str();
     let subresource = ask.definition.subresource(below);
-    if subresource.is_none() != below.is_empty() || check_verb(ask, subresource).is_err() {
+    let is_listed = ask.attributes.verb == "watch" && verbs_of(ask.definition.row.verbs).contains(&"list");
+    if subresource.is_none() != below.is_empty() || (check_verb(ask, subresource).is_err() && !is_listed) {
         return None;
     }
     let served = ask.served();

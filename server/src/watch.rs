@@ -144,7 +144,7 @@ impl Stream {
 
     fn frame(&mut self, notice: &Notice, packed: bool) -> Option<Bytes> {
         let first = !self.shown;
-        self.shown |= !matches!(notice, Notice::Bookmark { .. });
+        self.shown = true;
         let (registry, watch) = (&self.server.registry, &self.watch);
         match registry.frame(&watch.definition, watch.version, notice, &self.form, first, packed) {
             Ok(frame) => {

@@ -152,7 +152,9 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
         }
         definitions.push(definition);
     }
-    let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?;
+    let features = crate::features::Features::parse(&flags.feature_gates).map_err(anyhow::Error::msg)?;
+    let gates = features.each().filter(|(_, _, on)| *on).map(|(name, ..)| name.to_owned());
+    let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
     let index = Arc::new(Index::default());
     let authorizer = Arc::new(Authorizer::new(modes(&flags.authorization_mode, &index)?));

@@ -51,6 +51,9 @@ struct Flags {
     /// Write the differences by cause here as well.
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Write every difference here, not only the shortest of each cause.
+    #[arg(long)]
+    whole: Option<PathBuf>,
     /// Compare with servers that run already: two kubeconfigs, Skiff's first.
     #[arg(long, num_args = 2)]
     against: Vec<PathBuf>,
@@ -224,6 +227,9 @@ impl Run {
         println!("\n{causes}\n{}", self.ledger);
         if let Some(path) = &self.flags.report {
             std::fs::write(path, format!("{causes}\n{}\n{}", self.ledger, self.ledger.unknown(known)))?;
+        }
+        if let Some(path) = &self.flags.whole {
+            std::fs::write(path, self.ledger.whole())?;
         }
         if let Some(path) = &self.flags.record {
             record(path, &self.recorded)?;

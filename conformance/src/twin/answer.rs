@@ -7,7 +7,7 @@
 use api::{Value, meta, value};
 use schema::Schemas;
 
-use super::case::{Live, PROTOBUF, YAML};
+use super::case::{Case, Live, PROTOBUF, YAML};
 use crate::http::Response;
 
 mod mask;
@@ -27,6 +27,8 @@ pub struct Answer {
 #[derive(Debug, Default)]
 pub struct Reader {
     pub live: Live,
+    /// The prefix of the name that the server drew for the request's object; `""` when it had one.
+    generate: String,
     /// Revisions in the order of their appearance, where they are told apart: in sequences.
     revisions: Option<Vec<String>>,
 }
@@ -40,17 +42,20 @@ const GENERATED_LEN_MAX: usize = 58;
 // === impl Reader ===
 
 impl Reader {
-    pub fn new(live: Live) -> Reader {
-        Reader { live, revisions: None }
+    /// One for the answers to a request.
+    pub fn of(case: &Case, live: Live) -> Reader {
+        let generate = case.body.tree().at("metadata").str("generateName").to_owned();
+        Reader { live, generate, ..Reader::default() }
     }
 
     /// One that numbers the revisions it sees.
     pub fn numbering() -> Reader {
-        Reader { live: Live::default(), revisions: Some(Vec::new()) }
+        Reader { revisions: Some(Vec::new()), ..Reader::default() }
     }
 
     pub fn read(&mut self, response: &Response) -> Answer {
         let mut body = tree(response, schema::builtin());
+        mask::unordered(&mut body);
         self.normalise(&mut body);
         let header = |name: &&str| {
             let value = response.headers.get(*name)?.to_str().ok()?;
@@ -123,7 +128,8 @@ impl Reader {
 
     /// A text without what is drawn.
     fn text(&self, text: &str) -> String {
-        let mut out = mask::drawn(text);
+        let mut out =
+            mask::drawn(&mask::generated(text, self.generate.get(..GENERATED_LEN_MAX).unwrap_or(&self.generate)));
         if !self.live.uid.is_empty() {
             out = mask::word(&out, &self.live.resource_version, "$rv");
         }
@@ -174,6 +180,8 @@ fn frames(body: &[u8]) -> Value {
 
 /// Bookmarks come by the clock; only the one that ends the initial events comes for a reason.
 pub(super) fn is_told(frame: &Value) -> bool {
-    let ends = || frame.at_path(&["object", "metadata", "annotations"]).has("k8s.io/initial-events-end");
+    let marks = |object: &Value| object.at_path(&["metadata", "annotations"]).has("k8s.io/initial-events-end");
+    let object = frame.at("object");
+    let ends = || marks(object) || object.list("rows").iter().any(|row| marks(row.at("object")));
     frame.str("type") != "BOOKMARK" || ends()
 }

@@ -38,6 +38,8 @@ struct Group {
     /// The shortest request that shows it, and what it showed.
     request: String,
     detail: String,
+    /// All of them, for the report.
+    all: Vec<String>,
 }
 
 /// How a run stands to what is known.
@@ -70,6 +72,7 @@ impl Ledger {
         let group = self.groups.entry((field.clone(), what.clone())).or_default();
         *group.resources.entry(resource).or_default() += 1;
         let request = format!("{} [{}] {}", outcome.case.shown(), outcome.case.class, outcome.case.title);
+        group.all.push(format!("{request}\n=> {detail}"));
         if group.request.is_empty() || request.len() < group.request.len() {
             (group.request, group.detail) = (request, detail.clone());
         }
@@ -118,6 +121,15 @@ impl Ledger {
             for resource in resources.filter(|resource| !known.iter().any(|line| line.fits(resource, &difference))) {
                 let _ = writeln!(out, "{resource}\t{field}\t{what}");
             }
+        }
+        out
+    }
+
+    /// Every difference whole, cause by cause.
+    pub fn whole(&self) -> String {
+        let mut out = String::new();
+        for ((field, what), group) in &self.groups {
+            let _ = writeln!(out, "### {field:?} {what}\n{}\n", group.all.join("\n"));
         }
         out
     }

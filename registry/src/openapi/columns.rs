@@ -21,8 +21,12 @@ type Texts = Arc<BTreeMap<String, String>>;
 /// Where a column's text comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doc {
-    /// A type's field has the same.
-    Field(String, String),
+    /// A type's field has the same; the text where there is none, as of versions that are not served by default.
+    Field {
+        schema: String,
+        field: String,
+        text: String,
+    },
     Text(String),
 }
 
@@ -33,7 +37,11 @@ pub fn column_docs(group: &str, kind: &str) -> Vec<(String, Doc)> {
     let of = |g: &str, k: &str| kinds.iter().find(|row| row.str("group") == g && row.str("kind") == k);
     let columns = of(group, kind).or_else(|| of("", "")).map_or(&[][..], |row| row.list("columns"));
     let doc = |column: &Value| match (column.list("doc"), column.str("text")) {
-        ([name, field], _) => Some(Doc::Field(name.as_str()?.to_owned(), field.as_str()?.to_owned())),
+        ([schema, field], text) => Some(Doc::Field {
+            schema: schema.as_str()?.to_owned(),
+            field: field.as_str()?.to_owned(),
+            text: text.to_owned(),
+        }),
         (_, "") => None,
         (_, text) => Some(Doc::Text(text.to_owned())),
     };
@@ -54,10 +62,13 @@ impl ColumnTexts {
             return texts.clone();
         }
         let text = |doc| match doc {
-            Doc::Field(name, field) => self.describe.field(&name, &field),
+            Doc::Field { schema, field, text } => {
+                self.describe.field(&schema, &field).or(Some(text).filter(|text| !text.is_empty()))
+            }
             Doc::Text(text) => Some(text),
         };
-        let docs = column_docs(group, kind).into_iter();
+        // A kind may have columns to print and be shown with everyone's all the same.
+        let docs = column_docs("", "").into_iter().chain(column_docs(group, kind));
         let texts: Texts = Arc::new(docs.filter_map(|(column, doc)| Some((column, text(doc)?))).collect());
         self.kept.lock().insert(key, texts.clone());
         texts

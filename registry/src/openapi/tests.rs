@@ -136,7 +136,11 @@ fn enumerations_are_told_in_words_too() {
 #[test]
 fn columns_know_the_fields_that_describe_them() {
     let docs = super::column_docs("storage.k8s.io", "CSIDriver");
-    let field = super::Doc::Field("io.k8s.api.storage.v1.CSIDriverSpec".into(), "attachRequired".into());
+    let field = super::Doc::Field {
+        schema: "io.k8s.api.storage.v1.CSIDriverSpec".into(),
+        field: "attachRequired".into(),
+        text: String::new(),
+    };
     assert!(docs.contains(&("AttachRequired".into(), field)), "{docs:?}");
     let anyone = super::column_docs("example.com", "Thing");
     assert_eq!(anyone.len(), 2, "a kind of its own has everyone's columns: {anyone:?}");

@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/registry/core/namespace/storage/storage.go Delete.
 
-use api::{Value, meta, time};
+use api::{GroupResource, Status, Value, meta, time};
 
 use super::Special;
 use crate::{
@@ -14,6 +14,27 @@ use resources::row::Policy;
 pub struct Namespaces;
 
 impl Special for Namespaces {
+    fn checks_preconditions(&self) -> bool {
+        true
+    }
+
+    fn check_preconditions(&self, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
+        let found = meta::of(old);
+        let pairs = [
+            ("UID", &options.uid, found.uid()),
+            ("ResourceVersion", &options.resource_version, found.resource_version()),
+        ];
+        for (what, wanted, found_now) in pairs {
+            if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found_now) {
+                let why = format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found_now}"
+                );
+                return Err(Status::conflict(&GroupResource::new("", "namespaces"), found.name(), why));
+            }
+        }
+        Ok(())
+    }
+
     fn plan(&self, old: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Option<Plan> {
         if !meta::of(old).is_terminating() {
             let mut new = old.clone();

@@ -50,6 +50,7 @@ pub async fn bind(
     registry.validate(ask, Operation::Create, binding, Value::NULL, options).await?;
     let now = time::seconds(registry.clock.now());
     let pods = GroupResource::new("", "pods");
+    check_name(name)?;
     let pod_ask = registry.own_ask("update", &pods, "binding", ask.namespace(), name)?;
     let conflict = |why: String| Status::conflict(&GroupResource::new("", "pods/binding"), name, why);
     registry
@@ -92,6 +93,19 @@ fn assign(pod: &mut Value, binding: &Value, now: &str) {
     set_condition(pod, value!({"type": "PodScheduled", "status": "True"}), now);
 }
 
+/// Upstream: `NamespaceKeyFunc`.
+fn check_name(name: &str) -> Result<(), Status> {
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
+    match api::names::is_valid_path_segment_name(name).as_slice() {
+        [] => Ok(()),
+        problems => {
+            Err(Status::bad_request(format!("Name parameter invalid: {}: {}", quote(name), problems.join(";"))))
+        }
+    }
+}
+
 /// Upstream: `ValidatePodBinding`.
 fn check_binding(binding: &Value) -> Result<(), Status> {
     let kind = binding.at("target").str("kind");
@@ -100,8 +114,12 @@ fn check_binding(binding: &Value) -> Result<(), Status> {
     if !matches!(kind, "" | "Node") {
         errors.not_supported(&path.child("kind"), kind, &["Node", "<empty>"]);
     }
-    if binding.at("target").str("name").is_empty() {
-        errors.required(&path.child("name"), "");
+    match binding.at("target").str("name") {
+        "" => errors.required(&path.child("name"), ""),
+        name if matches!(kind, "" | "Node") => resources::names::dns_subdomain(name, false)
+            .into_iter()
+            .for_each(|problem| errors.invalid(&path.child("name"), name, problem)),
+        _ => {}
     }
     if errors.is_empty() {
         return Ok(());

@@ -58,9 +58,19 @@ impl Answers for Review {
         if matches!(self, Review::SelfIdentity) {
             object.set_path(&["metadata", "creationTimestamp"], api::time::seconds(registry.clock.now()));
         }
-        object.set("status", status);
-        ask.definition.from_hub(&mut object, ask.served());
-        Ok(Answer::Value { object, code: 201 })
+        if matches!(self, Review::Token) {
+            // What the client sent as status stays where there is nothing to say.
+            let mut said = object.at("status").clone();
+            said.set("authenticated", status.bool("authenticated"));
+            for (member, found) in status.members().filter(|(_, found)| !found.is_empty()) {
+                said.set(member, found.clone());
+            }
+            said.default("user", Value::object());
+            object.set("status", said);
+        } else {
+            object.set("status", status);
+        }
+        Ok(Answer::Hub { object, created: true })
     }
 }
 

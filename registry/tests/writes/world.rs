@@ -160,6 +160,8 @@ fn assemble() -> Registry {
         definitions.push(definition);
     }
     let config = RuntimeConfig::parse("api/all=true").expect("it is a setting");
+    let gates = ["GenericWorkload", "CompositePodGroup", "EvictionRequestAPI"];
+    let config = config.with_gates(gates.map(Into::into));
     let catalog = Arc::new(Catalog::new(definitions, &config));
     let look = Arc::new(Reader { catalog, filler, store, prefix: "/registry".into() });
     let cluster = Cluster { look: look.clone(), act: Arc::new(Nobody), may: Arc::new(Nobody), clock: Arc::new(Still) };
@@ -184,10 +186,10 @@ fn options(dry_run: bool) -> WriteOptions {
     WriteOptions { dry_run, ..WriteOptions::default() }
 }
 
-fn shown(answer: Result<Answer, Status>) -> Outcome {
+pub fn shown(answer: Result<Answer, Status>) -> Outcome {
     Ok(match answer? {
         Answer::Entry { entry, .. } => entry.tree(),
-        Answer::Hub { object, .. } | Answer::Value { object, .. } => object,
+        Answer::Hub { object, .. } | Answer::Value { object, .. } | Answer::Scale(object) => object,
         Answer::List(_) => return Err(Status::internal("a write answers an object")),
     })
 }

@@ -35,6 +35,7 @@ pub const ROW: Row = Row {
     generation: Generation::WhenChanged(&["spec"]),
     reset: &["status"],
     columns: COLUMNS,
+    converted_annotations: &[TEMPLATE_GENERATION],
     rules: Rules {
         prepare_create,
         prepare_update,

@@ -134,13 +134,25 @@ fn shown_claims(claims: &[Value]) -> String {
     if claims.is_empty() {
         return "null".into();
     }
-    let status = "\"AccessModes\":null,\"Capacity\":null,\"Conditions\":null,\"AllocatedResources\":null,\
-                  \"AllocatedResourceStatuses\":null,\"CurrentVolumeAttributesClassName\":null,\
-                  \"ModifyVolumeStatus\":null,\"HealthStatus\":null";
+    let status = |status: &Value| {
+        let of = |member: &str| api::field::go_json(status.at(member));
+        format!(
+            "\"Phase\":{},\"AccessModes\":{},\"Capacity\":{},\"Conditions\":{},\"AllocatedResources\":{},\
+             \"AllocatedResourceStatuses\":{},\"CurrentVolumeAttributesClassName\":{},\
+             \"ModifyVolumeStatus\":null,\"HealthStatus\":null",
+            api::field::quote(status.str("phase")),
+            of("accessModes"),
+            of("capacity"),
+            of("conditions"),
+            of("allocatedResources"),
+            of("allocatedResourceStatuses"),
+            of("currentVolumeAttributesClassName"),
+        )
+    };
     let claim = |claim: &Value| {
         let head = pod::internal::json("PersistentVolumeClaimTemplate", claim);
         let head = head.strip_suffix('}').unwrap_or(&head);
-        format!("{head},\"Status\":{{\"Phase\":\"{}\",{status}}}}}", claim.at("status").str("phase"))
+        format!("{head},\"Status\":{{{}}}}}", status(claim.at("status")))
     };
     format!("[{}]", claims.iter().map(claim).collect::<Vec<_>>().join(","))
 }

@@ -41,6 +41,8 @@ const FAILED_INDEXES_MAX: i64 = 100_000;
 const MANY_COMPLETIONS_LIMIT: i64 = 10_000;
 const MANAGED_BY_LEN_MAX: usize = 63;
 
+const ORPHANS_PODS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "Job",
@@ -55,7 +57,7 @@ pub const ROW: Row = Row {
     columns: COLUMNS,
     selectable: &[Selectable { label: "status.successful", value: |o| o.at("status").int("succeeded").to_string() }],
     // For clients that came before garbage collection.
-    deletion: Deletion { default_policy: Policy::Orphan, grace: None },
+    deletion: Deletion { default_policy: Policy::Orphan, grace: None, warning: ORPHANS_PODS },
     rules: Rules {
         prepare_create,
         prepare_update,

@@ -52,7 +52,7 @@ pub const EVENT: Row = Row {
         selectable("type", |o| o.str("type").into()),
         selectable("source", source_component),
     ],
-    deletion: Deletion { default_policy: Policy::Unsupported, grace: None },
+    deletion: Deletion { default_policy: Policy::Unsupported, grace: None, warning: "" },
     rules: Rules {
         validate: |new, _| validate(new, "reportingComponent"),
         validate_update: |new, _, _| validate(new, "reportingComponent"),
@@ -69,6 +69,7 @@ pub const EVENTS_EVENT: Row = Row {
     }],
     name_rule: crate::names::dns_subdomain,
     name_on_update: false,
+    metadata_last: true,
     selectable: &[
         selectable("regarding.kind", |o| o.at("involvedObject").str("kind").into()),
         selectable("regarding.namespace", |o| o.at("involvedObject").str("namespace").into()),

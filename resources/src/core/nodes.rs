@@ -169,10 +169,6 @@ fn prepare_status(new: &mut Value, old: &Value, _context: &Context<'_>) {
     if !old.at("status").has("config") {
         new.remove_path(&["status", "config"]);
     }
-    let in_user_namespace = ["status", "nodeInfo", "runningInUserNamespace"];
-    if old.at_path(&in_user_namespace).is_null() {
-        new.remove_path(&in_user_namespace);
-    }
 }
 
 fn warn(node: &Value) -> Vec<String> {

@@ -61,7 +61,7 @@ pub const POD: Row = Row {
         Selectable { label: "status.podIPs", value: |_| String::new() },
         Selectable { label: "status.nominatedNodeName", value: |o| o.at("status").str("nominatedNodeName").into() },
     ],
-    deletion: Deletion { default_policy: Policy::Background, grace: Some(grace) },
+    deletion: Deletion { default_policy: Policy::Background, grace: Some(grace), warning: "" },
     rules: Rules {
         prepare_create,
         prepare_update,

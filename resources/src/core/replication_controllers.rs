@@ -55,7 +55,7 @@ pub const CONTROLLER: Row = Row {
         wide("Selector", "string", |o, _| cells::labels(o.at_path(&["spec", "selector"])).into()),
     ],
     selectable: &[Selectable { label: "status.replicas", value: |o| o.at("status").int("replicas").to_string() }],
-    deletion: Deletion { default_policy: Policy::Orphan, grace: None },
+    deletion: Deletion { default_policy: Policy::Orphan, grace: None, warning: "" },
     rules: Rules {
         prepare_create,
         prepare_update,

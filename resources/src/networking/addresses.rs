@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub const IP_ADDRESS: Row = Row {
+    draws_names: false,
     group: GROUP,
     kind: "IPAddress",
     plural: "ipaddresses",

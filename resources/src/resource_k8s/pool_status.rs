@@ -18,6 +18,7 @@ pub const LIMIT_DEFAULT: i64 = 100;
 const ATTRIBUTE: &[&str] = &["spec", "defaultPartitionTypeAttribute"];
 
 pub const ROW: Row = Row {
+    status_tables: false,
     group: GROUP,
     kind: "ResourcePoolStatusRequest",
     plural: "resourcepoolstatusrequests",

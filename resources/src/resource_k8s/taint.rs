@@ -22,13 +22,22 @@ const CONDITIONS_MAX: usize = 8;
 const TAINT: &[&str] = &["spec", "taint"];
 
 pub const ROW: Row = Row {
+    status_tables: false,
     group: GROUP,
     kind: "DeviceTaintRule",
     plural: "devicetaintrules",
     versions: &[
         Version::stable("v1", "io.k8s.api.resource.v1.DeviceTaintRule"),
-        Version { lifecycle: (36, 39, 42), ..Version::off("v1beta2", "io.k8s.api.resource.v1beta2.DeviceTaintRule") },
-        Version { lifecycle: (33, 36, 39), ..Version::off("v1alpha3", "io.k8s.api.resource.v1alpha3.DeviceTaintRule") },
+        Version {
+            lifecycle: (36, 39, 42),
+            returns_deleted: true,
+            ..Version::off("v1beta2", "io.k8s.api.resource.v1beta2.DeviceTaintRule")
+        },
+        Version {
+            lifecycle: (33, 36, 39),
+            returns_deleted: true,
+            ..Version::off("v1alpha3", "io.k8s.api.resource.v1alpha3.DeviceTaintRule")
+        },
     ],
     stored: stored(GROUP, "v1beta2", "devicetaintrules"),
     subresources: &[Subresource::Status(StatusRules { validate: validate_status, ..StatusRules::STATUS_ONLY })],

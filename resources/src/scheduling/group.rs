@@ -20,6 +20,8 @@ const DEPTH_MAX: usize = 4;
 const COMPOSITES: &str = "compositePodGroupTemplates";
 
 pub const POD_GROUP: Row = Row {
+    status_tables: false,
+    gate: "GenericWorkload",
     group: GROUP,
     kind: "PodGroup",
     plural: "podgroups",
@@ -52,6 +54,8 @@ pub const POD_GROUP: Row = Row {
 };
 
 pub const COMPOSITE_POD_GROUP: Row = Row {
+    status_tables: false,
+    gate: "CompositePodGroup",
     kind: "CompositePodGroup",
     plural: "compositepodgroups",
     versions: &[Version::off("v1alpha3", "io.k8s.api.scheduling.v1alpha3.CompositePodGroup")],
@@ -73,6 +77,7 @@ pub const COMPOSITE_POD_GROUP: Row = Row {
 };
 
 pub const WORKLOAD: Row = Row {
+    gate: "GenericWorkload",
     kind: "Workload",
     plural: "workloads",
     versions: &[

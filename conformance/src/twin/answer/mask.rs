@@ -49,6 +49,53 @@ pub fn drawn(text: &str) -> String {
     out
 }
 
+/// A text with a mark in place of what the server appended to a generateName.
+pub fn generated(text: &str, prefix: &str) -> String {
+    const DRAWN_LEN: usize = 5;
+    let is_drawn = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(prefix).filter(|_| !prefix.is_empty()) {
+        let end = at + prefix.len();
+        let drawn = rest[end..].chars().take_while(|c| is_drawn(*c)).count();
+        let begins = !rest[..at].ends_with(|c: char| c.is_alphanumeric());
+        out += &rest[..end];
+        rest = &rest[end..];
+        if begins && drawn == DRAWN_LEN {
+            out += MARK;
+            rest = &rest[DRAWN_LEN..];
+        }
+    }
+    out + rest
+}
+
+/// Orders what upstream tells in the order in which its goroutines end or its maps are walked: component statuses, the
+/// rules of a review, the causes of a conflict between managers.
+pub fn unordered(answer: &mut Value) {
+    const COMPONENTS: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
+    let name = |item: &Value| item.at("metadata").str("name").to_owned();
+    let of_row = |row: &Value| row.list("cells").first().and_then(Value::as_str).unwrap_or("").to_owned();
+    for (member, name) in [("items", &name as &dyn Fn(&Value) -> String), ("rows", &of_row)] {
+        if let Some(Value::Array(items)) = answer.get_mut(member)
+            && items.iter().all(|item| COMPONENTS.contains(&name(item).as_str()))
+        {
+            items.sort_by_key(name);
+        }
+    }
+    if answer.str("kind") == "SelfSubjectRulesReview" {
+        for rules in ["resourceRules", "nonResourceRules"] {
+            if let Some(Value::Array(rules)) = answer.path_mut(&["status", rules]) {
+                rules.sort_by_key(codec::json::to_string);
+            }
+        }
+    }
+    if let Some(Value::Array(causes)) = answer.path_mut(&["details", "causes"])
+        && causes.iter().all(|cause| cause.str("reason") == "FieldManagerConflict")
+    {
+        causes.sort_by_key(codec::json::to_string);
+    }
+}
+
 /// How much of the beginning of a text is drawn.
 fn drawn_len(text: &str) -> usize {
     let bytes = text.as_bytes();
@@ -142,7 +189,9 @@ pub fn ages(table: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::{drawn, token, word};
+    use api::value;
+
+    use super::{drawn, generated, token, unordered, word};
 
     #[test]
     fn what_is_drawn_is_marked() {
@@ -152,6 +201,25 @@ mod tests {
         assert_eq!(drawn("no kind in scheme \"pkg/a.go:1\": x"), "no kind in scheme \"…\": x");
         assert_eq!(drawn("2026-01-02T03:04:05Z is ours"), "2026-01-02T03:04:05Z is ours");
         assert_eq!(drawn("too old resource version: 1 (345)"), "too old resource version: … (…)");
+    }
+
+    #[test]
+    fn generated_names_are_marked() {
+        assert_eq!(
+            generated("Pod \"abc-x2k9f\" of abc- and abc-x2k9fz", "abc-"),
+            "Pod \"abc-…\" of abc- and abc-x2k9fz"
+        );
+        assert_eq!(generated("nothing", ""), "nothing");
+    }
+
+    #[test]
+    fn what_comes_in_any_order_is_ordered() {
+        let mut list = value!({"items": [{"metadata": {"name": "scheduler"}}, {"metadata": {"name": "etcd-0"}}]});
+        unordered(&mut list);
+        assert_eq!(list.list("items")[0].at("metadata").str("name"), "etcd-0");
+        let mut other = value!({"items": [{"metadata": {"name": "b"}}, {"metadata": {"name": "a"}}]});
+        unordered(&mut other);
+        assert_eq!(other.list("items")[0].at("metadata").str("name"), "b", "other lists have an order");
     }
 
     #[test]

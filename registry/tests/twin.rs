@@ -1,0 +1,157 @@
+//! What the twin found once and must not find again: answers that are upstream's to the word.
+
+#[path = "writes/world.rs"]
+#[allow(dead_code, reason = "each test file needs a part of it")]
+mod world;
+
+use api::{Value, value};
+use registry::{
+    options::{DeleteOptions, Validation, WriteOptions},
+    patch::Form,
+};
+use world::{Outcome, World};
+
+fn map(name: &str) -> Value {
+    value!({"metadata": {"name": (name), "namespace": "ns"}, "data": {"a": "1"}})
+}
+
+fn refused(outcome: Outcome) -> String {
+    outcome.expect_err("it is refused").message().to_owned()
+}
+
+async fn remove(world: &World, resource: &str, name: &str, options: Value) -> (Outcome, Vec<String>) {
+    let ask = world.ask("delete", resource, name);
+    let options = DeleteOptions::read(options).expect("they are right");
+    let outcome = world::shown(world.registry.remove(&ask, &options).await);
+    (outcome, ask.take_warnings())
+}
+
+#[tokio::test]
+async fn what_can_be_read_is_not_deleted_unsafely() {
+    let world = World::new().await;
+    world.create("configmaps", map("m"), false).await.expect("it is right");
+    let unsafely = value!({"ignoreStoreReadErrorWithClusterBreakingPotential": true});
+    let (outcome, _) = remove(&world, "configmaps", "m", unsafely.clone()).await;
+    let wanted = "Operation cannot be fulfilled on configmaps \"m\": StorageError: invalid object, Code: 4, Key: /registry/configmaps/ns/m, ResourceVersion: 0, AdditionalErrorMsg: unsafe deletion is not allowed because the object is decodable from storage";
+    assert_eq!(refused(outcome), wanted);
+    let (outcome, _) = remove(&world, "configmaps", "missing", unsafely).await;
+    assert_eq!(refused(outcome), "configmaps \"missing\" not found");
+}
+
+#[tokio::test]
+async fn a_put_of_what_is_not_there_fails_on_its_uid_as_on_a_stored_one() {
+    let world = World::new().await;
+    let role = value!({"metadata": {"name": "r", "namespace": "ns", "uid": "u"}, "rules": []});
+    let said = |key: &str| {
+        format!(
+            "Operation cannot be fulfilled on roles.rbac.authorization.k8s.io \"r\": StorageError: invalid object, Code: 4, Key: {key}/roles/ns/r, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: u, UID in object meta: "
+        )
+    };
+    let roles = "roles.rbac.authorization.k8s.io";
+    assert_eq!(refused(world.update(roles, role.clone(), true).await), said(""));
+    assert_eq!(refused(world.update(roles, role, false).await), said("/registry"));
+}
+
+#[tokio::test]
+async fn namespaces_name_their_preconditions_in_words_of_their_own() {
+    let world = World::new().await;
+    let (outcome, _) = remove(&world, "namespaces", "ns", value!({"preconditions": {"resourceVersion": "0"}})).await;
+    let wanted = "Operation cannot be fulfilled on namespaces \"ns\": Precondition failed: ResourceVersion in precondition: 0, ResourceVersion in object meta: ";
+    assert!(refused(outcome).starts_with(wanted));
+}
+
+#[tokio::test]
+async fn a_pod_that_gets_no_grace_goes_with_its_deletion_noted() {
+    let world = World::new().await;
+    let pod =
+        value!({"metadata": {"name": "p", "namespace": "ns"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    world.create("pods", pod, false).await.expect("it is right");
+    let (gone, _) = remove(&world, "pods", "p", value!({"gracePeriodSeconds": 0})).await;
+    let gone = gone.expect("it goes");
+    let meta = gone.at("metadata");
+    assert_eq!((meta.int("generation"), meta.has("deletionTimestamp")), (2, true));
+    assert!(refused(remove(&world, "pods", "p", value!({})).await.0).contains("not found"));
+}
+
+#[tokio::test]
+async fn who_deletes_a_job_without_a_policy_hears_what_becomes_of_its_pods() {
+    let world = World::new().await;
+    let template = value!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = value!({"metadata": {"name": "j", "namespace": "ns"}, "spec": {"template": (template)}});
+    world.create("jobs.batch", job, false).await.expect("it is right");
+    let dry = value!({"dryRun": ["All"]});
+    let (_, warnings) = remove(&world, "jobs.batch", "j", dry.clone()).await;
+    assert!(warnings[0].starts_with("child pods are preserved by default when jobs are deleted"), "{warnings:?}");
+    let mut with_policy = dry;
+    with_policy.set("propagationPolicy", "Orphan");
+    assert_eq!(remove(&world, "jobs.batch", "j", with_policy).await.1, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_date_of_a_taint_belongs_to_who_wrote_the_rule() {
+    let world = World::new().await;
+    let rule = value!({"metadata": {"name": "r"}, "spec": {"taint": {"key": "k", "effect": "NoSchedule"}}});
+    let made = world.create("devicetaintrules.resource.k8s.io", rule, false).await.expect("it is right");
+    let owned = made.at("metadata").list("managedFields")[0].at_path(&["fieldsV1", "f:spec", "f:taint"]);
+    assert!(owned.has("f:timeAdded"), "{owned:?}");
+}
+
+#[tokio::test]
+async fn a_strategic_patch_converts_as_go_does_and_shows_itself() {
+    let world = World::new().await;
+    let map = map("m");
+    world.create("configmaps", map, false).await.expect("it is right");
+    let said = refused(world.patch("configmaps", "m", Form::Strategic, r#"{"data":{"a":1}}"#, true).await);
+    let wanted = " \"\" is invalid: patch: Invalid value: \"map[data:map[a:1]]\": cannot convert int64 to string";
+    assert_eq!(said, wanted);
+    let pods =
+        value!({"metadata": {"name": "p", "namespace": "ns"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    world.create("pods", pods, false).await.expect("it is right");
+    let large = r#"{"spec":{"activeDeadlineSeconds":4294967297}}"#;
+    assert!(world.patch("pods", "p", Form::Strategic, large, true).await.is_err_and(|e| e.code() == 422));
+}
+
+#[tokio::test]
+async fn a_doubled_key_in_an_apply_is_told_or_refused() {
+    let world = World::new().await;
+    let text = br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"},"data":{"a":"1","a":"2"}}"#;
+    let options = |validation| WriteOptions { validation, field_manager: "test".into(), ..WriteOptions::default() };
+    let form = Form::Apply { cbor: false };
+    let ask = world.ask("patch", "configmaps", "m");
+    let strict = world.registry.patch(&ask, form, text, &options(Validation::Strict)).await;
+    let wanted = "error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n  line 1: key \"a\" already set in map";
+    assert_eq!(refused(world::shown(strict)), wanted);
+    let made = world::shown(world.registry.patch(&ask, form, text, &options(Validation::Warn)).await);
+    assert_eq!(made.expect("it is only told").at("data").str("a"), "2");
+    assert_eq!(ask.take_warnings(), ["line 1: key \"a\" already set in map"]);
+}
+
+#[tokio::test]
+async fn a_body_of_another_kind_is_read_as_that_kind() {
+    let world = World::new().await;
+    let status = value!({"kind": "Status", "apiVersion": "v1", "status": "Failure"});
+    let said = refused(world.create("horizontalpodautoscalers.autoscaling@v1", status, true).await);
+    let wanted = "Status in version \"v1\" cannot be handled as a HorizontalPodAutoscaler: converting (v1.Status) to (autoscaling.HorizontalPodAutoscaler): unknown conversion";
+    assert_eq!(said, wanted);
+    let pod = value!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "x"}});
+    let said = refused(world.create("customresourcedefinitions.apiextensions.k8s.io", pod, true).await);
+    assert!(said.contains("no kind \"Pod\" is registered for version \"v1\""), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_namespace_holds_is_not_found_without_its_name() {
+    let world = World::new().await;
+    let mut ask = world.ask("get", "configmaps", "m");
+    ask.attributes.namespace.clear();
+    let said = world.registry.get(&ask, "").await.map(|_| ()).expect_err("there is no such key");
+    assert_eq!(said.message(), "Namespace parameter required.");
+}
+
+#[tokio::test]
+async fn a_name_of_an_address_is_not_drawn() {
+    let world = World::new().await;
+    let parent = value!({"group": "", "resource": "services", "namespace": "ns", "name": "s"});
+    let address = value!({"metadata": {"generateName": "abc-"}, "spec": {"parentRef": (parent)}});
+    let said = refused(world.create("ipaddresses.networking.k8s.io", address, true).await);
+    assert!(said.contains("metadata.name: Invalid value: \"abc-\""), "{said}");
+}
