@@ -89,6 +89,15 @@ impl Fake {
         self.state.lock().objects.get(path).cloned()
     }
 
+    /// All objects of a collection, in the order in which they were written last.
+    pub fn all(&self, collection: &str) -> Vec<Value> {
+        let state = self.state.lock();
+        let mut all: Vec<Value> =
+            state.objects.iter().filter(|(at, _)| holds(collection, at)).map(|(_, o)| o.clone()).collect();
+        all.sort_by_key(crate::mirror::revision_of);
+        all
+    }
+
     /// Puts an object at a path, as somebody else would.
     pub fn put(&self, path: &str, object: Value) -> Value {
         self.state.lock().put(path, object)

@@ -124,8 +124,19 @@ pub struct Settings {
     /// Tokens that the cluster made go when they were not used for so long. Upstream:
     /// `--legacy-service-account-token-clean-up-period`.
     pub legacy_token_unused: Duration,
+    pub autoscaling: Autoscaling,
     /// What tells pod templates apart in names: it has to be what upstream's controllers would say.
     pub template_hash: fn(&Value) -> u32,
+}
+
+/// How workloads are scaled. Upstream: `--horizontal-pod-autoscaler-*`.
+#[derive(Clone, Debug)]
+pub struct Autoscaling {
+    pub sync: Duration,
+    pub downscale_stabilization: Duration,
+    pub tolerance: f64,
+    pub cpu_initialization: Duration,
+    pub initial_readiness: Duration,
 }
 
 /// Makes tokens that stand in secrets.
@@ -173,7 +184,23 @@ impl Default for Settings {
             signing_seconds: 365 * 24 * 3600,
             secret_tokens: None,
             legacy_token_unused: Duration::from_secs(365 * 24 * 3600),
+            autoscaling: Autoscaling::default(),
             template_hash: |_| 0,
+        }
+    }
+}
+
+// === impl Autoscaling ===
+
+impl Default for Autoscaling {
+    /// Upstream's defaults.
+    fn default() -> Autoscaling {
+        Autoscaling {
+            sync: Duration::from_secs(15),
+            downscale_stabilization: Duration::from_secs(300),
+            tolerance: 0.1,
+            cpu_initialization: Duration::from_secs(300),
+            initial_readiness: Duration::from_secs(30),
         }
     }
 }

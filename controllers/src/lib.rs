@@ -3,6 +3,7 @@
 //! Each is a file with a [`driver::Spec`]: what wakes it, and what it would do. [`driver`] does the rest. They meet in the
 //! API alone; none knows another.
 
+mod autoscaler;
 mod bootstrap_signer;
 mod bootstrap_tokens;
 mod claims;
@@ -60,7 +61,7 @@ pub fn signers() -> impl Iterator<Item = &'static str> {
     csr_signing::SIGNERS.iter().map(|(name, _)| *name)
 }
 
-pub use driver::{Parts, SecretTokens, Settings, Spec, election, pool::Pool};
+pub use driver::{Autoscaling, Parts, SecretTokens, Settings, Spec, election, pool::Pool};
 pub use node_ipam::ranges::{NodeBits, Range, ranges as pod_ranges};
 
 /// All controllers.
@@ -106,6 +107,7 @@ pub const ALL: &[&Spec] = &[
     &trust_bundle::SPEC,
     &volume_expander::SPEC,
     &volume_attachments::SPEC,
+    &autoscaler::SPEC,
     &garbage_collector::SPEC,
 ];
 

@@ -13,7 +13,7 @@ mod volume;
 
 use std::sync::Arc;
 
-use api::{Value, value};
+use api::Value;
 use client::{Change, mirror::Key};
 use jiff::SignedDuration;
 
@@ -274,13 +274,16 @@ fn asking(world: &World<'_>, claim: &Arc<Value>, name: &str) -> Plan {
 
 /// A change of a volume's phase, when it is one. Upstream: updateVolumePhase.
 fn phase(volume: &Arc<Value>, phase: &str, message: &str) -> Option<Action> {
-    let status = volume.at("status");
-    if status.str("phase") == phase {
+    if volume.at("status").str("phase") == phase {
         return None;
     }
-    let message = if message.is_empty() { Value::Null } else { Value::from(message) };
-    let patch = value!({"status": {"phase": phase, "message": message}});
-    Some(Action::patch_status(VOLUMES, volume.clone(), patch))
+    let mut new = Value::clone(volume);
+    new.set_path(&["status", "phase"], phase);
+    match message {
+        "" => drop(new.remove_path(&["status", "message"])),
+        message => new.set_path(&["status", "message"], message),
+    }
+    Some(Action::update_status(VOLUMES, new))
 }
 
 /// The same with an event, once it is written.

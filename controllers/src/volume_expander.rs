@@ -85,7 +85,7 @@ fn moved(claim: &Arc<Value>, plugin: &str, driver: &str) -> Plan {
     let mut actions = Vec::new();
     if api::meta::of(claim).annotation(RESIZER) != Some(driver) {
         let patch = value!({"metadata": {"annotations": {"volume.kubernetes.io/storage-resizer": driver}}});
-        actions.push(Action::patch(CLAIMS, claim.clone(), patch));
+        actions.push(Action::patch_status(CLAIMS, claim.clone(), patch));
     }
     let events = vec![Event::normal(claim, "ExternalExpanding", message)];
     Plan { events, ..Plan::of(actions, "the driver that it has moved to gives it more") }

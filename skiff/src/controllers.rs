@@ -4,6 +4,7 @@
 //! alone they go over HTTPS as the kubeconfig's user, as upstream's controller manager does by default.
 
 mod account;
+pub mod autoscaling;
 pub(crate) mod inside;
 pub mod keys;
 pub(crate) mod outside;
@@ -99,6 +100,7 @@ fn settings(flags: &flags::Controllers, root_ca: String, held: Held) -> Result<S
     let signing = duration("--cluster-signing-duration", &flags.keys.cluster_signing_duration)?;
     Ok(Settings {
         root_ca: root_ca.into(),
+        autoscaling: flags.autoscaling.settings()?,
         secret_tokens: flags.keys.secret_tokens(held.tokens)?,
         signers: flags.keys.signers(held.authority)?,
         signing_seconds: i64::try_from(signing.as_secs())?,

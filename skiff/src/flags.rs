@@ -235,6 +235,8 @@ pub struct Controllers {
     pub keys: crate::controllers::keys::Keys,
     #[arg(long, default_value = "8760h0m0s")]
     pub legacy_service_account_token_clean_up_period: String,
+    #[command(flatten)]
+    pub autoscaling: crate::controllers::autoscaling::Autoscaling,
     #[arg(long, default_value_t = 100)]
     pub max_endpoints_per_slice: usize,
     #[arg(long, default_value = "5m0s")]

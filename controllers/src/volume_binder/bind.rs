@@ -12,13 +12,17 @@ use crate::driver::plan::{Action, Plan};
 /// A volume on its way to a new size says what the claim has until then. Upstream: AnnPreResizeCapacity.
 const PRE_RESIZE: &str = "volume.alpha.kubernetes.io/pre-resize-capacity";
 
+/// The next step: each write rests on the one before.
 pub(super) fn plan(volume: &Arc<Value>, claim: &Arc<Value>) -> Plan {
-    let mut actions: Vec<Action> = Vec::new();
-    actions.extend(with_claim(volume, claim).map(|new| Action::update(VOLUMES, new)));
-    actions.extend(phase(volume, "Bound", ""));
-    actions.extend(with_volume(claim, volume).map(|new| Action::update(CLAIMS, new)));
-    actions.extend(claim_status(claim, "Bound", Some(volume)));
-    if actions.is_empty() { Plan::nothing("it is bound") } else { Plan::of(actions, "it is to be bound") }
+    if let Some(new) = with_claim(volume, claim) {
+        return Plan::of(vec![Action::update(VOLUMES, new)], "it is to be bound");
+    }
+    let mut actions: Vec<Action> = phase(volume, "Bound", "").into_iter().collect();
+    match with_volume(claim, volume) {
+        Some(new) => actions.push(Action::update(CLAIMS, new)),
+        None => actions.extend(claim_status(claim, "Bound", Some(volume))),
+    }
+    if actions.is_empty() { Plan::nothing("it is bound") } else { Plan::of(actions, "it is being bound") }
 }
 
 /// The volume with its claim, when that is news.
@@ -67,53 +71,53 @@ fn with_volume(claim: &Value, volume: &Value) -> Option<Value> {
 
 /// What a claim's status is to say, when that is news.
 pub(super) fn claim_status(claim: &Arc<Value>, phase: &str, volume: Option<&Value>) -> Option<Action> {
-    let status = claim.at("status");
-    let mut change = Value::object();
-    let is_new = status.str("phase") != phase;
-    if is_new {
-        change.set("phase", phase);
-    }
+    let old = claim.at("status");
+    let mut status = old.clone();
+    status.set("phase", phase);
     match volume {
         None => {
             for member in ["accessModes", "capacity", "currentVolumeAttributesClassName"] {
-                if status.has(member) {
-                    change.set(member, Value::Null);
-                }
+                status.remove(member);
             }
         }
-        Some(volume) => bound_status(status, volume, is_new, &mut change),
+        Some(volume) => bound_status(&mut status, volume, old),
     }
-    let patch = value!({"status": change.clone()});
-    (!change.is_empty()).then(|| Action::patch_status(CLAIMS, claim.clone(), patch))
+    let mut new = Value::clone(claim);
+    let is_news = !status.is_same(old);
+    new.set("status", status);
+    is_news.then(|| Action::update_status(CLAIMS, new))
 }
 
 /// The capacity is the volume's only when the claim becomes bound: later the file system may lag behind.
-fn bound_status(status: &Value, volume: &Value, is_new: bool, change: &mut Value) {
+fn bound_status(status: &mut Value, volume: &Value, old: &Value) {
     let spec = volume.at("spec");
     if status.list("accessModes") != spec.list("accessModes") {
-        change.set("accessModes", spec.at("accessModes"));
+        status.set("accessModes", spec.at("accessModes"));
     }
-    if !is_new {
+    if old.str("phase") == "Bound" {
         return;
     }
-    let before = api::meta::of(volume).annotation(PRE_RESIZE);
-    if let Some(text) = before {
+    if let Some(text) = api::meta::of(volume).annotation(PRE_RESIZE) {
         let known = Quantity::parse(text).is_ok();
         let capacity = if known { Value::from(text) } else { spec.at("capacity").at("storage").clone() };
-        change.set_path(&["capacity", "storage"], capacity);
+        status.set_path(&["capacity", "storage"], capacity);
     } else if !status.at("capacity").has("storage")
         || Quantity::of(status.at("capacity").at("storage")) != find::capacity(volume)
     {
-        change.set("capacity", spec.at("capacity"));
+        status.set("capacity", spec.at("capacity"));
     }
-    let (class, known) = (spec.at("volumeAttributesClassName"), status.at("currentVolumeAttributesClassName"));
-    if status.str("phase") == "Pending" && class != known {
-        change.set("currentVolumeAttributesClassName", class);
+    let class = spec.at("volumeAttributesClassName");
+    if old.str("phase") == "Pending" && class != status.at("currentVolumeAttributesClassName") {
+        match class {
+            Value::Null => drop(status.remove("currentVolumeAttributesClassName")),
+            class => status.set("currentVolumeAttributesClassName", class),
+        }
     }
 }
 
-/// Takes a binding back: all of it where it was made here, else only whose it was exactly.
-pub(super) fn unbind(volume: &Arc<Value>) -> Vec<Action> {
+/// Takes a binding back: all of it where it was made here, else only whose it was exactly. That it is available then is
+/// the next step.
+pub(super) fn unbind(volume: &Arc<Value>) -> Action {
     let mut new = Value::clone(volume);
     if api::meta::of(volume).annotation(BOUND_BY_CONTROLLER).is_some() {
         new.remove_path(&["spec", "claimRef"]);
@@ -124,7 +128,5 @@ pub(super) fn unbind(volume: &Arc<Value>) -> Vec<Action> {
     } else {
         new.remove_path(&["spec", "claimRef", "uid"]);
     }
-    let mut actions = vec![Action::update(VOLUMES, new)];
-    actions.extend(phase(volume, "Available", ""));
-    actions
+    Action::update(VOLUMES, new)
 }

@@ -50,8 +50,7 @@ pub(super) fn plan(world: &World<'_>, volume: &Arc<Value>) -> Plan {
     }
     match pods::phase(&pod) {
         "Succeeded" => {
-            let mut actions = vec![Action::delete(PODS, pod)];
-            actions.extend(bind::unbind(volume));
+            let actions = vec![Action::delete(PODS, pod), bind::unbind(volume)];
             let events = vec![Event::normal(volume, "VolumeRecycled", "Volume recycled")];
             Plan { events, ..Plan::of(actions, "it has been recycled") }
         }

@@ -45,7 +45,7 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
         Some(_) => "its claim has another",
         None => "its claim has another for now",
     };
-    Plan::of(bind::unbind(&volume), because)
+    Plan::of(vec![bind::unbind(&volume)], because)
 }
 
 fn say(volume: &Arc<Value>, to: &str, because: &'static str) -> Plan {
