@@ -180,10 +180,14 @@ impl<'a> Reader<'a> {
         let mut members = Map::with_capacity(kind.fields.len().min(8));
         let mut first = true;
         let mut hint = 0;
-        while let Some(name) = self.lexer.key(std::mem::take(&mut first))? {
+        // Behind the last of those that were there nothing can have been before.
+        let mut fresh_from = 0;
+        while let Some(name) = self.lexer.name(std::mem::take(&mut first))? {
             if let Some((i, field)) = kind.field_after(hint, &name) {
                 hint = i + 1;
-                self.member(&mut members, field)?;
+                let again = i < fresh_from && members.contains_key(&field.name);
+                fresh_from = fresh_from.max(hint);
+                self.member(&mut members, field, again)?;
             } else if let Some(name) = ["kind", "apiVersion"].into_iter().find(|n| kind.type_meta && name == *n) {
                 self.type_meta(&mut members, name)?;
             } else {
@@ -196,8 +200,7 @@ impl<'a> Reader<'a> {
         Ok(Value::from(members))
     }
 
-    fn member(&mut self, members: &mut Map, field: &'a Field) -> Result<(), Error> {
-        let again = members.contains_key(&field.name);
+    fn member(&mut self, members: &mut Map, field: &'a Field, again: bool) -> Result<(), Error> {
         if again {
             self.note("duplicate field", &field.name);
         }
@@ -237,8 +240,14 @@ impl<'a> Reader<'a> {
         let mut members = Map::new();
         let mut first = true;
         let name = std::mem::take(&mut self.element);
+        // Keys are mostly sorted: what is greater than all before is new.
+        let mut greatest = EcoString::new();
         while let Some(key) = self.lexer.key(std::mem::take(&mut first))? {
-            let again = members.contains_key(&key);
+            let greater = key > greatest;
+            let again = !greater && members.contains_key(&key);
+            if greater {
+                greatest = key.clone();
+            }
             if again {
                 self.note("duplicate field", &key);
             }

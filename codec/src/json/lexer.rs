@@ -1,5 +1,7 @@
 //! Tokens of JSON, with the errors that Go's scanner gives.
 
+use std::borrow::Cow;
+
 use api::EcoString;
 
 use crate::Error;
@@ -53,6 +55,11 @@ impl<'a> Lexer<'a> {
 
     /// After `{`: the next key, or none at `}`.
     pub fn key(&mut self, first: bool) -> Result<Option<EcoString>> {
+        Ok(self.name(first)?.map(EcoString::from))
+    }
+
+    /// As [`Lexer::key`], borrowed where it can be: for keys that are looked up and not kept.
+    pub fn name(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
         match (self.peek(), first) {
             (Some(b'}'), _) => {
                 self.bump();
@@ -68,7 +75,7 @@ impl<'a> Lexer<'a> {
             (_, true) => return Err(self.unexpected("looking for beginning of object key string")),
             (_, false) => return Err(self.unexpected("after object key:value pair")),
         }
-        let key = self.string()?;
+        let key = self.text()?;
         if self.peek() != Some(b':') {
             return Err(self.unexpected("after object key"));
         }
@@ -113,36 +120,36 @@ impl<'a> Lexer<'a> {
 
     /// Takes a string at its opening quote.
     pub fn string(&mut self) -> Result<EcoString> {
+        self.text().map(EcoString::from)
+    }
+
+    /// As [`Lexer::string`], borrowed unless there are escapes in it.
+    pub fn text(&mut self) -> Result<Cow<'a, str>> {
         self.pos += 1;
         let start = self.pos;
-        loop {
-            match self.bytes.get(self.pos) {
-                Some(b'"') => {
-                    let raw = &self.bytes[start..self.pos];
-                    self.pos += 1;
-                    return Ok(match std::str::from_utf8(raw) {
-                        Ok(text) => text.into(),
-                        Err(_) => String::from_utf8_lossy(raw).as_ref().into(),
-                    });
-                }
-                Some(b'\\') => return self.escaped(start),
-                Some(0..=31) => return Err(self.unexpected("in string literal")),
-                Some(_) => self.pos += 1,
-                None => return Err(end_of_input()),
+        self.pos += plain_len(&self.bytes[start..]);
+        match self.bytes.get(self.pos) {
+            Some(b'"') => {
+                let raw = &self.bytes[start..self.pos];
+                self.pos += 1;
+                Ok(String::from_utf8_lossy(raw))
             }
+            Some(b'\\') => self.escaped(start).map(Cow::Owned),
+            Some(_) => Err(self.unexpected("in string literal")),
+            None => Err(end_of_input()),
         }
     }
 
     /// The rest of a string with escapes; `start` is its first byte.
-    fn escaped(&mut self, start: usize) -> Result<EcoString> {
+    fn escaped(&mut self, start: usize) -> Result<String> {
         let mut out = self.bytes[start..self.pos].to_vec();
         loop {
             match self.bytes.get(self.pos) {
                 Some(b'"') => {
                     self.pos += 1;
                     return Ok(match String::from_utf8(out) {
-                        Ok(text) => text.into(),
-                        Err(e) => String::from_utf8_lossy(e.as_bytes()).as_ref().into(),
+                        Ok(text) => text,
+                        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
                     });
                 }
                 Some(b'\\') => {
@@ -260,7 +267,7 @@ impl<'a> Lexer<'a> {
                         continue;
                     }
                 }
-                b'"' => drop(self.string()?),
+                b'"' => drop(self.text()?),
                 b't' => self.literal("true")?,
                 b'f' => self.literal("false")?,
                 b'n' => self.literal("null")?,
@@ -275,7 +282,7 @@ impl<'a> Lexer<'a> {
     /// After a value (or an opening bracket): closes what closes; whether another value follows.
     fn go_on(&mut self, open: &mut Vec<u8>, mut first: bool) -> Result<bool> {
         while let Some(bracket) = open.last() {
-            let more = if *bracket == b'{' { self.key(first)?.is_some() } else { self.element(first)? };
+            let more = if *bracket == b'{' { self.name(first)?.is_some() } else { self.element(first)? };
             if more {
                 return Ok(true);
             }
@@ -292,6 +299,26 @@ impl<'a> Lexer<'a> {
             Some(c) => Error(format!("invalid character {} {place}", quote_char(*c))),
         }
     }
+}
+
+/// How many bytes come before the first that a string cannot hold as it is: a quote, a backslash, a control. Eight at a
+/// time, since strings are most of a text.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each byte that is 0; what stands above the first may be wrong.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut len = 0;
+    for chunk in bytes.chunks_exact(8) {
+        let word = u64::from_le_bytes(chunk.try_into().expect("it has eight bytes"));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let found = control | zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return len + found.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    len + bytes[len..].iter().take_while(|b| !matches!(b, b'"' | b'\\' | 0..=31)).count()
 }
 
 /// The error for a bracket that opens one level too many.

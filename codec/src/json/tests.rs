@@ -118,3 +118,23 @@ fn a_number_beyond_every_float_is_refused_wherever_anything_may_stand() {
     }
     assert_eq!(to_string(&any(b"1e300").expect("a float").value), "1e+300");
 }
+
+#[test]
+fn a_string_ends_where_it_ends_whatever_stands_before() {
+    // Every place in a word, and bytes beside those that are looked for.
+    for len in 0..20 {
+        for filler in ["x", "!", "#", "[", "]", " ", "\u{7f}", "\u{80}", "\u{e9}", "\u{2029}", "\u{20ac}", "\u{10ffff}"]
+        {
+            let plain = filler.repeat(len);
+            for tail in ["", "\"", "\\", "\n", "\u{1f}", "<", ">", "&", "\u{2028}"] {
+                let text = Value::from(format!("{plain}{tail}{plain}"));
+                let json = to_string(&text);
+                let read = any(json.as_bytes()).expect("it was written here").value;
+                assert_eq!(read, text, "{json}");
+            }
+            let broken = format!("\"{plain}\u{1}\"");
+            assert!(any(broken.as_bytes()).is_err(), "{broken:?}");
+            assert!(any(format!("\"{plain}").as_bytes()).is_err());
+        }
+    }
+}
