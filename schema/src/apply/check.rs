@@ -126,7 +126,12 @@ impl<'a> Walk<'a> {
                     self.value(of.form, member);
                     hint = of.place.wrapping_add(1);
                 }
-                None => self.report("field not declared in schema".into()),
+                None => {
+                    // Upstream looks at no further member.
+                    self.report("field not declared in schema".into());
+                    self.path.truncate(from);
+                    return;
+                }
             }
             self.path.truncate(from);
         }

@@ -2,6 +2,8 @@
 //!
 //! Upstream: structured-merge-diff/v6/typed/compare.go.
 
+use std::cell::Cell;
+
 use api::{Map, Value};
 
 use super::{
@@ -31,7 +33,7 @@ enum Mark {
 
 /// Compares two objects of the same form.
 pub fn compare(form: Form<'_>, old: &Value, new: &Value, schemas: &Schemas) -> Result<Comparison, String> {
-    Ok(Walk { schemas }.value(form, Some(old), Some(new))?.1)
+    Ok(Walk { schemas, depth: Cell::new(0) }.value(form, Some(old), Some(new))?.1)
 }
 
 // === impl Comparison ===
@@ -80,6 +82,8 @@ impl Level {
 
 struct Walk<'a> {
     schemas: &'a Schemas,
+    /// Objects that we are in.
+    depth: Cell<usize>,
 }
 
 /// Whether the path itself is in a set, and what below it is.
@@ -132,6 +136,13 @@ impl<'a> Walk<'a> {
     }
 
     fn object(&self, form: Form<'a>, old: Option<&Map>, new: Option<&Map>) -> Result<Comparison, String> {
+        self.depth.set(self.depth.get() + 1);
+        let compared = self.members(form, old, new);
+        self.depth.set(self.depth.get() - 1);
+        compared
+    }
+
+    fn members(&self, form: Form<'a>, old: Option<&Map>, new: Option<&Map>) -> Result<Comparison, String> {
         let mut level = Level::default();
         let mut hint = 0;
         let mut shared = 0;
@@ -162,8 +173,8 @@ impl<'a> Walk<'a> {
         new: Option<&Value>,
         level: &mut Level,
     ) -> Result<(), String> {
-        // What is noted here is not itself noted.
-        if name == "managedFields" {
+        // What is noted here is not itself noted: the object's own, not that of a template.
+        if name == "managedFields" && self.depth.get() == 2 {
             return Ok(());
         }
         let Some(of) = form.member(*hint, name, self.schemas) else { return Ok(()) };

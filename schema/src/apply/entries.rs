@@ -91,7 +91,7 @@ impl Entry {
     pub fn touches(&self, set: &Set) -> bool {
         match &self.fields {
             Fields::Written(value) | Fields::Both(value, _) => fields::touches(value, set),
-            Fields::Read(owned) => !owned.intersection(set).is_empty(),
+            Fields::Read(owned) => owned.meets(set),
         }
     }
 
@@ -99,7 +99,7 @@ impl Entry {
     pub fn covers(&self, set: &Set) -> bool {
         match &self.fields {
             Fields::Written(value) | Fields::Both(value, _) => fields::covers(value, set),
-            Fields::Read(owned) => set.difference(owned).is_empty(),
+            Fields::Read(owned) => set.is_within(owned),
         }
     }
 
@@ -116,6 +116,14 @@ impl Entry {
 
     pub fn put(&mut self, set: Set) {
         self.fields = Fields::Read(set);
+    }
+
+    /// The set, to be changed; it has to be put back.
+    pub fn take(&mut self) -> Result<Set, BadElement> {
+        match std::mem::replace(&mut self.fields, Fields::Read(Set::new())) {
+            Fields::Written(value) => fields::decode(&value),
+            Fields::Both(_, set) | Fields::Read(set) => Ok(set),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -205,7 +213,7 @@ impl Entries {
     pub fn foreign(managed: Value) -> Result<Entries, String> {
         let mut entries = Entries::stored(managed)?;
         for entry in &mut entries.0 {
-            let set = entry.set().map_err(|e| format!("error decoding set: {e}"))?.clone();
+            let set = entry.take().map_err(|e| format!("error decoding set: {e}"))?;
             entry.put(set);
         }
         Ok(entries)

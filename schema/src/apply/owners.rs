@@ -193,7 +193,7 @@ impl<'a> Writer<'a> {
             // A heartbeat: what changed is the manager's own already. Its set stays as it is written.
             Some(i) if entries.0[i].covers(&own) && !entries.0[i].touches(&removed) => Some(i),
             Some(i) => {
-                let mut set = entries.0[i].set()?.clone();
+                let mut set = entries.0[i].take()?;
                 set.subtract(&removed);
                 entries.0[i].put(set.union(&own));
                 Some(i)
@@ -261,7 +261,7 @@ impl<'a> Writer<'a> {
                     conflicts.extend(paths.into_iter().map(|path| Conflict { owner: owner.clone(), path }));
                 }
             } else if loses || entry.touches(&comparison.removed) {
-                let mut left = entry.set()?.clone();
+                let mut left = entry.take()?;
                 left.subtract(&comparison.changed);
                 left.subtract(&comparison.removed);
                 entry.put(left);
@@ -331,7 +331,7 @@ impl<'a> Writer<'a> {
         self.settle(live, &object, &mut entries, mine, force)?;
         let changed = !super::element::same(live, &object);
         if let Some(i) = entries.find(&owner) {
-            let mut set = entries.0[i].set()?.clone();
+            let mut set = entries.0[i].take()?;
             set.subtract(never_owned());
             entries.0[i].put(set);
             if changed {

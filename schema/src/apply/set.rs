@@ -134,6 +134,32 @@ impl Set {
         })
     }
 
+    /// Whether a path is in both: whether the intersection has any.
+    pub fn meets(&self, other: &Set) -> bool {
+        let (mut left, mut right) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
+        while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+            let order = a.element.cmp(&b.element);
+            if order.is_eq() && (a.member && b.member || a.below.meets(&b.below)) {
+                return true;
+            }
+            if order.is_le() {
+                left.next();
+            }
+            if order.is_ge() {
+                right.next();
+            }
+        }
+        false
+    }
+
+    /// Whether every path is in the other, too: whether the difference has none.
+    pub fn is_within(&self, other: &Set) -> bool {
+        self.nodes.iter().all(|node| match other.node(&node.element) {
+            Some(theirs) => (!node.member || theirs.member) && node.below.is_within(&theirs.below),
+            None => false,
+        })
+    }
+
     /// Takes paths out, in place: for a large set and a small other one.
     pub fn subtract(&mut self, other: &Set) {
         self.take_out(other, false);

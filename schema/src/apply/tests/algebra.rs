@@ -53,6 +53,9 @@ fn sets_keep_the_laws() {
         assert_eq!(a.difference(&b), a.difference(&both), "only what is shared goes");
         assert_eq!(a.difference(&b).union(&both), a);
         assert!(a.difference(&a).is_empty());
+        assert_eq!(a.meets(&b), !both.is_empty());
+        assert_eq!(a.is_within(&b), a.difference(&b).is_empty());
+        assert!(both.is_within(&a) && a.is_within(&union));
         assert_eq!(union.len() + both.len(), a.len() + b.len());
         assert_eq!(a.recursive_difference(&b).intersection(&b), Set::new());
         assert!(a.leaves().difference(&a).is_empty());
