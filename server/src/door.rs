@@ -31,7 +31,7 @@ use crate::{
     flow::Seat,
     health, issuer, limits,
     metrics::{self, Key, Record},
-    negotiate, openapi, respond, verbs, work, zpages,
+    negotiate, openapi, respond, stream, verbs, work, zpages,
 };
 
 /// A connection, as requests on it see it.
@@ -92,9 +92,13 @@ async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sen
     let wanted = attributes::of(parts.method.as_str(), &decode_path(parts.uri.path()), &query);
     let long = limits::is_long_running(&wanted.attributes);
     let received = Received { parts, query, wanted, body, at };
-    let work =
-        async { if long { handle(server, sender, received).await } else { in_time(server, sender, received).await } };
+    let work = async {
+        if long { Box::pin(handle(server, sender, received)).await } else { in_time(server, sender, received).await }
+    };
     let mut response = unharmed(work).await;
+    if response.extensions().get::<stream::Foreign>().is_some() {
+        return response;
+    }
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&server.registry.ids.uid()) {
@@ -128,7 +132,7 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
     let until = received.at + limit;
     let key = key(server, &received.parts, &received.query, &received.wanted.attributes);
     if Instant::now() < until
-        && let Ok(response) = tokio::time::timeout_at(until.into(), handle(server, sender, received)).await
+        && let Ok(response) = tokio::time::timeout_at(until.into(), Box::pin(handle(server, sender, received))).await
     {
         return response;
     }
@@ -272,14 +276,14 @@ fn decode_path(path: &str) -> String {
 async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
     let attributes = &admitted.wanted.attributes;
     let Some(key) = key(server, &admitted.parts, &admitted.query, attributes) else {
-        return find(server, admitted, body).await;
+        return Box::pin(find(server, admitted, body)).await;
     };
     if admitted.authorized.user().name == registry::own::NAME {
         server.metrics.requests.own(&key);
     }
     let mut record = Record::new(&server.metrics, key, admitted.at, limits::is_long_running(attributes));
     record.waited = admitted.waited;
-    let response = find(server, admitted, body).await;
+    let response = Box::pin(find(server, admitted, body)).await;
     record.code = response.status().as_u16();
     match response.body() {
         Body::Whole(bytes) => {

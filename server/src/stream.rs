@@ -38,7 +38,6 @@ use crate::{
     Server,
     body::{Body, Sent},
     door::Admitted,
-    respond,
 };
 
 /// How nodes, pods and services are reached.
@@ -56,6 +55,10 @@ pub struct Ways {
 /// Who is at the other end of a connection; it travels with the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Remote(pub IpAddr);
+
+/// Marks a response whose head is another's: nothing of this server is added to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign;
 
 /// A body on its way to the other side.
 type Outgoing = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -170,7 +173,7 @@ async fn upgraded(
     match tunnel::ask(io, request).await.map_err(unknown)? {
         Answer::Switched(parts, backend) => {
             tokio::spawn(tunnel::run(client, backend));
-            Ok(Response::from_parts(*parts, Body::Whole(None)))
+            Ok(foreign(Response::from_parts(*parts, Body::Whole(None))))
         }
         Answer::Refused(response) => Ok(refused(response)),
     }
@@ -189,10 +192,10 @@ async fn carried(ways: &Ways, admitted: &Admitted, road: &Road) -> Result<Respon
                     forward::carry(Box::new(TokioIo::new(client)), backend).await;
                 }
             });
-            response.map(|_| Body::Whole(None))
+            foreign(response.map(|_| Body::Whole(None)))
         }
         Asked::Refused(response) => refused(response),
-        Asked::Wrong((code, why)) => respond::text(code.as_u16(), why),
+        Asked::Wrong(refusal) => wrong(refusal),
     })
 }
 
@@ -201,7 +204,7 @@ fn translated(server: &Arc<Server>, admitted: &Admitted, road: Road, said: Strea
     let (method, headers) = (&admitted.parts.method, &admitted.parts.headers);
     let response = match upgrade::websocket::<String>(method, headers, channels::V5.name) {
         Ok(response) => response,
-        Err((code, why)) => return Ok(respond::text(code.as_u16(), why)),
+        Err(refusal) => return Ok(wrong(refusal)),
     };
     let client = client(admitted)?;
     let Streams { stdin, stdout, stderr, tty } = said;
@@ -219,7 +222,23 @@ fn translated(server: &Arc<Server>, admitted: &Admitted, road: Road, said: Strea
             tracing::debug!(%error, "a command's streams ended");
         }
     });
-    Ok(response.map(|_| Body::Whole(None)))
+    Ok(foreign(response.map(|_| Body::Whole(None))))
+}
+
+fn foreign(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(Foreign);
+    response
+}
+
+/// What a client's handshake lacks. Upstream: golang.org/x/net/websocket newServerConn.
+fn wrong((code, why): upgrade::Refusal) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from(why)));
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if code == StatusCode::BAD_REQUEST {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    foreign(response)
 }
 
 /// The client's connection, once it has become something else.
@@ -274,7 +293,7 @@ fn refused(response: Response<Incoming>) -> Response<Body> {
     let mut response = response.map(passed);
     tunnel::strip_hop_by_hop(response.headers_mut());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    foreign(response)
 }
 
 /// A body that is passed on as it comes.

@@ -36,9 +36,10 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         "" => None,
         name => Some(ask.definition.subresource(name).ok_or_else(Status::no_such_resource)?),
     };
-    if let Some(Subresource::Connect { options, with_path, .. }) = below
-        && !ask.name().is_empty()
-    {
+    if let Some(Subresource::Connect { options, with_path, .. }) = below {
+        if ask.name().is_empty() {
+            return Err(Status::bad_request("name must be provided"));
+        }
         check_name(ask)?;
         return stream::connect(server, ask, (options, *with_path), admitted, body).await;
     }
@@ -63,13 +64,14 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
             Err(status) => Err(status),
         };
     }
+    // Writes are boxed: every layer above would hold, and copy when it begins, the room of the largest of them.
     let answer = match attributes.verb.as_str() {
         "get" => get(server, ask, below, &admitted.query).await?,
         "list" => Answer::List(server.registry.list(ask, &list_options(&admitted.query, false)?).await?),
-        "create" => create(server, ask, below, admitted, body).await?,
-        "update" => update(server, ask, below, admitted, body).await?,
-        "patch" => patch(server, ask, below, admitted, body).await?,
-        "delete" | "deletecollection" => delete(server, ask, admitted, body).await?,
+        "create" => Box::pin(create(server, ask, below, admitted, body)).await?,
+        "update" => Box::pin(update(server, ask, below, admitted, body)).await?,
+        "patch" => Box::pin(patch(server, ask, below, admitted, body)).await?,
+        "delete" | "deletecollection" => Box::pin(delete(server, ask, admitted, body)).await?,
         _ => return Err(Status::method_not_allowed()),
     };
     let presented = server.registry.present(ask, answer, &form)?;
@@ -175,8 +177,8 @@ async fn create(
     let options = WriteOptions::read(&admitted.query, Write::Create)?;
     let body = registry::Body { media, bytes: &bytes };
     match below {
-        None => server.registry.create(ask, body, &options).await,
-        Some(subresource) => server.registry.create_below(ask, subresource, body, &options).await,
+        None => Box::pin(server.registry.create(ask, body, &options)).await,
+        Some(subresource) => Box::pin(server.registry.create_below(ask, subresource, body, &options)).await,
     }
 }
 
@@ -192,8 +194,8 @@ async fn update(
     let media = server.config.offer.body(&admitted.parts.headers)?;
     let body = registry::Body { media, bytes: &bytes };
     match below {
-        Some(Subresource::Scale { .. }) => server.registry.update_scale(ask, body, &options).await,
-        _ => server.registry.update(ask, body, &options).await,
+        Some(Subresource::Scale { .. }) => Box::pin(server.registry.update_scale(ask, body, &options)).await,
+        _ => Box::pin(server.registry.update(ask, body, &options)).await,
     }
 }
 
@@ -213,8 +215,8 @@ async fn patch(
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;
     match below {
-        Some(Subresource::Scale { .. }) => server.registry.patch_scale(ask, form, &bytes, &options).await,
-        _ => server.registry.patch(ask, form, &bytes, &options).await,
+        Some(Subresource::Scale { .. }) => Box::pin(server.registry.patch_scale(ask, form, &bytes, &options)).await,
+        _ => Box::pin(server.registry.patch(ask, form, &bytes, &options)).await,
     }
 }
 
@@ -233,11 +235,11 @@ async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> 
         false => DeleteOptions::read(delete_body(server, admitted, &bytes)?)?,
     };
     if ask.attributes.verb == "delete" {
-        return server.registry.remove(ask, &options).await;
+        return Box::pin(server.registry.remove(ask, &options)).await;
     }
     options.check_collection()?;
     let list = list_options(&admitted.query, false)?;
-    server.registry.remove_collection(ask, &options, &list).await.map(Answer::List)
+    Box::pin(server.registry.remove_collection(ask, &options, &list)).await.map(Answer::List)
 }
 
 /// The options of a delete in its body. Upstream takes DeleteOptions of any group version.

@@ -132,14 +132,15 @@ impl Registry {
         outcome
     }
 
-    /// An object as it is now, or that there is none.
-    async fn object(&self, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
+    /// An object as it is now, or that there is none: upstream says so of the resource that the request is about, whatever
+    /// was looked for.
+    async fn object(&self, ask: &Ask, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
         let resource = GroupResource::new("", plural);
         let found = match self.store.is_shared() {
             true => self.cluster.look.get_live(&resource, namespace, name).await?,
             false => self.cluster.look.get(&resource, namespace, name),
         };
-        found.ok_or_else(|| Status::not_found(&resource, name))
+        found.ok_or_else(|| Status::not_found(&ask.definition.resource, name))
     }
 }
 

@@ -52,7 +52,8 @@ pub async fn answer(ways: &Ways, admitted: &Admitted, mut road: Road, body: Sent
     let headers = request.headers_mut();
     tunnel::strip_hop_by_hop(headers);
     forwarded_for(admitted, headers);
-    if let Ok(value) = HeaderValue::from_str(&format!("{prefix}{}", uri(&Road { query: None, ..road.clone() }, None))) {
+    let escaped = uri(&Road { query: None, ..road.clone() }, None);
+    if let Ok(value) = HeaderValue::from_str(&clean(&format!("{prefix}{escaped}"))) {
         headers.insert(FORWARDED_URI, value);
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
@@ -69,6 +70,20 @@ pub async fn answer(ways: &Ways, admitted: &Admitted, mut road: Road, body: Sent
         return Err(failed("unexpected switch of protocols".into()));
     }
     returned(response, &links).await
+}
+
+/// A path without dots and double slashes. Go: `path.Join`.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let end = if path.len() > 1 && path.ends_with('/') { "/" } else { "" };
+    format!("/{}{end}", parts.join("/"))
 }
 
 /// A proxy's root has a slash at its end, or links on it would lead elsewhere.

@@ -1,5 +1,7 @@
 //! exec, attach and port-forward: which container of which pod, and where its node is.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use api::{Status, Value, field::quote};
 
 use super::{Manner, NodeAddresses, Road, Speaks, Streams, Trust, encode};
@@ -26,9 +28,9 @@ pub async fn road(
     // The options are read before the pod is looked for.
     let mut ports: Vec<String> = Vec::new();
     for port in query.all("ports") {
-        ports.push(port.parse::<i32>().map_err(|_| wrong_port(port))?.to_string());
+        ports.push(port.parse::<u16>().map_err(|error| wrong_port(port, &error))?.to_string());
     }
-    let pod = registry.object("pods", ask.namespace(), name).await?;
+    let pod = registry.object(ask, "pods", ask.namespace(), name).await?;
     let is_ports = options == "PodPortForwardOptions";
     let container = match is_ports {
         true => String::new(),
@@ -38,7 +40,7 @@ pub async fn road(
     if node_name.is_empty() {
         return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
     }
-    let node = node(registry, node_name, nodes).await?;
+    let node = node(registry, ask, node_name, nodes).await?;
     let on = |key: &str| query.boolean(key) == Some(true);
     let streams = Streams { stdin: on("stdin"), stdout: on("stdout"), stderr: on("stderr"), tty: on("tty") };
     let mut pairs = Vec::new();
@@ -70,13 +72,17 @@ pub async fn road(
     Ok(Road { tls: true, host, port, path, query: Some(encode(pairs)), trust: Trust::Node, manner })
 }
 
-fn wrong_port(port: &str) -> Status {
-    Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", quote(port)))
+fn wrong_port(port: &str, error: &ParseIntError) -> Status {
+    let why = match error.kind() {
+        IntErrorKind::PosOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    Status::bad_request(format!("cannot convert to []int32: strconv.ParseUint: parsing {}: {why}", quote(port)))
 }
 
 /// Where a node listens, and what it speaks. Upstream: `GetConnectionInfo`.
-pub async fn node(registry: &Registry, name: &str, nodes: &NodeAddresses) -> Result<Found, Status> {
-    let node = registry.object("nodes", "", name).await?;
+pub async fn node(registry: &Registry, ask: &Ask, name: &str, nodes: &NodeAddresses) -> Result<Found, Status> {
+    let node = registry.object(ask, "nodes", "", name).await?;
     let status = node.at("status");
     let addresses = status.list("addresses");
     let of = |kind: &String| addresses.iter().find(|address| address.str("type") == kind);

@@ -22,7 +22,7 @@ struct Wanted {
 pub async fn road(registry: &Registry, ask: &Ask, query: &Query, nodes: &NodeAddresses) -> Result<Road, Status> {
     let wanted = Wanted::read(query)?;
     wanted.check(query).into_status(&GroupResource::new("", "PodLogOptions"), ask.name())?;
-    let pod = registry.object("pods", ask.namespace(), ask.name()).await?;
+    let pod = registry.object(ask, "pods", ask.namespace(), ask.name()).await?;
     let container = containers::container(query.get("container").unwrap_or(""), &pod)?;
     let trust = if wanted.unverified { Trust::NodeUnverified } else { Trust::Node };
     let node_name = pod.at("spec").str("nodeName");
@@ -31,7 +31,7 @@ pub async fn road(registry: &Registry, ask: &Ask, query: &Query, nodes: &NodeAdd
         let path = String::new();
         return Ok(Road { tls: true, host: String::new(), port: 0, path, query: None, trust, manner: Manner::Log });
     }
-    let node = containers::node(registry, node_name, nodes).await?;
+    let node = containers::node(registry, ask, node_name, nodes).await?;
     let path = format!("/containerLogs/{}/{}/{container}", ask.namespace(), ask.name());
     let query = Some(encode(wanted.pairs()));
     Ok(Road { tls: true, host: node.host, port: node.port, path, query, trust, manner: Manner::Log })
@@ -67,7 +67,8 @@ impl Wanted {
         }
         match (self.number("sinceSeconds"), self.since_time) {
             (Some(_), Some(_)) => {
-                errors.forbidden(&Path::new(""), "at most one of `sinceTime` or `sinceSeconds` may be specified");
+                errors
+                    .forbidden(&Path::root().key(""), "at most one of `sinceTime` or `sinceSeconds` may be specified");
             }
             (Some(seconds), None) if seconds < 1 => errors.invalid(&Path::new("sinceSeconds"), seconds, POSITIVE),
             _ => {}

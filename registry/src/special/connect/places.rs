@@ -14,7 +14,7 @@ struct Named<'a> {
 
 pub async fn pod(registry: &Registry, ask: &Ask, rest: &str) -> Result<Road, Status> {
     let said = Named::read(ask.name(), "pod")?;
-    let pod = registry.object("pods", ask.namespace(), said.name).await?;
+    let pod = registry.object(ask, "pods", ask.namespace(), said.name).await?;
     let first = || {
         let mut containers = pod.at("spec").list("containers").iter();
         let port = containers.find_map(|container| container.list("ports").first());
@@ -33,7 +33,7 @@ pub async fn pod(registry: &Registry, ask: &Ask, rest: &str) -> Result<Road, Sta
 
 pub async fn node(registry: &Registry, ask: &Ask, rest: &str, nodes: &NodeAddresses) -> Result<Road, Status> {
     let said = Named::read(ask.name(), "node")?;
-    let found = containers::node(registry, said.name, nodes).await?;
+    let found = containers::node(registry, ask, said.name, nodes).await?;
     let own = said.port.is_empty() || said.port == found.port.to_string();
     if !own {
         return outside(said.scheme, &found.host, said.port, rest);
@@ -48,7 +48,7 @@ pub async fn service(registry: &Registry, ask: &Ask, rest: &str) -> Result<Road,
     let (namespace, name) = (ask.namespace(), said.name);
     let mut port = said.port.to_owned();
     if let Ok(number) = said.port.parse::<i64>() {
-        let service = registry.object("services", namespace, name).await?;
+        let service = registry.object(ask, "services", namespace, name).await?;
         let declared = service.at("spec").list("ports").iter().find(|p| p.int("port") == number);
         let Some(declared) = declared else {
             let why = format!("no service port {number} found for service {}", quote(name));
