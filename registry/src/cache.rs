@@ -10,11 +10,12 @@ mod interest;
 mod log;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod waiters;
 
 use std::sync::Arc;
 
-use api::EcoString;
+use api::{EcoString, Value};
 use imbl::OrdMap;
 use parking_lot::RwLock;
 use store::Revision;
@@ -26,6 +27,7 @@ pub use log::{Change, Event, Fallen};
 
 use interest::Rings;
 use log::Log;
+use trees::Trees;
 use waiters::Waiters;
 
 /// Objects by their local key (`namespace/name` or `name`), in the store's order.
@@ -36,6 +38,7 @@ pub struct Cache {
     state: RwLock<State>,
     /// Cursors that wait for any event.
     waiters: Arc<Waiters>,
+    trees: Trees,
 }
 
 /// Everything as of one revision.
@@ -59,7 +62,7 @@ struct State {
 
 impl Cache {
     pub fn new() -> Arc<Cache> {
-        Arc::new(Cache { state: RwLock::default(), waiters: Arc::default() })
+        Arc::new(Cache { state: RwLock::default(), waiters: Arc::default(), trees: Trees::default() })
     }
 
     /// Sets the objects as they stood at `revision`; the log begins there, and every cursor there is has fallen out of it.
@@ -82,6 +85,12 @@ impl Cache {
 
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         self.state.read().objects.get(key).cloned()
+    }
+
+    /// An object as a tree, shared with others who ask for it while it is as it is: what every write of some kind looks at
+    /// is read once.
+    pub fn tree(&self, key: &str) -> Option<Arc<Value>> {
+        self.get(key).map(|entry| self.trees.of(entry))
     }
 
     pub fn len(&self) -> usize {

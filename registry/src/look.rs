@@ -23,6 +23,23 @@ pub struct Reader {
     pub prefix: String,
 }
 
+impl Reader {
+    /// The objects of a namespace (`""`: of all) that are wanted, in order.
+    fn trees(&self, resource: &GroupResource, namespace: &str, wanted: impl Fn(&Entry) -> bool) -> Vec<Value> {
+        let Some(definition) = self.catalog.get(resource) else { return Vec::new() };
+        let objects = definition.cache.snapshot(0).objects;
+        let wanted = |e: &&Arc<Entry>| wanted(e);
+        if namespace.is_empty() || !definition.row.namespaced {
+            let inside = |e: &&Arc<Entry>| namespace.is_empty() || e.head.namespace == namespace;
+            return objects.values().filter(inside).filter(wanted).map(|e| e.tree()).collect();
+        }
+        // A namespace's objects stand together.
+        let first = api::EcoString::from(format!("{namespace}/"));
+        let inside = objects.range(first..).map(|(_, e)| e).take_while(|e| e.head.namespace == namespace);
+        inside.filter(wanted).map(|e| e.tree()).collect()
+    }
+}
+
 #[async_trait]
 impl Look for Reader {
     fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value> {
@@ -30,17 +47,17 @@ impl Look for Reader {
         definition.cache.get(&definition.local_key(namespace, name)).map(|e| e.tree())
     }
 
+    fn shared(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let definition = self.catalog.get(resource)?;
+        definition.cache.tree(&definition.local_key(namespace, name))
+    }
+
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
-        let Some(definition) = self.catalog.get(resource) else { return Vec::new() };
-        let objects = definition.cache.snapshot(0).objects;
-        if namespace.is_empty() || !definition.row.namespaced {
-            let inside = |e: &&Arc<Entry>| namespace.is_empty() || e.head.namespace == namespace;
-            return objects.values().filter(inside).map(|e| e.tree()).collect();
-        }
-        // A namespace's objects stand together.
-        let first = api::EcoString::from(format!("{namespace}/"));
-        let inside = objects.range(first..).map(|(_, e)| e).take_while(|e| e.head.namespace == namespace);
-        inside.map(|e| e.tree()).collect()
+        self.trees(resource, namespace, |_| true)
+    }
+
+    fn list_saying(&self, resource: &GroupResource, namespace: &str, text: &str) -> Vec<Value> {
+        self.trees(resource, namespace, |e| std::str::from_utf8(&e.json).is_ok_and(|json| json.contains(text)))
     }
 
     async fn get_live(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Option<Value>, Status> {

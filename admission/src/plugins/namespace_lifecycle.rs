@@ -3,7 +3,7 @@
 //! A namespace whose deletion passed here is looked up in the store for half a minute: another server's copy may not
 //! show it yet. Upstream: apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use api::{GroupResource, Reason, Status, status::Cause};
 use async_trait::async_trait;
@@ -67,14 +67,14 @@ impl Plugin for NamespaceLifecycle {
             return Ok(());
         }
         let namespaces = GroupResource::new("", "namespaces");
-        let found = cluster.look.get(&namespaces, "", request.namespace);
+        let found = cluster.look.shared(&namespaces, "", request.namespace);
         let found = match found {
             Some(found) if found.at("status").str("phase") != "Active" || !self.is_doubted(request.namespace, now) => {
                 Some(found)
             }
             _ => {
                 let live = cluster.look.get_live(&namespaces, "", request.namespace).await;
-                live.map_err(Status::internal)?
+                live.map_err(Status::internal)?.map(Arc::new)
             }
         };
         match found {

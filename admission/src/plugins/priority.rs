@@ -2,7 +2,7 @@
 //!
 //! Upstream: plugin/pkg/admission/priority/admission.go.
 
-use api::{Status, Value, meta};
+use api::{GroupResource, Status, Value, meta};
 use async_trait::async_trait;
 
 use crate::{Cluster, Operation, Plugin, Request};
@@ -128,7 +128,9 @@ fn resolve(request: &Request<'_>, cluster: &Cluster) -> Result<Resolved, Status>
 
 /// Of several, which only a race can make, that with the lowest value. Upstream: `getDefaultPriorityClass`.
 fn default_class(cluster: &Cluster) -> Option<Value> {
-    let classes = cluster.list("scheduling.k8s.io", "priorityclasses", "");
+    // Every pod without a class asks, and there are some that are no default.
+    let resource = GroupResource::new("scheduling.k8s.io", "priorityclasses");
+    let classes = cluster.look.list_saying(&resource, "", "\"globalDefault\":true");
     classes.into_iter().filter(|c| c.bool("globalDefault")).min_by_key(|c| c.int("value"))
 }
 

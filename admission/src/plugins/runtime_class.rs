@@ -2,6 +2,8 @@
 //!
 //! Upstream: plugin/pkg/admission/runtimeclass/admission.go.
 
+use std::sync::Arc;
+
 use api::{Status, Value};
 use async_trait::async_trait;
 
@@ -47,7 +49,7 @@ impl Plugin for RuntimeClass {
     }
 }
 
-async fn class_of(request: &Request<'_>, cluster: &Cluster) -> Result<Option<Value>, Status> {
+async fn class_of(request: &Request<'_>, cluster: &Cluster) -> Result<Option<Arc<Value>>, Status> {
     let Some(name) = request.object.at("spec").opt_str("runtimeClassName") else { return Ok(None) };
     match cluster.find("node.k8s.io", "runtimeclasses", "", name).await? {
         None => {

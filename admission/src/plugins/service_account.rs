@@ -105,7 +105,7 @@ fn concerns(request: &Request<'_>) -> bool {
 }
 
 /// Upstream: `getServiceAccount`.
-async fn account_of(request: &Request<'_>, cluster: &Cluster) -> Result<Value, Status> {
+async fn account_of(request: &Request<'_>, cluster: &Cluster) -> Result<Arc<Value>, Status> {
     let name = request.object.at("spec").str("serviceAccountName");
     let lookup = |error: Status| {
         request.forbid(format!("error looking up service account {}/{name}: {error}", request.namespace))

@@ -119,7 +119,7 @@ fn places(json: &[u8]) -> (u32, u32) {
     let mut body = 0;
     lexer.peek();
     lexer.bump();
-    while let Ok(Some(key)) = lexer.key(std::mem::take(&mut first)) {
+    while let Ok(Some(key)) = lexer.name(std::mem::take(&mut first)) {
         if key == "metadata" {
             return (splice_in(&mut lexer), body);
         }
@@ -138,8 +138,8 @@ fn splice_in(lexer: &mut codec::json::Lexer<'_>) -> u32 {
     lexer.bump();
     let mut place = lexer.position() as u32;
     let mut first = true;
-    while let Ok(Some(key)) = lexer.key(std::mem::take(&mut first)) {
-        if !BEFORE.contains(&key.as_str()) || lexer.skip().is_err() {
+    while let Ok(Some(key)) = lexer.name(std::mem::take(&mut first)) {
+        if !BEFORE.contains(&&*key) || lexer.skip().is_err() {
             break;
         }
         place = lexer.position() as u32;

@@ -162,3 +162,20 @@ async fn who_watched_before_everything_was_read_anew_begins_anew_too() {
     assert_eq!(cache.floor(), 9);
     assert!(cache.cursor(9).is_ok());
 }
+
+#[test]
+fn an_objects_tree_is_read_once_as_long_as_it_is_as_it_is() {
+    let cache = Cache::new();
+    cache.load(vec![entry("a", 1)], 1);
+    let first = cache.tree("a").expect("it is there");
+    assert!(Arc::ptr_eq(&first, &cache.tree("a").expect("it is there")));
+    cache.apply(vec![Change::Put(entry("a", 2))], 0);
+    let second = cache.tree("a").expect("it is there");
+    assert_eq!(second.at("metadata").str("resourceVersion"), "2");
+    // Others push it out, and it is read again.
+    cache.apply((0..20).map(|i| Change::Put(entry(&format!("b{i}"), 3 + i))).collect(), 0);
+    (0..20).for_each(|i| drop(cache.tree(&format!("b{i}"))));
+    let third = cache.tree("a").expect("it is there");
+    assert_eq!((&third, Arc::ptr_eq(&second, &third)), (&second, false));
+    assert!(cache.tree("c").is_none());
+}
