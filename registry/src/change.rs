@@ -54,7 +54,7 @@ impl Registry {
         prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
-        self.change(ask, &Replace(object), options).await
+        Box::pin(self.change(ask, &Replace(object), options)).await
     }
 
     /// Carries out a change, as often as it takes.
@@ -71,8 +71,8 @@ impl Registry {
         let mut fresh = !self.store.is_shared();
         for _ in 0..ATTEMPTS_MAX {
             let outcome = match &live {
-                Some(entry) => self.change_once(ask, change, entry, options).await,
-                None => self.create_instead(ask, change, options).await.map(Attempt::Done),
+                Some(entry) => Box::pin(self.change_once(ask, change, entry, options)).await,
+                None => Box::pin(self.create_instead(ask, change, options)).await.map(Attempt::Done),
             };
             match outcome {
                 Ok(Attempt::Done(answer)) => return Ok(answer),
@@ -114,7 +114,7 @@ impl Registry {
         prepare::dedup_owners(&mut new, |w| ask.warn(w), true);
         check_version(ask, &mut new, live)?;
         let reservation = special::reserve(self, ask, &mut new, &old, options.dry_run).await?;
-        let outcome = self.change_reserved(ask, live, new, &old, options).await;
+        let outcome = Box::pin(self.change_reserved(ask, live, new, &old, options)).await;
         let stored = outcome.as_ref().map(|attempt| !options.dry_run && matches!(attempt, Attempt::Done(_)));
         reservation.settle(self, stored).await;
         outcome
@@ -135,7 +135,7 @@ impl Registry {
         managed::keep_unchanged_times(&mut new, old);
         self.validate_lent(ask, Operation::Update, &mut new, old, options).await?;
         if vanishes(ask, &new, old) {
-            return self.vanish(ask, live, new, options).await;
+            return Box::pin(self.vanish(ask, live, new, options)).await;
         }
         if options.dry_run {
             storage::settle(definition, &mut new);
@@ -217,7 +217,7 @@ impl Registry {
         if !change.manages_fields() {
             managed::created(self, ask, &mut object, options);
         }
-        self.admit_and_store(ask, object, options).await
+        Box::pin(self.admit_and_store(ask, object, options)).await
     }
 }
 

@@ -26,7 +26,7 @@ impl Registry {
         let mut object = body::read(ask, body, &expected, options.validation)?;
         prepare::wipe(&mut object);
         ask.to_hub(&mut object);
-        self.create_hub(ask, object, options).await
+        Box::pin(self.create_hub(ask, object, options)).await
     }
 
     /// Creates a hub object: of a body, or of an update or apply that found nothing.
@@ -43,7 +43,7 @@ impl Registry {
         }
         prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
         managed::created(self, ask, &mut object, options);
-        self.admit_and_store(ask, object, options).await
+        Box::pin(self.admit_and_store(ask, object, options)).await
     }
 
     /// The part of a create that follows the fields' managers, with new names as long as generated ones are taken.
@@ -59,12 +59,12 @@ impl Registry {
         // The last attempt takes the object itself, and where the client chose the name the first is the last.
         let more = if generated { NAME_ATTEMPTS_MAX - 1 } else { 0 };
         for _ in 0..more {
-            match self.store_new(ask, object.clone(), options).await {
+            match Box::pin(self.store_new(ask, object.clone(), options)).await {
                 Err(error) if error.is(Reason::AlreadyExists) => {}
                 other => return other,
             }
         }
-        self.store_new(ask, object, options).await
+        Box::pin(self.store_new(ask, object, options)).await
     }
 
     async fn store_new(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
@@ -75,7 +75,7 @@ impl Registry {
             object.set_path(&["metadata", "name"], name);
         }
         let reservation = special::reserve(self, ask, &mut object, Value::NULL, options.dry_run).await?;
-        let outcome = self.store_reserved(ask, object, options).await;
+        let outcome = Box::pin(self.store_reserved(ask, object, options)).await;
         reservation.settle(self, outcome.as_ref().map(|_| !options.dry_run)).await;
         outcome
     }
@@ -127,17 +127,20 @@ impl Registry {
         &self,
         ask: &Ask,
         operation: Operation,
-        object: Value,
+        mut object: Value,
         old: &Value,
         options: &WriteOptions,
     ) -> Result<Value, Status> {
         let options_value =
             options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
-        let entries = object.at_path(managed::PATH).clone();
+        // No plugin of the chain has anything to do with who owns what, and copying it costs as much as reading it did.
+        let entries = object.remove_path(managed::PATH);
         let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
         self.chain.mutate(&mut request, &self.cluster).await?;
         request.said.warnings().into_iter().for_each(|w| ask.warn(w));
-        managed::after_admission(ask, &mut request.object, &entries);
+        if let Some(entries) = entries {
+            request.object.set_path(managed::PATH, entries);
+        }
         Ok(request.object)
     }
 

@@ -386,21 +386,3 @@ fn of_stored<'v>(definition: &Definition, served: &Served, live: &'v Value) -> C
     definition.from_hub(&mut versioned, served);
     Cow::Owned(versioned)
 }
-
-/// What admission made of the entries has to be readable; otherwise they are as before, and the client hears of it.
-/// Upstream: endpoints/handlers/fieldmanager/admission.go.
-pub fn after_admission(ask: &Ask, object: &mut Value, before: &Value) {
-    let after = object.at_path(PATH);
-    if after == before {
-        return;
-    }
-    let Err(why) = Entries::foreign(after.clone()) else { return };
-    if before.is_null() {
-        object.remove_path(PATH);
-    } else {
-        object.set_path(PATH, before.clone());
-    }
-    ask.warn(format!(
-        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {why}"
-    ));
-}

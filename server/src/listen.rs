@@ -103,7 +103,7 @@ async fn serve(
     alive: mpsc::Sender<()>,
 ) -> Response<Body> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let serving = door::serve(server, connection, request);
+    let serving = Box::pin(door::serve(server, connection, request));
     if reads {
         return serving.await;
     }
