@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// More than this is not held: a client that does not read must not cost memory.
 const HELD_LEN_MAX: usize = 128 << 10;
-/// What a connection that has nothing to write may keep of its buffer.
+/// What a connection may keep of its buffer, unless it has many frames to write all the time: then a buffer that is made
+/// anew for each round costs more than writing it does.
 const KEPT_LEN_MAX: usize = 4 << 10;
 
 /// A stream whose flushes are put off while there are many of them.
@@ -50,7 +51,9 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
             }
         }
         self.held.clear();
-        self.held.shrink_to(KEPT_LEN_MAX);
+        if !self.many {
+            self.held.shrink_to(KEPT_LEN_MAX);
+        }
         self.sent = 0;
         Poll::Ready(Ok(()))
     }
