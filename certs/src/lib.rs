@@ -17,6 +17,7 @@ pub mod kubeconfig;
 pub mod names;
 pub mod pem;
 pub mod pki;
+pub mod proof;
 pub mod request;
 pub mod tls;
 pub mod verify;

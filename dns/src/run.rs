@@ -99,7 +99,9 @@ pub async fn run(parts: Parts) -> Result<(), String> {
         cache: Mutex::new(Cache::default()),
         turn: AtomicUsize::new(0),
     };
-    let clients = parts.clients.iter().filter_map(|network| network.parse().ok());
+    // The machine itself asks from the address that it is asked at.
+    let own_network = format!("{}/{}", own.ip(), if own.is_ipv4() { 32 } else { 128 });
+    let clients = parts.clients.iter().chain([&own_network]).filter_map(|network| network.parse().ok());
     let mut server = Server::with_access(handler, [], clients);
     server.register_socket(parts.udp);
     server.register_listener(parts.tcp, IDLE, WAITING_MAX);

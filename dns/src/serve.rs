@@ -194,7 +194,8 @@ impl RequestHandler for Handler {
             let mut edns = Edns::new();
             edns.set_version(EDNS_VERSION)
                 .set_max_payload(asked.max_payload().clamp(512, PAYLOAD_MAX))
-                .set_dnssec_ok(asked.flags().dnssec_ok);
+                .set_dnssec_ok(asked.flags().dnssec_ok)
+                .set_rcode_high(reply.code.high());
             edns
         });
         let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());

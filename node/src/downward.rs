@@ -155,7 +155,10 @@ mod tests {
         assert_eq!(internal_path("v1", "metadata.labels['a']"), Ok("metadata.labels['a']".into()));
         assert_eq!(internal_path("v2", "spec.host"), Err("unsupported pod version: v2".into()));
         assert_eq!(internal_path("v1", "spec.x"), Err("field label not supported: spec.x".into()));
-        assert_eq!(internal_path("v1", "spec.x['y']"), Err("field label does not support subscript: spec.x['y']".into()));
+        assert_eq!(
+            internal_path("v1", "spec.x['y']"),
+            Err("field label does not support subscript: spec.x['y']".into())
+        );
     }
 
     #[test]

@@ -293,7 +293,8 @@ fn in_file(reference: &Value, context: &Context<'_>) -> Result<Option<String>, C
         return Ok(None);
     }
     let file = root.join(path);
-    let message = format!("environment variable key {} not found in file {}", quote(key), quote(&file.to_string_lossy()));
+    let message =
+        format!("environment variable key {} not found in file {}", quote(key), quote(&file.to_string_lossy()));
     Err(ConfigError(message))
 }
 

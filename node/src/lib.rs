@@ -4,13 +4,29 @@
 //! a worker. Containers are the runtime's and run on when this ends; whoever comes next takes them up again.
 
 mod capacity;
+pub mod cgroups;
 mod conditions;
+pub mod dns_config;
+pub mod downward;
+pub mod environment;
 mod events;
+pub mod hooks;
+pub mod hosts_file;
+pub mod images;
 mod lease;
 mod node_status;
+pub mod objects;
 pub mod pods;
+pub mod probes;
+pub mod qos;
 mod registration;
+pub mod resize;
 pub mod runtime;
+#[cfg(test)]
+mod scripted;
+pub mod security;
+pub mod tell;
+pub mod volumes;
 
 use std::sync::Arc;
 

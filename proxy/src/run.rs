@@ -31,7 +31,7 @@ use crate::{
     kernel::Kernel,
     metrics::Metrics,
     rules::rules,
-    snapshot::{Family, Settings, Snapshot},
+    snapshot::{Family, LocalTraffic, Settings, Snapshot},
 };
 
 use doors::Doors;
@@ -251,7 +251,7 @@ impl Proxy {
     /// Brings the kernel to what there is; answers whether it is there.
     async fn sync(&mut self) -> bool {
         let snapshot = self.mirrors.snapshot(&self.parts.settings.node_name);
-        self.configure_pods(&snapshot);
+        self.configure_pods(&snapshot).await;
         let mut ready = std::collections::BTreeMap::new();
         let mut all_well = true;
         for table in &mut self.tables {
@@ -296,23 +296,33 @@ impl Proxy {
     }
 
     /// Gives pods a network where nobody else does, once the node has one.
-    fn configure_pods(&mut self, snapshot: &Snapshot) {
+    async fn configure_pods(&mut self, snapshot: &Snapshot) {
         let Some(folder) = &self.parts.cni else { return };
         let cidrs: Vec<Cidr> = Family::BOTH.iter().flat_map(|family| snapshot.pod_cidrs(*family)).collect();
         if cidrs.is_empty() || cidrs == self.bridged {
             return;
         }
-        match cni::write(folder, &cni::text(&cidrs)) {
-            Ok(written) => {
-                if written {
-                    tracing::info!(folder = %folder.display(), "pods get their network from a bridge");
-                }
-                self.bridged = cidrs;
-            }
+        let written = match cni::write(folder, &cni::text(&cidrs)) {
+            Ok(written) => written,
             Err(error) => {
-                tracing::warn!(%error, folder = %folder.display(), "the network of pods cannot be configured")
+                return tracing::warn!(%error, folder = %folder.display(), "the network of pods cannot be configured");
+            }
+        };
+        if written {
+            tracing::info!(folder = %folder.display(), "pods get their network from a bridge");
+        }
+        if written || cni::is_ours(folder) {
+            let all = match &self.parts.settings.local {
+                LocalTraffic::ClusterCidrs(all) => all.as_slice(),
+                _ => &[],
+            };
+            for text in Family::BOTH.iter().filter_map(|family| cni::masquerade(*family, &cidrs, all)) {
+                if let Err(error) = self.parts.kernel.apply(&text).await {
+                    return tracing::warn!(%error, "pods cannot reach the world");
+                }
             }
         }
+        self.bridged = cidrs;
     }
 }
 

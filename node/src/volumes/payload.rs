@@ -116,7 +116,8 @@ mod tests {
         let all = value!({"defaultMode": 420});
         let shape = Shape::of(&all, &all).expect("has a mode");
         assert_eq!(shape.files(&map, "x").expect("is whole").len(), 3);
-        let chosen = value!({"items": [{"key": "c", "path": "p/q", "mode": 256, "user": 7}, {"key": "a", "path": "r"}]});
+        let chosen =
+            value!({"items": [{"key": "c", "path": "p/q", "mode": 256, "user": 7}, {"key": "a", "path": "r"}]});
         let files = Shape::of(&chosen, &all).and_then(|shape| shape.files(&map, "x")).expect("is whole");
         assert_eq!(files["p/q"], File { data: vec![255], mode: 0o400, user: Some(7) });
         assert_eq!(files["r"], File { data: b"1".to_vec(), mode: 0o644, user: None });
