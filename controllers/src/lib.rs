@@ -16,6 +16,7 @@ mod csr_cleaner;
 mod csr_signing;
 mod daemonsets;
 mod deployments;
+mod device_taint_eviction;
 mod disruption;
 pub mod driver;
 mod endpoints;
@@ -36,6 +37,7 @@ mod pods;
 mod replicas;
 mod replicasets;
 mod replicationcontrollers;
+mod resource_claims;
 mod resource_quotas;
 mod revisions;
 mod root_ca;
@@ -108,6 +110,8 @@ pub const ALL: &[&Spec] = &[
     &volume_expander::SPEC,
     &volume_attachments::SPEC,
     &autoscaler::SPEC,
+    &resource_claims::SPEC,
+    &device_taint_eviction::SPEC,
     &garbage_collector::SPEC,
 ];
 
