@@ -10,6 +10,7 @@ pub mod dns_config;
 pub mod downward;
 pub mod environment;
 mod events;
+pub mod garbage;
 pub mod hooks;
 pub mod hosts_file;
 pub mod images;
