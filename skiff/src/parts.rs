@@ -6,26 +6,38 @@ use anyhow::Result;
 use server::Server;
 use tokio::task::JoinSet;
 
-use crate::{controllers, flags, scheduler};
+use crate::{controllers, dns, flags, node, proxy, scheduler};
 
 /// Parts with their settings; those that are left out do not run.
 #[derive(Default)]
 pub struct Beside {
     pub controllers: Option<Box<flags::Controllers>>,
     pub scheduler: Option<Box<scheduler::Scheduler>>,
+    pub proxy: Option<Box<proxy::Proxy>>,
+    pub dns: Option<Box<dns::Dns>>,
+    pub node: Option<Box<node::Node>>,
 }
 
 // === impl Beside ===
 
 impl Beside {
     /// Starts them; dropping the answer ends them. `root_ca` is what pods are told to trust.
-    pub fn start(&self, server: &Arc<Server>, root_ca: &str) -> Result<JoinSet<()>> {
+    pub async fn start(&self, server: &Arc<Server>, root_ca: &str) -> Result<JoinSet<()>> {
         let mut running = JoinSet::new();
         if let Some(flags) = &self.controllers {
             controllers::beside(server, flags, root_ca, &mut running)?;
         }
         if let Some(flags) = &self.scheduler {
             scheduler::beside(server, flags, &mut running)?;
+        }
+        if let Some(flags) = &self.proxy {
+            proxy::beside(server, flags, &mut running).await?;
+        }
+        if let Some(flags) = &self.dns {
+            dns::beside(server, flags, &mut running).await?;
+        }
+        if let Some(flags) = &self.node {
+            node::beside(server, flags, &mut running)?;
         }
         Ok(running)
     }
