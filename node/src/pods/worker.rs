@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     probes::{self, PodSeen, machine},
+    resize::Act,
     runtime::{State, labels},
 };
 
@@ -71,6 +72,8 @@ pub struct Worker {
     reporter: JoinSet<()>,
     released: bool,
     patience: Patience,
+    /// What running containers were given last, which the runtime may not tell at once.
+    resized: Option<(Timestamp, Vec<Act>)>,
     /// When volumes were last brought to what the pod says, and what it said then.
     refreshed: Option<(Timestamp, Value)>,
 }
@@ -105,6 +108,7 @@ impl Worker {
             reporter,
             released: false,
             patience: Patience::default(),
+            resized: None,
             refreshed: None,
         }
     }
@@ -194,7 +198,9 @@ impl Worker {
         let again = plan.again_at.map_or(first, |at| at.min(first));
         if plan.steps.is_empty() {
             let acts = resizing::acts(&self.ground, pod, observed);
-            if !acts.is_empty() {
+            let is_tried = |(at, tried): &(Timestamp, Vec<Act>)| *tried == acts && now.duration_since(*at) < RETRY;
+            if !acts.is_empty() && !self.resized.as_ref().is_some_and(is_tried) {
+                self.resized = Some((now, acts.clone()));
                 let work = Work {
                     ground: self.ground.clone(),
                     memory: self.memory.clone(),
