@@ -124,7 +124,10 @@ mod tests {
 
     fn health(network: bool) -> Health {
         let condition = |kind: &str, status| Condition { kind: kind.into(), status, ..Condition::default() };
-        Health { conditions: vec![condition("RuntimeReady", true), condition("NetworkReady", network)], ..Health::default() }
+        Health {
+            conditions: vec![condition("RuntimeReady", true), condition("NetworkReady", network)],
+            ..Health::default()
+        }
     }
 
     #[test]
@@ -133,7 +136,10 @@ mod tests {
         let later = api::time::parse("2026-01-02T03:05:05Z").expect("it is a time");
         let first = value!({"conditions": all(Value::NULL, Some(&health(false)), Pressure::default(), now)});
         let ready = first.list("conditions").last().expect("there are conditions");
-        assert_eq!((ready.str("type"), ready.str("status"), ready.str("reason")), ("Ready", "False", "KubeletNotReady"));
+        assert_eq!(
+            (ready.str("type"), ready.str("status"), ready.str("reason")),
+            ("Ready", "False", "KubeletNotReady")
+        );
         assert_eq!(ready.str("message"), "container runtime network not ready: NetworkReady=false reason: message:");
         let second = all(&first, Some(&health(true)), Pressure::default(), later);
         assert_eq!(events(&first, &second), ["NodeReady"]);

@@ -10,6 +10,11 @@ use client::{Client, Patch, Resource};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::{
+    pods::carry_out::field_of,
+    tell::{Tell, Telling},
+};
+
 /// So many may wait to be told.
 const WAITING_MAX: usize = 1024;
 /// So many are remembered for counting. Upstream: maxLruCacheEntries.
@@ -65,7 +70,7 @@ pub fn channel(client: Client, clock: Arc<dyn Clock>, host: &str) -> (Events, Te
 // === impl Events ===
 
 impl Events {
-    pub fn tell(&self, event: Event) {
+    fn send(&self, event: Event) {
         if self.sender.try_send(event).is_err() {
             tracing::debug!("an event is lost: too many wait");
         }
@@ -81,7 +86,7 @@ impl Events {
 
     /// About a part of an object, such as `spec.containers{web}`.
     pub fn about(&self, regarding: &Value, field: &str, warning: bool, reason: &'static str, message: String) {
-        self.tell(Event { regarding: reference(regarding), field: field.into(), warning, reason, message });
+        self.send(Event { regarding: reference(regarding), field: field.into(), warning, reason, message });
     }
 }
 
@@ -96,6 +101,13 @@ fn reference(object: &Value) -> Value {
         "kind": kind, "namespace": meta.namespace(), "name": meta.name(), "uid": meta.uid(), "apiVersion": version,
         "resourceVersion": meta.resource_version()
     })
+}
+
+impl Tell for Events {
+    fn tell(&self, pod: &Value, container: Option<&str>, telling: Telling) {
+        let field = container.map(|name| field_of(pod, name)).unwrap_or_default();
+        self.about(pod, &field, telling.is_warning, telling.reason, telling.message);
+    }
 }
 
 // === impl Teller ===

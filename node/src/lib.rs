@@ -10,6 +10,7 @@ pub mod dns_config;
 pub mod downward;
 pub mod environment;
 mod events;
+pub mod garbage;
 pub mod hooks;
 pub mod hosts_file;
 pub mod images;
@@ -39,6 +40,7 @@ pub use pods::ground::Settings;
 use pods::{
     Dispatcher,
     ground::{Ground, NodeView},
+    means::Means,
     observe::Eyes,
 };
 use runtime::Runtime;
@@ -65,15 +67,26 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     pub clock: Arc<dyn Clock>,
     pub machine: Machine,
+    /// Containers are nowhere: there are no volumes, probes and control groups.
+    pub simulated: bool,
 }
+
+/// So many pods of which probes say something else may wait.
+const PROBED_MAX: usize = 1024;
 
 /// Runs the node until it is dropped. Containers are left as they are.
 pub async fn run(config: Config, parts: Parts) {
-    let Parts { client, runtime, clock, machine } = parts;
+    let Parts { client, runtime, clock, machine, simulated } = parts;
     let (events, teller) = events::channel(client.clone(), clock.clone(), &config.name);
     let (ears, hearing) = pods::ears();
     let runtime_name = name_of(&*runtime).await;
     let node = NodeView { ips: config.ips.clone(), ..NodeView::default() };
+    let (changed, probed) = tokio::sync::mpsc::channel(PROBED_MAX);
+    let settings = Settings { memory_bytes: machine.memory_bytes, ..config.settings.clone() };
+    let means = (!simulated).then(|| Means::new(&settings, &client, runtime.clone(), clock.clone(), &events, changed));
+    if let Some(Err(error)) = means.as_ref().and_then(|m| m.cgroups.as_ref()).map(|c| c.prepare()) {
+        tracing::error!(%error, "the pods' control groups cannot be made");
+    }
     let ground = Arc::new(Ground {
         client: client.clone(),
         eyes: Eyes::new(runtime.clone(), ears.wake()),
@@ -81,17 +94,26 @@ pub async fn run(config: Config, parts: Parts) {
         runtime_name,
         clock: clock.clone(),
         events,
-        settings: config.settings.clone(),
+        settings,
+        means,
         node: RwLock::new(node),
     });
     let fields = format!("spec.nodeName={}", config.name);
     let mirror = Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields);
+    let services = async {
+        match &ground.means {
+            Some(means) => means.services.follow(&client, &ears).await,
+            None => std::future::pending().await,
+        }
+    };
     futures::join!(
+        services,
+        ears.pass_on(probed),
         teller.run(),
         lease::keep(client.clone(), clock, config.name.clone()),
         registration::keep(ground.clone(), config, machine),
         mirror.follow(&client, &ears),
-        Dispatcher::new(ground, hearing).run(),
+        Dispatcher::new(ground.clone(), hearing).run(),
     );
 }
 
@@ -107,3 +129,6 @@ async fn name_of(runtime: &dyn Runtime) -> String {
         wait = (wait * 2).min(std::time::Duration::from_secs(5));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,12 @@ pub mod carry_out;
 pub mod ground;
 pub mod hash;
 pub mod making;
+pub mod means;
 pub mod observe;
+pub mod patience;
 pub mod plan;
-mod report;
+pub mod report;
+mod resizing;
 pub mod restart;
 pub mod status;
 mod worker;
@@ -90,10 +93,20 @@ impl Ears {
             let _ = sender.try_send(Event::Seen(uid.into()));
         })
     }
+
+    /// Wakes the pods whose uids come.
+    pub async fn pass_on(&self, mut uids: mpsc::Receiver<String>) {
+        while let Some(uid) = uids.recv().await {
+            let _ = self.sender.send(Event::Seen(uid)).await;
+        }
+    }
 }
 
 impl Follower for Ears {
-    fn changed(&self, _mirror: &Mirror, change: &Change) {
+    fn changed(&self, mirror: &Mirror, change: &Change) {
+        if mirror.resource.plural != "pods" {
+            return;
+        }
         let event = Event::Pod(Box::new(change.clone()));
         if let Err(mpsc::error::TrySendError::Full(event)) = self.sender.try_send(event) {
             let sender = self.sender.clone();
@@ -102,7 +115,7 @@ impl Follower for Ears {
     }
 
     fn progressed(&self, mirror: &Mirror) {
-        if mirror.is_synced() {
+        if mirror.resource.plural == "pods" && mirror.is_synced() {
             let _ = self.sender.try_send(Event::Listed);
         }
     }
@@ -200,4 +213,3 @@ impl Dispatcher {
         }
     }
 }
-

@@ -14,7 +14,7 @@ use crate::{
     capacity::Machine,
     conditions::{self, Pressure},
     node_status::{self, Facts},
-    pods::ground::{Ground, NodeView},
+    pods::{ground::Ground, report},
     runtime::{Health, Image, Version},
 };
 
@@ -47,7 +47,7 @@ pub async fn keep(ground: Arc<Ground>, config: Config, machine: Machine) {
     loop {
         let sight = look(&ground).await;
         let ready = conditions::errors(sight.health.as_ref()).is_empty();
-        if let Err(error) = report(&ground, &config, &machine, &sight, &mut told).await {
+        if let Err(error) = tell(&ground, &config, &machine, &sight, &mut told).await {
             tracing::info!(%error, "the node's status cannot be told");
         }
         was_ready |= ready;
@@ -85,12 +85,13 @@ fn facts<'a>(config: &'a Config, machine: &'a Machine, sight: &'a Sight, now: Ti
 async fn register(ground: &Ground, config: &Config, machine: &Machine) -> Result<(), Error> {
     let nodes = Resource::new("", "v1", "nodes");
     let sight = look(ground).await;
-    let node = node_status::initial(&facts(config, machine, &sight, ground.clock.now()), &config.labels, &config.taints);
-    *ground.node.write() = NodeView {
-        ips: config.ips.clone(),
-        allocatable: node.at("status").at("allocatable").clone(),
-        ..ground.node.read().clone()
-    };
+    let node =
+        node_status::initial(&facts(config, machine, &sight, ground.clock.now()), &config.labels, &config.taints);
+    {
+        let mut view = ground.node.write();
+        view.ips.clone_from(&config.ips);
+        view.allocatable = node.at("status").at("allocatable").clone();
+    }
     match ground.client.create(nodes.all(), &node).await {
         Ok(_) => return Ok(()),
         Err(error) if error.is_already_exists() => {}
@@ -111,7 +112,7 @@ async fn register(ground: &Ground, config: &Config, machine: &Machine) -> Result
 }
 
 /// Tells the status when it has changed, or was not told for long.
-async fn report(
+async fn tell(
     ground: &Ground,
     config: &Config,
     machine: &Machine,
@@ -122,6 +123,9 @@ async fn report(
     let now = ground.clock.now();
     let node = ground.client.get(nodes.named("", &config.name)).await?;
     let old = node.at("status");
+    if let Some(means) = &ground.means {
+        *means.node_uid.lock() = api::meta::of(&node).uid().into();
+    }
     let new = node_status::status(&facts(config, machine, sight, now), old);
     let late = told.as_ref().is_none_or(|(_, at)| now.duration_since(*at) >= REPORT);
     if !late && node_status::is_same(&new, old) {
@@ -141,7 +145,9 @@ async fn report(
         }
     }
     let body = value!({"status": patch});
-    let answer = ground.client.patch(nodes.named("", &config.name).below("status"), Patch::Strategic, &body).await?;
+    let whole = value!({"status": new.clone()});
+    let target = nodes.named("", &config.name).below("status");
+    let answer = report::patched(&ground.client, target, &body, &whole).await?;
     let object = value!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": config.name.as_str(), "uid": config.name.as_str()}});
     for word in conditions::events(old, new.list("conditions")) {
         ground.events.normal(&object, word, format!("Node {} status is now: {word}", config.name));

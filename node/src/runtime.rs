@@ -5,6 +5,7 @@
 //! annotations of what it made ([`labels`]), and what lacks them is not the node's. Upstream: cri-api/pkg/apis/services.go.
 
 pub mod cri;
+pub mod fake;
 pub mod labels;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

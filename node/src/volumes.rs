@@ -169,9 +169,9 @@ impl Volumes {
         self.certificates.forget(pod_uid);
         let directory = self.directory_to_remove(pod_uid)?;
         let mounter = self.mounter.clone();
-        // What is bound out of a volume goes before the volume.
+        // What is bound out of a volume goes before the volume, and first of all that a volume is there.
         blocking(move || {
-            ["volume-subpaths", "volumes"]
+            ["plugins", "volume-subpaths", "volumes"]
                 .iter()
                 .try_for_each(|part| mounter::remove_tree(&*mounter, &directory.join(part)))
         })
@@ -257,12 +257,19 @@ impl Volumes {
     }
 
     async fn empty_dir(&self, pod: &Value, volume: &Value, around: &Around<'_>) -> Result<Volume, String> {
+        let told = |error: io::Error| error.to_string();
         let path = self.volume_dir(pod, EMPTY_DIR, volume);
-        let bytes = empty_dir::memory_bytes(pod, volume.at("emptyDir"), around.allocatable);
-        let made = empty_dir::make(&*self.mounter, pod, volume.at("emptyDir"), &path, bytes)?;
+        // The agent may end at any moment: only what it wrote down at last is known to be finished.
+        let uid = pod.at("metadata").str("uid");
+        let finished = self.pod_dir(uid).join("plugins").join(EMPTY_DIR).join(volume.str("name")).join("ready");
+        let source = volume.at("emptyDir");
+        let bytes = empty_dir::memory_bytes(pod, source, around.allocatable);
+        let made = empty_dir::make(&*self.mounter, pod, source, &path, bytes, finished.exists())?;
         let volume = Volume { path, is_managed: true, ..Volume::default() };
         if made {
-            self.give(pod, &volume).await.map_err(|error| error.to_string())?;
+            self.give(pod, &volume).await.map_err(told)?;
+            finished.parent().map_or(Ok(()), fs::create_dir_all).map_err(told)?;
+            fs::write(&finished, "").map_err(told)?;
         }
         Ok(volume)
     }

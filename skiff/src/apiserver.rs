@@ -117,7 +117,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let kept = upkeep::run(&server, &settings);
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
-    let running = parts.start(&server, &pki)?;
+    let running = parts.start(&server, &pki).await?;
     tokio::select! {
         told = wait_for_signal() => told?,
         // Without its feed this server would answer from the past.

@@ -54,7 +54,9 @@ pub fn log(verbosity: u8) {
         2 => "debug",
         _ => "trace",
     };
-    let filter = tracing_subscriber::EnvFilter::new(format!("{level},h2=warn,hyper=warn,rustls=warn"));
+    let filter = tracing_subscriber::EnvFilter::new(format!(
+        "{level},h2=warn,hyper=warn,rustls=warn,hickory_server=warn,hickory_net=warn"
+    ));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 

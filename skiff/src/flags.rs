@@ -4,7 +4,7 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::{leadership::LeaderElect, scheduler::Scheduler};
+use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler};
 
 pub mod go;
 
@@ -31,6 +31,12 @@ pub enum Command {
     Controllers(Box<Controllers>),
     /// Run the scheduler alone, against any API server, with upstream's flags.
     Scheduler(Box<Scheduler>),
+    /// Run the service proxy of this machine alone, against any API server, with upstream's flags.
+    Proxy(Box<Proxy>),
+    /// Run cluster DNS alone, against any API server.
+    Dns(Box<Dns>),
+    /// Run a node alone, against any API server, with the kubelet's flags.
+    Node(Box<Node>),
     /// Say what this machine lacks, and what to do about it.
     Check(Check),
     /// Print a kubeconfig, or merge it into your own.

@@ -77,6 +77,14 @@ impl LeaderElect {
     }
 }
 
+/// Works until it is told to stop.
+pub async fn until_stopped(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let outcome = until_told(work, &mut term).await;
+    clock::say("stopping");
+    outcome
+}
+
 async fn until_told(work: impl Future<Output = Result<()>>, term: &mut tokio::signal::unix::Signal) -> Result<()> {
     tokio::select! {
         outcome = work => outcome,

@@ -7,12 +7,15 @@ mod apiserver;
 mod check;
 mod clock;
 mod controllers;
+mod dns;
 mod features;
 mod flags;
 mod kubeconfig;
 mod leadership;
 mod manifests;
+mod node;
 mod parts;
+mod proxy;
 mod scheduler;
 mod up;
 
@@ -37,6 +40,9 @@ fn main() -> std::process::ExitCode {
         }
         flags::Command::Controllers(controllers) => controllers::run(controllers),
         flags::Command::Scheduler(scheduler) => scheduler::run(&scheduler),
+        flags::Command::Proxy(proxy) => proxy::run(&proxy),
+        flags::Command::Dns(dns) => dns::run(&dns),
+        flags::Command::Node(node) => node::run(&node),
         flags::Command::Check(check) => check::run(&check),
         flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
     };

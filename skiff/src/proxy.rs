@@ -60,6 +60,9 @@ pub struct Proxy {
     /// Where /metrics and /proxyMode are served; nowhere when empty.
     #[arg(long, default_value = "127.0.0.1:10249")]
     pub metrics_bind_address: String,
+    /// Take away what a proxy has left in the kernel, and end.
+    #[arg(long)]
+    pub cleanup: bool,
     /// Where the network of pods is configured by a bridge, unless somebody has configured it; never when empty.
     #[arg(long, default_value = "")]
     pub cni_conf_dir: String,
@@ -69,6 +72,9 @@ pub struct Proxy {
 pub fn run(flags: &Proxy) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        if flags.cleanup {
+            return proxy::clean_up(&Programs::default()).await.context("what a proxy has left cannot be taken away");
+        }
         let client = Client::new(Kubeconfig::read(&flags.kubeconfig)?.transport()?, AGENT);
         let parts = parts(flags, client).await?;
         let proxying = async { proxy::run(parts).await.context("services cannot be proxied") };

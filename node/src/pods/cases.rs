@@ -97,7 +97,9 @@ fn container(of: &Value) -> Seen {
         state,
         created_at: Timestamp::UNIX_EPOCH,
         started_at: time(of.opt_str("started").unwrap_or("2026-01-02T03:00:00Z")),
-        finished_at: (state == State::Exited).then(|| time(of.opt_str("finished").unwrap_or("2026-01-02T03:01:00Z"))).flatten(),
+        finished_at: (state == State::Exited)
+            .then(|| time(of.opt_str("finished").unwrap_or("2026-01-02T03:01:00Z")))
+            .flatten(),
         exit_code: i32::try_from(of.int("exitCode")).expect("it is small"),
         reason: of.str("reason").into(),
         message: of.str("message").into(),
@@ -107,7 +109,6 @@ fn container(of: &Value) -> Seen {
         restart_count: of.int("restarts"),
         resources: None,
         user: None,
-        stop_signal: String::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use api::{Value, time::Clock};
 use client::Client;
 use parking_lot::{Mutex, RwLock};
 
-use super::{observe::Eyes, plan::Probed, restart::Backoff, status::Waiting};
+use super::{means::Means, observe::Eyes, patience::Failed, plan::Probed, restart::Backoff, status::Waiting};
 use crate::{events::Events, runtime::Runtime};
 
 /// The ground that pods stand on.
@@ -19,6 +19,8 @@ pub struct Ground {
     pub eyes: Eyes,
     pub events: Events,
     pub settings: Settings,
+    /// None: the node is simulated.
+    pub means: Option<Means>,
     pub node: RwLock<NodeView>,
 }
 
@@ -34,8 +36,11 @@ pub struct Settings {
     pub cgroup_root: String,
     pub cluster_dns: Vec<String>,
     pub cluster_domain: String,
-    /// The host's `resolv.conf`.
+    /// The host's `resolv.conf`; empty for none.
     pub resolv_conf: PathBuf,
+    pub memory_bytes: u64,
+    /// Scores below this cannot be set, because the agent may not.
+    pub oom_score_min: Option<i64>,
 }
 
 /// What is known of the node itself.
@@ -55,6 +60,8 @@ pub struct Memory {
     pub backoff: Backoff,
     /// By the container's id.
     pub probed: BTreeMap<String, Probed>,
+    /// That the last work on it failed.
+    pub failed: Option<Failed>,
 }
 
 pub type SharedMemory = Arc<Mutex<Memory>>;

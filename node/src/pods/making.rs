@@ -2,13 +2,37 @@
 //!
 //! Upstream: kuberuntime_sandbox.go generatePodSandboxConfig, kuberuntime_container.go generateContainerConfig.
 
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
 use api::Value;
 
-use super::{ground::Ground, hash};
-use crate::runtime::{
-    ContainerSpec, ImageSpec, Namespace, Namespaces, PodName, PortMapping, Profile, Protocol, SandboxSecurity,
-    SandboxSpec, Words, labels,
+use super::{ground::Ground, hash, means::Means};
+use crate::{
+    environment::{self, ConfigError},
+    hosts_file::{self, PodHost},
+    qos,
+    runtime::{ContainerSpec, ImageSpec, Mount, PodName, PortMapping, Protocol, SandboxSpec, Words, labels},
+    security::{self, ImageUser},
+    tell::Tell as _,
+    volumes::{self, Mounted, mounts},
 };
+
+/// What a container is made of beside its pod.
+pub struct Material<'a> {
+    /// What the runtime calls its image.
+    pub image: String,
+    pub image_user: ImageUser,
+    pub restarts: i64,
+    pub pod_ips: &'a [String],
+    pub mounted: &'a Mounted,
+    /// By the volume's name.
+    pub image_volumes: BTreeMap<String, ImageSpec>,
+    /// The container that one which came to debug is to see.
+    pub target: Option<String>,
+}
 
 /// Whose it is.
 pub fn pod_name(pod: &Value) -> PodName {
@@ -17,41 +41,61 @@ pub fn pod_name(pod: &Value) -> PodName {
 }
 
 /// Where a pod's logs are.
-pub fn log_directory(ground: &Ground, pod: &PodName) -> std::path::PathBuf {
+pub fn log_directory(ground: &Ground, pod: &PodName) -> PathBuf {
     ground.settings.pod_logs.join(format!("{}_{}_{}", pod.namespace, pod.name, pod.uid))
 }
 
-/// What the pod's sandbox is to be.
-pub fn sandbox(ground: &Ground, pod: &Value, attempt: u32) -> SandboxSpec {
+/// What the pod's sandbox is to be. `handler` is its RuntimeClass's.
+pub fn sandbox(ground: &Ground, pod: &Value, attempt: u32, handler: &str) -> Result<SandboxSpec, ConfigError> {
     let spec = pod.at("spec");
     let name = pod_name(pod);
     let mut words: Words = strings(api::meta::of(pod).labels());
     words.extend(pod_words(&name));
-    let on_host = spec.bool("hostNetwork");
-    SandboxSpec {
+    let mut sandbox = SandboxSpec {
         log_directory: log_directory(ground, &name).display().to_string(),
         attempt,
-        hostname: if on_host { String::new() } else { hostname(pod) },
-        dns: None,
         ports: spec.list("containers").iter().flat_map(|c| c.list("ports")).filter_map(port).collect(),
         labels: words,
         annotations: strings(pod.at("metadata").at("annotations")),
-        cgroup_parent: ground.settings.cgroup_root.clone(),
-        security: SandboxSecurity {
-            namespaces: namespaces(pod),
-            seccomp: Some(Profile::RuntimeDefault),
-            ..SandboxSecurity::default()
-        },
+        security: security::of_sandbox(pod, None)?,
+        sysctls: dotted(security::sysctls(pod)),
+        handler: handler.into(),
         pod: name,
         ..SandboxSpec::default()
+    };
+    if !spec.bool("hostNetwork") {
+        let host = PodHost::of(pod, &ground.settings.cluster_domain)?;
+        sandbox.hostname = host.for_kernel(pod)?;
     }
+    if let Some(means) = &ground.means {
+        let (dns, tellings) = crate::dns_config::of(pod, &means.dns(&ground.settings, &ground.node.read().ips));
+        tellings.into_iter().for_each(|telling| ground.events.tell(pod, None, telling));
+        sandbox.dns = Some(dns);
+        sandbox.cgroup_parent = means.cgroups.as_ref().map(|c| c.parent_of(pod)).unwrap_or_default();
+        sandbox.resources = Some(qos::sandbox_resources(pod, &means.machine));
+        sandbox.overhead = Some(qos::overhead_resources(pod, &means.machine));
+    }
+    Ok(sandbox)
 }
 
-/// Upstream: kubelet_pods.go GeneratePodHostNameAndDomain.
-fn hostname(pod: &Value) -> String {
-    let spec = pod.at("spec");
-    let name = spec.opt_str("hostname").filter(|h| !h.is_empty()).unwrap_or(api::meta::of(pod).name());
-    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).into()
+/// The runtime takes names with dots only. Upstream: ConvertPodSysctlsVariableToDotsSeparator.
+fn dotted(sysctls: Words) -> Words {
+    let dotted = |name: String| match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'/') => name
+            .chars()
+            .map(|c| {
+                if c == '/' {
+                    '.'
+                } else if c == '.' {
+                    '/'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+        _ => name,
+    };
+    sysctls.into_iter().map(|(name, word)| (dotted(name), word)).collect()
 }
 
 fn port(port: &Value) -> Option<PortMapping> {
@@ -70,26 +114,13 @@ fn port(port: &Value) -> Option<PortMapping> {
     })
 }
 
-/// Which namespaces the pod shares with the host.
-pub fn namespaces(pod: &Value) -> Namespaces {
-    let spec = pod.at("spec");
-    let host = |member: &str, otherwise: Namespace| if spec.bool(member) { Namespace::Node } else { otherwise };
-    let alone = if spec.bool("shareProcessNamespace") { Namespace::Pod } else { Namespace::Container };
-    Namespaces {
-        network: host("hostNetwork", Namespace::Pod),
-        pid: host("hostPID", alone),
-        ipc: host("hostIPC", Namespace::Pod),
-        users: None,
-    }
-}
-
 fn pod_words(pod: &PodName) -> Words {
     let words = [(labels::POD_NAME, &pod.name), (labels::POD_NAMESPACE, &pod.namespace), (labels::POD_UID, &pod.uid)];
     words.into_iter().map(|(key, word)| (key.to_string(), word.clone())).collect()
 }
 
 /// By what a container is known again.
-pub fn container_words(pod: &Value, container: &Value, restarts: i64) -> (Words, Words) {
+fn container_words(pod: &Value, container: &Value, restarts: i64) -> (Words, Words) {
     let mut words = pod_words(&pod_name(pod));
     words.insert(labels::CONTAINER_NAME.into(), container.str("name").into());
     let mut notes = Words::new();
@@ -114,28 +145,114 @@ pub fn container_words(pod: &Value, container: &Value, restarts: i64) -> (Words,
     (words, notes)
 }
 
-/// What a container is to be. `image` is what its image was resolved to.
-pub fn container(pod: &Value, container: &Value, image: &str, restarts: i64) -> ContainerSpec {
-    let (labels, annotations) = container_words(pod, container, restarts);
-    let texts = |member: &str| container.list(member).iter().filter_map(Value::as_str).map(str::to_string).collect();
+/// What a container is to be.
+pub async fn container(
+    ground: &Ground,
+    pod: &Value,
+    container: &Value,
+    material: Material<'_>,
+) -> Result<ContainerSpec, ConfigError> {
+    let (labels, annotations) = container_words(pod, container, material.restarts);
     let name = container.str("name");
-    ContainerSpec {
+    let image = ImageSpec {
+        image: material.image.clone(),
+        user_specified: container.str("image").into(),
+        ..ImageSpec::default()
+    };
+    let mut spec = ContainerSpec {
         name: name.into(),
-        attempt: u32::try_from(restarts).unwrap_or(u32::MAX),
-        image: ImageSpec { image: image.into(), user_specified: container.str("image").into(), ..ImageSpec::default() },
-        command: texts("command"),
-        args: texts("args"),
+        attempt: u32::try_from(material.restarts).unwrap_or(u32::MAX),
+        image,
         working_dir: container.str("workingDir").into(),
         labels,
         annotations,
-        log_path: format!("{name}/{restarts}.log"),
+        log_path: format!("{name}/{}.log", material.restarts),
         stdin: container.bool("stdin"),
         stdin_once: container.bool("stdinOnce"),
         tty: container.bool("tty"),
-        security: crate::runtime::Security { namespaces: namespaces(pod), ..Default::default() },
         stop_signal: container.at("lifecycle").str("stopSignal").into(),
         ..ContainerSpec::default()
+    };
+    if let Some(means) = &ground.means {
+        spec.env = variables(ground, means, pod, container, &material).await?;
+        spec.mounts = all_mounts(ground, means, pod, container, &material, &spec.env)?;
+        spec.resources = qos::container_resources(pod, container, &means.machine);
+        security::verify_non_root(pod, container, &material.image_user)?;
+        let target = material.target.as_deref();
+        spec.security = security::of_container(pod, container, &material.image_user, &means.security, None, target)?;
     }
+    let texts = |member: &str| -> Vec<String> {
+        let texts = container.list(member).iter().filter_map(Value::as_str);
+        texts.map(|text| environment::expanded(text, &spec.env)).collect()
+    };
+    (spec.command, spec.args) = (texts("command"), texts("args"));
+    Ok(spec)
+}
+
+async fn variables(
+    ground: &Ground,
+    means: &Means,
+    pod: &Value,
+    container: &Value,
+    material: &Material<'_>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let namespace = api::meta::of(pod).namespace();
+    let sources = environment::Sources::gather(&*means.objects, namespace, container).await;
+    let services = means.services();
+    let node = ground.node.read().clone();
+    let on_host = pod.at("spec").bool("hostNetwork");
+    environment::of(
+        pod,
+        container,
+        &environment::Context {
+            sources: &sources,
+            services: services.as_deref(),
+            pod_ips: if on_host { &node.ips } else { material.pod_ips },
+            host_ips: &node.ips,
+            allocatable: &node.allocatable,
+            volumes: &volumes::paths(material.mounted),
+        },
+    )
+}
+
+/// The container's own mounts, `/etc/hosts`, and where it may say why it ended.
+fn all_mounts(
+    ground: &Ground,
+    means: &Means,
+    pod: &Value,
+    container: &Value,
+    material: &Material<'_>,
+    variables: &[(String, String)],
+) -> Result<Vec<Mount>, ConfigError> {
+    let context = mounts::Context {
+        variables,
+        recursive_read_only: ground.node.read().recursive_read_only,
+        images: &material.image_volumes,
+        selinux: false,
+    };
+    let mut all = mounts::of(&means.volumes, pod, container, material.mounted, &context)?;
+    let directory = means.volumes.pod_dir(api::meta::of(pod).uid());
+    let host = PodHost::of(pod, &ground.settings.cluster_domain)?;
+    let failed = |error: std::io::Error| ConfigError(error.to_string());
+    let hosts = hosts_file::mount(&directory, pod, container, &host, material.pod_ips, Path::new("/etc/hosts"));
+    all.extend(hosts.map_err(failed)?);
+    all.extend(termination_log(&directory, container, material.restarts).map_err(failed)?);
+    Ok(all)
+}
+
+/// Upstream: kuberuntime_container.go makeMounts.
+fn termination_log(directory: &Path, container: &Value, restarts: i64) -> std::io::Result<Option<Mount>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let at = container.str("terminationMessagePath");
+    if at.is_empty() {
+        return Ok(None);
+    }
+    let folder = directory.join("containers").join(container.str("name"));
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join(format!("{restarts:08x}"));
+    std::fs::File::create(&file)?;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666))?;
+    Ok(Some(Mount { container_path: at.into(), host_path: file.display().to_string(), ..Mount::default() }))
 }
 
 fn strings(map: &Value) -> Words {

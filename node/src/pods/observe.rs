@@ -37,7 +37,6 @@ pub struct Seen {
     pub restart_count: i64,
     pub resources: Option<Resources>,
     pub user: Option<ContainerUser>,
-    pub stop_signal: String,
 }
 
 /// All of a pod.
@@ -146,7 +145,6 @@ impl Seen {
             restart_count,
             resources: status.resources,
             user: status.user,
-            stop_signal: status.stop_signal,
             id: container.id,
             name: container.name,
         }

@@ -47,11 +47,26 @@ pub enum Step {
     StopPod,
     /// Forget the init containers of an earlier sandbox: they run again.
     PurgeInit,
-    KillContainer { id: String, name: String, message: String, why: Kill },
-    CreateSandbox { attempt: u32, replaces: bool },
-    Start { kind: Kind, name: String },
+    KillContainer {
+        id: String,
+        name: String,
+        message: String,
+        why: Kill,
+    },
+    CreateSandbox {
+        attempt: u32,
+        replaces: bool,
+    },
+    Start {
+        kind: Kind,
+        name: String,
+    },
     /// It would be started, but it fails too often.
-    BackOff { name: String, until: Timestamp, message: String },
+    BackOff {
+        name: String,
+        until: Timestamp,
+        message: String,
+    },
 }
 
 /// What to do, in order, and why.

@@ -4,8 +4,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{Value, value};
-use client::{Client, Patch, Resource};
+use api::{Reason, Value, value};
+use client::{Client, Error, Patch, Resource, Target};
 use tokio::sync::watch;
 
 /// Waits between failures, doubled each time.
@@ -39,7 +39,8 @@ pub async fn run(client: Client, mut words: watch::Receiver<Word>, heard: watch:
             };
             let meta = api::meta::of(&word.pod);
             let target = pods.named(meta.namespace(), meta.name()).below("status");
-            match client.patch(target, Patch::Strategic, &patch).await {
+            let whole = value!({"metadata": {"uid": meta.uid()}, "status": Value::clone(&word.status)});
+            match patched(&client, target, &patch, &whole).await {
                 Ok(answer) => {
                     told = Some(answer);
                     wait = WAIT_MIN;
@@ -61,6 +62,14 @@ pub async fn run(client: Client, mut words: watch::Receiver<Word>, heard: watch:
     }
 }
 
+/// Merges by keys; a server that does not know how is told all of it.
+pub async fn patched(client: &Client, target: Target<'_>, keyed: &Value, whole: &Value) -> Result<Value, Error> {
+    match client.patch(target, Patch::Strategic, keyed).await {
+        Err(error) if error.is(Reason::UnsupportedMediaType) => client.patch(target, Patch::Merge, whole).await,
+        answer => answer,
+    }
+}
+
 /// The pod as it was told last, or as it was read later.
 fn newer<'a>(told: Option<&'a Value>, read: &'a Value) -> &'a Value {
     let number = |pod: &Value| api::meta::of(pod).resource_version().parse::<u64>().unwrap_or(0);
@@ -77,8 +86,8 @@ pub fn patch(base: &Value, word: &Word) -> Option<Value> {
         }
         match key {
             "conditions" => {
-                let known = |c: &&Value| !old.list(key).iter().any(|o| o.is_same(c));
-                status.set(key, Value::array(value.items().iter().filter(known).cloned().collect()));
+                let changed = value.items().iter().filter_map(|c| condition(old.list(key), c));
+                status.set(key, Value::array(changed.collect()));
             }
             key if WHOLE.contains(&key) => {
                 let mut items = vec![value!({"$patch": "replace"})];
@@ -96,6 +105,19 @@ pub fn patch(base: &Value, word: &Word) -> Option<Value> {
     }
     let changed = status.as_object().is_some_and(|members| !members.is_empty());
     changed.then(|| value!({"metadata": {"uid": api::meta::of(&word.pod).uid()}, "status": status}))
+}
+
+/// A condition as it is to be merged into those that there are; None when it is there.
+fn condition(old: &[Value], new: &Value) -> Option<Value> {
+    let known = old.iter().find(|o| o.str("type") == new.str("type"));
+    if known.is_some_and(|known| known.is_same(new)) {
+        return None;
+    }
+    let mut merged = new.clone();
+    for (member, _) in known.into_iter().flat_map(Value::members).filter(|(member, _)| !new.has(member)) {
+        merged.set(member, Value::Null);
+    }
+    Some(merged)
 }
 
 /// Members that only the node writes; what it does not know stays.

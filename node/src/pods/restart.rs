@@ -28,7 +28,13 @@ struct Entry {
 
 impl Backoff {
     /// Until when a container, whose definition has this hash and which ended at `ended`, is not started again.
-    pub fn until(&self, name: &str, hash: u64, ended: Timestamp, now: Timestamp) -> Option<(Timestamp, SignedDuration)> {
+    pub fn until(
+        &self,
+        name: &str,
+        hash: u64,
+        ended: Timestamp,
+        now: Timestamp,
+    ) -> Option<(Timestamp, SignedDuration)> {
         let entry = self.entries.get(&(name.into(), hash))?;
         if has_expired(ended, entry.updated) {
             return None;
@@ -39,7 +45,8 @@ impl Backoff {
 
     /// The container is started again: the next time it waits longer.
     pub fn next(&mut self, name: &str, hash: u64, ended: Timestamp, now: Timestamp) {
-        let entry = self.entries.entry((name.into(), hash)).or_insert(Entry { wait: SignedDuration::ZERO, updated: now });
+        let entry =
+            self.entries.entry((name.into(), hash)).or_insert(Entry { wait: SignedDuration::ZERO, updated: now });
         entry.wait = match entry.wait.is_zero() || has_expired(ended, entry.updated) {
             true => FIRST,
             false => (entry.wait * 2).min(LONGEST),

@@ -17,15 +17,23 @@ use tokio::{
 use super::{
     carry_out::{self, Work},
     ground::{Ground, SharedMemory},
-    observe::{Observed, PodView},
-    plan::{self, Known},
+    observe::{Observed, PodView, Seen},
+    patience::{self, Patience},
+    plan::{self, Known, Probed},
     report::{self, Word},
+    resizing, restart,
     status::{self, Facts, Failure},
 };
-use crate::runtime::labels;
+use crate::{
+    probes::{self, PodSeen, machine},
+    resize::Act,
+    runtime::{State, labels},
+};
 
 /// A pod is looked at so often even when nothing happens. Upstream: resyncInterval, syncFrequency.
 const RESYNC: SignedDuration = SignedDuration::from_secs(60);
+/// So often is the content of volumes read anew.
+const REFRESH: SignedDuration = SignedDuration::from_secs(30);
 /// … and after something went wrong. Upstream: backOffPeriod.
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
 
@@ -40,7 +48,9 @@ pub struct Update {
 enum Stage {
     Syncing,
     /// It is being ended, within so many seconds.
-    Terminating { grace_seconds: Option<i64> },
+    Terminating {
+        grace_seconds: Option<i64>,
+    },
     /// Nothing of it runs.
     Terminated,
 }
@@ -61,6 +71,11 @@ pub struct Worker {
     work: JoinSet<()>,
     reporter: JoinSet<()>,
     released: bool,
+    patience: Patience,
+    /// What running containers were given last, which the runtime may not tell at once.
+    resized: Option<(Timestamp, Vec<Act>)>,
+    /// When volumes were last brought to what the pod says, and what it said then.
+    refreshed: Option<(Timestamp, Value)>,
 }
 
 /// What comes after a step.
@@ -92,6 +107,9 @@ impl Worker {
             work: JoinSet::new(),
             reporter,
             released: false,
+            patience: Patience::default(),
+            resized: None,
+            refreshed: None,
         }
     }
 
@@ -132,6 +150,7 @@ impl Worker {
             self.work.abort_all();
             self.stage = Stage::Terminating { grace_seconds: None };
         }
+        self.hear_probes(&pod, &observed);
         let next = match self.stage {
             Stage::Syncing => self.sync(&pod, &observed, now),
             Stage::Terminating { grace_seconds } => self.terminate(&pod, gone, &observed, grace_seconds, now),
@@ -178,8 +197,29 @@ impl Worker {
         }
         let again = plan.again_at.map_or(first, |at| at.min(first));
         if plan.steps.is_empty() {
-            return again;
+            let acts = resizing::acts(&self.ground, pod, observed);
+            let is_tried = |(at, tried): &(Timestamp, Vec<Act>)| *tried == acts && now.duration_since(*at) < RETRY;
+            if !acts.is_empty() && !self.resized.as_ref().is_some_and(is_tried) {
+                self.resized = Some((now, acts.clone()));
+                let work = Work {
+                    ground: self.ground.clone(),
+                    memory: self.memory.clone(),
+                    pod: pod.clone(),
+                    observed: observed.clone(),
+                };
+                self.work.spawn(work.resize(acts));
+                return first.min(later(now, RETRY));
+            }
+            self.refresh(pod, observed, now);
+            return again.min(later(now, REFRESH));
         }
+        let said = patience::said(pod);
+        let failed = self.memory.lock().failed;
+        if let Some(until) = self.patience.until(&plan.steps, &said, failed).filter(|until| *until > now) {
+            return again.min(until);
+        }
+        self.patience.tries(&plan.steps, said);
+        self.memory.lock().failed = None;
         let work = Work {
             ground: self.ground.clone(),
             memory: self.memory.clone(),
@@ -190,6 +230,67 @@ impl Worker {
         self.work.spawn(work.run(plan.steps));
         // What failed is tried again after a while; a wait is known to the second.
         if begins { first.min(later(now, RETRY)) } else { again }
+    }
+
+    /// Content of volumes changes while containers run: at once with the pod's own metadata, else after a while.
+    fn refresh(&mut self, pod: &Arc<Value>, observed: &Observed, now: Timestamp) {
+        let meta = pod.at("metadata");
+        let said = value!({"labels": meta.at("labels").clone(), "annotations": meta.at("annotations").clone()});
+        let known = self.refreshed.as_ref();
+        let due = known.is_none_or(|(at, known)| now.duration_since(*at) >= REFRESH || *known != said);
+        let has_volumes = !pod.at("spec").list("volumes").is_empty() && self.ground.means.is_some();
+        if !due || !has_volumes {
+            return;
+        }
+        self.refreshed = Some((now, said));
+        let work = Work {
+            ground: self.ground.clone(),
+            memory: self.memory.clone(),
+            pod: pod.clone(),
+            observed: observed.clone(),
+        };
+        self.work.spawn(async move {
+            work.prepare().await;
+        });
+    }
+
+    /// Tells probes what there is, and takes what they say.
+    fn hear_probes(&mut self, pod: &Arc<Value>, observed: &Observed) {
+        let Some(means) = &self.ground.means else { return };
+        if self.stage == Stage::Terminated {
+            return;
+        }
+        let said = means.prober.said(&self.uid);
+        let probed = said.into_iter().map(|(id, of)| (id, probed(&of))).collect();
+        self.memory.lock().probed = probed;
+        let status = self.status.clone();
+        let leaving = api::meta::of(pod).is_terminating();
+        let lists = ["containers", "initContainers"].map(|list| pod.at("spec").list(list));
+        let containers = lists.into_iter().flatten().map(|container| {
+            let name = container.str("name");
+            let seen = observed.newest(name);
+            let started = status.as_deref().and_then(|s| started(s, name, seen.map_or("", |s| &s.id)));
+            let over =
+                seen.is_some_and(|s| s.state == State::Exited && !restart::after_exit(container, pod, s.exit_code));
+            let seen = machine::Seen {
+                id: seen.map(|s| s.id.clone()).unwrap_or_default(),
+                is_running: seen.is_some_and(Seen::is_running),
+                started_at: seen.and_then(|s| s.started_at),
+                started: started.unwrap_or(!container.has("startupProbe")),
+                is_over: over,
+                is_leaving: leaving,
+            };
+            (name.to_string(), seen)
+        });
+        let pod_ip = match pod.at("spec").bool("hostNetwork") {
+            true => self.ground.node.read().ips.first().cloned(),
+            false => observed.ips().first().cloned(),
+        };
+        means.prober.see(PodSeen {
+            pod: pod.clone(),
+            pod_ip: pod_ip.unwrap_or_default(),
+            containers: containers.collect(),
+        });
     }
 
     /// The pod is being ended.
@@ -246,9 +347,17 @@ impl Worker {
         drop(memory);
         let status = Arc::new(derived);
         self.status = Some(status.clone());
-        let last = self.words.borrow().number;
-        // Said even when it is what was said last: the API server may have another.
-        self.words.send_replace(Word { pod: pod.clone(), status, number: last + 1 });
+        let last = self.words.borrow().clone();
+        // Said again when the API server's pod is another: it may have another status.
+        if last.number == 0 || last.status != status || !Arc::ptr_eq(&last.pod, pod) {
+            self.words.send_replace(Word { pod: pod.clone(), status, number: last.number + 1 });
+        }
+    }
+
+    /// Lets go of what the pod held on the node.
+    async fn release(&self, gone: bool) -> Option<std::io::Result<()>> {
+        let means = self.ground.means.as_ref()?;
+        Some(means.release(&self.uid, gone).await)
     }
 
     /// Nothing runs any more: lets go of what the pod held, and takes it from the API server when it was deleted.
@@ -259,17 +368,28 @@ impl Worker {
                 tracing::info!(pod = %plan::full_name(pod), %error, "what is left of a pod cannot be removed");
                 return Next::At(later(now, RETRY));
             }
+            if let Some(Err(error)) = self.release(gone).await {
+                tracing::info!(pod = %plan::full_name(pod), %error, "what a pod held cannot be let go of");
+                return Next::At(later(now, RETRY));
+            }
             let logs = super::making::log_directory(&self.ground, &super::making::pod_name(pod));
-            let _ = std::fs::remove_dir_all(logs);
+            if self.ground.means.is_some() {
+                let _ = std::fs::remove_dir_all(logs);
+            }
             return Next::End;
         }
-        self.released = true;
+        if !self.released {
+            if let Some(Err(error)) = self.release(gone).await {
+                tracing::info!(pod = %plan::full_name(pod), %error, "what a pod held cannot be let go of");
+                return Next::At(later(now, SignedDuration::from_secs(2)));
+            }
+            self.released = true;
+        }
         let is_heard = *self.heard.borrow() == self.words.borrow().number;
         if api::meta::of(pod).is_terminating() && is_heard {
             let pods = Resource::new("", "v1", "pods");
             let meta = api::meta::of(pod);
-            let options =
-                DeleteOptions { uid: meta.uid().into(), grace_seconds: Some(0), ..DeleteOptions::default() };
+            let options = DeleteOptions { uid: meta.uid().into(), grace_seconds: Some(0), ..DeleteOptions::default() };
             if let Err(error) = self.ground.client.delete(pods.named(meta.namespace(), meta.name()), &options).await
                 && !error.is_not_found()
             {
@@ -278,6 +398,22 @@ impl Worker {
             }
         }
         Next::At(later(now, RESYNC))
+    }
+}
+
+/// What the status says of whether a container, by its id, has started.
+fn started(status: &Value, name: &str, id: &str) -> Option<bool> {
+    let lists = ["containerStatuses", "initContainerStatuses"].map(|list| status.list(list));
+    let told = lists.into_iter().flatten().find(|s| s.str("name") == name)?;
+    told.str("containerID").ends_with(id).then(|| told.bool("started"))
+}
+
+fn probed(said: &probes::SaidOf) -> Probed {
+    let of = |kind| said.get(&kind).copied();
+    Probed {
+        liveness: of(machine::Kind::Liveness),
+        readiness: of(machine::Kind::Readiness),
+        startup: of(machine::Kind::Startup),
     }
 }
 

@@ -116,7 +116,8 @@ impl Machine {
 
     /// Before a probe: what is to be said now (if anything changes), and whether to probe.
     pub fn look(&mut self, seen: &Seen, now: Timestamp) -> (Option<Said>, Next) {
-        if seen.id.is_empty() {
+        if seen.id.is_empty() || !seen.is_running && seen.started_at.is_none() {
+            // There is none yet, or it is made and not started.
             return (None, Next::Wait);
         }
         let mut said = None;

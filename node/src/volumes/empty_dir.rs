@@ -9,30 +9,32 @@ use super::mounter::Mounter;
 use crate::qos;
 
 /// Makes the directory. `memory_bytes` is how much a memory medium may hold; 0 is as much as the kernel lets it.
-/// Answers whether it was made just now.
+///
+/// What was made to its end before (`was_finished`) and is still there is left alone. Answers whether anything was done.
 pub fn make(
     mounter: &dyn Mounter,
     pod: &Value,
     source: &Value,
     directory: &Path,
     memory_bytes: i64,
+    was_finished: bool,
 ) -> Result<bool, String> {
     let told = |error: io::Error| error.to_string();
-    let was_there = directory.exists();
-    fs::create_dir_all(directory).map_err(told)?;
     let medium = source.str("medium");
-    let mounted = match medium {
-        "" => false,
-        _ if mounter.is_mounted(directory).map_err(told)? => return Ok(false),
-        "Memory" => memory(mounter, directory, memory_bytes).map(|()| true).map_err(told)?,
+    let is_mounted = !medium.is_empty() && mounter.is_mounted(directory).map_err(told)?;
+    if was_finished && (is_mounted || medium.is_empty() && directory.is_dir()) {
+        return Ok(false);
+    }
+    fs::create_dir_all(directory).map_err(told)?;
+    match medium {
+        "" => {}
+        _ if is_mounted => {}
+        "Memory" => memory(mounter, directory, memory_bytes).map_err(told)?,
         _ if medium.starts_with("HugePages") => {
             let options = format!("pagesize={}", page_size(medium, pod)?);
-            mounter.filesystem("hugetlbfs", directory, &options).map(|()| true).map_err(told)?
+            mounter.filesystem("hugetlbfs", directory, &options).map_err(told)?;
         }
         other => return Err(format!("unknown storage medium {}", api::field::quote(other))),
-    };
-    if was_there && !mounted {
-        return Ok(false);
     }
     let mode = source.opt_int("mode").and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o777);
     fs::set_permissions(directory, fs::Permissions::from_mode(mode & 0o1777)).map_err(told)?;
@@ -96,17 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn on_the_disk_everybody_may_write_and_once_made_it_is_left_alone() {
+    fn on_the_disk_everybody_may_write_and_once_finished_it_is_left_alone() {
         let root = tempfile::tempdir().expect("makes one");
         let directory = root.path().join("a/b");
-        let make = || make(&Recorded::default(), Value::NULL, &value!({}), &directory, 0);
-        assert_eq!(make(), Ok(true));
+        let make = |was_finished| make(&Recorded::default(), Value::NULL, &value!({}), &directory, 0, was_finished);
+        assert_eq!(make(false), Ok(true));
         assert_eq!(mode(&directory), 0o777);
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("sets");
-        assert_eq!(make(), Ok(false));
+        assert_eq!(make(true), Ok(false));
         assert_eq!(mode(&directory), 0o700);
+        assert_eq!(make(false), Ok(true), "nobody knows how far it was");
+        assert_eq!(mode(&directory), 0o777);
         let own = root.path().join("own");
-        super::make(&Recorded::default(), Value::NULL, &value!({"mode": 960}), &own, 0).expect("makes");
+        super::make(&Recorded::default(), Value::NULL, &value!({"mode": 960}), &own, 0, true).expect("makes");
         assert_eq!(mode(&own), 0o1700);
     }
 
@@ -114,11 +118,13 @@ mod tests {
     fn in_memory_it_is_mounted_once_with_its_size() {
         let root = tempfile::tempdir().expect("makes one");
         let mounter = Recorded::default();
-        let make = || make(&mounter, Value::NULL, &value!({"medium": "Memory"}), root.path(), 4096);
-        assert_eq!((make(), make()), (Ok(true), Ok(false)));
+        let make =
+            |was_finished| make(&mounter, Value::NULL, &value!({"medium": "Memory"}), root.path(), 4096, was_finished);
+        assert_eq!((make(false), make(false), make(true)), (Ok(true), Ok(true), Ok(false)));
         assert_eq!(mounter.told(), ["tmpfs size=4096,noswap"]);
-        let unknown = super::make(&mounter, Value::NULL, &value!({"medium": "Tape"}), root.path(), 0);
-        assert_eq!(unknown, Ok(false), "what is mounted is left alone");
+        let other = root.path().join("other");
+        let unknown = super::make(&mounter, Value::NULL, &value!({"medium": "Tape"}), &other, 0, false);
+        assert_eq!(unknown, Err("unknown storage medium \"Tape\"".into()));
     }
 
     #[test]

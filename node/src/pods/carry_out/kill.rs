@@ -8,6 +8,7 @@ use api::Value;
 
 use super::field_of;
 use crate::{
+    hooks,
     pods::{
         ground::Ground,
         observe::{Observed, PodView, Seen},
@@ -37,19 +38,27 @@ pub fn grace_seconds(pod: &Value, name: &str, why: Kill) -> i64 {
     own.or(pods).unwrap_or(GRACE_SECONDS_DEFAULT)
 }
 
+/// A container that is to end. `ip` is its pod's.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub name: &'a str,
+    pub id: &'a str,
+    pub ip: &'a str,
+}
+
 /// Ends one container.
 pub async fn container(
     ground: &Ground,
     pod: &Value,
-    name: &str,
-    id: &str,
+    target: Target<'_>,
     message: &str,
     grace_seconds: i64,
 ) -> Result<(), Error> {
+    let Target { name, id, .. } = target;
     let message = if message.is_empty() { format!("Stopping container {name}") } else { message.into() };
     ground.events.about(pod, &field_of(pod, name), false, "Killing", message);
     let begun = ground.clock.now();
-    before_stop(ground, pod, name, id, grace_seconds).await;
+    before_stop(ground, pod, target, grace_seconds).await;
     let spent = ground.clock.now().as_second() - begun.as_second();
     ground.runtime.stop_container(id, left(grace_seconds - spent)).await
 }
@@ -58,7 +67,22 @@ fn left(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds.max(GRACE_SECONDS_MIN)).unwrap_or(0))
 }
 
-async fn before_stop(_ground: &Ground, _pod: &Value, _name: &str, _id: &str, _grace_seconds: i64) {}
+/// The container's preStop hook, within the time that it has.
+async fn before_stop(ground: &Ground, pod: &Value, target: Target<'_>, grace_seconds: i64) {
+    let Some(container) = plan::find_any(pod, target.name) else { return };
+    let handler = container.at("lifecycle").at("preStop");
+    if handler.is_null() || grace_seconds <= 0 {
+        return;
+    }
+    let hook = hooks::Target { pod, container, container_id: target.id, pod_ip: target.ip };
+    let run = hooks::run(&*ground.runtime, &ground.events, &hook, handler);
+    let limit = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
+    if let Ok(Err(error)) = tokio::time::timeout(limit, run).await {
+        tracing::info!(container = target.name, %error, "a hook failed");
+        let field = field_of(pod, target.name);
+        ground.events.about(pod, &field, true, "FailedPreStopHook", "PreStopHook failed".into());
+    }
+}
 
 /// Ends all of a pod: containers at once, but sidecars after them, the last one first; then its sandboxes.
 pub async fn stop(ground: &Ground, pod: &Value, observed: &Observed, grace: Option<i64>) -> Result<(), Error> {
@@ -68,7 +92,8 @@ pub async fn stop(ground: &Ground, pod: &Value, observed: &Observed, grace: Opti
     let grace = |c: &Seen| grace.unwrap_or_else(|| grace_seconds(pod, &c.name, Kill::Other));
     let begun = ground.clock.now();
     let first = running.iter().filter(|c| !is_sidecar(c));
-    let first = first.map(|c| container(ground, pod, &c.name, &c.id, "", grace(c)));
+    let ip = observed.ips().first().map(String::as_str).unwrap_or_default();
+    let first = first.map(|c| container(ground, pod, Target { name: &c.name, id: &c.id, ip }, "", grace(c)));
     let mut outcome = first_error(futures::future::join_all(first).await);
     let order = |c: &&&Seen| {
         let list = pod.at("spec").list("initContainers");
@@ -78,7 +103,8 @@ pub async fn stop(ground: &Ground, pod: &Value, observed: &Observed, grace: Opti
     sidecars.sort_by_key(order);
     for sidecar in sidecars {
         let spent = ground.clock.now().as_second() - begun.as_second();
-        let ended = container(ground, pod, &sidecar.name, &sidecar.id, "", grace(sidecar) - spent).await;
+        let target = Target { name: &sidecar.name, id: &sidecar.id, ip };
+        let ended = container(ground, pod, target, "", grace(sidecar) - spent).await;
         outcome = outcome.and(ended);
     }
     outcome?;
@@ -86,7 +112,8 @@ pub async fn stop(ground: &Ground, pod: &Value, observed: &Observed, grace: Opti
     let stops = sandboxes.map(|s| ground.runtime.stop_sandbox(&s.sandbox.id));
     let outcome = first_error(futures::future::join_all(stops).await);
     if let Err(error) = &outcome {
-        let message = format!("error killing pod: failed to \"KillPodSandbox\" for \"{}\": {error}", api::meta::of(pod).uid());
+        let message =
+            format!("error killing pod: failed to \"KillPodSandbox\" for \"{}\": {error}", api::meta::of(pod).uid());
         ground.events.warning(pod, "FailedKillPod", message);
     }
     outcome

@@ -58,7 +58,8 @@ fn end_of_log(path: &str) -> String {
     let mut said = String::new();
     for line in text.lines() {
         let mut parts = line.splitn(4, ' ');
-        let (Some(_), Some(_), Some(tag), Some(words)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(_), Some(_), Some(tag), Some(words)) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             continue;
         };
         said.push_str(words);

@@ -92,7 +92,9 @@ impl Walk<'_> {
                 false => self.init.failed = true,
             },
             State::Unknown => match restart::after_kill(container, self.pod) {
-                true => self.replace(place, seen, "Init container is in \"unknown\" state, try killing it before restart"),
+                true => {
+                    self.replace(place, seen, "Init container is in \"unknown\" state, try killing it before restart")
+                }
                 false => self.init.failed = true,
             },
         }

@@ -90,7 +90,8 @@ fn initialized(facts: &Facts<'_>, status: &Value, phase: &str) -> Said {
 
 fn containers_ready(facts: &Facts<'_>, status: &Value, phase: &str) -> Said {
     let spec = facts.pod.at("spec");
-    let mut all = ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|list| status.list(list)).peekable();
+    let mut all =
+        ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|list| status.list(list)).peekable();
     if all.peek().is_none() {
         return Said::no("UnknownContainerStatuses", "");
     }

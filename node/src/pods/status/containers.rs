@@ -73,8 +73,7 @@ fn unseen(facts: &Facts<'_>, container: &Value, old: Option<&Value>) -> Value {
     status.set("restartCount", old.int("restartCount"));
     status.set("lastState", old.at("lastState").clone());
     if old.at("state").has("running") && !status.at("lastState").has("terminated") {
-        let message =
-            "The container could not be located when the pod was deleted.  The container used to be Running";
+        let message = "The container could not be located when the pod was deleted.  The container used to be Running";
         let lost = value!({"exitCode": 137, "reason": LOST, "message": message, "startedAt": null, "finishedAt": null});
         status.set_path(&["lastState", "terminated"], lost);
         if !api::meta::of(facts.pod).is_terminating() {
@@ -95,14 +94,12 @@ fn of_seen(facts: &Facts<'_>, container: &Value, seen: &Seen, old: Option<&Value
     if resources.has("requests") {
         status.set("allocatedResources", resources.at("requests").clone());
     }
-    status.set("resources", if resources.is_null() { Value::object() } else { resources.clone() });
+    let has = seen.resources.as_ref().filter(|_| seen.is_running());
+    status.set("resources", crate::resize::reported(container, has));
     mounts(facts, container, &mut status);
     if let Some(user) = &seen.user {
         let groups: Vec<Value> = user.supplemental_groups.iter().map(|g| Value::from(*g)).collect();
         status.set("user", value!({"linux": {"uid": user.uid, "gid": user.gid, "supplementalGroups": groups}}));
-    }
-    if !seen.stop_signal.is_empty() {
-        status.set("stopSignal", seen.stop_signal.as_str());
     }
     status
 }
@@ -163,7 +160,8 @@ fn finished_init(facts: &Facts<'_>, container: &Value, status: &mut Value) -> bo
         && status.at("state").has("waiting");
     if gone {
         let message = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
-        let done = value!({"exitCode": 0, "reason": "Completed", "message": message, "startedAt": null, "finishedAt": null});
+        let done =
+            value!({"exitCode": 0, "reason": "Completed", "message": message, "startedAt": null, "finishedAt": null});
         status.set("state", value!({"terminated": done}));
     }
     gone

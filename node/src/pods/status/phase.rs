@@ -50,9 +50,8 @@ pub fn of(facts: &Facts<'_>, status: &Value) -> &'static str {
 fn count(facts: &Facts<'_>, status: &Value) -> Count {
     let mut count = Count::default();
     let spec = facts.pod.at("spec");
-    let told = |list: &str, name: &str| -> Option<Value> {
-        status.list(list).iter().find(|s| s.str("name") == name).cloned()
-    };
+    let told =
+        |list: &str, name: &str| -> Option<Value> { status.list(list).iter().find(|s| s.str("name") == name).cloned() };
     for container in spec.list("initContainers") {
         let found = told("initContainerStatuses", container.str("name"));
         match restart::is_sidecar(container) {

@@ -14,7 +14,9 @@ fn statuses_are_as_the_cases_say() {
         let waiting: BTreeMap<String, Waiting> = case
             .at("waiting")
             .members()
-            .map(|(name, w)| (name.into(), Waiting { reason: w.str("reason").into(), message: w.str("message").into() }))
+            .map(|(name, w)| {
+                (name.into(), Waiting { reason: w.str("reason").into(), message: w.str("message").into() })
+            })
             .collect();
         let failure = case.at("failure");
         let failure = (!failure.is_null())

@@ -49,7 +49,7 @@ fn at(second: i64) -> Timestamp {
 fn seen(see: &Value) -> Seen {
     Seen {
         id: see.str("id").to_owned(),
-        is_running: see.has("since"),
+        is_running: see.has("since") && !see.bool("ended"),
         started_at: see.opt_int("since").map(at),
         started: see.bool("started"),
         is_over: see.bool("over"),

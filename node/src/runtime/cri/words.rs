@@ -7,7 +7,9 @@ use crate::runtime::{
 
 mod back;
 
-pub use back::{container, container_stats, container_status, filesystem, image, sandbox, sandbox_stats, sandbox_status};
+pub use back::{
+    container, container_stats, container_status, filesystem, image, sandbox, sandbox_stats, sandbox_status,
+};
 
 pub fn sandbox_config(spec: &SandboxSpec) -> cri::PodSandboxConfig {
     cri::PodSandboxConfig {

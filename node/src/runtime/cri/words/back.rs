@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::runtime::{
-    Container, ContainerStats, ContainerStatus, ContainerUser, FilesystemUsage, Image, ImageSpec, InterfaceStats, Mount,
-    Namespace, PodName, Resources, Sandbox, SandboxStats, SandboxStatus, State,
+    Container, ContainerStats, ContainerStatus, ContainerUser, FilesystemUsage, Image, ImageSpec, InterfaceStats,
+    Mount, Namespace, PodName, Resources, Sandbox, SandboxStats, SandboxStatus, State,
 };
 
 /// Nanoseconds since the epoch; a time that cannot be is the epoch.
