@@ -188,6 +188,11 @@ fn read_leaf(
     Ok(fits.then_some(Issued { certificate_pem, key, not_before, not_after }))
 }
 
+/// The names that a certificate is for.
+pub fn names(certificate: &rustls::pki_types::CertificateDer<'_>) -> Result<Names, Error> {
+    Ok(names_of(&parse(certificate)?))
+}
+
 fn names_of(parsed: &x509_parser::certificate::X509Certificate<'_>) -> Names {
     use x509_parser::extensions::GeneralName;
     let mut names = Names::default();

@@ -39,6 +39,7 @@ pub struct Metrics {
     pub mutating_waits: Watermark,
     /// How often each check came out how: by name, status, type.
     pub checks: Labeled<3, Counter>,
+    pub streams: Streams,
     /// How each check came out last: by name, type.
     pub check: Labeled<2, Gauge>,
     collect: parking_lot::RwLock<Vec<Collect>>,
@@ -47,6 +48,16 @@ pub struct Metrics {
 /// Events sent to watchers, by group, resource and version.
 #[derive(Default)]
 pub struct WatchEvents(Labeled<3, (Counter, Histogram)>);
+
+/// Streams by the road that they took. Upstream: apiserver pkg/util/proxy/metrics.
+#[derive(Default)]
+pub struct Streams {
+    /// By who puts them into the node's form, and subresource.
+    pub routed: Labeled<2, Counter>,
+    /// Those that this server put into another form, by how that ended.
+    pub translated: Labeled<1, Counter>,
+    pub tunneled: Labeled<1, Counter>,
+}
 
 /// Requests to the store, by group, operation and resource.
 #[derive(Default)]
@@ -75,6 +86,7 @@ impl Metrics {
         self.watch.write(&mut page);
         self.store.write(&mut page);
         self.auth.write(&mut page);
+        self.streams.write(&mut page);
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);
         build(&server.config.version, &mut page);
@@ -111,6 +123,16 @@ impl WatchEvents {
     fn write(&self, page: &mut Page) {
         page.add(&rows::WATCH_EVENTS, |f| self.0.each(|labels, cell| f.number(&labels, cell.0.get() as f64)));
         page.add(&rows::WATCH_SIZES, |f| self.0.each(|labels, cell| cell.1.write(f, &labels)));
+    }
+}
+
+// === impl Streams ===
+
+impl Streams {
+    fn write(&self, page: &mut Page) {
+        self.routed.write(page, &rows::STREAMS);
+        self.translated.write(page, &rows::TRANSLATED);
+        self.tunneled.write(page, &rows::TUNNELED);
     }
 }
 

@@ -38,6 +38,7 @@ use crate::{
     Server,
     body::{Body, Sent},
     door::Admitted,
+    metrics::Counter,
 };
 
 /// How nodes, pods and services are reached.
@@ -101,6 +102,10 @@ pub async fn connect(
     }
     let ways = &server.ways;
     let road = server.registry.connect(ask, options, &admitted.query, &rest, &ways.nodes).await?;
+    if let Manner::Command(_, speaks) | Manner::Ports(speaks) = road.manner {
+        let who = if speaks == Speaks::WebSocket { "proxied_to_kubelet" } else { "translated_at_apiserver" };
+        server.metrics.streams.routed.get([who, &ask.attributes.subresource], Counter::default).add(1);
+    }
     match road.manner {
         Manner::Log => log::answer(ways, ask, &road).await,
         Manner::Command(streams, speaks) => {
@@ -112,7 +117,7 @@ pub async fn connect(
         }
         Manner::Ports(speaks) => {
             if speaks == Speaks::Spdy && !upgrade::tunneled(&admitted.parts.headers).is_empty() {
-                return carried(ways, admitted, &road).await;
+                return carried(server, admitted, &road).await;
             }
             upgraded(ways, admitted, &road, true, body).await
         }
@@ -180,12 +185,12 @@ async fn upgraded(
 }
 
 /// SPDY in WebSocket messages, for a node that speaks SPDY alone.
-async fn carried(ways: &Ways, admitted: &Admitted, road: &Road) -> Result<Response<Body>, Status> {
-    let client = client(admitted)?;
+async fn carried(server: &Server, admitted: &Admitted, road: &Road) -> Result<Response<Body>, Status> {
+    let (client, ways) = (client(admitted)?, &server.ways);
     let target = ways.target(road);
     let io = ways.dial(road).await.map_err(|why| not_dialled(&why))?;
     let asked = forward::ask(io, &target.authority(), &uri(road, None), &admitted.parts).await.map_err(unknown)?;
-    Ok(match asked {
+    let response = match asked {
         Asked::Agreed(response, backend) => {
             tokio::spawn(async move {
                 if let Ok(client) = client.await {
@@ -196,7 +201,9 @@ async fn carried(ways: &Ways, admitted: &Admitted, road: &Road) -> Result<Respon
         }
         Asked::Refused(response) => refused(response),
         Asked::Wrong(refusal) => wrong(refusal),
-    })
+    };
+    server.metrics.streams.tunneled.get([response.status().as_str()], Counter::default).add(1);
+    Ok(response)
 }
 
 /// A command's WebSocket of version 5, for a node that speaks SPDY alone. The client is told yes before the node is asked.
@@ -204,7 +211,10 @@ fn translated(server: &Arc<Server>, admitted: &Admitted, road: Road, said: Strea
     let (method, headers) = (&admitted.parts.method, &admitted.parts.headers);
     let response = match upgrade::websocket::<String>(method, headers, channels::V5.name) {
         Ok(response) => response,
-        Err(refusal) => return Ok(wrong(refusal)),
+        Err(refusal) => {
+            server.metrics.streams.translated.get(["400"], Counter::default).add(1);
+            return Ok(wrong(refusal));
+        }
     };
     let client = client(admitted)?;
     let Streams { stdin, stdout, stderr, tty } = said;
@@ -218,9 +228,13 @@ fn translated(server: &Arc<Server>, admitted: &Admitted, road: Road, said: Strea
             let io = io.map_err(|why| remote::Outcome::Failed(format!("error dialing backend: {why}")))?;
             translate::connect(io, &host, &uri(&road, None)).await
         };
-        if let Err(error) = translate::run(Box::new(TokioIo::new(client)), streams, connect).await {
-            tracing::debug!(%error, "a command's streams ended");
-        }
+        let ended = translate::run(Box::new(TokioIo::new(client)), streams, connect).await;
+        let code = match ended {
+            Ok(None) => return,
+            Ok(Some(remote::Outcome::Success | remote::Outcome::Exit(_))) => "200",
+            Ok(Some(remote::Outcome::Failed(_))) | Err(_) => "500",
+        };
+        server.metrics.streams.translated.get([code], Counter::default).add(1);
     });
     Ok(foreign(response.map(|_| Body::Whole(None))))
 }

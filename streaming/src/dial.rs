@@ -154,9 +154,8 @@ fn tls_text(error: &io::Error) -> String {
 mod tests {
     use super::*;
 
-    /// CVE-2022-3294, CVE-2020-8555.
     #[tokio::test]
-    async fn what_is_this_machines_own_is_not_dialled() {
+    async fn cve_2022_3294_what_is_this_machines_own_is_not_dialled() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         for host in ["127.0.0.1", "localhost", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {

@@ -28,12 +28,13 @@ pub struct Connected {
 }
 
 /// Carries a command's streams between a client whose connection has become a WebSocket and what `connect` yields. That it
-/// yields nothing is told on the error channel, since the client has been told yes already.
+/// yields nothing is told on the error channel, since the client has been told yes already. Answers how the command ended;
+/// none when the client went away before.
 pub async fn run(
     client: BoxedIo,
     streams: Streams,
     connect: impl Future<Output = Result<Connected, Outcome>>,
-) -> std::io::Result<()> {
+) -> std::io::Result<Option<Outcome>> {
     let mut session = Session::websocket(client, channels::V5, streams).await?;
     let ours = Ours {
         stdin: session.stdin.take(),
@@ -49,9 +50,10 @@ pub async fn run(
     let outcome = tokio::select! {
         outcome = carrying => outcome.unwrap_or_else(|failed| failed),
         // With the client goes the backend's connection: whoever runs the command sees nobody there.
-        () = session.gone() => return Ok(()),
+        () = session.gone() => return Ok(None),
     };
-    session.end(&outcome).await
+    session.end(&outcome).await?;
+    Ok(Some(outcome))
 }
 
 /// Asks a backend for SPDY. `path` is its path and query.

@@ -49,6 +49,27 @@ pub const LONG_RUNNING: Row = row(
     OF_REQUEST,
     "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.",
 );
+pub const STREAMS: Row = row(
+    "apiserver_websocket_streaming_requests_total",
+    Counter,
+    "ALPHA",
+    &["proxy_type", "subresource"],
+    "Total number of WebSocket streaming requests (exec/attach/portforward) routed by the API server, labeled by subresource and proxy_type. proxy_type is proxied_to_kubelet when the kubelet handles the request directly; otherwise translated_at_apiserver.",
+);
+pub const TRANSLATED: Row = row(
+    "apiserver_stream_translator_requests_total",
+    Counter,
+    "ALPHA",
+    &["code"],
+    "Total number of requests that were handled by the StreamTranslatorProxy, which processes streaming RemoteCommand/V5",
+);
+pub const TUNNELED: Row = row(
+    "apiserver_stream_tunnel_requests_total",
+    Counter,
+    "ALPHA",
+    &["code"],
+    "Total number of requests that were handled by the StreamTunnelProxy, which processes streaming PortForward/V2",
+);
 pub const TERMINATIONS: Row = row(
     "apiserver_request_terminations_total",
     Counter,

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use certs::{PrivateKey, pki::Pki, tls, tls::Identity};
+use certs::{PrivateKey, careless, pki::Pki, tls, tls::Identity};
 use registry::special::connect::NodeAddresses;
 use server::stream::Ways;
 
@@ -25,7 +25,7 @@ pub fn ways(flags: &Apiserver, pki: &Pki) -> Result<Ways> {
         _ => (pki.kubelet_client.certificate_pem.clone(), None),
     };
     let identity = Identity { certificate_pem: &certificate, key: key.as_ref().unwrap_or(&pki.kubelet_client.key) };
-    let unverified = Arc::new(tls::unverified_client_config(Some(identity))?);
+    let unverified = Arc::new(careless::client_config_as(Some(identity))?);
     let verified = match &flags.kubelet_certificate_authority {
         Some(path) => {
             let bundle = read(path)?;
@@ -43,6 +43,6 @@ pub fn ways(flags: &Apiserver, pki: &Pki) -> Result<Ways> {
         dial,
         verified,
         unverified,
-        anybody: Arc::new(tls::unverified_client_config(None)?),
+        anybody: Arc::new(careless::client_config()?),
     })
 }

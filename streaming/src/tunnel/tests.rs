@@ -47,9 +47,8 @@ async fn bytes_pass_once_the_backend_has_agreed() {
     assert_eq!(heard.await.expect("it ended well"), b"to the backend", "and the backend was hung up on");
 }
 
-/// CVE-2018-1002105.
 #[tokio::test]
-async fn a_backend_that_refuses_is_hung_up_on() {
+async fn cve_2018_1002105_a_backend_that_refuses_is_hung_up_on() {
     let (answer, heard) = asked("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
     let Ok(Answer::Refused(response)) = answer else { panic!("it refused") };
     assert_eq!(response.status(), 403);
@@ -57,9 +56,8 @@ async fn a_backend_that_refuses_is_hung_up_on() {
     assert_eq!(heard.await.expect("it ended well"), b"", "nothing more was said to it, and its connection ended");
 }
 
-/// CVE-2020-8559.
 #[tokio::test]
-async fn a_backend_that_redirects_is_not_followed() {
+async fn cve_2020_8559_a_backend_that_redirects_is_not_followed() {
     let (answer, heard) =
         asked("HTTP/1.1 302 Found\r\nLocation: https://10.0.0.1:10250/exec\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(answer.err().as_deref(), Some("invalid upgrade response: status code 302"));
