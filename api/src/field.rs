@@ -272,15 +272,21 @@ impl Errors {
     }
 
     /// The 422 that says all this about an object; `Ok` when there is nothing to say.
-    pub fn into_status(self, kind: &GroupResource, name: &str) -> Result<(), Status> {
+    pub fn into_status(mut self, kind: &GroupResource, name: &str) -> Result<(), Status> {
+        let mut seen = HashSet::new();
+        // Upstream's filter for declared errors makes one list of the messages and back, which drops what stands twice.
+        self.0.retain(|e| seen.insert(e.to_string()));
+        self.into_status_repeating(kind, name)
+    }
+
+    /// The same of a kind that no such filter looks at: what stands twice has two causes.
+    pub fn into_status_repeating(self, kind: &GroupResource, name: &str) -> Result<(), Status> {
         if self.is_empty() {
             return Ok(());
         }
         let message = self.message();
-        let mut seen = HashSet::new();
-        // Upstream's filter for declared errors makes one list of the messages and back, which drops what stands twice.
-        let distinct = self.0.into_iter().filter(|e| seen.insert(e.to_string()));
-        let causes = distinct.map(|e| Cause { kind: e.kind.cause().into(), message: e.body(), field: e.field });
+        let causes = self.0.into_iter();
+        let causes = causes.map(|e| Cause { kind: e.kind.cause().into(), message: e.body(), field: e.field });
         Err(Status::invalid(kind, name, &message, causes.collect()))
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     commit::Written,
     managed,
     options::WriteOptions,
-    prepare, special,
+    prepare, special, storage,
 };
 
 /// How often a generated name is drawn again when it is taken. Upstream: `maxNameGenerationCreateAttempts`.
@@ -90,7 +90,10 @@ impl Registry {
         if options.dry_run {
             return match self.live(definition, ask.namespace(), &name).await? {
                 Some(found) => Err(self.taken(ask, &found.tree(), &object)),
-                None => Ok(Answer::Hub { object, created: true }),
+                None => {
+                    storage::settle(definition, &mut object);
+                    Ok(Answer::Hub { object, created: true })
+                }
             };
         }
         if object.at("metadata").has("resourceVersion") {

@@ -181,6 +181,7 @@ impl Change for Apply {
         if !live.is_null() {
             definition.from_hub(&mut current, served);
         }
+        self.check_convertible(ask, live)?;
         let applied = writer.apply(&current, &self.config, entries, self.force).map_err(Status::from)?;
         let mut object = match applied.object {
             Some(object) => self.read_back(ask, &object)?,
@@ -222,6 +223,21 @@ impl Apply {
         let form = Form::of_type(schemas.get(served.kind_type), schemas);
         schema::apply::check(form, &self.config, schemas).map_err(|misfits| {
             let text = format!("failed to create typed patch object ({}): {misfits}", self.shown(served));
+            Status::new(500, Reason::Unknown, text)
+        })
+    }
+
+    /// Where somebody owns fields through another version, what is applied is converted before anything is compared.
+    fn check_convertible(&self, ask: &Ask, live: &Value) -> Result<(), Status> {
+        let served = ask.served();
+        let api_version = served.gvk.api_version();
+        if live.at_path(PATH).items().iter().all(|entry| entry.str("apiVersion") == api_version) {
+            return Ok(());
+        }
+        let read = codec::unstructured::object(&self.config, served.kind_type, ask.definition.schemas());
+        read.map(drop).map_err(|e| {
+            let gvk = &served.gvk;
+            let text = format!("failed to convert new object: unable to convert unstructured object to {gvk}: {e}");
             Status::new(500, Reason::Unknown, text)
         })
     }

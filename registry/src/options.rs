@@ -67,7 +67,7 @@ pub struct ListOptions {
     pub timeout_seconds: Option<i64>,
 }
 
-const IGNORE_READ_ERROR: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+pub const IGNORE_READ_ERROR: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 const FIELD_MANAGER_LEN_MAX: usize = 128;
 
 // === impl Query ===

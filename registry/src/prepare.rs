@@ -7,7 +7,7 @@ use api::{
     field::{Errors, FieldError, Path},
     meta,
 };
-use resources::row::{Context, Generation};
+use resources::row::{Context, Generation, Metadata};
 
 use crate::{declared, definition::Definition};
 
@@ -105,15 +105,19 @@ pub fn before_create(
     let row = definition.row;
     check_namespace(object, definition, context.namespace)?;
     // What the main resource may not change it may still be made with, but for the status.
-    for path in row.reset.iter().filter(|path| path.starts_with("status")) {
+    for path in row.reset.iter().filter(|path| path.starts_with("status") && !row.made_with_status) {
         object.remove_path(&path.split('.').collect::<Vec<_>>());
     }
     (row.rules.prepare_create)(object, context);
     first_generation(definition, object);
     let path = Path::new("metadata");
-    let of_meta = resources::meta::validate(object, row.namespaced, row.name_rule, &path);
+    let of_meta = || resources::meta::validate(object, row.namespaced, row.name_rule, &path);
     let of_rules = (row.rules.validate)(object, context);
-    let (mut errors, more) = if row.metadata_last { (of_rules, of_meta) } else { (of_meta, of_rules) };
+    let (mut errors, more) = match row.metadata {
+        Metadata::First | Metadata::Twice => (of_meta(), of_rules),
+        Metadata::Last => (of_rules, of_meta()),
+        Metadata::Else => (of_rules, Errors::new()),
+    };
     errors.extend(more);
     if errors.is_empty() {
         errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
@@ -161,8 +165,15 @@ pub fn before_update(
     }
     keep_system_fields(new, old);
     let path = Path::new("metadata");
-    let mut errors = resources::meta::validate(new, row.namespaced, resources::names::path_segment, &path);
-    errors.extend(resources::meta::validate_update(new, old, &path));
+    let of_meta = || {
+        let mut errors = resources::meta::validate(new, row.namespaced, resources::names::path_segment, &path);
+        errors.extend(resources::meta::validate_update(new, old, &path));
+        errors
+    };
+    let mut errors = of_meta();
+    if row.metadata == Metadata::Twice {
+        errors.extend(of_meta());
+    }
     if rules.is_none() && row.name_on_update {
         errors.extend(names_only(resources::meta::validate(new, row.namespaced, row.name_rule, &path)));
     }
@@ -173,7 +184,10 @@ pub fn before_update(
     errors.extend(found);
     declared::merge(&mut errors, definition, new, Some(old), context.version);
     let name = meta::of(new).name().to_string();
-    errors.into_status(&definition.kind, &name)?;
+    match row.metadata {
+        Metadata::Twice => errors.into_status_repeating(&definition.kind, &name)?,
+        _ => errors.into_status(&definition.kind, &name)?,
+    }
     warnings.into_iter().for_each(warn);
     (row.rules.canonicalize)(new);
     Ok(())

@@ -90,11 +90,14 @@ impl Registry {
             Answer::Hub { object, created } => (if created { 201 } else { 200 }, object),
             Answer::Value { object, code } => return self.present_value(code, &object, form),
             Answer::Scale(object) => {
+                let revision = api::meta::of(&object).resource_version().to_owned();
                 let shaped = match form.shape {
                     Shape::Table { version, include, headers } => {
                         let scales = table::Kind::of_scale(&ask.definition);
                         let mut table = table::of(self, &scales, &[object], version, include, headers);
-                        table.set("metadata", Value::object());
+                        let mut meta = Value::object();
+                        meta.set("resourceVersion", revision);
+                        table.set("metadata", meta);
                         table
                     }
                     Shape::Partial { version, many: false } => table::partial(&ask.definition, &object, version),

@@ -4,7 +4,7 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use api::{Status, Value, field::quote, field_selector::FieldSelector, selector::Selector};
+use api::{Gvk, Status, Value, field::quote, field_selector::FieldSelector, selector::Selector};
 use store::{Range, Revision};
 
 use crate::{
@@ -23,6 +23,8 @@ pub struct Filter {
     pub namespace: String,
     pub labels: Selector,
     fields: Vec<FieldTerm>,
+    /// Names one object of the place that is listed.
+    is_single: bool,
 }
 
 /// One term of a field selector, resolved to where the value stands.
@@ -216,7 +218,8 @@ fn page(snapshot: &Snapshot, filter: &Filter, limit: i64, from: Option<&Continue
             break;
         }
     }
-    if limit > 0 && list.entries.len() == limit {
+    // Who names one object is answered without looking at others.
+    if limit > 0 && list.entries.len() == limit && !filter.is_single {
         let more = walk.count() as i64;
         if more > 0 {
             let last = list.entries.last().map(|e| e.key.as_str()).unwrap_or("");
@@ -240,12 +243,14 @@ impl Filter {
         let parsed = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let mut fields = Vec::new();
         for term in parsed.terms() {
-            fields.push(FieldTerm::new(definition, &term.field, &term.value, !term.equals)?);
+            fields.push(FieldTerm::new(definition, &ask.served().gvk, &term.field, &term.value, !term.equals)?);
         }
         if !ask.name().is_empty() {
             fields.push(FieldTerm { place: Place::Name, value: ask.name().into(), negated: false });
         }
-        Ok(Filter { namespace: ask.namespace().into(), labels, fields })
+        let names_one = fields.iter().any(|term: &FieldTerm| matches!(term.place, Place::Name) && !term.negated);
+        let is_single = names_one && (!definition.row.namespaced || !ask.namespace().is_empty());
+        Ok(Filter { namespace: ask.namespace().into(), labels, fields, is_single })
     }
 
     pub fn lets_through(&self, entry: &Entry) -> bool {
@@ -285,7 +290,7 @@ impl Filter {
 // === impl FieldTerm ===
 
 impl FieldTerm {
-    fn new(definition: &Definition, key: &str, value: &str, negated: bool) -> Result<FieldTerm, Status> {
+    fn new(definition: &Definition, version: &Gvk, key: &str, value: &str, negated: bool) -> Result<FieldTerm, Status> {
         let place = match key {
             "metadata.name" => Place::Name,
             // Kinds with a conversion function of their own know it only when they stand in one.
@@ -294,7 +299,7 @@ impl FieldTerm {
             }
             _ => match definition.row.selectable.iter().position(|s| s.label == key) {
                 Some(i) => Place::Field(i),
-                None => return Err(not_selectable(definition, key)),
+                None => return Err(not_selectable(definition, version, key)),
             },
         };
         Ok(FieldTerm { place, value: value.into(), negated })
@@ -311,9 +316,10 @@ impl FieldTerm {
 }
 
 /// Upstream says it in two ways: kinds with a conversion function of their own, and the others.
-fn not_selectable(definition: &Definition, key: &str) -> Status {
+fn not_selectable(definition: &Definition, version: &Gvk, key: &str) -> Status {
     Status::bad_request(match definition.row.selectable.is_empty() {
         true => format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", quote(key)),
+        false if definition.row.labels_name_kind => format!("field label not supported for {version}: {key}"),
         false => format!("field label not supported: {key}"),
     })
 }
@@ -329,7 +335,7 @@ mod tests {
             negated: *negated,
         };
         let labels = Selector::parse("").expect("nothing is a selector");
-        Filter { namespace: namespace.into(), labels, fields: terms.iter().map(term).collect() }
+        Filter { namespace: namespace.into(), labels, fields: terms.iter().map(term).collect(), is_single: false }
     }
 
     #[test]

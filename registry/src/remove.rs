@@ -13,7 +13,7 @@ use crate::{
     cache::Entry,
     commit::Written,
     create::admission_request,
-    options::{DeleteOptions, ListOptions},
+    options::{DeleteOptions, IGNORE_READ_ERROR, ListOptions},
     special,
 };
 
@@ -39,6 +39,10 @@ impl Registry {
     pub async fn remove(&self, ask: &Ask, options: &DeleteOptions) -> Result<Answer, Status> {
         let definition = &*ask.definition;
         ask.check_key()?;
+        if options.ignores_read_errors() && special::of(definition).is_some_and(|special| !special.deletes_unsafely()) {
+            let why = format!("no unsafe deleter provided, can not honor {IGNORE_READ_ERROR}");
+            return Err(Status::internal(why));
+        }
         warn_of_orphans(ask, options);
         let key = definition.local_key(ask.namespace(), ask.name());
         let mut live = match definition.cache.get(&key) {
@@ -92,7 +96,8 @@ impl Registry {
         let written = match plan {
             Plan::Pending => return Ok(Ok(Answer::Entry { entry: live.clone(), created: false })),
             Plan::Wait(object) if options.dry_run => return Ok(Ok(Answer::Hub { object, created: false })),
-            Plan::Now | Plan::NowAfter(_) if options.dry_run => return Ok(Ok(self.gone(ask, old))),
+            Plan::Now if options.dry_run => return Ok(Ok(self.gone(ask, old))),
+            Plan::NowAfter(object) if options.dry_run => return Ok(Ok(self.gone(ask, object))),
             Plan::NowAfter(mut object) => match self.put(ask, &mut object, Some(live.revision), Some(live)).await? {
                 // The deletion that is noted leaves no time, so that the next attempt takes it away.
                 Written::Done(entry) => return Ok(Err(Some(entry))),

@@ -15,7 +15,7 @@ use crate::{
     change::Change,
     managed::{self, ScaleWrite},
     options::WriteOptions,
-    patch,
+    patch, prepare,
 };
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
@@ -61,7 +61,9 @@ impl Registry {
     pub async fn update_scale(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let gvk = api::Gvk::new("autoscaling", "v1", "Scale");
         let kind_type = ask.definition.schemas().id(SCALE).ok_or_else(|| Status::internal("Scale has no type"))?;
-        let scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type }, options.validation)?;
+        let mut scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type }, options.validation)?;
+        prepare::check_namespace(&mut scale, &ask.definition, ask.namespace())?;
+        prepare::check_name(&scale, ask.name(), ask.namespace())?;
         self.rescale(ask, How::Make(&|_| Ok(scale.clone())), options).await
     }
 
@@ -111,7 +113,7 @@ impl Change for Rescale<'_> {
         let old = self.paths.scale(live);
         let replicas = self.paths.replicas;
         let write = ScaleWrite { ask, replicas, live, scale: &old, manager: &self.manager, now: &self.now };
-        let (scale, entries) = match self.how {
+        let (mut scale, entries) = match self.how {
             How::Make(make) => {
                 let scale = make(&old)?;
                 let entries = write.updated(&scale);
@@ -119,7 +121,9 @@ impl Change for Rescale<'_> {
             }
             How::Apply { config, force } => write.apply(config, force)?,
         };
-        check(ask, &scale)?;
+        prepare::check_namespace(&mut scale, &ask.definition, ask.namespace())?;
+        prepare::check_name(&scale, ask.name(), ask.namespace())?;
+        check(&scale)?;
         let mut new = live.clone();
         new.set_path(self.paths.replicas, scale.at("spec").int("replicas"));
         let said = meta::of(&scale);
@@ -141,16 +145,9 @@ impl Change for Rescale<'_> {
 }
 
 /// Upstream: autoscaling/validation ValidateScale.
-fn check(ask: &Ask, scale: &Value) -> Result<(), Status> {
+fn check(scale: &Value) -> Result<(), Status> {
     let mut errors = Errors::new();
     let meta = meta::of(scale);
-    if meta.name() != ask.name() {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            meta.name(),
-            ask.name()
-        )));
-    }
     let replicas = scale.at("spec").int("replicas");
     if replicas < 0 {
         errors.invalid(&Path::new("spec").child("replicas"), replicas, "must be greater than or equal to 0");

@@ -50,6 +50,11 @@ pub trait Special: Send + Sync {
         Ok(Reservation::default())
     }
 
+    /// Whether what cannot be read may be deleted: storages that stand before the store cannot.
+    fn deletes_unsafely(&self) -> bool {
+        true
+    }
+
     /// Whether it looks at a deletion's preconditions itself.
     fn checks_preconditions(&self) -> bool {
         false

@@ -44,7 +44,7 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
     Bytes::copy_from_slice(&out)
 }
 
-/// What the dry run of an update answers has gone through the store's form: a list that is empty is none.
+/// What a dry run answers has gone through the store's form: a list that is empty is none.
 pub fn settle(definition: &Definition, hub: &mut Value) {
     schema::normalise::for_storage(hub, definition.hub_type, definition.schemas());
 }

@@ -45,7 +45,9 @@ pub fn of(
     let texts = registry.outside.get().map(|outside| outside.columns.of(kind.texts.0, kind.texts.1));
     let text = |column: &Column| texts.as_ref().and_then(|t| t.get(column.name)).map_or("", String::as_str);
     let heads = match headers {
-        true => Value::array(columns.iter().map(|column| head(column, text(column))).collect()),
+        true => Value::array(
+            columns.iter().filter(|column| !column.name.is_empty()).map(|column| head(column, text(column))).collect(),
+        ),
         false => Value::Null,
     };
     let mut hubs: Vec<&Value> = hubs.iter().collect();
@@ -62,6 +64,7 @@ pub fn partial(definition: &Definition, hub: &Value, version: &str) -> Value {
     let gv = format!("meta.k8s.io/{version}");
     let mut object =
         value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())});
+    object.entry("metadata").make_object();
     for annotation in definition.row.converted_annotations {
         object.remove_path(&["metadata", "annotations", annotation]);
     }

@@ -39,6 +39,54 @@ async fn what_can_be_read_is_not_deleted_unsafely() {
 }
 
 #[tokio::test]
+async fn what_stands_before_the_store_deletes_nothing_unsafely() {
+    let world = World::new().await;
+    let unsafely = value!({"ignoreStoreReadErrorWithClusterBreakingPotential": true});
+    let (outcome, _) = remove(&world, "namespaces", "missing", unsafely).await;
+    let wanted = "Internal error occurred: no unsafe deleter provided, can not honor ignoreStoreReadErrorWithClusterBreakingPotential";
+    assert_eq!(refused(outcome), wanted);
+}
+
+#[tokio::test]
+async fn metadata_is_looked_at_where_the_kind_looks_at_it() {
+    let world = World::new().await;
+    let causes = |outcome: Outcome| -> Vec<String> {
+        let status = outcome.expect_err("it is refused").to_value();
+        status.at("details").list("causes").iter().map(|cause| cause.str("field").to_owned()).collect()
+    };
+    let nothing = value!({"metadata": {"namespace": "ns"}, "involvedObject": {"namespace": "other"}});
+    let found = causes(world.create("events", nothing, true).await);
+    assert_eq!(found, ["involvedObject.namespace"], "the name is looked at when nothing else is wrong");
+    let names = value!({"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"});
+    let schema = value!({"openAPIV3Schema": {"type": "object"}});
+    let definition = value!({
+        "metadata": {"name": "things.example.com"},
+        "spec": {"group": "example.com", "scope": "Cluster", "names": (names),
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": (schema)}]}
+    });
+    let definitions = "customresourcedefinitions.apiextensions.k8s.io";
+    world.create(definitions, definition, false).await.expect("it is right");
+    let patch = r#"{"metadata":{"deletionGracePeriodSeconds":1}}"#;
+    let found = causes(world.patch(definitions, "things.example.com", Form::Merge, patch, true).await);
+    assert_eq!(found, ["metadata.deletionGracePeriodSeconds", "metadata.deletionGracePeriodSeconds"]);
+}
+
+#[tokio::test]
+async fn who_applies_a_node_does_not_own_its_status() {
+    let world = World::new().await;
+    world
+        .create("nodes", value!({"metadata": {"name": "n"}, "status": {"nodeInfo": {"machineID": "m"}}}), false)
+        .await
+        .expect("it is right");
+    let config = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","labels":{"a":"b"}},"status":{}}"#;
+    let applied = world.patch("nodes", "n", Form::Apply { cbor: false }, config, false).await.expect("it is right");
+    assert_eq!(applied.at_path(&["status", "nodeInfo"]).str("machineID"), "m", "a node is made with its status");
+    let entries = applied.at("metadata").list("managedFields");
+    let own = entries.iter().find(|entry| entry.str("operation") == "Apply").expect("it owns a label");
+    assert!(!own.at("fieldsV1").has("f:status"), "{own:?}");
+}
+
+#[tokio::test]
 async fn a_put_of_what_is_not_there_fails_on_its_uid_as_on_a_stored_one() {
     let world = World::new().await;
     let role = value!({"metadata": {"name": "r", "namespace": "ns", "uid": "u"}, "rules": []});

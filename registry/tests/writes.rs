@@ -23,7 +23,7 @@ fn map(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_seen_by_rules_and_by_dry_runs_and_not_stored() {
+async fn an_empty_list_is_seen_by_rules_and_not_stored() {
     let world = World::new().await;
     let policy = value!({"metadata": {"name": "n", "namespace": "ns"}, "spec": {"podSelector": {}, "ingress": []}});
     world.create("networkpolicies.networking.k8s.io", policy, false).await.expect("it is right");
@@ -32,7 +32,7 @@ async fn an_empty_list_is_seen_by_rules_and_by_dry_runs_and_not_stored() {
 
     let node = value!({"metadata": {"name": "n"}, "spec": {"drivers": []}});
     let dry = world.create("csinodes.storage.k8s.io", node.clone(), true).await.expect("it is right");
-    assert_eq!(dry.at("spec").at("drivers"), &value!([]));
+    assert_eq!(dry.at("spec").get("drivers"), Some(&Value::Null), "it has gone through the store's form");
     let stored = world.create("csinodes.storage.k8s.io", node.clone(), false).await.expect("it is right");
     assert_eq!(stored.at("spec").get("drivers"), Some(&Value::Null));
     let mut changed = node;

@@ -43,6 +43,7 @@ pub const DEFAULTS: &[TypeDefault] = &[
 ];
 
 const DEFINITION: Row = Row {
+    metadata: crate::row::Metadata::Twice,
     status_tables: false,
     group: GROUP,
     kind: "CustomResourceDefinition",

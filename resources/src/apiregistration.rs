@@ -28,6 +28,7 @@ pub const DEFAULTS: &[TypeDefault] = &[TypeDefault {
 }];
 
 const API_SERVICE: Row = Row {
+    metadata: crate::row::Metadata::Twice,
     status_tables: false,
     group: GROUP,
     kind: "APIService",

@@ -20,7 +20,7 @@ pub const DEFAULTS: &[TypeDefault] = &[];
 const RUNTIME_CLASS: Row = Row {
     group: "node.k8s.io",
     kind: "RuntimeClass",
-    name_on_update: false,
+    name_on_update: true,
     plural: "runtimeclasses",
     versions: &[Version::stable("v1", "io.k8s.api.node.v1.RuntimeClass")],
     stored: stored("node.k8s.io", "v1", "runtimeclasses"),

@@ -149,6 +149,7 @@ const RESOURCE_SLICE: Row = Row {
         Selectable { label: "spec.driver", value: |s| s.at("spec").str("driver").into() },
         Selectable { label: "spec.pool.name", value: |s| s.at("spec").at("pool").str("name").into() },
     ],
+    labels_name_kind: true,
     columns: SLICE_COLUMNS,
     dated: Some(prepare::date_taints),
     rules: Rules {

@@ -37,8 +37,10 @@ pub struct Row {
     pub name_rule: fn(&str, bool) -> Vec<String>,
     /// A name that begins with generateName is just that. Upstream: `noopNameGenerator`.
     pub draws_names: bool,
-    /// The metadata is looked at after the rest.
-    pub metadata_last: bool,
+    /// When the metadata is looked at.
+    pub metadata: Metadata,
+    /// An object is made with a status, though its main resource does not change it.
+    pub made_with_status: bool,
     /// An update looks at the name and generateName by this rule again. It does where upstream's ValidateXUpdate calls
     /// ValidateX, and not where it only calls ValidateObjectMetaUpdate.
     pub name_on_update: bool,
@@ -51,6 +53,8 @@ pub struct Row {
     pub table_order: Option<fn(&Value, &Value) -> Ordering>,
     /// Field selectors beside metadata.name and metadata.namespace: label and path in the hub.
     pub selectable: &'static [Selectable],
+    /// Who selects by another label reads the kind beside it.
+    pub labels_name_kind: bool,
     pub deletion: Deletion,
     /// Its status can be had as a table. Upstream: storages of a status that are no `rest.TableConvertor`.
     pub status_tables: bool,
@@ -148,6 +152,18 @@ pub struct StatusRules {
     pub warn: fn(new: &Value, old: Option<&Value>) -> Vec<String>,
     /// Top-level members (dotted paths) that belong to the main resource and are left out of managed fields here.
     pub reset: &'static [&'static str],
+}
+
+/// When rules look at the metadata, which every strategy does in its own place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Metadata {
+    First,
+    /// After what is the kind's own.
+    Last,
+    /// Only when nothing else is wrong.
+    Else,
+    /// First, and a second time on an update.
+    Twice,
 }
 
 /// When `metadata.generation` goes up.
@@ -280,12 +296,14 @@ impl Row {
         create_on_update: false,
         name_rule: crate::names::dns_subdomain,
         draws_names: true,
-        metadata_last: false,
+        metadata: Metadata::First,
+        made_with_status: false,
         name_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,
         status_tables: true,
+        labels_name_kind: false,
         dated: None,
         gate: "",
         converted_annotations: &[],

@@ -79,6 +79,8 @@ impl Run<'_> {
         match of {
             Shape::Struct(id) if !value.is_null() => self.object(value, *id),
             Shape::List(_) if self.lists == Lists::Null && value.is_empty() => *value = Value::Null,
+            // No bytes and none are the same to rules, and nothing else comes out of the store.
+            Shape::Bytes if self.lists != Lists::AsWritten && value.as_str() == Some("") => *value = Value::Null,
             Shape::List(item) if !is_plain(item) => {
                 value.as_array_mut().into_iter().flatten().for_each(|element| self.shape(element, item));
             }
@@ -228,5 +230,19 @@ mod tests {
         let mut stored = sent();
         for_storage(&mut stored, id, schemas);
         assert_eq!(stored, value!({"containers": null}));
+    }
+
+    #[test]
+    fn no_bytes_are_none_but_where_they_are_shown() {
+        let schemas = crate::builtin();
+        let id = schemas.id("io.k8s.api.certificates.v1beta1.PodCertificateRequestSpec").expect("it is a type");
+        let sent = || value!({"proofOfPossession": ""});
+        let mut judged = sent();
+        keeping_lists(&mut judged, id, schemas);
+        assert_eq!(judged.get("proofOfPossession"), Some(&Value::Null));
+        let mut shown = sent();
+        object(&mut shown, id, schemas);
+        assert_eq!(shown.str("proofOfPossession"), "");
+        assert!(shown.has("proofOfPossession"));
     }
 }

@@ -1,3 +1,5 @@
+//! YAML against the answers of sigs.k8s.io/yaml.
+
 use api::{Value, value};
 
 use super::*;

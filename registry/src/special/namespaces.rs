@@ -14,6 +14,10 @@ use resources::row::Policy;
 pub struct Namespaces;
 
 impl Special for Namespaces {
+    fn deletes_unsafely(&self) -> bool {
+        false
+    }
+
     fn checks_preconditions(&self) -> bool {
         true
     }

@@ -17,6 +17,10 @@ pub enum Rights {
 
 #[async_trait]
 impl Special for Rights {
+    fn deletes_unsafely(&self) -> bool {
+        false
+    }
+
     async fn reserve(
         &self,
         registry: &Registry,

@@ -57,13 +57,14 @@ impl Special for ServiceAccounts {
         }
         request.entry("spec").default("expirationSeconds", 3600);
         let now = registry.clock.now();
-        request.set(
-            "metadata",
-            api::value!({
-                "name": ask.name(), "namespace": ask.namespace(), "uid": uid.as_str(),
-                "creationTimestamp": time::seconds(now)
-            }),
-        );
+        for (member, text) in [
+            ("name", ask.name()),
+            ("namespace", ask.namespace()),
+            ("uid", uid.as_str()),
+            ("creationTimestamp", &time::seconds(now)),
+        ] {
+            request.set_path(&["metadata", member], text);
+        }
         check(&request)?;
         registry.validate(ask, Operation::Create, &request, Value::NULL, options).await?;
         let anchor = anchor(registry, ask, request.at_path(&["spec", "boundObjectRef"]))?;

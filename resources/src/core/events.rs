@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use crate::{
     cells, checks,
     pod::internal,
-    row::{Cell, Column, Context, Convert, Deletion, Policy, Row, Rules, Selectable, Stored, Version, column, wide},
+    row::{
+        Cell, Column, Context, Convert, Deletion, Metadata, Policy, Row, Rules, Selectable, Stored, Version, column,
+        wide,
+    },
 };
 
 const TEXT_LEN_MAX: usize = 128;
@@ -30,6 +33,7 @@ const RENAMED: [(&str, &str); 7] = [
 ];
 
 pub const EVENT: Row = Row {
+    metadata: Metadata::Else,
     kind: "Event",
     plural: "events",
     short_names: &["ev"],
@@ -69,7 +73,7 @@ pub const EVENTS_EVENT: Row = Row {
     }],
     name_rule: crate::names::dns_subdomain,
     name_on_update: false,
-    metadata_last: true,
+    metadata: Metadata::Last,
     selectable: &[
         selectable("regarding.kind", |o| o.at("involvedObject").str("kind").into()),
         selectable("regarding.namespace", |o| o.at("involvedObject").str("namespace").into()),

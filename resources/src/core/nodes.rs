@@ -45,7 +45,8 @@ pub const NODE: Row = Row {
         }),
     ],
     // A node may come with its status; an update keeps the old one.
-    reset: &[],
+    reset: &["status"],
+    made_with_status: true,
     columns: COLUMNS,
     selectable: &[Selectable {
         label: "spec.unschedulable",

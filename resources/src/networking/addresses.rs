@@ -13,7 +13,7 @@ use super::{GROUP, segment};
 use crate::{
     cells,
     checks::{self, IMMUTABLE},
-    row::{AGE, NAME, Row, Rules, StatusRules, Subresource, Version, column},
+    row::{AGE, Column, NAME, Row, Rules, StatusRules, Subresource, Version, column},
     strategy::{drop_status, keep_status, stored},
 };
 
@@ -26,7 +26,12 @@ pub const IP_ADDRESS: Row = Row {
     versions: &[Version::stable("v1", "io.k8s.api.networking.v1.IPAddress")],
     stored: stored(GROUP, "v1", "ipaddresses"),
     name_rule: |name, _| names::valid_ip(&Path::root(), name).0.into_iter().map(|e| e.detail).collect(),
-    columns: &[NAME, column("ParentRef", "string", |o, _| parent(o.at_path(&["spec", "parentRef"])).into())],
+    columns: &[
+        NAME,
+        column("ParentRef", "string", |o, _| parent(o.at_path(&["spec", "parentRef"])).into()),
+        // Upstream prints an age and has no column for it.
+        Column { name: "", ..AGE },
+    ],
     rules: Rules {
         validate: |new, _| validate_address(new),
         validate_update: |new, old, _| validate_address_update(new, old),

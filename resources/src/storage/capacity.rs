@@ -15,7 +15,7 @@ use crate::{
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "CSIStorageCapacity",
-    name_on_update: false,
+    name_on_update: true,
     plural: "csistoragecapacities",
     versions: &[Version::stable("v1", "io.k8s.api.storage.v1.CSIStorageCapacity")],
     stored: stored(GROUP, "v1", "csistoragecapacities"),
