@@ -56,6 +56,7 @@ impl Reader {
     pub fn read(&mut self, response: &Response) -> Answer {
         let mut body = tree(response, schema::builtin());
         mask::unordered(&mut body);
+        mask::later_ages(&mut body);
         self.normalise(&mut body);
         let header = |name: &&str| {
             let value = response.headers.get(*name)?.to_str().ok()?;

@@ -41,6 +41,14 @@ pub fn drawn(text: &str) -> String {
     {
         out = format!("{before}in scheme \"{MARK}\"{after}");
     }
+    // Versions of objects that are not the live one.
+    for before in ["does not match the ResourceVersion in record (", "ResourceVersion in object meta: "] {
+        if let Some((start, rest)) = out.split_once(before) {
+            let len = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let mark = if len > 0 { MARK } else { "" };
+            out = format!("{start}{before}{mark}{}", &rest[len..]);
+        }
+    }
     for prefix in ["Too large resource version: ", "too old resource version: "] {
         if out.starts_with(prefix) {
             return digits(&out);
@@ -70,7 +78,7 @@ pub fn generated(text: &str, prefix: &str) -> String {
 }
 
 /// Orders what upstream tells in the order in which its goroutines end or its maps are walked: component statuses, the
-/// rules of a review, the causes of a conflict between managers.
+/// rules of a review, the causes of a conflict between managers, the misfits of an applied configuration.
 pub fn unordered(answer: &mut Value) {
     const COMPONENTS: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
     let name = |item: &Value| item.at("metadata").str("name").to_owned();
@@ -88,6 +96,13 @@ pub fn unordered(answer: &mut Value) {
                 rules.sort_by_key(codec::json::to_string);
             }
         }
+    }
+    // Misfits of an applied configuration, a line each.
+    if let Some((head, lines)) = answer.str("message").split_once("errors:\n") {
+        let mut lines: Vec<&str> = lines.lines().collect();
+        lines.sort_unstable();
+        let text = format!("{head}errors:\n{}", lines.join("\n"));
+        answer.set("message", text);
     }
     if let Some(Value::Array(causes)) = answer.path_mut(&["details", "causes"])
         && causes.iter().all(|cause| cause.str("reason") == "FieldManagerConflict")
@@ -168,15 +183,37 @@ pub fn token(token: &str) -> String {
     codec::json::to_string(&decoded)
 }
 
-/// Ages in a table's cells.
+/// Ages in a table's cells; also in those that no column is told of.
 pub fn ages(table: &mut Value) {
+    let definitions = table.list("columnDefinitions");
+    let named = aged(definitions);
+    let len = definitions.len();
+    let more = table.list("rows").first().map_or(0, |row| row.list("cells").len());
+    let columns: Vec<usize> = if len == 0 { named } else { named.into_iter().chain(len..more).collect() };
+    age_cells(table, &columns);
+}
+
+/// Ages in the tables of a watch: only the first says what its columns are.
+pub fn later_ages(frames: &mut Value) {
+    let Some(frames) = frames.as_array_mut() else { return };
+    let columns = frames.first().map(|frame| aged(frame.at("object").list("columnDefinitions"))).unwrap_or_default();
+    for frame in frames.iter_mut().skip(1) {
+        if let Some(table) = frame.get_mut("object").filter(|object| object.str("kind") == "Table") {
+            age_cells(table, &columns);
+        }
+    }
+}
+
+fn aged(definitions: &[Value]) -> Vec<usize> {
     let is_age = |definition: &Value| matches!(definition.str("name"), "Age" | "Duration" | "First Seen" | "Last Seen");
-    let columns: Vec<usize> =
-        (0..).zip(table.list("columnDefinitions")).filter(|(_, d)| is_age(d)).map(|(i, _)| i).collect();
+    (0..).zip(definitions).filter(|(_, definition)| is_age(definition)).map(|(i, _)| i).collect()
+}
+
+fn age_cells(table: &mut Value, columns: &[usize]) {
     let Some(rows) = table.get_mut("rows").and_then(Value::as_array_mut) else { return };
     for row in rows {
         let Some(cells) = row.get_mut("cells").and_then(Value::as_array_mut) else { continue };
-        for column in &columns {
+        for column in columns {
             if let Some(Value::Str(text)) = cells.get(*column)
                 && text.ends_with(['s', 'm', 'h', 'd', 'y'])
                 && text.starts_with(|c: char| c.is_ascii_digit())
@@ -191,7 +228,7 @@ pub fn ages(table: &mut Value) {
 mod tests {
     use api::value;
 
-    use super::{drawn, generated, token, unordered, word};
+    use super::{ages, drawn, generated, later_ages, token, unordered, word};
 
     #[test]
     fn what_is_drawn_is_marked() {
@@ -210,6 +247,20 @@ mod tests {
             "Pod \"abc-…\" of abc- and abc-x2k9fz"
         );
         assert_eq!(generated("nothing", ""), "nothing");
+    }
+
+    #[test]
+    fn ages_are_marked_where_no_column_is_told_of() {
+        let mut frames = value!([
+            {"object": {"kind": "Table", "columnDefinitions": [{"name": "Name"}, {"name": "Age"}], "rows": []}},
+            {"object": {"kind": "Table", "columnDefinitions": null, "rows": [{"cells": ["5m", "2m3s"]}]}}
+        ]);
+        later_ages(&mut frames);
+        let cells = &frames.items()[1].at("object").list("rows")[0];
+        assert_eq!(cells.list("cells"), [value!("5m"), value!("…")]);
+        let mut table = value!({"columnDefinitions": [{"name": "Name"}], "rows": [{"cells": ["5m", "2m3s"]}]});
+        ages(&mut table);
+        assert_eq!(table.list("rows")[0].list("cells"), [value!("5m"), value!("…")]);
     }
 
     #[test]
