@@ -26,6 +26,7 @@ pub mod runtime;
 #[cfg(test)]
 mod scripted;
 pub mod security;
+pub mod serve;
 pub mod tell;
 pub mod volumes;
 
@@ -44,6 +45,7 @@ use pods::{
     observe::Eyes,
 };
 use runtime::Runtime;
+pub use serve::Serving;
 
 /// What a node is.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub port: u16,
     /// What the node says it runs: `v1.37.1`.
     pub version: String,
+    /// What the node understands that not every node does: `ExtendWebSocketsToKubelet`.
+    pub features: Vec<&'static str>,
     pub labels: Vec<(String, String)>,
     pub taints: Vec<Value>,
     pub reserved: Reserved,
@@ -69,6 +73,8 @@ pub struct Parts {
     pub machine: Machine,
     /// Containers are nowhere: there are no volumes, probes and control groups.
     pub simulated: bool,
+    /// How the node's API is served; none: it is not.
+    pub serving: Option<Serving>,
 }
 
 /// So many pods of which probes say something else may wait.
@@ -76,7 +82,7 @@ const PROBED_MAX: usize = 1024;
 
 /// Runs the node until it is dropped. Containers are left as they are.
 pub async fn run(config: Config, parts: Parts) {
-    let Parts { client, runtime, clock, machine, simulated } = parts;
+    let Parts { client, runtime, clock, machine, simulated, serving } = parts;
     let (events, teller) = events::channel(client.clone(), clock.clone(), &config.name);
     let (ears, hearing) = pods::ears();
     let runtime_name = name_of(&*runtime).await;
@@ -99,7 +105,13 @@ pub async fn run(config: Config, parts: Parts) {
         node: RwLock::new(node),
     });
     let fields = format!("spec.nodeName={}", config.name);
-    let mirror = Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields);
+    let mirror = Arc::new(Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields));
+    let serving = async {
+        match serving {
+            Some(serving) => serve::run(ground.clone(), mirror.clone(), serving).await,
+            None => std::future::pending().await,
+        }
+    };
     let services = async {
         match &ground.means {
             Some(means) => means.services.follow(&client, &ears).await,
@@ -108,6 +120,7 @@ pub async fn run(config: Config, parts: Parts) {
     };
     futures::join!(
         services,
+        serving,
         ears.pass_on(probed),
         teller.run(),
         lease::keep(client.clone(), clock, config.name.clone()),

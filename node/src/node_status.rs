@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub pressure: Pressure,
     /// `v1.37.1`.
     pub version: &'a str,
+    /// What it understands that not every node does.
+    pub features: &'a [&'static str],
     pub now: Timestamp,
 }
 
@@ -107,6 +109,9 @@ pub fn status(facts: &Facts<'_>, old: &Value) -> Value {
         "nodeInfo": info,
         "images": images(facts.images)
     });
+    if !facts.features.is_empty() {
+        status.set("declaredFeatures", facts.features.to_vec());
+    }
     if let Some(health) = facts.health {
         let handlers: Vec<Value> = health.handlers.iter().map(handler).collect();
         if !handlers.is_empty() {

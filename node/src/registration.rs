@@ -77,6 +77,7 @@ fn facts<'a>(config: &'a Config, machine: &'a Machine, sight: &'a Sight, now: Ti
         images: &sight.images,
         pressure: Pressure::default(),
         version: &config.version,
+        features: &config.features,
         now,
     }
 }

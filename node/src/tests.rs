@@ -94,6 +94,7 @@ fn begin(server: &Arc<Server>, runtime: &Arc<Fake>, clock: &Arc<dyn Clock>) -> J
         clock: clock.clone(),
         machine: Machine { cores: 2, memory_bytes: 1 << 32, ..Machine::default() },
         simulated: true,
+        serving: None,
     };
     tokio::spawn(crate::run(config, parts))
 }

@@ -3,10 +3,10 @@
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use api::{User, Value, value};
+use api::{User, Value, time::Clock as _, value};
 use clap::Args;
 use client::Client;
-use node::{Config, Machine, Parts, Reserved, Settings, runtime::cri};
+use node::{Config, Machine, Parts, Reserved, Serving, Settings, runtime::cri};
 use server::Server;
 use tokio::task::JoinSet;
 
@@ -73,7 +73,7 @@ pub fn run(flags: &Node) -> Result<()> {
     runtime.block_on(async {
         let kubeconfig = Kubeconfig::read(&flags.kubeconfig)?;
         let client = Client::new(kubeconfig.transport()?, AGENT);
-        let (config, parts) = settled(flags, client)?;
+        let (config, parts) = settled(flags, client, None)?;
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             () = node::run(config, parts) => {}
@@ -85,21 +85,21 @@ pub fn run(flags: &Node) -> Result<()> {
 }
 
 /// Runs a node beside a server of this process, for as long as `running` is kept.
-pub fn beside(server: &Arc<Server>, flags: &Node, running: &mut JoinSet<()>) -> Result<()> {
+/// `clients_ca` is whose certificates the node takes.
+pub fn beside(server: &Arc<Server>, flags: &Node, clients_ca: &str, running: &mut JoinSet<()>) -> Result<()> {
     let user = User::new(format!("system:node:{}", name(flags)), &["system:nodes", api::user::AUTHENTICATED]);
     let client = Client::new(Arc::new(Inside::new(server, user)), AGENT);
-    let (config, parts) = settled(flags, client)?;
+    let (config, parts) = settled(flags, client, Some(clients_ca.to_owned()))?;
     running.spawn(node::run(config, parts));
     Ok(())
 }
-
 
 fn name(flags: &Node) -> String {
     flags.hostname_override.clone().unwrap_or_else(leadership::host).to_lowercase()
 }
 
 /// Flags and file as one.
-fn settled(flags: &Node, client: Client) -> Result<(Config, Parts)> {
+fn settled(flags: &Node, client: Client, clients_ca: Option<String>) -> Result<(Config, Parts)> {
     let file = match &flags.config {
         None => Value::object(),
         Some(path) => read(path)?,
@@ -131,6 +131,8 @@ fn settled(flags: &Node, client: Client) -> Result<(Config, Parts)> {
         ips: addresses(flags)?,
         port: file.opt_int("port").and_then(|p| u16::try_from(p).ok()).unwrap_or(PORT),
         version: VERSION.into(),
+        // What serves the node's API speaks WebSocket with clients itself.
+        features: vec!["ExtendWebSocketsToKubelet"],
         labels: flags.node_labels.iter().map(|l| label(l)).collect::<Result<_>>()?,
         taints: flags.register_with_taints.iter().map(|t| taint(t)).collect::<Result<_>>()?,
         reserved: Reserved { pods_max: pods_max.unwrap_or(reserved.pods_max), ..reserved },
@@ -138,7 +140,11 @@ fn settled(flags: &Node, client: Client) -> Result<(Config, Parts)> {
     };
     let runtime = cri::Cri::new(&endpoint, cri::Limits::default()).map_err(|e| anyhow::anyhow!("{endpoint}: {e}"))?;
     let machine = Machine::read(&flags.root_dir);
-    let parts = Parts { client, runtime: Arc::new(runtime), clock: Arc::new(Wall), machine, simulated: false };
+    let whose = (flags.root_dir.as_path(), config.name.as_str(), config.ips.as_slice());
+    let now = Wall.now().as_second();
+    let serving = Serving::read(&file, whose, clients_ca, now).map_err(anyhow::Error::msg)?;
+    let (runtime, clock, serving) = (Arc::new(runtime), Arc::new(Wall), Some(serving));
+    let parts = Parts { client, runtime, clock, machine, simulated: false, serving };
     Ok((config, parts))
 }
 

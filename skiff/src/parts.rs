@@ -38,7 +38,7 @@ impl Beside {
             dns::beside(server, flags, &mut running).await?;
         }
         if let Some(flags) = &self.node {
-            node::beside(server, flags, &mut running)?;
+            node::beside(server, flags, pki.ca.bundle_pem(), &mut running)?;
         }
         Ok(running)
     }

@@ -48,7 +48,7 @@ const WALLS: &[(&str, Reach)] = &[
     ("dns", COMPONENT),
     ("pages", Reach::Only(&["api"])),
     ("cri", Reach::Only(&[])),
-    ("node", Reach::Only(&["api", "client", "codec", "certs", "cri"])),
+    ("node", Reach::Only(&["api", "client", "codec", "certs", "cri", "streaming"])),
     ("skiff", Reach::All),
     ("conformance", Reach::All),
     ("xtask", Reach::Only(&[])),

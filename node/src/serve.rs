@@ -1,0 +1,137 @@
+//! The node's HTTPS API: what `kubectl logs`, `exec`, `port-forward` and scrapers of metrics get to hear.
+//!
+//! Paths and streams are [`streaming::node`]'s; here is what they lead to: the runtime, its logs, and who may ask.
+//! Upstream: pkg/kubelet/kubelet_pods.go, pkg/kubelet/kuberuntime, pkg/kubelet/server.
+
+mod answers;
+pub mod certificate;
+mod gate;
+mod logs;
+mod stats;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use api::Value;
+use certs::{
+    Bundle, PrivateKey,
+    tls::{self, OldestVersion, ServerCert, ServerSettings},
+};
+use client::Mirror;
+use streaming::node::Node;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::pods::ground::Ground;
+
+/// How the API is served.
+#[derive(Clone)]
+pub struct Serving {
+    pub address: SocketAddr,
+    pub tls: Arc<rustls::ServerConfig>,
+    /// Whose certificates are taken: `authentication.x509.clientCAFile`.
+    pub client_authorities_pem: Option<String>,
+    /// `authentication.anonymous.enabled`
+    pub anonymous: bool,
+    /// What `/configz` says, in JSON.
+    pub configuration: Value,
+    /// What `/logs` shows; none: nothing.
+    pub system_logs: Option<PathBuf>,
+}
+
+/// Upstream: KubeletPort.
+const PORT: u16 = 10250;
+
+impl Serving {
+    /// As a KubeletConfiguration says it. `client_authorities_pem` is for a node whose file names none. Without a certificate
+    /// of its own the node makes one in `root` for its name and addresses.
+    pub fn read(
+        file: &Value,
+        (root, node, ips): (&Path, &str, &[String]),
+        client_authorities_pem: Option<String>,
+        now: i64,
+    ) -> Result<Serving, String> {
+        let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+        let authorities = match file.at_path(&["authentication", "x509"]).opt_str("clientCAFile") {
+            Some(path) => Some(read(path)?),
+            None => client_authorities_pem,
+        };
+        let certificate = match (file.opt_str("tlsCertFile"), file.opt_str("tlsPrivateKeyFile")) {
+            (Some(certificate), Some(key)) => {
+                let key = PrivateKey::from_pem(&read(key)?).map_err(|error| format!("tlsPrivateKeyFile: {error}"))?;
+                ServerCert::new(&read(certificate)?, &key).map(Arc::new)
+            }
+            _ => {
+                let names: Vec<String> = std::iter::once(node.to_owned()).chain(ips.iter().cloned()).collect();
+                certificate::own(root, node, &names, now)
+            }
+        };
+        let config = tls::server_config(ServerSettings {
+            certificate: certificate.map_err(|error| format!("the node's certificate: {error}"))?,
+            client_authorities_pem: authorities.clone().unwrap_or_default(),
+            oldest_version: OldestVersion::Tls12,
+            http2: true,
+        });
+        let address = file.opt_str("address").and_then(|text| text.parse().ok());
+        let port = file.opt_int("port").and_then(|port| u16::try_from(port).ok()).unwrap_or(PORT);
+        let shows_logs = file.get("enableSystemLogHandler").and_then(Value::as_bool).unwrap_or(true);
+        Ok(Serving {
+            address: SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port),
+            tls: Arc::new(config.map_err(|error| error.to_string())?),
+            client_authorities_pem: authorities,
+            anonymous: file.at_path(&["authentication", "anonymous"]).bool("enabled"),
+            configuration: file.clone(),
+            system_logs: shows_logs.then(|| "/var/log".into()),
+        })
+    }
+}
+
+/// Pods that the node is to run.
+pub trait Pods: Send + Sync {
+    fn all(&self) -> Vec<Arc<Value>>;
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>>;
+}
+
+impl Pods for Mirror {
+    fn all(&self) -> Vec<Arc<Value>> {
+        Mirror::all(self)
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        Mirror::get(self, namespace, name)
+    }
+}
+
+/// Serves until it is dropped. A port that is taken is tried again: whoever ran before may still be on its way out.
+pub async fn run(ground: Arc<Ground>, pods: Arc<dyn Pods>, serving: Serving) {
+    let authorities = serving.client_authorities_pem.as_deref().map(Bundle::from_pem).transpose();
+    let authorities = authorities.unwrap_or_else(|error| {
+        tracing::error!(%error, "nobody's certificate is taken: the file of authorities cannot be read");
+        None
+    });
+    let gate = gate::Delegated::new(
+        ground.client.clone(),
+        &ground.settings.node_name,
+        authorities,
+        serving.anonymous,
+        ground.clock.clone(),
+    );
+    let listener = listen(serving.address).await;
+    let (_stop, stopped) = watch::channel(false);
+    let tls = serving.tls.clone();
+    let api = answers::Answers { ground, pods, serving };
+    let node = Arc::new(Node { api: Arc::new(api), gate: Arc::new(gate) });
+    streaming::node::serve(node, listener, tls, stopped).await;
+}
+
+async fn listen(address: SocketAddr) -> TcpListener {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => tracing::warn!(%address, %error, "the node's API cannot listen yet"),
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
