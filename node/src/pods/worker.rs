@@ -88,7 +88,13 @@ enum Next {
 // === impl Worker ===
 
 impl Worker {
-    pub fn new(ground: Arc<Ground>, uid: &str, update: watch::Receiver<Update>, wake: Arc<Notify>) -> Worker {
+    pub fn new(
+        ground: Arc<Ground>,
+        uid: &str,
+        update: watch::Receiver<Update>,
+        wake: Arc<Notify>,
+        refusal: Option<Failure>,
+    ) -> Worker {
         let (words, said) = watch::channel(Word::default());
         let (hear, heard) = watch::channel(0);
         let mut reporter = JoinSet::new();
@@ -100,7 +106,7 @@ impl Worker {
             wake,
             memory: SharedMemory::default(),
             stage: Stage::Syncing,
-            failure: None,
+            failure: refusal,
             status: None,
             words,
             heard,
