@@ -4,6 +4,7 @@ pub mod bench;
 pub mod etcd;
 pub mod handover;
 pub mod http;
+pub mod machine;
 pub mod services;
 pub mod skiff;
 pub mod suite;
