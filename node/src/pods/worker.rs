@@ -309,9 +309,11 @@ impl Worker {
         now: Timestamp,
     ) -> Timestamp {
         if !observed.is_running() {
-            if self.work.is_empty() || under_way.is_some() {
-                self.stage = Stage::Terminated;
+            // A sandbox that is no longer ready may still be losing its network.
+            if !self.work.is_empty() {
+                return later(now, RETRY);
             }
+            self.stage = Stage::Terminated;
             return now;
         }
         let wanted = grace(pod, gone);
