@@ -5,6 +5,7 @@ pub mod etcd;
 pub mod handover;
 pub mod http;
 pub mod machine;
+pub mod node;
 pub mod services;
 pub mod skiff;
 pub mod suite;
