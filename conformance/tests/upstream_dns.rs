@@ -112,6 +112,19 @@ const DIFFERENT: &[(&str, RecordType, &str)] = &[
     (".arpa.", RecordType::SOA, "likewise, also of addresses that are others'"),
 ];
 
+/// What matters of an answer.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    code: ResponseCode,
+    /// Authoritative, recursion desired, cut.
+    flags: [bool; 3],
+    answers: BTreeSet<String>,
+    authorities: BTreeSet<String>,
+    additionals: BTreeSet<String>,
+    /// Whether signatures were asked for; nothing without EDNS.
+    is_signed: Option<bool>,
+}
+
 /// A program that ends with the test.
 struct Running(Child);
 
@@ -171,9 +184,7 @@ fn questions() -> Vec<(&'static str, RecordType, bool, bool)> {
 }
 
 /// What matters of an answer, in an order of its own. Serials are points in time; letters have no case but in the question.
-fn shown(
-    message: &Message,
-) -> (ResponseCode, [bool; 3], BTreeSet<String>, BTreeSet<String>, BTreeSet<String>, Option<bool>) {
+fn shown(message: &Message) -> Shown {
     let text = |record: &Record| match &record.data {
         RData::SOA(soa) => format!(
             "{} {} SOA {} {} {} {} {} {}",
@@ -181,12 +192,16 @@ fn shown(
         ),
         _ => record.to_string(),
     };
-    let text = |record: &Record| text(record).to_lowercase();
-    let all = |records: &[Record]| records.iter().map(text).collect();
+    let all = |records: &[Record]| records.iter().map(|record| text(record).to_lowercase()).collect();
     let meta = &message.metadata;
-    let flags = [meta.authoritative, meta.recursion_desired, meta.truncation];
-    let edns = message.edns.as_ref().map(|edns| edns.flags().dnssec_ok);
-    (meta.response_code, flags, all(&message.answers), all(&message.authorities), all(&message.additionals), edns)
+    Shown {
+        code: meta.response_code,
+        flags: [meta.authoritative, meta.recursion_desired, meta.truncation],
+        answers: all(&message.answers),
+        authorities: all(&message.authorities),
+        additionals: all(&message.additionals),
+        is_signed: message.edns.as_ref().map(|edns| edns.flags().dnssec_ok),
+    }
 }
 
 fn ask(port: u16, name: &str, kind: RecordType, edns: bool, tcp: bool) -> Result<Message> {
