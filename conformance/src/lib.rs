@@ -7,6 +7,8 @@ pub mod handover;
 pub mod http;
 pub mod images;
 pub mod machines;
+pub mod machine;
+pub mod node;
 pub mod services;
 pub mod skiff;
 pub mod suite;

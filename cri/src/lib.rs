@@ -5,4 +5,8 @@
 
 #![allow(clippy::all, clippy::disallowed_methods, clippy::unwrap_used)]
 
+// What is generated names them; said here too, where they can be seen.
+use prost as _;
+use tonic_prost as _;
+
 tonic::include_proto!("runtime.v1");

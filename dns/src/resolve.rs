@@ -12,7 +12,7 @@ use api::EcoString;
 use hickory_server::proto::rr::{Name, Record, RecordType};
 
 use crate::{
-    cluster::{Cluster, Key, Kind},
+    cluster::{Cluster, Key, Kind, Slice},
     question::{self, Question, What},
 };
 
@@ -24,8 +24,10 @@ pub struct Zone {
     /// Labels of the cluster's domain, in lower case: `cluster`, `local`.
     pub domain: Vec<EcoString>,
     pub ttl_seconds: u32,
-    /// Where this server listens: whoever asks for the zone's servers is told the service before it.
+    /// Where this server listens: whoever asks for the zone's servers is told the service before it. The address may be
+    /// a machine's, behind which there are other services as well, so the port tells.
     pub own_ips: Vec<IpAddr>,
+    pub own_port: u16,
 }
 
 /// An answer, or what to do for one.
@@ -325,9 +327,13 @@ impl Asked<'_> {
         let origin = self.question.origin.iter().map(EcoString::as_str);
         let mut names = Vec::new();
         for own in &self.zone.own_ips {
-            for ((namespace, service), endpoint) in self.cluster.endpoints_at(*own) {
-                let labels = [service.as_str(), namespace.as_str(), "svc"];
-                match self.cluster.service(&(namespace.clone(), service.clone())).map(|s| &s.kind) {
+            for (key, endpoint) in self.cluster.endpoints_at(*own) {
+                let has_port = |slice: &Slice| slice.ports.iter().any(|port| port.number == Some(self.zone.own_port));
+                if !self.cluster.slices(key).any(|slice| slice.endpoints.contains(endpoint) && has_port(slice)) {
+                    continue;
+                }
+                let labels = [key.1.as_str(), key.0.as_str(), "svc"];
+                match self.cluster.service(key).map(|s| &s.kind) {
                     Some(Kind::ClusterIps(ips)) => {
                         let name = records::joined(labels.into_iter().chain(origin.clone()));
                         names.extend(ips.iter().filter_map(|ip| Some((name.clone()?, *ip))));

@@ -89,7 +89,12 @@ pub async fn run(parts: Parts) -> Result<(), String> {
         tasks.spawn(pages::serve(listener, health.clone()));
     }
     let forward = Arc::new(Forward::new(others(&parts.servers, own), parts.lots));
-    let zone = Zone { domain: labels(&parts.domain), ttl_seconds: parts.ttl_seconds, own_ips: own_ips(own) };
+    let zone = Zone {
+        domain: labels(&parts.domain),
+        ttl_seconds: parts.ttl_seconds,
+        own_ips: own_ips(own),
+        own_port: own.port(),
+    };
     let handler = Handler {
         cluster,
         zone,

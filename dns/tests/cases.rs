@@ -43,6 +43,7 @@ fn run(case: &Value, wrong: &mut Vec<String>, seen: &mut usize) -> String {
         domain: vec!["cluster".into(), "local".into()],
         ttl_seconds: 30,
         own_ips: case.list("own").iter().filter_map(|ip| ip.as_str()?.parse().ok()).collect(),
+        own_port: 53,
     };
     let mut shown = String::new();
     for (question, expected) in case.at("asked").members() {

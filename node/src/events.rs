@@ -3,7 +3,7 @@
 //! Told in order by one task, so that nobody who tells waits; when too many wait, the newest are lost. One that repeats
 //! is counted up on the one that is there. Upstream: client-go/tools/record, kubelet/events.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use api::{Value, time::Clock, value};
 use client::{Client, Patch, Resource};
@@ -33,7 +33,7 @@ pub struct Event {
     pub regarding: Value,
     pub field: String,
     pub warning: bool,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     pub message: String,
 }
 
@@ -76,17 +76,30 @@ impl Events {
         }
     }
 
-    pub fn normal(&self, regarding: &Value, reason: &'static str, message: impl Into<String>) {
+    pub fn normal(&self, regarding: &Value, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) {
         self.about(regarding, "", false, reason, message.into());
     }
 
-    pub fn warning(&self, regarding: &Value, reason: &'static str, message: impl Into<String>) {
+    pub fn warning(&self, regarding: &Value, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) {
         self.about(regarding, "", true, reason, message.into());
     }
 
     /// About a part of an object, such as `spec.containers{web}`.
-    pub fn about(&self, regarding: &Value, field: &str, warning: bool, reason: &'static str, message: String) {
-        self.send(Event { regarding: reference(regarding), field: field.into(), warning, reason, message });
+    pub fn about(
+        &self,
+        regarding: &Value,
+        field: &str,
+        warning: bool,
+        reason: impl Into<Cow<'static, str>>,
+        message: String,
+    ) {
+        self.send(Event {
+            regarding: reference(regarding),
+            field: field.into(),
+            warning,
+            reason: reason.into(),
+            message,
+        });
     }
 }
 
@@ -149,7 +162,7 @@ impl Teller {
                 let (namespace, name) = (meta.namespace().into(), meta.name().into());
                 self.known.insert(key, Known { namespace, name, count: 1, last: now });
             }
-            Err(error) => tracing::debug!(%error, reason = event.reason, "an event could not be told"),
+            Err(error) => tracing::debug!(%error, reason = %event.reason, "an event could not be told"),
         }
     }
 
@@ -168,7 +181,7 @@ impl Teller {
             "metadata": {
                 "name": format!("{}.{:x}", event.regarding.str("name"), now.as_nanosecond()), "namespace": namespace
             },
-            "involvedObject": regarding, "reason": event.reason, "message": event.message.as_str(),
+            "involvedObject": regarding, "reason": event.reason.as_ref(), "message": event.message.as_str(),
             "source": {"component": COMPONENT, "host": self.host.as_str()},
             "firstTimestamp": at.as_str(), "lastTimestamp": at.as_str(), "count": 1,
             "type": if event.warning { "Warning" } else { "Normal" },

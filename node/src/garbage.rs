@@ -1,7 +1,8 @@
 //! What nobody needs any more in the runtime: dead containers and sandboxes of pods that live, and unused images.
 //!
-//! What goes is decided by plain functions over lists; [`keep`] looks from time to time and does it. What belongs to pods
-//! that are gone is their workers' affair. Upstream: kuberuntime_gc.go, pkg/kubelet/images/image_gc_manager.go.
+//! What goes is decided by plain functions over lists; [`containers`] and [`unused_images`] look from time to time and do
+//! it. What belongs to pods that are gone is their workers' affair.
+//! Upstream: kuberuntime_gc.go, pkg/kubelet/images/image_gc_manager.go.
 
 mod images;
 mod remains;
@@ -11,7 +12,6 @@ pub use images::{Disk, Limits, Records};
 use std::{sync::Arc, time::Duration};
 
 use api::{Value, value};
-use futures::future;
 use tokio::time;
 
 use crate::{
@@ -23,12 +23,8 @@ use crate::{
 const CONTAINERS_EVERY: Duration = Duration::from_secs(60);
 const IMAGES_EVERY: Duration = Duration::from_secs(300);
 
-/// Looks after both, for ever.
-pub async fn keep(ground: Arc<Ground>, limits: Limits) {
-    future::join(keep_containers(&ground), keep_images(&ground, limits)).await;
-}
-
-async fn keep_containers(ground: &Ground) {
+/// Removes dead containers and sandboxes that tell nothing any more, for ever.
+pub async fn containers(ground: Arc<Ground>) {
     loop {
         time::sleep(CONTAINERS_EVERY).await;
         for view in ground.eyes.all() {
@@ -48,12 +44,13 @@ async fn keep_containers(ground: &Ground) {
     }
 }
 
-async fn keep_images(ground: &Ground, limits: Limits) {
+/// Removes unused images when the disk is full, for ever.
+pub async fn unused_images(ground: Arc<Ground>, limits: Limits) {
     let mut records = Records::default();
     loop {
         time::sleep(IMAGES_EVERY).await;
-        if let Err(why) = sweep_images(ground, &mut records, &limits).await {
-            ground.events.warning(&node(ground), "ImageGCFailed", why);
+        if let Err(why) = sweep_images(&ground, &mut records, &limits).await {
+            ground.events.warning(&node(&ground), "ImageGCFailed", why);
         }
     }
 }

@@ -123,6 +123,7 @@ pub async fn run(config: Config, parts: Parts) {
         serving,
         ears.pass_on(probed),
         teller.run(),
+        garbage::containers(ground.clone()),
         lease::keep(client.clone(), clock, config.name.clone()),
         registration::keep(ground.clone(), config, machine),
         mirror.follow(&client, &ears),

@@ -3,6 +3,7 @@
 //! A worker looks ([`observe`]), thinks ([`plan`], pure) and acts ([`carry_out`]); what it tells the API server about its
 //! pod is derived from what it saw ([`status`], pure). Upstream: pkg/kubelet/kubelet.go syncLoop, pod_workers.go.
 
+pub mod admission;
 pub mod carry_out;
 pub mod ground;
 pub mod hash;
@@ -22,6 +23,7 @@ mod cases;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use api::Value;
 use client::{Change, Follower, Mirror};
 use ground::Ground;
 use tokio::{
@@ -48,7 +50,6 @@ enum Event {
     Seen(String),
     /// The worker of this uid has nothing left to do.
     Done(String),
-    Relist,
     Sweep,
 }
 
@@ -129,9 +130,12 @@ impl Dispatcher {
     }
 
     /// Runs for ever; dropping it lets all containers run on.
-    pub async fn run(mut self) {
-        let mut relist = tokio::time::interval(RELIST);
-        relist.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pub async fn run(self) {
+        // A runtime that hangs holds up lists, not what the API server says.
+        tokio::join!(watch_runtime(self.ground.clone()), self.dispatch());
+    }
+
+    async fn dispatch(mut self) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -147,7 +151,6 @@ impl Dispatcher {
                         continue;
                     }
                 },
-                _ = relist.tick() => Event::Relist,
                 _ = sweep.tick() => Event::Sweep,
             };
             self.happened(event).await;
@@ -166,12 +169,7 @@ impl Dispatcher {
             Event::Done(uid) => {
                 self.workers.remove(&uid);
             }
-            Event::Relist => {
-                if let Err(error) = self.ground.eyes.refresh().await {
-                    tracing::debug!(%error, "the runtime cannot be listed");
-                }
-            }
-            Event::Sweep => self.sweep(),
+            Event::Sweep => self.sweep().await,
         }
     }
 
@@ -194,14 +192,29 @@ impl Dispatcher {
     }
 
     fn begin(&mut self, uid: &str, update: Update) {
+        let refusal = self.refusal(&update);
         let (sender, receiver) = watch::channel(update);
         let wake = Arc::new(Notify::new());
-        self.running.spawn(Worker::new(self.ground.clone(), uid, receiver, wake.clone()).run());
+        self.running.spawn(Worker::new(self.ground.clone(), uid, receiver, wake.clone(), refusal).run());
         self.workers.insert(uid.into(), Handle { update: sender, wake });
     }
 
+    /// Why a pod that has not begun here is not taken. One that has was taken before.
+    fn refusal(&self, update: &Update) -> Option<status::Failure> {
+        let pod = &update.pod;
+        let begun = !pod.at("status").str("startTime").is_empty() || api::meta::of(pod).is_terminating();
+        if update.gone || begun {
+            return None;
+        }
+        let others: Vec<Arc<Value>> = self.workers.values().map(|h| h.update.borrow().pod.clone()).collect();
+        let refusal = admission::refusal(pod, &others, &self.ground.node.read().allocatable)?;
+        let message = refusal.message.trim_start_matches("Pod was rejected: ").to_string();
+        self.ground.events.warning(pod, refusal.reason.clone(), message);
+        Some(refusal)
+    }
+
     /// Ends what is the node's own and belongs to no pod any more.
-    fn sweep(&mut self) {
+    async fn sweep(&mut self) {
         if !self.listed {
             return;
         }
@@ -210,6 +223,31 @@ impl Dispatcher {
                 let pod = worker::pod_of(&view);
                 self.begin(&view.pod.uid, Update { pod: Arc::new(pod), gone: true });
             }
+        }
+        self.sweep_remains().await;
+    }
+
+    /// What pods that ended while nobody looked have left in the node's own directory. Groups alone tell nothing: another
+    /// agent of this machine may have made them.
+    async fn sweep_remains(&self) {
+        let Some(means) = &self.ground.means else { return };
+        let left = means.volumes.pods_on_disk().unwrap_or_default();
+        for uid in left.iter().filter(|uid| !self.workers.contains_key(*uid)) {
+            if let Err(error) = means.release(uid, true).await {
+                tracing::info!(uid, %error, "what a pod has left cannot be removed");
+            }
+        }
+    }
+}
+
+/// Lists again and again, which wakes the pods of which something has changed.
+async fn watch_runtime(ground: Arc<Ground>) {
+    let mut relist = tokio::time::interval(RELIST);
+    relist.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        relist.tick().await;
+        if let Err(error) = ground.eyes.refresh().await {
+            tracing::debug!(%error, "the runtime cannot be listed");
         }
     }
 }

@@ -1,3 +1,5 @@
+//! What a page becomes, and how families are written.
+
 use http::{Method, header};
 
 use super::{Counter, Gauge, Histogram, Kind, Labeled, Metrics, Page, Pages, Row, listen::answer};

@@ -16,4 +16,4 @@ pub mod run;
 pub mod services;
 pub mod snapshot;
 
-pub use run::{Parts, run};
+pub use run::{Parts, clean_up, run};

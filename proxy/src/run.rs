@@ -31,6 +31,7 @@ use crate::{
     kernel::Kernel,
     metrics::Metrics,
     rules::rules,
+    ruleset,
     snapshot::{Family, LocalTraffic, Settings, Snapshot},
 };
 
@@ -122,6 +123,17 @@ pub async fn run(parts: Parts) -> Result<(), crate::kernel::Error> {
         bell.news.notified().await;
     }
     proxy.work(&bell).await;
+    Ok(())
+}
+
+/// Takes away what a proxy has left in the kernel. Upstream: `--cleanup`.
+pub async fn clean_up(kernel: &dyn Kernel) -> Result<(), crate::kernel::Error> {
+    for family in Family::BOTH {
+        if kernel.supports(family).await.is_ok() {
+            let of = |table: &str| format!("add table {0} {table}\ndelete table {0} {table}\n", family.nft());
+            kernel.apply(&(of(ruleset::TABLE) + &of(cni::TABLE))).await?;
+        }
+    }
     Ok(())
 }
 

@@ -63,7 +63,11 @@ pub struct Dns {
     #[arg(long, value_delimiter = ',')]
     pub forward_to: Vec<SocketAddr>,
     /// Networks whose clients are answered, by comma.
-    #[arg(long, value_delimiter = ',', default_value = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,::1/128,fc00::/7,fe80::/10")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,::1/128,fc00::/7,fe80::/10"
+    )]
     pub client_cidrs: Vec<String>,
     /// Where /health, /ready and /metrics are served; nowhere when empty.
     #[arg(long, default_value = "127.0.0.1:8181")]
@@ -156,7 +160,8 @@ fn lot() -> u64 {
 
 async fn announce(admin: &Client, objects: &[Value]) -> Result<(), client::Error> {
     for object in objects {
-        let catalog = client::Resource::parse(object.str("resource")).expect("resources here are written group/version/plural");
+        let catalog =
+            client::Resource::parse(object.str("resource")).expect("resources here are written group/version/plural");
         let object = object.at("object");
         let meta = api::meta::of(object);
         let patch = Patch::Apply { manager: "skiff-dns", force: true };
@@ -169,7 +174,8 @@ async fn announce(admin: &Client, objects: &[Value]) -> Result<(), client::Error
 /// endpoint that is no pod.
 fn objects(service_ip: IpAddr, at: SocketAddr) -> Vec<Value> {
     let role = "system:coredns";
-    let labels = || value!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"});
+    let labels =
+        || value!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"});
     let ports = |number: i64| {
         [("dns", "UDP"), ("dns-tcp", "TCP")]
             .map(|(name, protocol)| value!({"name": name, "protocol": protocol, "port": number}))
@@ -178,23 +184,38 @@ fn objects(service_ip: IpAddr, at: SocketAddr) -> Vec<Value> {
     let family = if at.is_ipv4() { "IPv4" } else { "IPv6" };
     let own = |resource: &str, object: Value| value!({"resource": resource, "object": object});
     vec![
-        own("v1/serviceaccounts", value!({"apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}})),
-        own("rbac.authorization.k8s.io/v1/clusterroles", value!({"apiVersion": "rbac.authorization.k8s.io/v1",
+        own(
+            "v1/serviceaccounts",
+            value!({"apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}}),
+        ),
+        own(
+            "rbac.authorization.k8s.io/v1/clusterroles",
+            value!({"apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole", "metadata": {"name": role}, "rules": [
                 {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},
-                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}]})),
-        own("rbac.authorization.k8s.io/v1/clusterrolebindings", value!({"apiVersion": "rbac.authorization.k8s.io/v1",
+                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}]}),
+        ),
+        own(
+            "rbac.authorization.k8s.io/v1/clusterrolebindings",
+            value!({"apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding", "metadata": {"name": role},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]})),
-        own("v1/services", value!({"apiVersion": "v1", "kind": "Service",
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]}),
+        ),
+        own(
+            "v1/services",
+            value!({"apiVersion": "v1", "kind": "Service",
             "metadata": {"name": SERVICE, "namespace": NAMESPACE, "labels": labels()},
-            "spec": {"type": "ClusterIP", "clusterIP": service_ip.to_string(), "ports": ports(53)}})),
-        own("discovery.k8s.io/v1/endpointslices", value!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "spec": {"type": "ClusterIP", "clusterIP": service_ip.to_string(), "ports": ports(53)}}),
+        ),
+        own(
+            "discovery.k8s.io/v1/endpointslices",
+            value!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {"name": SERVICE, "namespace": NAMESPACE, "labels": {
                 "kubernetes.io/service-name": SERVICE, "endpointslice.kubernetes.io/managed-by": "skiff-dns"}},
             "addressType": family, "ports": ports(i64::from(at.port())),
-            "endpoints": [{"addresses": [at.ip().to_string()], "conditions": {"ready": true, "serving": true, "terminating": false}}]})),
+            "endpoints": [{"addresses": [at.ip().to_string()], "conditions": {"ready": true, "serving": true, "terminating": false}}]}),
+        ),
     ]
 }

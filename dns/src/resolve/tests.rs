@@ -3,7 +3,7 @@
 use super::*;
 
 fn zone() -> Zone {
-    Zone { domain: vec!["cluster".into(), "local".into()], ttl_seconds: 30, own_ips: Vec::new() }
+    Zone { domain: vec!["cluster".into(), "local".into()], ttl_seconds: 30, own_ips: Vec::new(), own_port: 53 }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The groups of pods in both layouts, in a directory that stands for the machine's.
+
 use super::*;
 use api::value;
 

@@ -1,3 +1,5 @@
+//! Policies, what the pod adds, and limits that are kept and told.
+
 use super::*;
 use api::value;
 

@@ -1,3 +1,5 @@
+//! Variables as cases.
+
 use std::path::Path;
 
 use super::*;

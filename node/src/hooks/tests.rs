@@ -1,3 +1,5 @@
+//! Hooks against small servers and a runtime that says what it is told to.
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

@@ -1,3 +1,5 @@
+//! Host names, and the file that names them.
+
 use super::*;
 use api::value;
 

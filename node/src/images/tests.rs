@@ -1,3 +1,5 @@
+//! Policies, waits and credentials, with the words of what fails.
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::*;

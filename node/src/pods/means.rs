@@ -116,13 +116,13 @@ impl Means {
     pub async fn release(&self, uid: &str, gone: bool) -> std::io::Result<()> {
         self.prober.forget(uid);
         self.images.forget(uid);
-        match gone {
-            true => self.volumes.release(uid).await?,
-            false => self.volumes.unmount(uid).await?,
+        if let Some(cgroups) = &self.cgroups {
+            cgroups.remove_pod(uid)?;
         }
-        match &self.cgroups {
-            Some(cgroups) => cgroups.remove_pod(uid),
-            None => Ok(()),
+        // The directory goes last: by it a pod is known that was left half way.
+        match gone {
+            true => self.volumes.release(uid).await,
+            false => self.volumes.unmount(uid).await,
         }
     }
 }

@@ -88,7 +88,13 @@ enum Next {
 // === impl Worker ===
 
 impl Worker {
-    pub fn new(ground: Arc<Ground>, uid: &str, update: watch::Receiver<Update>, wake: Arc<Notify>) -> Worker {
+    pub fn new(
+        ground: Arc<Ground>,
+        uid: &str,
+        update: watch::Receiver<Update>,
+        wake: Arc<Notify>,
+        refusal: Option<Failure>,
+    ) -> Worker {
         let (words, said) = watch::channel(Word::default());
         let (hear, heard) = watch::channel(0);
         let mut reporter = JoinSet::new();
@@ -100,7 +106,7 @@ impl Worker {
             wake,
             memory: SharedMemory::default(),
             stage: Stage::Syncing,
-            failure: None,
+            failure: refusal,
             status: None,
             words,
             heard,
@@ -303,9 +309,11 @@ impl Worker {
         now: Timestamp,
     ) -> Timestamp {
         if !observed.is_running() {
-            if self.work.is_empty() || under_way.is_some() {
-                self.stage = Stage::Terminated;
+            // A sandbox that is no longer ready may still be losing its network.
+            if !self.work.is_empty() {
+                return later(now, RETRY);
             }
+            self.stage = Stage::Terminated;
             return now;
         }
         let wanted = grace(pod, gone);

@@ -1,3 +1,5 @@
+//! Probing on a clock that only the test moves.
+
 use std::collections::VecDeque;
 
 use super::*;

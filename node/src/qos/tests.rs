@@ -1,3 +1,5 @@
+//! Classes, figures and scores as cases, and the bounds a table does not show.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which acts lead from one size to another, in which order.
+
 use super::*;
 use api::value;
 

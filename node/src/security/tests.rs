@@ -1,3 +1,5 @@
+//! Whose word counts, and what is refused.
+
 use super::*;
 use api::value;
 

@@ -1,3 +1,5 @@
+//! Volumes in a directory of the test's: made, followed, told when they cannot be, and taken away.
+
 use parking_lot::Mutex;
 
 use super::{mounter::recorded::Recorded, *};

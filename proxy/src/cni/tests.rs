@@ -1,3 +1,5 @@
+//! The bridge's configuration, and the way of pods to the world.
+
 use api::names::ip::parse_cidr;
 
 use super::*;

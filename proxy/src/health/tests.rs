@@ -1,3 +1,5 @@
+//! Who is told that the proxy is well, and when.
+
 use api::value;
 
 use super::*;

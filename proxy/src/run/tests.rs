@@ -154,3 +154,12 @@ async fn a_table_that_another_took_away_is_made_anew() {
     let second = kernel.texts(1).await;
     assert!(second[0].contains("delete table"));
 }
+
+#[tokio::test]
+async fn nothing_is_left_behind() {
+    let kernel = Paper::default();
+    clean_up(&kernel).await.expect("it is told");
+    let expected =
+        "add table ip kube-proxy\ndelete table ip kube-proxy\nadd table ip skiff-pods\ndelete table ip skiff-pods\n";
+    assert_eq!(*kernel.texts.lock(), [expected]);
+}

@@ -100,11 +100,10 @@ impl Eyes {
 
 impl PodView {
     /// What of it wakes its pod when it changes.
-    fn brief(&self) -> (Vec<(&str, bool)>, Vec<(&str, State)>) {
-        (
-            self.sandboxes.iter().map(|s| (s.id.as_str(), s.ready)).collect(),
-            self.containers.iter().map(|c| (c.id.as_str(), c.state)).collect(),
-        )
+    fn brief(&self) -> Vec<(&str, State)> {
+        let ready = |s: &Sandbox| if s.ready { State::Running } else { State::Exited };
+        let sandboxes = self.sandboxes.iter().map(|s| (s.id.as_str(), ready(s)));
+        sandboxes.chain(self.containers.iter().map(|c| (c.id.as_str(), c.state))).collect()
     }
 }
 

@@ -57,10 +57,14 @@ fn told(facts: &Facts<'_>, container: &Value, old: Option<&Value>) -> Value {
     status
 }
 
+fn reason_before(facts: &Facts<'_>) -> &'static str {
+    let with_init = !facts.pod.at("spec").list("initContainers").is_empty();
+    if with_init { "PodInitializing" } else { "ContainerCreating" }
+}
+
 /// The runtime has no container of that name.
 fn unseen(facts: &Facts<'_>, container: &Value, old: Option<&Value>) -> Value {
-    let with_init = !facts.pod.at("spec").list("initContainers").is_empty();
-    let reason = if with_init { "PodInitializing" } else { "ContainerCreating" };
+    let reason = reason_before(facts);
     let mut status = value!({
         "name": container.str("name"), "state": {"waiting": {"reason": reason}}, "lastState": {}, "ready": false,
         "restartCount": 0, "image": container.str("image"), "imageID": ""
@@ -87,7 +91,7 @@ fn of_seen(facts: &Facts<'_>, container: &Value, seen: &Seen, old: Option<&Value
     let id = format!("{}://{}", facts.runtime_name, seen.id);
     let restarts = old.map_or(0, |old| old.int("restartCount")).max(seen.restart_count);
     let mut status = value!({
-        "name": seen.name.as_str(), "state": state(seen, &id, old), "lastState": {}, "ready": false,
+        "name": seen.name.as_str(), "state": state(seen, &id, old, reason_before(facts)), "lastState": {}, "ready": false,
         "restartCount": restarts, "image": seen.image.as_str(), "imageID": seen.image_ref.as_str(), "containerID": id
     });
     let resources = container.at("resources");
@@ -104,7 +108,8 @@ fn of_seen(facts: &Facts<'_>, container: &Value, seen: &Seen, old: Option<&Value
     status
 }
 
-fn state(seen: &Seen, id: &str, old: Option<&Value>) -> Value {
+/// `reason` is what is said of a container that is not there yet: one that is made and not started is as good as that.
+fn state(seen: &Seen, id: &str, old: Option<&Value>, reason: &str) -> Value {
     let at = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::from(api::time::seconds(t)));
     match seen.state {
         State::Running => value!({"running": {"startedAt": at(seen.started_at)}}),
@@ -124,7 +129,7 @@ fn state(seen: &Seen, id: &str, old: Option<&Value>) -> Value {
             let message = "The container could not be located when the pod was terminated";
             value!({"terminated": {"exitCode": 137, "reason": LOST, "message": message}})
         }
-        State::Created | State::Unknown => value!({"waiting": {}}),
+        State::Created | State::Unknown => value!({"waiting": {"reason": reason}}),
     }
 }
 

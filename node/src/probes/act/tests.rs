@@ -1,3 +1,5 @@
+//! What a probe finds, by each way of looking.
+
 use std::collections::VecDeque;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Answers, redirects and failures of small servers.
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

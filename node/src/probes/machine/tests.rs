@@ -1,3 +1,5 @@
+//! Probes as cases.
+
 use std::path::Path;
 
 use super::*;

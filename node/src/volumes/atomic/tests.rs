@@ -1,3 +1,5 @@
+//! Files change together or not at all.
+
 use super::*;
 
 fn at(second: i64) -> Timestamp {

@@ -1,3 +1,5 @@
+//! Nothing leads out of the directory.
+
 use std::{
     fs,
     io::Read,

@@ -1,3 +1,5 @@
+//! Requests for certificates, against stored objects: asked for once, renewed in time, refused for good.
+
 use super::*;
 use crate::objects::stored::Stored;
 

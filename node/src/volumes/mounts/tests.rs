@@ -1,3 +1,5 @@
+//! What a container mounts, and what it may not.
+
 use super::{super::tests::*, *};
 use api::value;
 

@@ -1,0 +1,87 @@
+//! Whether the node takes a pod that was bound to it: the scheduler may have known less than the node does.
+//!
+//! Upstream: kubelet/lifecycle/predicate.go, scheduler's noderesources Fits.
+
+use std::sync::Arc;
+
+use api::{
+    Value,
+    pod_resources::{self, Amounts, Basis},
+    quantity::Quantity,
+};
+
+use super::status::Failure;
+
+/// Why the node refuses `pod` beside `others`; None: it takes it. What `allocatable` does not name is not bounded, but for
+/// what only a device could give.
+pub fn refusal(pod: &Value, others: &[Arc<Value>], allocatable: &Value) -> Option<Failure> {
+    if pod.at("spec").at("os").opt_str("name").is_some_and(|name| name != "linux") {
+        let message = "Failed to admit pod as the OS field doesn't match node OS";
+        return Some(refused("PodOSNotSupported", message));
+    }
+    let known = pod_resources::amounts(allocatable);
+    if known.is_empty() {
+        return None;
+    }
+    let active = || others.iter().filter(|pod| !is_over(pod));
+    let pods = i64::try_from(active().count()).unwrap_or(i64::MAX);
+    if let Some(capacity) = known.get("pods").map(Quantity::value).filter(|capacity| pods + 1 > *capacity) {
+        return Some(short("pods", 1, pods, capacity));
+    }
+    let mut used = Amounts::new();
+    for other in active() {
+        pod_resources::add(&mut used, &pod_resources::requests(other, Basis::default()));
+    }
+    let wanted = pod_resources::requests(pod, Basis::default());
+    wanted.iter().find_map(|(name, wanted)| {
+        let figure =
+            |amount: Option<&Quantity>| amount.map_or(0, |a| if name == "cpu" { a.milli_value() } else { a.value() });
+        let (wanted, used, capacity) = (figure(Some(wanted)), figure(used.get(name)), figure(known.get(name)));
+        (wanted > 0 && wanted > capacity - used).then(|| short(name, wanted, used, capacity))
+    })
+}
+
+fn short(name: &str, wanted: i64, used: i64, capacity: i64) -> Failure {
+    let message =
+        format!("Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}");
+    refused(&format!("OutOf{name}"), &message)
+}
+
+fn refused(reason: &str, message: &str) -> Failure {
+    Failure { reason: reason.into(), message: format!("Pod was rejected: {message}") }
+}
+
+fn is_over(pod: &Value) -> bool {
+    matches!(pod.at("status").str("phase"), "Succeeded" | "Failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::*;
+
+    fn pod(cpu: &str, phase: &str) -> Value {
+        value!({
+            "spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}, "status": {"phase": phase}
+        })
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let node = value!({"cpu": "1", "pods": "3"});
+        let others = [Arc::new(pod("600m", "Running")), Arc::new(pod("900m", "Succeeded"))];
+        assert_eq!(refusal(&pod("400m", "Pending"), &others, &node), None);
+        let refused = refusal(&pod("500m", "Pending"), &others, &node).expect("it does not fit");
+        assert_eq!(refused.reason, "OutOfcpu");
+        assert_eq!(
+            refused.message,
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000"
+        );
+        let full = [pod("0", "Running"), pod("0", "Running"), pod("0", "Pending")].map(Arc::new);
+        assert_eq!(refusal(&pod("0", "Pending"), &full, &node).expect("it is full").reason, "OutOfpods");
+        assert_eq!(refusal(&pod("9", "Pending"), &[], Value::NULL), None, "nothing is known of the node yet");
+        let windows = value!({"spec": {"os": {"name": "windows"}}});
+        assert_eq!(refusal(&windows, &[], &node).expect("it is another's").reason, "PodOSNotSupported");
+    }
+}
