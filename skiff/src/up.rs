@@ -5,7 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use crate::{apiserver, clock, dns::{self, Dns}, flags, node::Node, parts::Beside, proxy::Proxy, scheduler::Scheduler};
+use crate::{
+    apiserver, clock,
+    dns::{self, Dns},
+    flags,
+    node::Node,
+    parts::Beside,
+    proxy::Proxy,
+    scheduler::Scheduler,
+};
 
 /// Parts that exist.
 const PARTS: [&str; 6] = ["apiserver", "controllers", "scheduler", "node", "proxy", "dns"];

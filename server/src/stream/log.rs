@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver pkg/registry/generic/rest/{streamer,response_checker}.go.
 
-use api::{GroupResource, Reason, Status, status::Details};
+use api::{Reason, Status, status::Details};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -55,11 +55,11 @@ async fn refusal(ask: &Ask, response: Response<Incoming>) -> Status {
     match code {
         500 => Status::internal(text),
         400 => Status::bad_request(text),
-        _ => generic(code, &text, ask.name()),
+        _ => generic(code, &text, ask),
     }
 }
 
-fn generic(code: u16, text: &str, name: &str) -> Status {
+fn generic(code: u16, text: &str, ask: &Ask) -> Status {
     let (reason, message): (Reason, String) = match code {
         401 => (Reason::Unauthorized, "the server has asked for the client to provide credentials".into()),
         403 => (Reason::Forbidden, text.into()),
@@ -86,8 +86,9 @@ fn generic(code: u16, text: &str, name: &str) -> Status {
             (Reason::Unknown, why)
         }
     };
+    let (kind, name) = (format!("{}/{}", ask.definition.row.plural, ask.attributes.subresource), ask.name());
     // Upstream leaves the verb's place empty.
-    let target = GroupResource::new("", "pods/log");
-    let details = Details { kind: target.resource.to_string(), name: name.into(), ..Details::default() };
-    Status::new(code, reason, format!("{message} ( pods/log {name})")).with_details(details)
+    let message = format!("{message} ( {kind} {name})");
+    let details = Details { kind, name: name.into(), ..Details::default() };
+    Status::new(code, reason, message).with_details(details)
 }

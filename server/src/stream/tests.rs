@@ -1,3 +1,5 @@
+//! Paths, links and pages that go through a proxy.
+
 use super::{proxy::Links, *};
 
 fn road(path: &str, query: Option<&str>) -> Road {

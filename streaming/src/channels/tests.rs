@@ -1,3 +1,5 @@
+//! Channels over a WebSocket, from both ends.
+
 use tokio::io::DuplexStream;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Ports over SPDY, plain and carried by messages.
+
 use super::*;
 use crate::{channels::tests::exactly, spdy::frame::Headers};
 

@@ -1,3 +1,5 @@
+//! A node's API over a pipe: permissions, plain answers, every form of streams.
+
 use std::convert::Infallible;
 
 use hyper::service::service_fn;

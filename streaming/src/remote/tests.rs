@@ -1,3 +1,5 @@
+//! Commands over SPDY, from both ends.
+
 use super::*;
 use crate::channels::tests::exactly;
 

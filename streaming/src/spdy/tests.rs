@@ -1,3 +1,5 @@
+//! Frames and sessions of SPDY.
+
 use proptest::prelude::*;
 
 use super::{frame::*, *};

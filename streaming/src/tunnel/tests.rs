@@ -1,3 +1,5 @@
+//! Upgrades that are agreed to, refused and led astray.
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};

@@ -1,3 +1,5 @@
+//! WebSocket frames, right and wrong.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Who is let in, and for how long that is remembered.
+
 use client::fake::Fake;
 
 use super::*;

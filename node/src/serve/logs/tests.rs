@@ -1,3 +1,5 @@
+//! Logs as runtimes write them, read and followed.
+
 use std::{io::Write, sync::atomic::AtomicBool, sync::atomic::Ordering};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is used, as a summary and as metrics.
+
 use super::*;
 use crate::runtime::{PodName, Words};
 

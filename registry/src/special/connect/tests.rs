@@ -1,3 +1,5 @@
+//! Containers, options and queries of streams.
+
 use api::value;
 
 use super::*;
