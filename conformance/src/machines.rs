@@ -74,6 +74,7 @@ struct Process {
 
 /// Goes on in a network namespace of its own: the program is run again there, and this answers its exit code; `None` in
 /// the one that has entered.
+#[expect(clippy::disallowed_methods, reason = "the program is started again as it was started")]
 pub fn enter() -> Result<Option<u8>> {
     if std::env::var_os(ENTERED).is_some() {
         ip("link set lo up")?;

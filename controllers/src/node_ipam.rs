@@ -42,6 +42,17 @@ struct Books {
     is_complete: bool,
 }
 
+/// What is to be done about a node.
+enum Decision {
+    Nothing,
+    /// A piece of each range.
+    Give(Arc<Value>, Vec<String>),
+    /// Nothing is left; why.
+    Full(Arc<Value>, String),
+    /// It has what it cannot have; why.
+    Wrong(String),
+}
+
 // === impl Books ===
 
 impl Books {
@@ -120,22 +131,22 @@ impl Allocator {
     }
 
     /// What a node is to be given, if anything.
-    fn decide(&self, world: &World<'_>) -> Result<Option<(Arc<Value>, Vec<String>)>, (Option<Arc<Value>>, String)> {
+    fn decide(&self, world: &World<'_>) -> Decision {
         let mut books = self.books.lock();
         books.complete(world.mirror(NODES));
         let Some(node) = world.itself(NODES) else {
             books.release(&world.key.name);
-            return Ok(None);
+            return Decision::Nothing;
         };
         if books.pieces.is_empty() || api::meta::of(&node).is_terminating() {
-            return Ok(None);
+            return Decision::Nothing;
         }
         if cidrs(&node).next().is_some() {
-            return books.occupy(&node).map(|()| None).map_err(|why| (None, why));
+            return books.occupy(&node).map_or_else(Decision::Wrong, |()| Decision::Nothing);
         }
         match books.allocate(&world.key.name) {
-            Ok(cidrs) => Ok(Some((node, cidrs))),
-            Err(why) => Err((Some(node), why)),
+            Ok(cidrs) => Decision::Give(node, cidrs),
+            Err(why) => Decision::Full(node, why),
         }
     }
 
@@ -149,14 +160,13 @@ impl Allocator {
 impl Steps for Allocator {
     async fn step(&self, world: &World<'_>, client: &Client) -> Result<Option<Duration>, Failed> {
         let (node, cidrs) = match self.decide(world) {
-            Ok(Some(decided)) => decided,
-            Ok(None) => return Ok(None),
-            Err((node, why)) => {
-                if let Some(node) = node {
-                    self.tell(&node, "CIDRNotAvailable").await;
-                }
+            Decision::Nothing => return Ok(None),
+            Decision::Give(node, cidrs) => (node, cidrs),
+            Decision::Full(node, why) => {
+                self.tell(&node, "CIDRNotAvailable").await;
                 return Err(Failed(why));
             }
+            Decision::Wrong(why) => return Err(Failed(why)),
         };
         let meta = api::meta::of(&node);
         // Upstream: component-helpers PatchNodeCIDRs.

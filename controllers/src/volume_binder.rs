@@ -177,12 +177,12 @@ fn unbound(world: &World<'_>, claim: &Arc<Value>) -> Plan {
             return Plan::nothing(format!("error finding PV for claim {:?}: {why}", Key::of(claim).to_string()));
         }
     }
-    if !has_class(claim) {
-        if let Some(class) = default_class(world) {
-            let mut new = Value::clone(claim);
-            new.set_path(&["spec", "storageClassName"], api::meta::of(&class).name());
-            return Plan::of(vec![Action::update(CLAIMS, new)], "there is a default class by now");
-        }
+    if !has_class(claim)
+        && let Some(class) = default_class(world)
+    {
+        let mut new = Value::clone(claim);
+        new.set_path(&["spec", "storageClassName"], api::meta::of(&class).name());
+        return Plan::of(vec![Action::update(CLAIMS, new)], "there is a default class by now");
     }
     let selected = api::meta::of(claim).annotation(SELECTED_NODE).is_some();
     if delays && !selected {

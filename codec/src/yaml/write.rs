@@ -64,10 +64,6 @@ fn is_base_60(text: &str) -> bool {
     let mut parts: Vec<&str> = parts.collect();
     let Some(last) = parts.pop() else { return false };
     let (last, fraction) = last.split_once('.').unwrap_or((last, ""));
-    let is_part = |part: &str| match part.as_bytes() {
-        [b'0'..=b'9'] => true,
-        [b'0'..=b'5', b'0'..=b'9'] => true,
-        _ => false,
-    };
+    let is_part = |part: &str| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']);
     parts.into_iter().all(is_part) && is_part(last) && fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_')
 }

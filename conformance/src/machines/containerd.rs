@@ -56,7 +56,7 @@ pub fn end_shims(directory: &Path) {
         let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
         let is_shim = words.first().is_some_and(|program| program.ends_with(b"containerd-shim-runc-v2"));
-        if is_shim && words.iter().any(|word| *word == socket.as_bytes()) {
+        if is_shim && words.contains(&socket.as_bytes()) {
             let _ = Command::new("kill").arg("-KILL").arg(entry.file_name()).status();
         }
     }

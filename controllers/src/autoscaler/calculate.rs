@@ -318,9 +318,12 @@ mod tests {
     fn requests_are_of_containers_or_of_the_pod() {
         let two = Arc::new(value!({"metadata": {"name": "p"}, "spec": {
             "containers": [{"name": "a", "resources": {"requests": {"cpu": "250m"}}}, {"name": "b"}]}}));
-        assert_eq!(requests(&[two.clone()], "a", "cpu").map(|r| r["p"]), Ok(250));
-        assert_eq!(requests(&[two.clone()], "", "cpu"), Err("missing request for cpu in container b of Pod p".into()));
-        assert_eq!(requests(&[two.clone()], "x", "cpu"), Err("container x not found in Pod p".into()));
+        assert_eq!(requests(std::slice::from_ref(&two), "a", "cpu").map(|r| r["p"]), Ok(250));
+        assert_eq!(
+            requests(std::slice::from_ref(&two), "", "cpu"),
+            Err("missing request for cpu in container b of Pod p".into())
+        );
+        assert_eq!(requests(std::slice::from_ref(&two), "x", "cpu"), Err("container x not found in Pod p".into()));
         let mut whole = Value::clone(&two);
         whole.set_path(&["spec", "resources"], value!({"requests": {"cpu": "2"}}));
         assert_eq!(requests(&[Arc::new(whole)], "", "cpu").map(|r| r["p"]), Ok(2000));

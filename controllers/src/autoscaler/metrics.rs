@@ -49,7 +49,7 @@ fn used(pod: &Value, resource: &str, container: &str) -> Option<i64> {
 
 fn sample(metric: &Value, value: i64) -> Option<Sample> {
     let at = api::time::parse(metric.str("timestamp")).unwrap_or(Timestamp::UNIX_EPOCH);
-    let window = api::duration::parse(metric.str("window")).ok().and_then(|n| i64::try_from(n).ok());
+    let window = api::duration::parse(metric.str("window")).ok();
     Some(Sample { at, window: window.map_or(WINDOW, SignedDuration::from_nanos), value })
 }
 
