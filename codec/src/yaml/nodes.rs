@@ -42,7 +42,7 @@ const DEPTH_MAX: usize = 2 * crate::DEPTH_MAX;
 /// Reads the first document; none in a text without any.
 pub fn parse(text: &[u8]) -> Result<Option<Document>, Error> {
     if let Some(line) = too_deep(text) {
-        return Err(failure(line, &format!("exceeded max depth of {DEPTH_NAMED}")));
+        return Err(too_deep_at(line));
     }
     // As upstream, which never parses nothing.
     let mut input = if text.is_empty() { b"\n".as_slice() } else { text };
@@ -106,7 +106,7 @@ impl Builder {
         let place = self.add(anchor, node);
         self.open.push(place);
         if self.open.len() > DEPTH_MAX {
-            return Err(failure(line, &format!("exceeded max depth of {DEPTH_NAMED}")));
+            return Err(too_deep_at(line));
         }
         Ok(())
     }
@@ -131,8 +131,10 @@ fn too_deep(text: &[u8]) -> Option<u64> {
     None
 }
 
-fn failure(line: u64, problem: &str) -> Error {
-    Error(format!("yaml: line {line}: {problem}"))
+/// The line counts from 1; of what is wrong in the first, go-yaml names no line.
+pub(super) fn too_deep_at(line: u64) -> Error {
+    let place = if line > 1 { format!("line {line}: ") } else { String::new() };
+    Error(format!("yaml: {place}exceeded max depth of {DEPTH_NAMED}"))
 }
 
 /// Upstream: go-yaml's `parser.fail`, whose lines begin at 0, except those of the scanner.
@@ -146,6 +148,6 @@ fn problem(error: &libyaml_safer::Error) -> Error {
     };
     match line {
         0 => Error(format!("yaml: {}", error.problem())),
-        line => failure(line, error.problem()),
+        line => Error(format!("yaml: line {line}: {}", error.problem())),
     }
 }

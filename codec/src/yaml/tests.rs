@@ -154,7 +154,8 @@ fn bombs_are_refused() {
     }
     assert_eq!(read(&text).as_str(), Some("yaml: document contains excessive aliasing"));
     let deep = "[".repeat(100_000);
-    assert_eq!(read(&deep).as_str(), Some("yaml: line 1: exceeded max depth of 10000"));
+    assert_eq!(read(&deep).as_str(), Some("yaml: exceeded max depth of 10000"));
+    assert_eq!(read(&format!("a:\n{deep}")).as_str(), Some("yaml: line 2: exceeded max depth of 10000"));
     let indents: String = (0..2000).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
     assert!(read(&indents).as_str().is_some_and(|error| error.ends_with("exceeded max depth of 10000")));
 }

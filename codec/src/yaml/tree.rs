@@ -7,7 +7,7 @@ use api::Value;
 use ecow::EcoString;
 
 use super::{
-    nodes::{Content, Document},
+    nodes::{self, Content, Document},
     resolve::{self, Scalar},
 };
 use crate::{Error, json};
@@ -109,8 +109,7 @@ impl Reader<'_> {
     fn enter(&mut self, place: usize) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            let line = self.document.nodes[place].line;
-            return Err(Error(format!("yaml: line {line}: exceeded max depth of 10000")));
+            return Err(nodes::too_deep_at(self.document.nodes[place].line));
         }
         Ok(())
     }
