@@ -60,7 +60,7 @@ const PARTS: &[Part] = &[
         run: || cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"]),
     },
     Part { name: "schema facts", tier: Tier::Full, run: || once(codegen::run(&["--check"])) },
-    Part { name: "build upstream", tier: Tier::Full, run: || once(reference::build(&["control"])) },
+    Part { name: "build upstream", tier: Tier::Full, run: || once(reference::beside_tests()) },
     Part { name: "install clients", tier: Tier::Full, run: || once(fetch::clients()) },
     Part { name: "tests with others", tier: Tier::Full, run: || nextest(&["--profile", "outside"]) },
     Part { name: "fuzz", tier: Tier::Long, run: || once(fuzz::all()) },

@@ -124,6 +124,10 @@ const MODULES: &[Module] = &[
     },
 ];
 
+/// What tests start beside Skiff.
+const BESIDE_TESTS: &[&str] =
+    &["control", "kube-proxy", "coredns", "containerd", "containerd-shim-runc-v2", "ctr", "runc"];
+
 /// What runs the conformance suite.
 const SUITE: &[&str] = &["ginkgo", "e2e.test"];
 
@@ -151,6 +155,12 @@ pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
         run::run(run::cargo(["build", "--locked", "--package", "registry", "--example", "fan_out"]).args(profile))?;
     }
     program_of_conformance(name, flags, profile)
+}
+
+/// Everything that tests start beside Skiff, and the packages that it needs.
+pub fn beside_tests() -> Result<()> {
+    bootstrap::debian(bootstrap::Set::Node)?;
+    build(BESIDE_TESTS)
 }
 
 /// The official suite; its programs are built before, and those of nodes and images.
