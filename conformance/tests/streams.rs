@@ -76,7 +76,7 @@ const WALK: &[(&str, &str)] = &[
     ),
     ("printf 'a\\nb\\n' | kubectl attach -i single -c one -q", "heard: a\nheard: b\n"),
     (
-        "echo copied > $HOME/a; kubectl cp $HOME/a single:$HOME/b 2>/dev/null && kubectl cp single:$HOME/b $HOME/c 2>/dev/null && cat $HOME/c",
+        "echo copied > $HOME/a; kubectl cp $HOME/a single:$HOME/b 2>/dev/null && kubectl cp single:$HOME/b $HOME/c >/dev/null 2>&1 && cat $HOME/c",
         "copied\n",
     ),
     (

@@ -16,6 +16,8 @@ use serde_json::json;
 use super::{Control, Machine, Process, inside};
 use crate::upstream;
 
+/// Where all pods' addresses are from.
+const PODS: &str = "10.244.0.0/16";
 /// The address of cluster DNS.
 const DNS: &str = "10.96.0.10";
 
@@ -54,7 +56,16 @@ pub(super) fn start(machine: &Machine, control: &Control, agents: &Agents) -> Re
         .args(["--root-dir", "/var/lib/kubelet"]);
     let node = Process::start("node", command, &machine.directory)?;
     let mut command = inside(&machine.holder, &service[0]);
-    command.args(&service[1..]).arg("--config").arg(&proxy);
+    command.args(&service[1..]);
+    match agents {
+        Agents::Stock => command.arg("--config").arg(&proxy),
+        Agents::Skiff(_) => command.arg("--kubeconfig").arg(directory.join("proxy.kubeconfig")).args([
+            "--hostname-override",
+            &machine.name,
+            "--cluster-cidr",
+            PODS,
+        ]),
+    };
     Ok(vec![node, Process::start("proxy", command, &machine.directory)?])
 }
 
@@ -133,7 +144,7 @@ fn proxy_settings(machine: &Machine, keys: &Path) -> Result<String> {
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": keys.join("proxy.kubeconfig")},
         "mode": "nftables",
-        "clusterCIDR": "10.244.0.0/16",
+        "clusterCIDR": PODS,
         "hostnameOverride": machine.name,
         "oomScoreAdj": 0,
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
