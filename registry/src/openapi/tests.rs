@@ -9,7 +9,7 @@ use crate::{Catalog, Definition, RuntimeConfig, cache::Cache, catalog::Resources
 
 mod upstream;
 
-/// Every row there is, served as the settings say.
+/// Every row there is, served as the settings say, with the feature gates on that rows ask for.
 pub fn catalog(runtime: &str) -> Arc<Resources> {
     let schemas = schema::builtin();
     let defaults = schema::default::Defaults::new(schemas, std::iter::empty()).expect("no defaults at all are fine");
@@ -22,6 +22,7 @@ pub fn catalog(runtime: &str) -> Arc<Resources> {
         })
         .collect();
     let runtime = RuntimeConfig::parse(runtime).expect("the test's settings are well-formed");
+    let runtime = runtime.with_gates(resources::all().map(|row| row.gate.to_owned()));
     Catalog::new(definitions, &runtime).current()
 }
 
