@@ -77,6 +77,8 @@ struct Process {
 #[expect(clippy::disallowed_methods, reason = "the program is started again as it was started")]
 pub fn enter() -> Result<Option<u8>> {
     if std::env::var_os(ENTERED).is_some() {
+        // Whoever is told to end is the one that was called first.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
         ip("link set lo up")?;
         ip(&format!("link add {BRIDGE} type bridge"))?;
         ip(&format!("addr add {HUB}/24 dev {BRIDGE}"))?;

@@ -44,6 +44,9 @@ pub fn run(flags: flags::Up) -> Result<()> {
         "RBAC",
         "--storage-media-type",
         "application/json",
+        // Names of machines are known to nobody here; upstream's default begins with them.
+        "--kubelet-preferred-address-types",
+        "InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP",
     ];
     let flags::Command::Apiserver(settings) = flags::Skiff::try_parse_from(arguments)?.command else {
         bail!("the arguments of the API server are wrong");
