@@ -15,6 +15,7 @@
 mod agent;
 mod cgroups;
 mod containerd;
+pub mod registry;
 mod sysctls;
 
 use std::{
@@ -134,6 +135,7 @@ impl Machine {
         let cgroups = Cgroups::make(&format!("skiff-{}-{name}", std::process::id()))?;
         let holder = hold(&name, &directory)?;
         join(&holder, number, &address)?;
+        registry::write_hosts(&directory.join(containerd::REGISTRIES))?;
         let runtime = containerd::start(&holder, &directory)?;
         let mut machine =
             Machine { name, address, directory, agents: Vec::new(), cgroups, runtime, holder, _sysctls: sysctls };

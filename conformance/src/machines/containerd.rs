@@ -23,6 +23,8 @@ const LEFT_OUT: [&str; 7] = [
 ];
 /// Images of the CRI are in this namespace.
 const NAMESPACE: &str = "k8s.io";
+/// Where it is told who stands in for which registry.
+pub const REGISTRIES: &str = "registries";
 
 pub fn socket(directory: &Path) -> PathBuf {
     directory.join("run/containerd.sock")
@@ -84,7 +86,7 @@ fn settings(directory: &Path, programs: &Path) -> String {
         left_out.join(", "),
         socket(directory).display(),
         at("run/containerd.sock.ttrpc"),
-        at("registries"),
+        at(REGISTRIES),
         at("cni/net.d"),
     );
     for handler in ["runc", "test-handler"] {

@@ -43,7 +43,7 @@ pub enum Kind {
 #[expect(dead_code, reason = "held until the cluster ends")]
 enum Joined {
     Simulated(Nodes),
-    Real(Vec<Machine>),
+    Real(Vec<Machine>, machines::registry::Registry),
 }
 
 #[expect(dead_code, reason = "held until the cluster ends")]
@@ -122,6 +122,7 @@ impl Joined {
             return Ok((Joined::Simulated(nodes), lent));
         };
         let images = images::build(images, &upstream::programs(), &[])?;
+        let registry = machines::registry::serve(&images).await?;
         let start = |number| Machine::start(number, directory, control, &images, agents);
         let nodes: Vec<Machine> = (1..=NODES).map(start).collect::<Result<_>>()?;
         let kubectl = |words: &[&str]| kubectl(&control.kubeconfig, words);
@@ -140,7 +141,7 @@ impl Joined {
         kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"])?;
         kubectl(&["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"])?;
         let lent = "stock containerd and CoreDNS on two machines of their own".to_owned();
-        Ok((Joined::Real(nodes), lent))
+        Ok((Joined::Real(nodes, registry), lent))
     }
 }
 
