@@ -13,8 +13,8 @@
 //! until it is filled; a kubelet sets sysctls of the whole machine, which are put back when a node ends.
 
 mod agent;
-mod cgroups;
-mod containerd;
+pub(crate) mod cgroups;
+pub(crate) mod containerd;
 pub mod registry;
 mod sysctls;
 
