@@ -236,7 +236,7 @@ impl Checker<'_> {
         for element in elements {
             self.check(&mut element.value);
             let t = self.optional_of(&element.value, element.optional);
-            joined = Some(self.join(element.value.id, joined, t));
+            joined = Some(self.join(joined, t));
         }
         let element = joined.unwrap_or_else(|| self.substitutions.fresh());
         self.types[id] = Type::list(element);
@@ -256,14 +256,13 @@ impl Checker<'_> {
         inner
     }
 
-    /// The type of both what came before and this one.
-    fn join(&mut self, id: Id, before: Option<Type>, t: Type) -> Type {
+    /// The type of both what came before and this one. That they may differ is refused later, where it is.
+    fn join(&mut self, before: Option<Type>, t: Type) -> Type {
         let Some(before) = before else { return t };
         if self.substitutions.assign(&before, &t) {
             return assign::most_general(&before, &t);
         }
-        self.report(id, format!("expected type '{before}' but found '{t}'"));
-        Type::Error
+        Type::Dyn
     }
 
     fn map(&mut self, expr: &mut Expr) {
@@ -273,10 +272,10 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&mut entry.key);
             let key = self.type_of(&entry.key);
-            keys = Some(self.join(entry.key.id, keys, key));
+            keys = Some(self.join(keys, key));
             self.check(&mut entry.value);
             let value = self.optional_of(&entry.value, entry.optional);
-            values = Some(self.join(entry.value.id, values, value));
+            values = Some(self.join(values, value));
         }
         let key = keys.unwrap_or_else(|| self.substitutions.fresh());
         let value = values.unwrap_or_else(|| self.substitutions.fresh());
@@ -296,7 +295,7 @@ impl Checker<'_> {
         if matches!(named, Type::Object(_)) {
             self.types[id] = named.clone();
         } else {
-            self.report(id, format!("'{}' is not a message type", named.declared_name()));
+            self.report(id, format!("'{}' is not a message type", named.runtime_name()));
         }
         for field in fields {
             self.check(&mut field.value);

@@ -50,10 +50,10 @@ static FORMATS: &[Format] = &[
     Format { name: "dns1035LabelPrefix", pattern_len: 30, check: |text| dns1035_label(&as_prefix(text)) },
     Format { name: "labelValue", pattern_len: 40, check: label_value },
     Format { name: "uri", pattern_len: 1103, check: uri },
-    Format { name: "uuid", pattern_len: 82, check: |text| unless(is_uuid(text), "does not match the UUID format") },
+    Format { name: "uuid", pattern_len: 70, check: |text| unless(is_uuid(text), "does not match the UUID format") },
     Format { name: "byte", pattern_len: 84, check: |text| unless(is_base64(text), "invalid base64") },
-    Format { name: "date", pattern_len: 79, check: |text| unless(is_date(text), "invalid date") },
-    Format { name: "datetime", pattern_len: 79, check: |text| unless(is_date_time(text), "invalid datetime") },
+    Format { name: "date", pattern_len: 71, check: |text| unless(is_date(text), "invalid date") },
+    Format { name: "datetime", pattern_len: 71, check: |text| unless(is_date_time(text), "invalid datetime") },
 ];
 
 /// A format as a value.

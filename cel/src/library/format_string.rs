@@ -302,12 +302,12 @@ fn fixed(value: f64, precision: usize) -> Result<String, String> {
     Ok(part.map_or_else(|| format!("{sign}{grouped}"), |part| format!("{sign}{grouped}.{part}")))
 }
 
-/// `1.052033 × 10⁰³`.
-fn scientific(value: f64, precision: usize) -> Result<String, String> {
+/// `1.052033×10⁰³`. What is asked for as precision upstream takes for the width.
+fn scientific(value: f64, width: usize) -> Result<String, String> {
     if let Some(special) = special(value) {
-        return Ok(special.to_owned());
+        return Ok(format!("{special:>width$}"));
     }
-    let plain = format!("{value:.precision$e}");
+    let plain = format!("{value:.PRECISION$e}");
     let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
     let (sign, digits) = match exponent.strip_prefix('-') {
         Some(digits) => ("\u{207b}", digits),
@@ -322,7 +322,7 @@ fn scientific(value: f64, precision: usize) -> Result<String, String> {
             other => char::from_u32(0x2070 + other.to_digit(10).unwrap_or(0)).unwrap_or(other),
         })
         .collect();
-    Ok(format!("{mantissa}\u{a0}\u{d7}\u{a0}10{sign}{raised}"))
+    Ok(format!("{:>width$}", format!("{mantissa}\u{d7}10{sign}{raised}")))
 }
 
 fn signed(value: i64, write: impl Fn(u64) -> String) -> String {

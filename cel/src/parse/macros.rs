@@ -38,7 +38,6 @@ const RECEIVERS: &[(&str, usize, Expander)] = &[
     ("all", 2, all),
     ("exists", 2, exists),
     ("exists_one", 2, exists_one),
-    ("existsOne", 2, exists_one),
     ("map", 2, map),
     ("map", 3, map),
     ("filter", 2, filter),

@@ -203,6 +203,10 @@ fn index(key: &Value) -> Result<Option<usize>, EvalError> {
         Value::Int(at) => Ok(usize::try_from(*at).ok()),
         Value::Uint(at) => Ok(usize::try_from(*at).ok()),
         Value::Double(at) if at.fract() == 0.0 => Ok((*at >= 0.0).then_some(*at as usize)),
+        Value::Double(_) => {
+            let shown = crate::value::show::plain(key);
+            Err(EvalError::new(format!("unsupported index value {shown} in list")))
+        }
         other => {
             let name = other.value_type();
             Err(EvalError::new(format!("unsupported index type '{}' in list", name.declared_name())))

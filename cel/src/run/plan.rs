@@ -9,6 +9,7 @@ use crate::ast::{Call as CallExpr, Entry, Expr, Fold as FoldExpr, Kind, Select};
 use crate::check::{Checked, Reference};
 use crate::functions::{Cost, Functions};
 use crate::library::regex;
+use crate::types::Type;
 use crate::value::{EvalError, Map, Value};
 
 use super::attribute::{Attribute, Base, Conditional, Key, Step, invalid_key, is_key};
@@ -88,6 +89,9 @@ impl Planner<'_> {
 
     fn ident(&mut self, expr: &Expr) -> Planning {
         match &self.checked.references[expr.id] {
+            Reference::TypeName(Type::Object(name)) => {
+                Err(EvalError::new(format!("reference to undefined type: {name}")))
+            }
             Reference::TypeName(t) => Ok(Node::Constant(Value::Type(t.clone()))),
             Reference::Variable { name, global } => {
                 let local = self.scope.iter().rev().find(|(local, _)| local == name).filter(|_| !global);

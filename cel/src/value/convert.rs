@@ -101,7 +101,7 @@ fn double(value: f64, to: &Type) -> Option<Outcome> {
         Type::Uint if value >= 0.0 && value < 18_446_744_073_709_551_616.0 => Ok(Value::Uint(value as u64)),
         Type::Uint => Err(EvalError::new("unsigned integer overflow")),
         Type::Double => Ok(Value::Double(value)),
-        Type::String => Ok(Value::string(show::double(value, 6))),
+        Type::String => Ok(Value::string(show::double(value))),
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@ pub(crate) fn plain(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Uint(value) => value.to_string(),
-        Value::Double(value) => double(*value, 21),
+        Value::Double(value) => double(*value),
         Value::String(text) => text.to_string(),
         Value::Bytes(bytes) => format!("[{}]", bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(" ")),
         Value::Timestamp(time) => go_time(time),
@@ -34,8 +34,8 @@ pub(crate) fn plain(value: &Value) -> String {
     }
 }
 
-/// The shortest text that reads back as the same number, with an exponent from `exponent_from` digits on (Go's `%g`).
-pub(crate) fn double(value: f64, exponent_from: i32) -> String {
+/// The shortest text that reads back as the same number, with an exponent from a million on (Go's `%g`).
+pub(crate) fn double(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -45,9 +45,7 @@ pub(crate) fn double(value: f64, exponent_from: i32) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count() as i32;
-    let from = if exponent_from == 6 && digits > 6 && digits > exponent { digits.max(6) } else { exponent_from };
-    if exponent < -4 || exponent >= from {
+    if !(-4..21).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{mantissa}e{sign}{:02}", exponent.abs())
     } else {
