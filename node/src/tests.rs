@@ -95,6 +95,7 @@ fn begin(server: &Arc<Server>, runtime: &Arc<Fake>, clock: &Arc<dyn Clock>) -> J
         machine: Machine { cores: 2, memory_bytes: 1 << 32, ..Machine::default() },
         simulated: true,
         serving: None,
+        whole: Arc::new(|_| Ok(())),
     };
     tokio::spawn(crate::run(config, parts))
 }
