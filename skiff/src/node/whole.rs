@@ -15,7 +15,9 @@ const POD: &str = "io.k8s.api.core.v1.Pod";
 pub fn whole(pod: &mut Value) -> std::result::Result<(), String> {
     let schemas = schema::builtin();
     let id = schemas.id(POD).ok_or_else(|| format!("no type is called {POD}"))?;
-    schema::normalise::object(pod, id, schemas);
+    // What is of the wrong sort is found by who reads types.
+    let text = codec::json::to_string(pod);
+    *pod = codec::json::object(text.as_bytes(), id, schemas).map_err(|error| error.to_string())?.value;
     defaults().map_err(|error| error.to_string())?.apply(pod, id, schemas);
     let context = Context {
         now: Wall.now(),
@@ -57,6 +59,9 @@ mod tests {
         assert_eq!(container.str("imagePullPolicy"), "IfNotPresent");
         assert_eq!(container.str("terminationMessagePath"), "/dev/termination-log");
         assert_eq!(pod.at("spec").int("terminationGracePeriodSeconds"), 30);
+        let mut wrong = pod.clone();
+        wrong.set_path(&["metadata", "namespace"], false);
+        assert!(whole(&mut wrong).is_err(), "a namespace is no boolean");
         pod.set_path(&["spec", "restartPolicy"], "Sometimes");
         let error = whole(&mut pod).expect_err("there is no such policy");
         assert!(error.starts_with("spec.restartPolicy: Unsupported value: \"Sometimes\""), "{error}");
