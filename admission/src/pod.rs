@@ -79,12 +79,9 @@ pub fn is_mirror(pod: &Value) -> bool {
     api::meta::of(pod).annotation("kubernetes.io/config.mirror").is_some()
 }
 
-/// Whether the pod names a secret anywhere. Upstream: `VisitPodSecretNames`.
+/// Whether the pod names a secret anywhere.
 pub fn references_secrets(pod: &Value) -> bool {
-    let spec = pod.at("spec");
-    let pulls = spec.list("imagePullSecrets").iter().any(|s| !s.str("name").is_empty());
-    let by_containers = containers(pod, &ALL).any(|(_, _, c)| container_secrets(c).any(|(_, name)| !name.is_empty()));
-    pulls || by_containers || spec.list("volumes").iter().any(volume_has_secret)
+    api::pod_secrets::any(pod, |_| true)
 }
 
 /// The secrets that a container's environment names, with the variable's name (`None`: all of the secret).
@@ -98,23 +95,6 @@ pub fn container_secrets(container: &Value) -> impl Iterator<Item = (Option<&str
         (!secret.is_null()).then(|| (None, secret.str("name")))
     });
     single.chain(whole)
-}
-
-fn volume_has_secret(volume: &Value) -> bool {
-    const REFERENCES: [&[&str]; 10] = [
-        &["azureFile", "secretName"],
-        &["cephfs", "secretRef", "name"],
-        &["cinder", "secretRef", "name"],
-        &["flexVolume", "secretRef", "name"],
-        &["rbd", "secretRef", "name"],
-        &["secret", "secretName"],
-        &["scaleIO", "secretRef", "name"],
-        &["iscsi", "secretRef", "name"],
-        &["storageos", "secretRef", "name"],
-        &["csi", "nodePublishSecretRef", "name"],
-    ];
-    REFERENCES.iter().any(|path| !volume.at_path(path).is_empty())
-        || volume.at("projected").list("sources").iter().any(|s| !s.at("secret").str("name").is_empty())
 }
 
 /// What the pod asks for. Upstream: `PodRequests`.

@@ -64,7 +64,7 @@ fn plan(world: &World<'_>) -> Plan {
         return later("it may be somebody's own");
     }
     let pods = world.mirror(PODS).in_namespace(meta.namespace());
-    if pods.iter().any(|pod| secrets::is_named_by(pod, meta.name())) {
+    if pods.iter().any(|pod| api::pod_secrets::any(pod, |name| name == meta.name())) {
         return later("a pod names it");
     }
     match meta.label(INVALID_SINCE).unwrap_or_default().parse::<Date>() {

@@ -4,7 +4,9 @@
 
 use std::{fs, path::Path};
 
-use api::{Value, quantity::Quantity, value};
+use api::{Value, pod_resources::Amounts, quantity::Quantity, value};
+
+use crate::eviction::{Policy, Signal};
 
 /// What is read of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,19 +24,16 @@ pub struct Machine {
 }
 
 /// How much is kept back from pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reserved {
-    /// Upstream: evictionHard `memory.available`, `nodefs.available`.
-    pub memory_bytes: u64,
-    pub disk_percent: u64,
     pub pods_max: u64,
-}
-
-impl Default for Reserved {
-    /// Upstream: eviction/defaults_linux.go, `--max-pods`.
-    fn default() -> Reserved {
-        Reserved { memory_bytes: 100 << 20, disk_percent: 10, pods_max: 110 }
-    }
+    /// At most so many for each core; 0: that does not count.
+    pub pods_per_core: u64,
+    /// `systemReserved` and `kubeReserved`.
+    pub system: Amounts,
+    pub kube: Amounts,
+    /// What hard thresholds of it keep free.
+    pub eviction: Policy,
 }
 
 impl Machine {
@@ -71,22 +70,50 @@ fn pretty_name(release: &str) -> String {
 
 /// `status.capacity`.
 pub fn capacity(machine: &Machine, reserved: &Reserved) -> Value {
+    let by_cores = reserved.pods_per_core * machine.cores;
+    let pods = if by_cores > 0 { by_cores.min(reserved.pods_max) } else { reserved.pods_max };
     value!({
         "cpu": machine.cores.to_string(),
         "ephemeral-storage": kilobytes(machine.disk_bytes),
         "hugepages-1Gi": "0", "hugepages-2Mi": "0",
         "memory": kilobytes(machine.memory_bytes),
-        "pods": reserved.pods_max.to_string()
+        "pods": pods.to_string()
     })
 }
 
-/// `status.allocatable`.
+/// `status.allocatable`. Upstream: nodestatus/setters.go MachineInfo, cm GetNodeAllocatableReservation.
 pub fn allocatable(machine: &Machine, reserved: &Reserved) -> Value {
-    let mut list = capacity(machine, reserved);
-    let disk = machine.disk_bytes - machine.disk_bytes / 100 * reserved.disk_percent;
-    list.set("ephemeral-storage", disk.to_string());
-    list.set("memory", kilobytes(machine.memory_bytes.saturating_sub(reserved.memory_bytes)));
+    let signals = [("memory", Signal::Memory), ("ephemeral-storage", Signal::NodeFs)];
+    less(capacity(machine, reserved), |name, there| {
+        let kept = signals.iter().find(|(resource, _)| *resource == name);
+        let kept = kept.map_or(Quantity::ZERO, |(_, signal)| reserved.eviction.kept(*signal, there.value()));
+        reserved.for_others(name).add(&kept)
+    })
+}
+
+/// What all pods together may use. Upstream: getNodeAllocatableAbsolute.
+pub fn bounds(machine: &Machine, reserved: &Reserved) -> Value {
+    less(capacity(machine, reserved), |name, _| reserved.for_others(name))
+}
+
+fn less(mut list: Value, what: impl Fn(&str, &Quantity) -> Quantity) -> Value {
+    let names: Vec<String> = list.members().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        let there = Quantity::of(list.at(&name));
+        let kept = what(&name, &there);
+        if !kept.is_zero() {
+            let left = there.sub(&kept);
+            list.set(&name, if left.sign() < 0 { "0".into() } else { left.to_string() });
+        }
+    }
     list
+}
+
+impl Reserved {
+    fn for_others(&self, name: &str) -> Quantity {
+        let of = |amounts: &Amounts| amounts.get(name).cloned().unwrap_or(Quantity::ZERO);
+        of(&self.system).add(&of(&self.kube))
+    }
 }
 
 /// Whole kibibytes as upstream prints them, else bytes.
@@ -98,14 +125,29 @@ fn kilobytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configuration::Configuration;
 
     #[test]
     fn what_pods_may_have_is_less_than_there_is() {
         let machine = Machine { cores: 2, memory_bytes: 4 << 30, disk_bytes: 1000 << 20, ..Machine::default() };
-        let reserved = Reserved::default();
+        let reserved = Configuration::default().reserved;
         assert_eq!(capacity(&machine, &reserved).str("memory"), "4Gi");
         let left = allocatable(&machine, &reserved);
         assert_eq!((left.str("cpu"), left.str("memory"), left.str("pods")), ("2", "3996Mi", "110"));
-        assert_eq!(left.str("ephemeral-storage"), "943718400");
+        // A tenth in single precision is a little more than one.
+        assert_eq!(left.str("ephemeral-storage"), "943718399");
+        let file = value!({
+            "systemReserved": {"cpu": "100m", "memory": "1Gi"}, "kubeReserved": {"cpu": "150m"}, "podsPerCore": 20,
+            "evictionHard": {"memory.available": "1Gi", "nodefs.available": "50%"}
+        });
+        let reserved = Configuration::read(&file).expect("it is right").reserved;
+        let left = allocatable(&machine, &reserved);
+        assert_eq!((left.str("cpu"), left.str("memory"), left.str("pods")), ("1750m", "2Gi", "40"));
+        assert_eq!(left.str("ephemeral-storage"), "500Mi");
+        assert_eq!(
+            bounds(&machine, &reserved).str("memory"),
+            "3Gi",
+            "what is kept free is not taken from pods at once"
+        );
     }
 }

@@ -76,18 +76,24 @@ impl Cgroups {
         self.set(&self.of_class(Class::Burstable), &Limits { cpu_shares, ..Limits::default() })
     }
 
+    /// The group that all pods are in.
+    pub fn root_name(&self) -> String {
+        self.root.path(self.driver)
+    }
+
     /// The group of a pod, as the runtime is told it.
     pub fn parent_of(&self, pod: &Value) -> String {
         self.of_pod(pod).path(self.driver)
     }
 
-    /// Makes a pod's group where it is not there yet. `enforces_quota`: limits of CPU count.
-    pub fn ensure_pod(&self, pod: &Value, enforces_quota: bool, pids: Option<i64>) -> io::Result<()> {
+    /// Makes a pod's group where it is not there yet.
+    pub fn ensure_pod(&self, pod: &Value, machine: &qos::Machine, pids: Option<i64>) -> io::Result<()> {
         let name = self.of_pod(pod);
         if self.directories(&name).iter().all(|directory| directory.is_dir()) {
             return Ok(());
         }
-        self.make(&name, &Limits { pids, ..self.limits_of(&qos::pod_resources(pod), enforces_quota) })
+        let resources = qos::pod_resources_over(pod, machine.quota_period_us);
+        self.make(&name, &Limits { pids, ..self.limits_of(&resources, machine.enforces_quota) })
     }
 
     /// Sets what a pod's group may use, as when its containers are resized.
@@ -128,6 +134,21 @@ impl Cgroups {
             Layout::Separate(_) => beneath(self.layout.of("memory")?, &path).join("memory.usage_in_bytes"),
         };
         fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// Bytes of memory that all pods together use and that cannot be had back by reading less of files.
+    pub fn memory_of_all(&self) -> Option<u64> {
+        let path = self.root.path(self.driver);
+        let (directory, used, idle) = match &self.layout {
+            Layout::Unified(root) => (beneath(root, &path), "memory.current", "inactive_file"),
+            Layout::Separate(_) => {
+                (beneath(self.layout.of("memory")?, &path), "memory.usage_in_bytes", "total_inactive_file")
+            }
+        };
+        let used: u64 = fs::read_to_string(directory.join(used)).ok()?.trim().parse().ok()?;
+        let stat = fs::read_to_string(directory.join("memory.stat")).ok()?;
+        let idle = stat.lines().find_map(|line| line.strip_prefix(idle)?.trim().parse::<u64>().ok());
+        Some(used.saturating_sub(idle.unwrap_or(0)))
     }
 
     /// What a pod's group has now; `None` when it has none.

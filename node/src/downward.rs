@@ -3,47 +3,15 @@
 //! Environment variables and downwardAPI volumes both stand on this. Upstream: pkg/fieldpath/fieldpath.go,
 //! pkg/apis/core/pods/helpers.go, pkg/api/v1/resource/helpers.go.
 
-use api::{Value, field::quote, names, pod_resources, quantity::Quantity};
+use api::{Value, field::quote, names, pod_fields, pod_resources, quantity::Quantity};
 
 /// Resources that a container is taken to be limited to by what its node has, where it says nothing.
 const BOUND_BY_NODE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// The fields that a variable may be taken from.
-const FIELDS: [&str; 14] = [
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.restartPolicy",
-    "spec.serviceAccountName",
-    "spec.schedulerName",
-    "status.phase",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
-
-/// The field that a `fieldRef` of a variable means. Upstream: `ConvertDownwardAPIFieldLabel`.
-pub fn internal_path(version: &str, path: &str) -> Result<String, String> {
-    if version != "v1" {
-        return Err(format!("unsupported pod version: {version}"));
-    }
-    match subscript(path) {
-        Some(("metadata.annotations" | "metadata.labels", _)) => Ok(path.to_owned()),
-        Some(_) => Err(format!("field label does not support subscript: {path}")),
-        None if FIELDS.contains(&path) => Ok(path.to_owned()),
-        None if path == "spec.host" => Ok("spec.nodeName".to_owned()),
-        None => Err(format!("field label not supported: {path}")),
-    }
-}
-
 /// A field of the metadata as text. Upstream: `ExtractFieldPathAsString`.
 pub fn field(pod: &Value, path: &str) -> Result<String, String> {
     let meta = pod.at("metadata");
-    if let Some((path_of, key)) = subscript(path) {
+    if let Some((path_of, key)) = pod_fields::subscripted(path) {
         let (map, errors) = match path_of {
             "metadata.annotations" => ("annotations", names::qualified_name(&key.to_lowercase())),
             "metadata.labels" => ("labels", names::qualified_name(key)),
@@ -67,12 +35,6 @@ fn lines(meta: &Value, map: &str) -> String {
     let mut members: Vec<(&str, &str)> = meta.strings(map).collect();
     members.sort_unstable();
     members.iter().map(|(key, value)| format!("{key}={}", quote(value))).collect::<Vec<_>>().join("\n")
-}
-
-/// `metadata.labels['x']` as its path and key. Upstream: `SplitMaybeSubscriptedPath`.
-fn subscript(path: &str) -> Option<(&str, &str)> {
-    let (path, key) = path.strip_suffix("']")?.split_once("['")?;
-    (!path.is_empty()).then_some((path, key))
 }
 
 /// The container that a `resourceFieldRef` names, in the pod as it was declared.
@@ -147,18 +109,6 @@ mod tests {
         assert_eq!(field(&pod, "spec.nodeName"), Err("unsupported fieldPath: spec.nodeName".into()));
         assert_eq!(field(&pod, "a['b']"), Err("fieldPath \"a['b']\" does not support subscript".into()));
         assert!(field(&pod, "metadata.labels['-']").is_err_and(|e| e.starts_with("invalid key subscript in")));
-    }
-
-    #[test]
-    fn paths_of_variables_are_a_closed_list() {
-        assert_eq!(internal_path("v1", "spec.host"), Ok("spec.nodeName".into()));
-        assert_eq!(internal_path("v1", "metadata.labels['a']"), Ok("metadata.labels['a']".into()));
-        assert_eq!(internal_path("v2", "spec.host"), Err("unsupported pod version: v2".into()));
-        assert_eq!(internal_path("v1", "spec.x"), Err("field label not supported: spec.x".into()));
-        assert_eq!(
-            internal_path("v1", "spec.x['y']"),
-            Err("field label does not support subscript: spec.x['y']".into())
-        );
     }
 
     #[test]

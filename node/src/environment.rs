@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-use api::{Value, field::quote};
+use api::{Value, field::quote, pod_fields};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use client::Error;
 
@@ -239,9 +239,9 @@ fn field(pod: &Value, reference: &Value, context: &Context<'_>) -> Result<String
         "" => "v1",
         said => said,
     };
-    let path = downward::internal_path(version, reference.str("fieldPath"))?;
+    let path = pod_fields::internal(version, reference.str("fieldPath"))?;
     let first = |ips: &[String]| ips.first().cloned().unwrap_or_default();
-    Ok(match path.as_str() {
+    Ok(match path {
         "spec.nodeName" => pod.at("spec").str("nodeName").to_owned(),
         "spec.serviceAccountName" => pod.at("spec").str("serviceAccountName").to_owned(),
         "status.hostIP" => first(context.host_ips),

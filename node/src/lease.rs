@@ -8,23 +8,23 @@ use api::{Value, time::Clock, value};
 use client::{Client, Error, Resource};
 
 const NAMESPACE: &str = "kube-node-lease";
-/// Upstream: nodeLeaseDurationSeconds, renewed each quarter of it.
-const DURATION_SECONDS: i64 = 40;
-const EVERY: Duration = Duration::from_secs(10);
+/// It is renewed so often while it lasts. Upstream: nodeLeaseRenewIntervalFraction.
+const RENEWALS: u32 = 4;
 /// Between failures.
 const RETRY: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(7);
 
-/// Renews for ever.
-pub async fn keep(client: Client, clock: Arc<dyn Clock>, node: String) {
+/// Renews a lease that lasts so many seconds, for ever.
+pub async fn keep(client: Client, clock: Arc<dyn Clock>, node: String, seconds: i64) {
+    let every = Duration::from_secs(u64::try_from(seconds).unwrap_or_default()) / RENEWALS;
     let mut known: Option<Value> = None;
     let mut wait = RETRY;
     loop {
-        match renew(&client, &*clock, &node, known.take()).await {
+        match renew(&client, &*clock, (&node, seconds), known.take()).await {
             Ok(lease) => {
                 known = Some(lease);
                 wait = RETRY;
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(every).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "the node's lease could not be renewed");
@@ -35,7 +35,12 @@ pub async fn keep(client: Client, clock: Arc<dyn Clock>, node: String) {
     }
 }
 
-async fn renew(client: &Client, clock: &dyn Clock, node: &str, known: Option<Value>) -> Result<Value, Error> {
+async fn renew(
+    client: &Client,
+    clock: &dyn Clock,
+    (node, seconds): (&str, i64),
+    known: Option<Value>,
+) -> Result<Value, Error> {
     let leases = Resource::new("coordination.k8s.io", "v1", "leases");
     let target = leases.named(NAMESPACE, node);
     let known = match known {
@@ -50,7 +55,7 @@ async fn renew(client: &Client, clock: &dyn Clock, node: &str, known: Option<Val
     if let Some(mut lease) = known {
         lease.set_path(&["spec", "renewTime"], now.as_str());
         lease.set_path(&["spec", "holderIdentity"], node);
-        lease.set_path(&["spec", "leaseDurationSeconds"], DURATION_SECONDS);
+        lease.set_path(&["spec", "leaseDurationSeconds"], seconds);
         return client.update(target, &lease).await;
     }
     let nodes = Resource::new("", "v1", "nodes");
@@ -63,7 +68,7 @@ async fn renew(client: &Client, clock: &dyn Clock, node: &str, known: Option<Val
                 {"apiVersion": "v1", "kind": "Node", "name": node, "uid": api::meta::of(&owner).uid()}
             ]
         },
-        "spec": {"holderIdentity": node, "leaseDurationSeconds": DURATION_SECONDS, "renewTime": now}
+        "spec": {"holderIdentity": node, "leaseDurationSeconds": seconds, "renewTime": now}
     });
     client.create(leases.within(NAMESPACE), &lease).await
 }

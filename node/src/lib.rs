@@ -6,10 +6,12 @@
 mod capacity;
 pub mod cgroups;
 mod conditions;
+pub mod configuration;
 pub mod dns_config;
 pub mod downward;
 pub mod environment;
 mod events;
+pub mod eviction;
 pub mod garbage;
 pub mod hooks;
 pub mod hosts_file;
@@ -22,21 +24,26 @@ pub mod probes;
 pub mod qos;
 mod registration;
 pub mod resize;
+pub mod rotation;
 pub mod runtime;
 #[cfg(test)]
 mod scripted;
 pub mod security;
 pub mod serve;
+pub mod statics;
+pub mod sysctls;
 pub mod tell;
 pub mod volumes;
+mod weigh;
 
 use std::sync::Arc;
 
-use api::{Value, time::Clock};
+use api::{quantity::Quantity, time::Clock};
 use client::{Client, Form, Mirror, Resource};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use capacity::{Machine, Reserved};
+pub use configuration::Configuration;
 pub use pods::ground::Settings;
 use pods::{
     Dispatcher,
@@ -60,8 +67,7 @@ pub struct Config {
     /// What the node understands that not every node does: `ExtendWebSocketsToKubelet`.
     pub features: Vec<&'static str>,
     pub labels: Vec<(String, String)>,
-    pub taints: Vec<Value>,
-    pub reserved: Reserved,
+    pub configuration: Configuration,
     pub settings: Settings,
 }
 
@@ -75,6 +81,8 @@ pub struct Parts {
     pub simulated: bool,
     /// How the node's API is served; none: it is not.
     pub serving: Option<Serving>,
+    /// Makes a pod of what a file of the node's own says.
+    pub whole: statics::Whole,
 }
 
 /// So many pods of which probes say something else may wait.
@@ -82,14 +90,16 @@ const PROBED_MAX: usize = 1024;
 
 /// Runs the node until it is dropped. Containers are left as they are.
 pub async fn run(config: Config, parts: Parts) {
-    let Parts { client, runtime, clock, machine, simulated, serving } = parts;
+    let Parts { client, runtime, clock, machine, simulated, serving, whole } = parts;
+    let configuration = config.configuration.clone();
     let (events, teller) = events::channel(client.clone(), clock.clone(), &config.name);
     let (ears, hearing) = pods::ears();
     let runtime_name = name_of(&*runtime).await;
     let node = NodeView { ips: config.ips.clone(), ..NodeView::default() };
     let (changed, probed) = tokio::sync::mpsc::channel(PROBED_MAX);
     let settings = Settings { memory_bytes: machine.memory_bytes, ..config.settings.clone() };
-    let means = (!simulated).then(|| Means::new(&settings, &client, runtime.clone(), clock.clone(), &events, changed));
+    let means = (!simulated)
+        .then(|| Means::new((&settings, &configuration), &client, runtime.clone(), clock.clone(), &events, changed));
     if let Some(Err(error)) = means.as_ref().and_then(|m| m.cgroups.as_ref()).map(|c| c.prepare()) {
         tracing::error!(%error, "the pods' control groups cannot be made");
     }
@@ -101,14 +111,19 @@ pub async fn run(config: Config, parts: Parts) {
         clock: clock.clone(),
         events,
         settings,
+        configuration: configuration.clone(),
         means,
         node: RwLock::new(node),
+        evicted: Mutex::default(),
+        statics: RwLock::default(),
+        alive_at: RwLock::default(),
     });
     let fields = format!("spec.nodeName={}", config.name);
     let mirror = Arc::new(Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields));
+    let pods = Arc::new(serve::Held { ground: ground.clone(), mirror: mirror.clone() });
     let serving = async {
         match serving {
-            Some(serving) => serve::run(ground.clone(), mirror.clone(), serving).await,
+            Some(serving) => serve::run(ground.clone(), pods.clone(), serving).await,
             None => std::future::pending().await,
         }
     };
@@ -118,13 +133,34 @@ pub async fn run(config: Config, parts: Parts) {
             None => std::future::pending().await,
         }
     };
+    let sweeper = Arc::new(garbage::Sweeper::new(configuration.images, clock.now()));
+    let bounds = configuration.bounds_pods.then(|| capacity::bounds(&machine, &configuration.reserved));
+    let evicting = async {
+        let watcher = eviction::Watcher {
+            ground: ground.clone(),
+            pods: pods.clone(),
+            policy: configuration.eviction.clone(),
+            sweeper: sweeper.clone(),
+            bound_bytes: bounds.as_ref().map(|bounds| Quantity::of(bounds.at("memory")).value()),
+        };
+        match simulated {
+            true => std::future::pending().await,
+            false => eviction::watch(watcher).await,
+        }
+    };
+    let reader = statics::Reader { node_name: config.name.clone(), clock: clock.clone(), whole };
     futures::join!(
         services,
         serving,
         ears.pass_on(probed),
         teller.run(),
-        garbage::containers(ground.clone()),
-        lease::keep(client.clone(), clock, config.name.clone()),
+        sweeper.containers(&ground),
+        sweeper.images(&ground),
+        rotation::keep(ground.clone(), configuration.logs),
+        weigh::keep(ground.clone(), pods.clone(), bounds.clone()),
+        evicting,
+        statics::follow(configuration.statics.clone(), reader, ears.own()),
+        lease::keep(client.clone(), clock, config.name.clone(), configuration.rhythm.lease_seconds),
         registration::keep(ground.clone(), config, machine),
         mirror.follow(&client, &ears),
         Dispatcher::new(ground.clone(), hearing).run(),

@@ -11,9 +11,7 @@ use crate::{
     runtime::{Handler, Health, Image, Version},
 };
 
-/// So many images are told, the largest first. Upstream: nodeStatusMaxImages.
-const IMAGES_MAX: usize = 50;
-/// … by so many names each. Upstream: MaxNamesPerImageInNodeStatus.
+/// Images are told by so many names each. Upstream: MaxNamesPerImageInNodeStatus.
 const NAMES_MAX: usize = 5;
 
 /// All that a node's status depends on.
@@ -27,6 +25,8 @@ pub struct Facts<'a> {
     pub runtime: Option<&'a Version>,
     pub health: Option<&'a Health>,
     pub images: &'a [Image],
+    /// So many of them are told, the largest first.
+    pub images_max: usize,
     pub pressure: Pressure,
     /// `v1.37.1`.
     pub version: &'a str,
@@ -36,7 +36,7 @@ pub struct Facts<'a> {
 }
 
 /// A node that is not registered yet.
-pub fn initial(facts: &Facts<'_>, labels: &[(String, String)], taints: &[Value]) -> Value {
+pub fn initial(facts: &Facts<'_>, labels: &[(String, String)], taints: &[Value], provider_id: &str) -> Value {
     let mut all = value!({});
     for (key, word) in default_labels(facts.name) {
         all.set(key, word);
@@ -52,6 +52,9 @@ pub fn initial(facts: &Facts<'_>, labels: &[(String, String)], taints: &[Value])
         },
         "spec": {}
     });
+    if !provider_id.is_empty() {
+        node.set_path(&["spec", "providerID"], provider_id);
+    }
     if !taints.is_empty() {
         node.set_path(&["spec", "taints"], Value::array(taints.to_vec()));
     }
@@ -107,7 +110,7 @@ pub fn status(facts: &Facts<'_>, old: &Value) -> Value {
         "addresses": addresses,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": i64::from(facts.port)}},
         "nodeInfo": info,
-        "images": images(facts.images)
+        "images": images(facts.images, facts.images_max)
     });
     if !facts.features.is_empty() {
         status.set("declaredFeatures", facts.features.to_vec());
@@ -141,14 +144,14 @@ fn handler(handler: &Handler) -> Value {
     })
 }
 
-fn images(images: &[Image]) -> Vec<Value> {
+fn images(images: &[Image], most: usize) -> Vec<Value> {
     let mut sorted: Vec<&Image> = images.iter().collect();
     sorted.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.id.cmp(&b.id)));
     let told = |image: &Image| {
         let names: Vec<&str> = image.digests.iter().chain(&image.tags).take(NAMES_MAX).map(String::as_str).collect();
         value!({"names": names, "sizeBytes": i64::try_from(image.size_bytes).unwrap_or(i64::MAX)})
     };
-    sorted.into_iter().take(IMAGES_MAX).map(told).collect()
+    sorted.into_iter().take(most).map(told).collect()
 }
 
 /// Whether two statuses tell the same, but for the time of it. Upstream: nodeStatusHasChanged.

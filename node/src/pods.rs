@@ -31,6 +31,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::statics::{self, Place};
 use worker::{Update, Worker};
 
 /// How often the runtime is looked at when it says nothing. Upstream: genericPlegRelistPeriod.
@@ -44,6 +45,8 @@ const WAITING_MAX: usize = 4096;
 enum Event {
     /// A pod was made, changed or taken away at the API server.
     Pod(Box<Change>),
+    /// What a source of the node's own has now.
+    Own(&'static str, Vec<Arc<Value>>),
     /// The first list of pods is complete.
     Listed,
     /// The runtime has something else of the pod with this uid.
@@ -67,6 +70,10 @@ pub struct Dispatcher {
     running: JoinSet<String>,
     /// Whether all pods of the node are known: nothing is swept before.
     listed: bool,
+    /// Pods of the node's own, by their source; one that has not been read yet is not there.
+    own: BTreeMap<&'static str, Vec<Arc<Value>>>,
+    mirrors: BTreeMap<Place, Arc<Value>>,
+    mirroring: JoinSet<()>,
 }
 
 struct Handle {
@@ -92,6 +99,15 @@ impl Ears {
         Box::new(move |uid| {
             // Lost when too many wait: the next list tells again what is not seen to yet, and workers look by themselves.
             let _ = sender.try_send(Event::Seen(uid.into()));
+        })
+    }
+
+    /// What takes lists of the node's own pods.
+    pub fn own(&self) -> statics::Hear {
+        let sender = self.sender.clone();
+        Arc::new(move |source, pods| {
+            let sender = sender.clone();
+            tokio::spawn(async move { sender.send(Event::Own(source, pods)).await });
         })
     }
 
@@ -126,7 +142,16 @@ impl Follower for Ears {
 
 impl Dispatcher {
     pub fn new(ground: Arc<Ground>, hearing: Hearing) -> Dispatcher {
-        Dispatcher { ground, receiver: hearing.0, workers: BTreeMap::new(), running: JoinSet::new(), listed: false }
+        Dispatcher {
+            ground,
+            receiver: hearing.0,
+            workers: BTreeMap::new(),
+            running: JoinSet::new(),
+            listed: false,
+            own: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
+            mirroring: JoinSet::new(),
+        }
     }
 
     /// Runs for ever; dropping it lets all containers run on.
@@ -153,6 +178,7 @@ impl Dispatcher {
                 },
                 _ = sweep.tick() => Event::Sweep,
             };
+            *self.ground.alive_at.write() = Some(self.ground.clock.now());
             self.happened(event).await;
         }
     }
@@ -160,6 +186,10 @@ impl Dispatcher {
     async fn happened(&mut self, event: Event) {
         match event {
             Event::Pod(change) => self.pod(&change),
+            Event::Own(source, pods) => {
+                self.own.insert(source, pods);
+                self.settle();
+            }
             Event::Listed => self.listed = true,
             Event::Seen(uid) => {
                 if let Some(handle) = self.workers.get(&uid) {
@@ -168,17 +198,82 @@ impl Dispatcher {
             }
             Event::Done(uid) => {
                 self.workers.remove(&uid);
+                // Whoever waited for its name may begin.
+                self.settle();
             }
             Event::Sweep => self.sweep().await,
         }
     }
 
     fn pod(&mut self, change: &Change) {
+        let object = change.object();
+        if api::meta::of(object).annotation(statics::MIRROR).is_some() {
+            match &change.new {
+                Some(new) => self.mirrors.insert(statics::place(new), new.clone()),
+                None => self.mirrors.remove(&statics::place(object)),
+            };
+            return self.settle();
+        }
         if let (Some(uid), Some(old)) = (change.removed_uid(), &change.old) {
-            self.tell(uid, Update { pod: old.clone(), gone: true });
+            self.tell(uid, Update { gone: true, ..Update::of(old.clone()) });
         }
         if let Some(new) = &change.new {
-            self.tell(api::meta::of(new).uid(), Update { pod: new.clone(), gone: false });
+            self.tell(api::meta::of(new).uid(), Update::of(new.clone()));
+        }
+    }
+
+    /// Whether every source of pods has been read.
+    fn is_complete(&self) -> bool {
+        self.listed && self.ground.configuration.statics.names().iter().all(|name| self.own.contains_key(name))
+    }
+
+    /// Has the node's own pods run that its sources name, no others, and none beside an older one of its name.
+    fn settle(&mut self) {
+        if self.ground.configuration.statics.names().is_empty() && self.mirrors.is_empty() {
+            return;
+        }
+        let wanted: BTreeMap<Place, Arc<Value>> =
+            self.own.values().flatten().map(|pod| (statics::place(pod), pod.clone())).collect();
+        self.ground.statics.write().clone_from(&wanted);
+        let mut held: BTreeMap<Place, (String, Update)> = BTreeMap::new();
+        for (uid, handle) in &self.workers {
+            let update = handle.update.borrow().clone();
+            if api::meta::of(&update.pod).annotation(statics::SOURCE).is_some() {
+                held.insert(statics::place(&update.pod), (uid.clone(), update));
+            }
+        }
+        for (place, (uid, update)) in &held {
+            let is_wanted = wanted.get(place).is_some_and(|pod| api::meta::of(pod).uid() == uid);
+            if !is_wanted && !update.gone {
+                self.tell(uid, Update { gone: true, ..update.clone() });
+            }
+        }
+        for (place, pod) in &wanted {
+            let uid = api::meta::of(pod).uid();
+            let mirror = self.mirrors.get(place).cloned();
+            let update = Update { mirror, ..Update::of(pod.clone()) };
+            match held.get(place) {
+                Some((other, _)) if other != uid => {}
+                Some((_, known)) if known.gone || known.is_same(&update) => {}
+                _ => self.tell(uid, update),
+            }
+        }
+        let leaving: Vec<Place> = held.into_keys().filter(|place| !wanted.contains_key(place)).collect();
+        self.mirror(&wanted, &leaving);
+    }
+
+    /// Sees that the API server shows the node's own pods.
+    fn mirror(&mut self, wanted: &BTreeMap<Place, Arc<Value>>, leaving: &[Place]) {
+        while self.mirroring.try_join_next().is_some() {}
+        if !self.is_complete() || !self.mirroring.is_empty() {
+            return;
+        }
+        let acts = statics::acts(wanted, &self.mirrors, leaving);
+        if !acts.is_empty() {
+            let ground = self.ground.clone();
+            self.mirroring.spawn(async move {
+                statics::carry_out(&ground.client, &ground.settings.node_name, acts).await;
+            });
         }
     }
 
@@ -207,7 +302,8 @@ impl Dispatcher {
             return None;
         }
         let others: Vec<Arc<Value>> = self.workers.values().map(|h| h.update.borrow().pod.clone()).collect();
-        let refusal = admission::refusal(pod, &others, &self.ground.node.read().allocatable)?;
+        let node = self.ground.node.read().clone();
+        let refusal = admission::refusal(pod, &others, &node, &self.ground.configuration.pods.unsafe_sysctls)?;
         let message = refusal.message.trim_start_matches("Pod was rejected: ").to_string();
         self.ground.events.warning(pod, refusal.reason.clone(), message);
         Some(refusal)
@@ -215,13 +311,14 @@ impl Dispatcher {
 
     /// Ends what is the node's own and belongs to no pod any more.
     async fn sweep(&mut self) {
-        if !self.listed {
+        if !self.is_complete() {
             return;
         }
+        self.settle();
         for view in self.ground.eyes.all() {
             if !self.workers.contains_key(&view.pod.uid) {
                 let pod = worker::pod_of(&view);
-                self.begin(&view.pod.uid, Update { pod: Arc::new(pod), gone: true });
+                self.begin(&view.pod.uid, Update { gone: true, ..Update::of(Arc::new(pod)) });
             }
         }
         self.sweep_remains().await;

@@ -5,6 +5,7 @@
 //! ([`Prober::said`]). Upstream: pkg/kubelet/prober.
 
 pub mod act;
+mod counted;
 mod grpc;
 pub mod http;
 pub mod machine;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::{
     act::Found,
+    counted::Counted,
     machine::{Kind, Machine, Next, Said, Seen},
 };
 use crate::{
@@ -58,6 +60,7 @@ struct Around {
     tell: Arc<dyn Tell>,
     /// By pod's uid and container's id.
     said: Mutex<BTreeMap<String, BTreeMap<String, SaidOf>>>,
+    counted: Mutex<Counted>,
     /// Uids of pods of which something else is said than before.
     changed: mpsc::Sender<String>,
 }
@@ -82,7 +85,8 @@ impl Prober {
         changed: mpsc::Sender<String>,
     ) -> Prober {
         let began_at = clock.now();
-        let around = Around { runtime, clock, began_at, tell, said: Mutex::default(), changed };
+        let around =
+            Around { runtime, clock, began_at, tell, said: Mutex::default(), counted: Mutex::default(), changed };
         Prober { around: Arc::new(around), pods: Mutex::default() }
     }
 
@@ -111,6 +115,12 @@ impl Prober {
     pub fn forget(&self, pod_uid: &str) {
         self.pods.lock().remove(pod_uid);
         self.around.said.lock().remove(pod_uid);
+        self.around.counted.lock().forget(pod_uid);
+    }
+
+    /// `/metrics/probes`.
+    pub fn page(&self) -> String {
+        self.around.counted.lock().page()
     }
 
     /// What is said of a pod's containers, by their ids.
@@ -219,6 +229,7 @@ impl Probe {
             return next;
         }
         let found = act::probe(&*self.around.runtime, &id, &seen.pod_ip, &self.container, self.spec()).await;
+        self.around.counted.lock().count(&seen.pod, self.container.str("name"), self.kind, &found);
         if let Some(success) = self.tell(&seen.pod, found)
             && let Some(said) = self.machine.find(success)
         {

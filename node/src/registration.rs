@@ -6,24 +6,20 @@ use std::{sync::Arc, time::Duration};
 
 use api::{Value, value};
 use client::{Error, Patch, Resource};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time;
 
 use crate::{
     Config,
     capacity::Machine,
-    conditions::{self, Pressure},
+    conditions,
     node_status::{self, Facts},
     pods::{ground::Ground, report},
     runtime::{Health, Image, Version},
 };
 
-/// How often the node looks at itself. Upstream: nodeStatusUpdateFrequency.
-const EVERY: Duration = Duration::from_secs(10);
-/// … and until it is ready for the first time. Upstream: fastStatusUpdateOnce.
+/// How often the node looks at itself until it is ready for the first time. Upstream: fastStatusUpdateOnce.
 const EVERY_AT_FIRST: Duration = Duration::from_millis(100);
-/// How often it says so though nothing has changed. Upstream: nodeStatusReportFrequency.
-const REPORT: SignedDuration = SignedDuration::from_secs(300);
 const RETRY_MAX: Duration = Duration::from_secs(7);
 
 /// What is seen of the node at a moment.
@@ -41,8 +37,7 @@ pub async fn keep(ground: Arc<Ground>, config: Config, machine: Machine) {
         time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
-    let object = value!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": config.name.as_str(), "uid": config.name.as_str()}});
-    ground.events.normal(&object, "Starting", "Starting kubelet.");
+    ground.events.normal(&ground.node_object(), "Starting", "Starting kubelet.");
     let (mut told, mut was_ready) = (None, false);
     loop {
         let sight = look(&ground).await;
@@ -51,7 +46,7 @@ pub async fn keep(ground: Arc<Ground>, config: Config, machine: Machine) {
             tracing::info!(%error, "the node's status cannot be told");
         }
         was_ready |= ready;
-        time::sleep(if was_ready { EVERY } else { EVERY_AT_FIRST }).await;
+        time::sleep(if was_ready { config.configuration.rhythm.status } else { EVERY_AT_FIRST }).await;
     }
 }
 
@@ -65,17 +60,18 @@ async fn look(ground: &Ground) -> Sight {
     sight
 }
 
-fn facts<'a>(config: &'a Config, machine: &'a Machine, sight: &'a Sight, now: Timestamp) -> Facts<'a> {
+fn facts<'a>(ground: &Ground, config: &'a Config, machine: &'a Machine, sight: &'a Sight, now: Timestamp) -> Facts<'a> {
     Facts {
         name: &config.name,
         ips: &config.ips,
         port: config.port,
         machine,
-        reserved: &config.reserved,
+        reserved: &config.configuration.reserved,
         runtime: sight.runtime.as_ref(),
         health: sight.health.as_ref(),
         images: &sight.images,
-        pressure: Pressure::default(),
+        images_max: config.configuration.status_images_max,
+        pressure: ground.node.read().pressure,
         version: &config.version,
         features: &config.features,
         now,
@@ -86,12 +82,16 @@ fn facts<'a>(config: &'a Config, machine: &'a Machine, sight: &'a Sight, now: Ti
 async fn register(ground: &Ground, config: &Config, machine: &Machine) -> Result<(), Error> {
     let nodes = Resource::new("", "v1", "nodes");
     let sight = look(ground).await;
-    let node =
-        node_status::initial(&facts(config, machine, &sight, ground.clock.now()), &config.labels, &config.taints);
+    let configuration = &config.configuration;
+    let facts = facts(ground, config, machine, &sight, ground.clock.now());
+    let node = node_status::initial(&facts, &config.labels, &configuration.taints, &configuration.provider_id);
     {
         let mut view = ground.node.write();
         view.ips.clone_from(&config.ips);
         view.allocatable = node.at("status").at("allocatable").clone();
+    }
+    if !configuration.registers {
+        return Ok(());
     }
     match ground.client.create(nodes.all(), &node).await {
         Ok(_) => return Ok(()),
@@ -127,8 +127,8 @@ async fn tell(
     if let Some(means) = &ground.means {
         *means.node_uid.lock() = api::meta::of(&node).uid().into();
     }
-    let new = node_status::status(&facts(config, machine, sight, now), old);
-    let late = told.as_ref().is_none_or(|(_, at)| now.duration_since(*at) >= REPORT);
+    let new = node_status::status(&facts(ground, config, machine, sight, now), old);
+    let late = told.as_ref().is_none_or(|(_, at)| now.duration_since(*at) >= config.configuration.rhythm.report);
     if !late && node_status::is_same(&new, old) {
         return Ok(());
     }
@@ -149,7 +149,7 @@ async fn tell(
     let whole = value!({"status": new.clone()});
     let target = nodes.named("", &config.name).below("status");
     let answer = report::patched(&ground.client, target, &body, &whole).await?;
-    let object = value!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": config.name.as_str(), "uid": config.name.as_str()}});
+    let object = ground.node_object();
     for word in conditions::events(old, new.list("conditions")) {
         ground.events.normal(&object, word, format!("Node {} status is now: {word}", config.name));
     }

@@ -7,7 +7,7 @@ mod answers;
 pub mod certificate;
 mod gate;
 mod logs;
-mod stats;
+pub mod stats;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -24,7 +24,7 @@ use client::Mirror;
 use streaming::node::Node;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::pods::ground::Ground;
+use crate::{pods::ground::Ground, statics};
 
 /// How the API is served.
 #[derive(Clone)]
@@ -35,8 +35,6 @@ pub struct Serving {
     pub client_authorities_pem: Option<String>,
     /// `authentication.anonymous.enabled`
     pub anonymous: bool,
-    /// What `/configz` says, in JSON.
-    pub configuration: Value,
     /// What `/logs` shows; none: nothing.
     pub system_logs: Option<PathBuf>,
 }
@@ -82,7 +80,6 @@ impl Serving {
             tls: Arc::new(config.map_err(|error| error.to_string())?),
             client_authorities_pem: authorities,
             anonymous: file.at_path(&["authentication", "anonymous"]).bool("enabled"),
-            configuration: file.clone(),
             system_logs: shows_logs.then(|| "/var/log".into()),
         })
     }
@@ -92,6 +89,37 @@ impl Serving {
 pub trait Pods: Send + Sync {
     fn all(&self) -> Vec<Arc<Value>>;
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>>;
+}
+
+/// Those that are bound to the node, and those that it has from itself in the place of their mirrors.
+pub struct Held {
+    pub ground: Arc<Ground>,
+    pub mirror: Arc<Mirror>,
+}
+
+impl Pods for Held {
+    fn all(&self) -> Vec<Arc<Value>> {
+        let mut all = self.mirror.all();
+        all.retain(|pod| api::meta::of(pod).annotation(statics::MIRROR).is_none());
+        all.extend(self.ground.statics.read().values().map(|pod| self.shown(pod)));
+        all
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let own = self.ground.statics.read().get(&(namespace.to_owned(), name.to_owned())).cloned();
+        own.map(|pod| self.shown(&pod)).or_else(|| self.mirror.get(namespace, name))
+    }
+}
+
+impl Held {
+    /// With the status that its mirror has: nobody else knows it.
+    fn shown(&self, pod: &Arc<Value>) -> Arc<Value> {
+        let meta = api::meta::of(pod);
+        let Some(mirror) = self.mirror.get(meta.namespace(), meta.name()) else { return pod.clone() };
+        let mut shown = Value::clone(pod);
+        shown.set("status", mirror.at("status").clone());
+        Arc::new(shown)
+    }
 }
 
 impl Pods for Mirror {

@@ -10,7 +10,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{Config, Machine, Parts, runtime::fake::Fake};
+use crate::{Config, Configuration, Machine, Parts, Settings, runtime::fake::Fake};
 
 /// The paused time of the test.
 struct Virtual(Instant);
@@ -28,21 +28,26 @@ struct Cluster {
     runtime: Arc<Fake>,
     clock: Arc<dyn Clock>,
     node: JoinHandle<()>,
+    configuration: Configuration,
 }
 
 impl Cluster {
     fn new() -> Cluster {
+        Cluster::with(Configuration::default())
+    }
+
+    fn with(configuration: Configuration) -> Cluster {
         let clock: Arc<dyn Clock> = Arc::new(Virtual(Instant::now()));
         let (server, runtime) = (Server::new(), Fake::new(clock.clone()));
-        let node = begin(&server, &runtime, &clock);
-        Cluster { server, runtime, clock, node }
+        let node = begin(&server, &runtime, &clock, &configuration);
+        Cluster { server, runtime, clock, node, configuration }
     }
 
     /// Ends the agent and begins another, as after a crash.
     async fn restart_agent(&mut self) {
         self.node.abort();
         let _ = (&mut self.node).await;
-        self.node = begin(&self.server, &self.runtime, &self.clock);
+        self.node = begin(&self.server, &self.runtime, &self.clock, &self.configuration);
     }
 
     fn apply(&self, name: &str, spec: Value) {
@@ -86,8 +91,19 @@ fn path(name: &str) -> String {
     format!("/api/v1/namespaces/n/pods/{name}")
 }
 
-fn begin(server: &Arc<Server>, runtime: &Arc<Fake>, clock: &Arc<dyn Clock>) -> JoinHandle<()> {
-    let config = Config { name: "one".into(), ips: vec!["192.0.2.1".into()], ..Config::default() };
+fn begin(
+    server: &Arc<Server>,
+    runtime: &Arc<Fake>,
+    clock: &Arc<dyn Clock>,
+    configuration: &Configuration,
+) -> JoinHandle<()> {
+    let config = Config {
+        name: "one".into(),
+        ips: vec!["192.0.2.1".into()],
+        configuration: configuration.clone(),
+        settings: Settings { node_name: "one".into(), ..Settings::default() },
+        ..Config::default()
+    };
     let parts = Parts {
         client: server.client(),
         runtime: runtime.clone(),
@@ -95,6 +111,7 @@ fn begin(server: &Arc<Server>, runtime: &Arc<Fake>, clock: &Arc<dyn Clock>) -> J
         machine: Machine { cores: 2, memory_bytes: 1 << 32, ..Machine::default() },
         simulated: true,
         serving: None,
+        whole: Arc::new(|_| Ok(())),
     };
     tokio::spawn(crate::run(config, parts))
 }
@@ -223,4 +240,40 @@ async fn a_runtime_that_is_away_changes_nothing() {
     pass(20).await;
     assert_eq!(cluster.runtime.log(), Vec::<String>::new());
     assert_eq!(cluster.told("p"), "Running, a: running 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_a_directory_run_and_are_mirrored() {
+    const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: 'n'}, spec: {restartPolicy: Always, \
+                       terminationGracePeriodSeconds: 30, containers: [{name: a, image: img}]}}";
+    let directory = tempfile::tempdir().expect("there is room");
+    let file = directory.path().join("p.yaml");
+    std::fs::write(&file, POD).expect("there is room");
+    let said = value!({"staticPodPath": directory.path().display().to_string()});
+    let mut cluster = Cluster::with(Configuration::read(&said).expect("it is right"));
+    pass(10).await;
+    assert_eq!(cluster.runtime.log(), ["run p-one 0", "start p-one/a 0"]);
+    assert_eq!(cluster.told("p-one"), "Running, a: running 0", "its mirror tells");
+    let mirror = cluster.server.get(&path("p-one")).expect("there is one");
+    let meta = api::meta::of(&mirror);
+    assert_eq!(meta.annotation("kubernetes.io/config.mirror"), meta.annotation("kubernetes.io/config.hash"));
+    assert_eq!(mirror.at("metadata").list("ownerReferences")[0].str("kind"), "Node");
+
+    cluster.delete("p-one", 30);
+    pass(10).await;
+    let again = cluster.server.get(&path("p-one")).expect("it comes back");
+    assert_ne!(api::meta::of(&again).uid(), meta.uid());
+    assert_eq!(cluster.told("p-one"), "Running, a: running 0");
+    cluster.restart_agent().await;
+    pass(10).await;
+    assert_eq!(cluster.runtime.log(), Vec::<String>::new(), "whoever deletes a mirror deletes nothing else");
+
+    std::fs::write(&file, POD.replace("image: img", "image: new")).expect("there is room");
+    pass(10).await;
+    let log = cluster.runtime.log();
+    assert_eq!(log, ["stop p-one/a 0 30s", "stop p-one", "remove p-one", "run p-one 0", "start p-one/a 0"]);
+    std::fs::remove_file(&file).expect("it is there");
+    pass(10).await;
+    assert_eq!(cluster.runtime.log(), ["stop p-one/a 0 30s", "stop p-one", "remove p-one"]);
+    assert_eq!(cluster.told("p-one"), "gone");
 }

@@ -1,12 +1,14 @@
 //! `skiff node`, and the node beside a server of this process.
 
+mod whole;
+
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use api::{User, Value, time::Clock as _, value};
 use clap::Args;
 use client::Client;
-use node::{Config, Machine, Parts, Reserved, Serving, Settings, runtime::cri};
+use node::{Config, Configuration, Machine, Parts, Serving, Settings, runtime::cri};
 use server::Server;
 use tokio::task::JoinSet;
 
@@ -22,10 +24,6 @@ use crate::{
 const AGENT: &str = concat!("skiff-node/", env!("CARGO_PKG_VERSION"));
 /// What the node says it runs.
 const VERSION: &str = "v1.37.1";
-/// Where containerd listens.
-const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
-/// Upstream: KubeletPort.
-const PORT: u16 = 10250;
 
 /// Flags.
 #[derive(Args, Clone)]
@@ -67,6 +65,12 @@ pub struct Node {
     pub resolv_conf: Option<PathBuf>,
     #[arg(long)]
     pub max_pods: Option<u64>,
+    /// Whether the node makes its own object.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub register_node: Option<bool>,
+    /// A directory of pods, or a file of one, that the node runs by itself.
+    #[arg(long)]
+    pub pod_manifest_path: Option<PathBuf>,
 }
 
 /// Runs a node alone, until Ctrl-C or SIGTERM. Its containers run on.
@@ -132,52 +136,79 @@ fn name(flags: &Node) -> String {
 
 /// Flags and file as one.
 fn settled(flags: &Node, client: Client, clients_ca: Option<String>) -> Result<(Config, Parts)> {
-    let file = match &flags.config {
+    let mut file = match &flags.config {
         None => Value::object(),
         Some(path) => read(path)?,
     };
-    let text = |flag: &Option<String>, member: &str, otherwise: &str| -> String {
-        flag.clone().or_else(|| file.opt_str(member).map(str::to_string)).unwrap_or_else(|| otherwise.into())
-    };
-    let endpoint = text(&flags.container_runtime_endpoint, "containerRuntimeEndpoint", RUNTIME);
-    let texts = |member: &str| file.list(member).iter().filter_map(Value::as_str).map(str::to_string).collect();
-    let cluster_dns = if flags.cluster_dns.is_empty() { texts("clusterDNS") } else { flags.cluster_dns.clone() };
+    over(&mut file, flags)?;
+    let configuration = Configuration::read(&file).map_err(|error| anyhow::anyhow!("--config: {error}"))?;
+    configuration.warnings.iter().for_each(|warning| tracing::warn!("--config: {warning}"));
+    let said = &configuration.effective;
+    let endpoint = said.str("containerRuntimeEndpoint").to_owned();
     std::fs::create_dir_all(&flags.root_dir)
         .with_context(|| format!("--root-dir: {} cannot be made", flags.root_dir.display()))?;
-    let resolv_conf = flags.resolv_conf.clone();
+    let texts = |member: &str| said.list(member).iter().filter_map(Value::as_str).map(str::to_string).collect();
     let settings = Settings {
         node_name: name(flags),
         root: flags.root_dir.clone(),
-        pod_logs: file.opt_str("podLogsDir").unwrap_or("/var/log/pods").into(),
-        cgroup_root: text(&flags.cgroup_root, "cgroupRoot", "/"),
-        cluster_dns,
-        cluster_domain: text(&flags.cluster_domain, "clusterDomain", ""),
-        resolv_conf: resolv_conf.unwrap_or_else(|| file.opt_str("resolvConf").unwrap_or("/etc/resolv.conf").into()),
+        pod_logs: said.str("podLogsDir").into(),
+        cgroup_root: said.opt_str("cgroupRoot").filter(|root| !root.is_empty()).unwrap_or("/").into(),
+        cluster_dns: texts("clusterDNS"),
+        cluster_domain: said.str("clusterDomain").into(),
+        resolv_conf: said.str("resolvConf").into(),
         oom_score_min: own_oom_score(),
         ..Settings::default()
     };
-    let pods_max = flags.max_pods.or_else(|| u64::try_from(file.opt_int("maxPods")?).ok());
-    let reserved = Reserved::default();
+    let ips = addresses(flags)?;
+    let runtime = cri::Cri::new(&endpoint, cri::Limits::default()).map_err(|e| anyhow::anyhow!("{endpoint}: {e}"))?;
+    let whose = (flags.root_dir.as_path(), settings.node_name.as_str(), ips.as_slice());
+    let serving = Serving::read(said, whose, clients_ca, Wall.now().as_second()).map_err(anyhow::Error::msg)?;
     let config = Config {
         name: name(flags),
-        ips: addresses(flags)?,
-        port: file.opt_int("port").and_then(|p| u16::try_from(p).ok()).unwrap_or(PORT),
+        ips,
+        port: u16::try_from(said.int("port")).context("--config: port is none")?,
         version: VERSION.into(),
         // What serves the node's API speaks WebSocket with clients itself.
         features: vec!["ExtendWebSocketsToKubelet"],
         labels: flags.node_labels.iter().map(|l| label(l)).collect::<Result<_>>()?,
-        taints: flags.register_with_taints.iter().map(|t| taint(t)).collect::<Result<_>>()?,
-        reserved: Reserved { pods_max: pods_max.unwrap_or(reserved.pods_max), ..reserved },
+        configuration,
         settings,
     };
-    let runtime = cri::Cri::new(&endpoint, cri::Limits::default()).map_err(|e| anyhow::anyhow!("{endpoint}: {e}"))?;
-    let machine = Machine::read(&flags.root_dir);
-    let whose = (flags.root_dir.as_path(), config.name.as_str(), config.ips.as_slice());
-    let now = Wall.now().as_second();
-    let serving = Serving::read(&file, whose, clients_ca, now).map_err(anyhow::Error::msg)?;
-    let (runtime, clock, serving) = (Arc::new(runtime), Arc::new(Wall), Some(serving));
-    let parts = Parts { client, runtime, clock, machine, simulated: false, serving };
+    let parts = Parts {
+        client,
+        runtime: Arc::new(runtime),
+        clock: Arc::new(Wall),
+        machine: Machine::read(&flags.root_dir),
+        simulated: false,
+        serving: Some(serving),
+        whole: Arc::new(whole::whole),
+    };
     Ok((config, parts))
+}
+
+/// What flags say stands over what the file says.
+fn over(file: &mut Value, flags: &Node) -> Result<()> {
+    let texts = |texts: &[String]| Value::array(texts.iter().map(|text| Value::str_of(text.as_str())).collect());
+    let said = [
+        ("containerRuntimeEndpoint", flags.container_runtime_endpoint.as_deref().map(Value::from)),
+        ("cgroupRoot", flags.cgroup_root.as_deref().map(Value::from)),
+        ("clusterDomain", flags.cluster_domain.as_deref().map(Value::from)),
+        ("clusterDNS", (!flags.cluster_dns.is_empty()).then(|| texts(&flags.cluster_dns))),
+        ("resolvConf", flags.resolv_conf.as_ref().map(|path| path.display().to_string().into())),
+        ("maxPods", flags.max_pods.and_then(|pods| i64::try_from(pods).ok()).map(Value::from)),
+        ("registerNode", flags.register_node.map(Value::from)),
+        ("staticPodPath", flags.pod_manifest_path.as_ref().map(|path| path.display().to_string().into())),
+    ];
+    for (member, value) in said {
+        if let Some(value) = value {
+            file.set(member, value);
+        }
+    }
+    if !flags.register_with_taints.is_empty() {
+        let taints = flags.register_with_taints.iter().map(|text| taint(text)).collect::<Result<Vec<Value>>>()?;
+        file.set("registerWithTaints", Value::array(taints));
+    }
+    Ok(())
 }
 
 /// Without CAP_SYS_RESOURCE nobody may set a score below his own.

@@ -25,12 +25,16 @@ fn read(root: &Path, file: &str) -> String {
     fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+fn machine(enforces_quota: bool) -> qos::Machine {
+    qos::Machine { enforces_quota, quota_period_us: qos::PERIOD_US, ..qos::Machine::default() }
+}
+
 #[test]
 fn a_pod_has_a_group_in_every_hierarchy() {
     let root = tempfile::tempdir().expect("makes one");
     let (root, groups) = (root.path(), separate(root.path()));
     groups.prepare().expect("makes");
-    groups.ensure_pod(&pod("Burstable"), true, Some(100)).expect("makes");
+    groups.ensure_pod(&pod("Burstable"), &machine(true), Some(100)).expect("makes");
     let place = "nodes/one/kubepods/burstable/poda-b";
     assert_eq!(groups.parent_of(&pod("Burstable")), format!("/{place}"));
     assert_eq!(groups.parent_of(&pod("Guaranteed")), "/nodes/one/kubepods/poda-b");
@@ -48,10 +52,10 @@ fn a_group_that_is_there_is_left_alone_until_it_is_resized() {
     let root = tempfile::tempdir().expect("makes one");
     let (root, groups) = (root.path(), separate(root.path()));
     groups.prepare().expect("makes");
-    groups.ensure_pod(&pod("Burstable"), true, None).expect("makes");
+    groups.ensure_pod(&pod("Burstable"), &machine(true), None).expect("makes");
     let file = "cpu/nodes/one/kubepods/burstable/poda-b/cpu.shares";
     fs::write(root.join(file), "7").expect("writes");
-    groups.ensure_pod(&pod("Burstable"), true, None).expect("is there");
+    groups.ensure_pod(&pod("Burstable"), &machine(true), None).expect("is there");
     assert_eq!(read(root, file), "7");
     let limits = Limits { cpu_shares: Some(9), ..Limits::default() };
     groups.resize_pod(&pod("Burstable"), &limits).expect("sets");
@@ -65,7 +69,7 @@ fn a_pod_without_limits_is_not_limited() {
     let root = tempfile::tempdir().expect("makes one");
     let (root, groups) = (root.path(), separate(root.path()));
     groups.prepare().expect("makes");
-    groups.ensure_pod(&pod("BestEffort"), true, None).expect("makes");
+    groups.ensure_pod(&pod("BestEffort"), &machine(true), None).expect("makes");
     let place = "nodes/one/kubepods/besteffort/poda-b";
     assert_eq!(read(root, &format!("cpu/{place}/cpu.shares")), "2");
     assert!(!root.join(format!("cpu/{place}/cpu.cfs_quota_us")).exists());
@@ -84,7 +88,7 @@ fn the_unified_hierarchy_gives_controllers_on() {
     fs::write(root.join("cgroup.subtree_control"), "cpu").expect("writes");
     let groups = Cgroups::new(Layout::Unified(root.to_owned()), Driver::Cgroupfs, "/", vec!["2MB".into()]);
     groups.prepare().expect("makes");
-    groups.ensure_pod(&pod("Burstable"), false, None).expect("makes");
+    groups.ensure_pod(&pod("Burstable"), &machine(false), None).expect("makes");
     let given = read(root, "kubepods/cgroup.subtree_control");
     assert!(given.contains("+cpu ") && given.contains("+memory") && !given.contains("io"), "{given}");
     let place = "kubepods/burstable/poda-b";

@@ -15,6 +15,8 @@ pub struct Limits {
     pub low_percent: i64,
     /// One that was not there for so long is not removed: it was pulled for somebody.
     pub age_min: SignedDuration,
+    /// What nobody has used for so long goes though there is room.
+    pub age_max: Option<SignedDuration>,
 }
 
 /// What the disk has that images are on.
@@ -38,7 +40,7 @@ struct Seen {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { high_percent: 85, low_percent: 80, age_min: SignedDuration::from_mins(2) }
+        Limits { high_percent: 85, low_percent: 80, age_min: SignedDuration::from_mins(2), age_max: None }
     }
 }
 
@@ -139,6 +141,19 @@ impl Records {
         removable.sort_by_key(|image| seen(image).map(|s| (s.used_at, s.first_at)));
         removable
     }
+
+    /// What goes because of its age alone. What was used before `began_at` is not known. Upstream: freeOldImages.
+    pub fn too_old<'a>(
+        &self,
+        all: &'a [Image],
+        used: &BTreeSet<String>,
+        (limits, began_at, now): (&Limits, Timestamp, Timestamp),
+    ) -> Vec<&'a Image> {
+        let Some(most) = limits.age_max.filter(|most| now.duration_since(began_at) > *most) else { return Vec::new() };
+        let used_at = |image: &Image| self.seen.get(&image.id).and_then(|seen| seen.used_at);
+        let is_old = |image: &&Image| used_at(image).is_none_or(|at| now.duration_since(at) > most);
+        all.iter().filter(|image| !image.pinned && !used.contains(&image.id)).filter(is_old).collect()
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +185,21 @@ mod tests {
         assert_eq!(ids(&records, &none, 129), ["a"]);
         assert_eq!(ids(&records, &none, 130), ["c", "a", "b"]);
         assert_eq!(ids(&records, &of(&["c"]), 130), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_nobody_has_used_for_long_goes_though_there_is_room() {
+        let limits = Limits { age_max: Some(SignedDuration::from_secs(100)), ..Limits::default() };
+        let all = [image("a"), image("b"), Image { pinned: true, ..image("p") }];
+        let mut records = Records::default();
+        records.see(&all, &BTreeSet::from(["a".to_owned()]), at(90));
+        let ids = |second| {
+            let old = records.too_old(&all, &BTreeSet::new(), (&limits, at(0), at(second)));
+            old.iter().map(|image| image.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(100), Vec::<String>::new(), "it may have been used before the agent began");
+        assert_eq!(ids(101), ["b"]);
+        assert_eq!(ids(191), ["a", "b"]);
     }
 
     #[test]

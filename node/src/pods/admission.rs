@@ -8,17 +8,48 @@ use api::{
     Value,
     pod_resources::{self, Amounts, Basis},
     quantity::Quantity,
+    taint, value,
 };
 
-use super::status::Failure;
+use super::{ground::NodeView, status::Failure};
+use crate::{
+    eviction::{self, rank::is_critical},
+    qos::{self, Class},
+    sysctls,
+};
 
-/// Why the node refuses `pod` beside `others`; None: it takes it. What `allocatable` does not name is not bounded, but for
-/// what only a device could give.
-pub fn refusal(pod: &Value, others: &[Arc<Value>], allocatable: &Value) -> Option<Failure> {
+/// Why the node refuses `pod` beside `others`; None: it takes it. What its allocatable does not name is not bounded, but for
+/// what only a device could give. `sysctls` are patterns of those that are allowed though they are not safe.
+pub fn refusal(pod: &Value, others: &[Arc<Value>], node: &NodeView, sysctls: &[String]) -> Option<Failure> {
     if pod.at("spec").at("os").opt_str("name").is_some_and(|name| name != "linux") {
         let message = "Failed to admit pod as the OS field doesn't match node OS";
         return Some(refused("PodOSNotSupported", message));
     }
+    if let Some(message) = sysctls::forbidden(pod, sysctls) {
+        return Some(refused("SysctlForbidden", &message));
+    }
+    under_pressure(pod, node).or_else(|| too_much(pod, others, &node.allocatable))
+}
+
+/// Upstream: eviction_manager.go Admit.
+fn under_pressure(pod: &Value, node: &NodeView) -> Option<Failure> {
+    let pressure = node.pressure;
+    let all = [(pressure.memory, "MemoryPressure"), (pressure.disk, "DiskPressure"), (pressure.pid, "PIDPressure")];
+    let names: Vec<&str> = all.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
+    if names.is_empty() || is_critical(pod) {
+        return None;
+    }
+    if names == ["MemoryPressure"] {
+        let taint = value!({"key": "node.kubernetes.io/memory-pressure", "effect": "NoSchedule"});
+        let is_tolerated = taint::is_tolerated(&taint, pod.at("spec").list("tolerations"));
+        if qos::class(pod) != Class::BestEffort || is_tolerated {
+            return None;
+        }
+    }
+    Some(refused(eviction::REASON, &format!("The node had condition: [{}]. ", names.join(" "))))
+}
+
+fn too_much(pod: &Value, others: &[Arc<Value>], allocatable: &Value) -> Option<Failure> {
     let known = pod_resources::amounts(allocatable);
     if known.is_empty() {
         return None;
@@ -57,9 +88,12 @@ fn is_over(pod: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use api::value;
-
     use super::*;
+    use crate::conditions::Pressure;
+
+    fn node(allocatable: Value) -> NodeView {
+        NodeView { allocatable, ..NodeView::default() }
+    }
 
     fn pod(cpu: &str, phase: &str) -> Value {
         value!({
@@ -69,19 +103,37 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let node = value!({"cpu": "1", "pods": "3"});
+        let node = node(value!({"cpu": "1", "pods": "3"}));
         let others = [Arc::new(pod("600m", "Running")), Arc::new(pod("900m", "Succeeded"))];
-        assert_eq!(refusal(&pod("400m", "Pending"), &others, &node), None);
-        let refused = refusal(&pod("500m", "Pending"), &others, &node).expect("it does not fit");
+        assert_eq!(refusal(&pod("400m", "Pending"), &others, &node, &[]), None);
+        let refused = refusal(&pod("500m", "Pending"), &others, &node, &[]).expect("it does not fit");
         assert_eq!(refused.reason, "OutOfcpu");
         assert_eq!(
             refused.message,
             "Pod was rejected: Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000"
         );
         let full = [pod("0", "Running"), pod("0", "Running"), pod("0", "Pending")].map(Arc::new);
-        assert_eq!(refusal(&pod("0", "Pending"), &full, &node).expect("it is full").reason, "OutOfpods");
-        assert_eq!(refusal(&pod("9", "Pending"), &[], Value::NULL), None, "nothing is known of the node yet");
+        assert_eq!(refusal(&pod("0", "Pending"), &full, &node, &[]).expect("it is full").reason, "OutOfpods");
+        assert_eq!(
+            refusal(&pod("9", "Pending"), &[], &NodeView::default(), &[]),
+            None,
+            "nothing is known of the node yet"
+        );
         let windows = value!({"spec": {"os": {"name": "windows"}}});
-        assert_eq!(refusal(&windows, &[], &node).expect("it is another's").reason, "PodOSNotSupported");
+        assert_eq!(refusal(&windows, &[], &node, &[]).expect("it is another's").reason, "PodOSNotSupported");
+    }
+
+    #[test]
+    fn a_node_that_is_short_takes_less() {
+        let under = |memory, disk| NodeView { pressure: Pressure { memory, disk, pid: false }, ..NodeView::default() };
+        let message = |pod: &Value, node| refusal(pod, &[], &node, &[]).map(|failure| failure.message);
+        let best_effort = value!({"spec": {"containers": [{}]}});
+        let told = "Pod was rejected: The node had condition: [MemoryPressure]. ";
+        assert_eq!(message(&best_effort, under(true, false)).as_deref(), Some(told));
+        assert_eq!(message(&pod("1", "Pending"), under(true, false)), None, "it asks for something");
+        let told = "Pod was rejected: The node had condition: [MemoryPressure DiskPressure]. ";
+        assert_eq!(message(&pod("1", "Pending"), under(true, true)).as_deref(), Some(told));
+        let critical = value!({"spec": {"containers": [{}], "priority": 2_000_000_000}});
+        assert_eq!(message(&critical, under(true, true)), None);
     }
 }

@@ -116,7 +116,8 @@ impl Work {
     pub async fn prepare(&self) -> Option<Mounted> {
         let Some(means) = &self.ground.means else { return Some(Mounted::new()) };
         let (pod, events) = (&self.pod, &self.ground.events);
-        if let Some(Err(error)) = means.cgroups.as_ref().map(|cgroups| cgroups.ensure_pod(pod, true, None)) {
+        let pids = self.ground.configuration.pods.pids_max;
+        if let Some(Err(error)) = means.cgroups.as_ref().map(|groups| groups.ensure_pod(pod, &means.machine, pids)) {
             let message = format!("unable to ensure pod container exists: {error}");
             events.warning(pod, "FailedCreatePodContainer", message);
             return None;

@@ -4,10 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use api::{Value, time::Clock};
 use client::Client;
+use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use super::{means::Means, observe::Eyes, patience::Failed, plan::Probed, restart::Backoff, status::Waiting};
-use crate::{events::Events, runtime::Runtime};
+use crate::{
+    conditions::Pressure, configuration::Configuration, events::Events, eviction::Eviction, runtime::Runtime,
+    statics::Place,
+};
 
 /// The ground that pods stand on.
 pub struct Ground {
@@ -19,9 +23,16 @@ pub struct Ground {
     pub eyes: Eyes,
     pub events: Events,
     pub settings: Settings,
+    pub configuration: Configuration,
     /// None: the node is simulated.
     pub means: Option<Means>,
     pub node: RwLock<NodeView>,
+    /// Pods that are to go because the node is short of something, by uid, until they are gone.
+    pub evicted: Mutex<BTreeMap<String, Eviction>>,
+    /// Pods that the node has from itself.
+    pub statics: RwLock<BTreeMap<Place, Arc<Value>>>,
+    /// When the dispatcher was last seen to do something.
+    pub alive_at: RwLock<Option<Timestamp>>,
 }
 
 /// What is set once.
@@ -50,6 +61,8 @@ pub struct NodeView {
     pub ips: Vec<String>,
     pub allocatable: Value,
     pub recursive_read_only: bool,
+    /// What the node is short of.
+    pub pressure: Pressure,
 }
 
 /// What is remembered of a pod while the agent runs. All of it can be found out anew.

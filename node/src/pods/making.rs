@@ -16,6 +16,7 @@ use crate::{
     qos,
     runtime::{ContainerSpec, ImageSpec, Mount, PodName, PortMapping, Protocol, SandboxSpec, Words, labels},
     security::{self, ImageUser},
+    sysctls,
     tell::Tell as _,
     volumes::{self, Mounted, mounts},
 };
@@ -79,23 +80,8 @@ pub fn sandbox(ground: &Ground, pod: &Value, attempt: u32, handler: &str) -> Res
 }
 
 /// The runtime takes names with dots only. Upstream: ConvertPodSysctlsVariableToDotsSeparator.
-fn dotted(sysctls: Words) -> Words {
-    let dotted = |name: String| match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
-        Some(b'/') => name
-            .chars()
-            .map(|c| {
-                if c == '/' {
-                    '.'
-                } else if c == '.' {
-                    '/'
-                } else {
-                    c
-                }
-            })
-            .collect(),
-        _ => name,
-    };
-    sysctls.into_iter().map(|(name, word)| (dotted(name), word)).collect()
+fn dotted(named: Words) -> Words {
+    named.into_iter().map(|(name, word)| (sysctls::dotted(&name), word)).collect()
 }
 
 fn port(port: &Value) -> Option<PortMapping> {

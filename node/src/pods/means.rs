@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::ground::Settings;
 use crate::{
     cgroups::{Cgroups, Driver, Layout},
+    configuration::Configuration,
     dns_config,
     events::Events,
     images::{self, Images},
@@ -20,13 +21,6 @@ use crate::{
     qos, runtime, security,
     volumes::{Volumes, certificate, mounter},
 };
-
-/// Upstream: QuotaPeriod, in microseconds.
-const QUOTA_PERIOD_US: i64 = 100_000;
-/// So many pulls go on at once, and so many are begun a second. Upstream: registryPullQPS, registryBurst.
-const PULLS_AT_ONCE: usize = 8;
-const PULLS_PER_SECOND: f64 = 5.0;
-const PULLS_BURST: f64 = 10.0;
 
 /// All of it.
 pub struct Means {
@@ -48,7 +42,7 @@ pub struct Means {
 impl Means {
     /// `changed` is sent the uids of pods of which probes say something else.
     pub fn new(
-        settings: &Settings,
+        (settings, configuration): (&Settings, &Configuration),
         client: &Client,
         runtime: runtime::Shared,
         clock: Arc<dyn Clock>,
@@ -61,9 +55,9 @@ impl Means {
         let node = certificate::Node { name: settings.node_name.clone(), uid: node_uid.clone() };
         let mounter = Arc::new(mounter::Kernel);
         let config = images::Config {
-            parallel: PULLS_AT_ONCE,
-            per_second: PULLS_PER_SECOND,
-            burst: PULLS_BURST,
+            parallel: configuration.pulls.parallel,
+            per_second: configuration.pulls.per_second,
+            burst: configuration.pulls.burst,
             records: settings.root.join("image_manager"),
         };
         let layout = std::fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| Layout::detect(&text));
@@ -75,7 +69,7 @@ impl Means {
             services: Mirror::new(Resource::new("", "v1", "services"), Form::Whole, &[]),
             security: security::Host {
                 seccomp_root: settings.root.join("seccomp"),
-                seccomp_default: false,
+                seccomp_default: configuration.pods.seccomp_default,
                 masked_paths: security::MASKED_PATHS.iter().map(ToString::to_string).collect(),
             },
             machine: qos::Machine {
@@ -83,8 +77,8 @@ impl Means {
                 hugepage_sizes: hugepage_sizes.clone(),
                 cgroup_v2: layout.as_ref().is_some_and(Layout::is_unified),
                 limits_swap: false,
-                enforces_quota: true,
-                quota_period_us: QUOTA_PERIOD_US,
+                enforces_quota: configuration.pods.enforces_quota,
+                quota_period_us: configuration.pods.quota_period_us,
                 kills_single_processes: layout.as_ref().is_none_or(|l| !l.is_unified()),
                 oom_score_min: settings.oom_score_min,
             },

@@ -8,13 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::observe::{Observed, Seen};
 use crate::runtime::State;
 
-/// Upstream: backOffPeriod, MaxContainerBackOff.
+/// Upstream: containerBackOffPeriod, MaxContainerBackOff.
 const FIRST: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST: SignedDuration = SignedDuration::from_secs(300);
 
 /// How long each container of a pod waits before it is started again. Upstream: client-go/util/flowcontrol Backoff.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Backoff {
+    longest: SignedDuration,
     entries: BTreeMap<(String, u64), Entry>,
 }
 
@@ -26,7 +27,18 @@ struct Entry {
 
 // === impl Backoff ===
 
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff::up_to(LONGEST)
+    }
+}
+
 impl Backoff {
+    /// Nobody waits longer than this.
+    pub fn up_to(longest: SignedDuration) -> Backoff {
+        Backoff { longest, entries: BTreeMap::new() }
+    }
+
     /// Until when a container, whose definition has this hash and which ended at `ended`, is not started again.
     pub fn until(
         &self,
@@ -36,7 +48,7 @@ impl Backoff {
         now: Timestamp,
     ) -> Option<(Timestamp, SignedDuration)> {
         let entry = self.entries.get(&(name.into(), hash))?;
-        if has_expired(ended, entry.updated) {
+        if has_expired(ended, entry.updated, self.longest) {
             return None;
         }
         let until = ended.checked_add(entry.wait).ok()?;
@@ -47,17 +59,17 @@ impl Backoff {
     pub fn next(&mut self, name: &str, hash: u64, ended: Timestamp, now: Timestamp) {
         let entry =
             self.entries.entry((name.into(), hash)).or_insert(Entry { wait: SignedDuration::ZERO, updated: now });
-        entry.wait = match entry.wait.is_zero() || has_expired(ended, entry.updated) {
-            true => FIRST,
-            false => (entry.wait * 2).min(LONGEST),
+        entry.wait = match entry.wait.is_zero() || has_expired(ended, entry.updated, self.longest) {
+            true => FIRST.min(self.longest),
+            false => (entry.wait * 2).min(self.longest),
         };
         entry.updated = now;
     }
 }
 
 /// Who has run well for long enough begins anew.
-fn has_expired(ended: Timestamp, updated: Timestamp) -> bool {
-    ended.duration_since(updated) > LONGEST * 2
+fn has_expired(ended: Timestamp, updated: Timestamp, longest: SignedDuration) -> bool {
+    ended.duration_since(updated) > longest * 2
 }
 
 /// Whether a container that ended so runs again. Upstream: pkg/api/v1/pod/util.go ContainerShouldRestart.

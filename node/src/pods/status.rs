@@ -51,6 +51,8 @@ pub struct Facts<'a> {
     /// Nothing of it runs or will run again.
     pub terminal: bool,
     pub failure: Option<&'a Failure>,
+    /// The node had it go, in these words.
+    pub disrupted: Option<&'a str>,
     pub now: Timestamp,
 }
 

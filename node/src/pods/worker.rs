@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use api::{Value, value};
 use client::{DeleteOptions, Resource};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -16,7 +17,7 @@ use tokio::{
 
 use super::{
     carry_out::{self, Work},
-    ground::{Ground, SharedMemory},
+    ground::{Ground, Memory, SharedMemory},
     observe::{Observed, PodView, Seen},
     patience::{self, Patience},
     plan::{self, Known, Probed},
@@ -25,13 +26,13 @@ use super::{
     status::{self, Facts, Failure},
 };
 use crate::{
+    eviction::{self, Eviction},
     probes::{self, PodSeen, machine},
     resize::Act,
     runtime::{State, labels},
+    statics,
 };
 
-/// A pod is looked at so often even when nothing happens. Upstream: resyncInterval, syncFrequency.
-const RESYNC: SignedDuration = SignedDuration::from_secs(60);
 /// So often is the content of volumes read anew.
 const REFRESH: SignedDuration = SignedDuration::from_secs(30);
 /// … and after something went wrong. Upstream: backOffPeriod.
@@ -42,6 +43,8 @@ const RETRY: SignedDuration = SignedDuration::from_secs(10);
 pub struct Update {
     pub pod: Arc<Value>,
     pub gone: bool,
+    /// How the API server shows a pod that the node has from itself.
+    pub mirror: Option<Arc<Value>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub struct Worker {
     work: JoinSet<()>,
     reporter: JoinSet<()>,
     released: bool,
+    /// Why the node had it go.
+    eviction: Option<Eviction>,
     patience: Patience,
     /// What running containers were given last, which the runtime may not tell at once.
     resized: Option<(Timestamp, Vec<Act>)>,
@@ -85,6 +90,33 @@ enum Next {
     End,
 }
 
+// === impl Update ===
+
+impl Update {
+    pub fn of(pod: Arc<Value>) -> Update {
+        Update { pod, gone: false, mirror: None }
+    }
+
+    pub fn is_same(&self, other: &Update) -> bool {
+        let version = |update: &Update| {
+            let mirror = update.mirror.as_ref();
+            mirror.map(|mirror| {
+                let meta = api::meta::of(mirror);
+                (meta.uid().to_owned(), meta.resource_version().to_owned())
+            })
+        };
+        Arc::ptr_eq(&self.pod, &other.pod) && version(self) == version(other)
+    }
+
+    /// What its status is told about; none: nobody sees it.
+    fn shown(&self) -> Option<&Arc<Value>> {
+        match api::meta::of(&self.pod).annotation(statics::SOURCE) {
+            Some(_) => self.mirror.as_ref(),
+            None => Some(&self.pod),
+        }
+    }
+}
+
 // === impl Worker ===
 
 impl Worker {
@@ -97,6 +129,8 @@ impl Worker {
     ) -> Worker {
         let (words, said) = watch::channel(Word::default());
         let (hear, heard) = watch::channel(0);
+        let backoff = restart::Backoff::up_to(ground.configuration.pods.restart_wait_max);
+        let memory = Memory { backoff, ..Memory::default() };
         let mut reporter = JoinSet::new();
         reporter.spawn(report::run(ground.client.clone(), said, hear));
         Worker {
@@ -104,7 +138,7 @@ impl Worker {
             uid: uid.into(),
             update,
             wake,
-            memory: SharedMemory::default(),
+            memory: Arc::new(Mutex::new(memory)),
             stage: Stage::Syncing,
             failure: refusal,
             status: None,
@@ -113,6 +147,7 @@ impl Worker {
             work: JoinSet::new(),
             reporter,
             released: false,
+            eviction: None,
             patience: Patience::default(),
             resized: None,
             refreshed: None,
@@ -138,11 +173,13 @@ impl Worker {
         }
         // What runs here would go on for nobody.
         self.reporter.abort_all();
+        self.ground.evicted.lock().remove(&self.uid);
         self.uid
     }
 
     async fn step(&mut self) -> Next {
-        let Update { pod, gone } = self.update.borrow_and_update().clone();
+        let update = self.update.borrow_and_update().clone();
+        let Update { pod, gone, .. } = update.clone();
         let now = self.ground.clock.now();
         let observed = match self.ground.eyes.look(&self.uid).await {
             Ok(observed) => observed,
@@ -152,6 +189,7 @@ impl Worker {
             }
         };
         self.overdue(&pod, now);
+        self.evicted();
         if self.stage == Stage::Syncing && self.is_to_end(&pod, gone) {
             self.work.abort_all();
             self.stage = Stage::Terminating { grace_seconds: None };
@@ -160,10 +198,10 @@ impl Worker {
         let next = match self.stage {
             Stage::Syncing => self.sync(&pod, &observed, now),
             Stage::Terminating { grace_seconds } => self.terminate(&pod, gone, &observed, grace_seconds, now),
-            Stage::Terminated => later(now, RESYNC),
+            Stage::Terminated => later(now, self.resync()),
         };
         if !gone {
-            self.tell(&pod, &observed, now);
+            self.tell(&update, &observed, now);
         }
         match self.stage {
             Stage::Terminated => self.finish(&pod, gone, now).await,
@@ -181,6 +219,19 @@ impl Worker {
         }
     }
 
+    /// Marks a pod that is to go because the node is short of something.
+    fn evicted(&mut self) {
+        let evicted = self.ground.evicted.lock();
+        if let (Some(eviction), None) = (evicted.get(&self.uid), &self.failure) {
+            self.failure = Some(Failure { reason: eviction::REASON.into(), message: eviction.message.clone() });
+            self.eviction = Some(eviction.clone());
+        }
+    }
+
+    fn resync(&self) -> SignedDuration {
+        self.ground.configuration.rhythm.sync
+    }
+
     fn is_to_end(&self, pod: &Value, gone: bool) -> bool {
         gone || api::meta::of(pod).is_terminating() || self.failure.is_some() || is_over(pod)
     }
@@ -188,7 +239,7 @@ impl Worker {
     /// The pod is to run.
     fn sync(&mut self, pod: &Arc<Value>, observed: &Observed, now: Timestamp) -> Timestamp {
         let until = deadline(pod).filter(|at| *at > now);
-        let resync = later(now, RESYNC);
+        let resync = later(now, self.resync());
         let first = until.map_or(resync, |at| at.min(resync));
         if !self.work.is_empty() {
             return first;
@@ -316,7 +367,7 @@ impl Worker {
             self.stage = Stage::Terminated;
             return now;
         }
-        let wanted = grace(pod, gone);
+        let wanted = self.eviction.as_ref().map_or_else(|| grace(pod, gone), |e| e.grace_seconds.max(0));
         let begins = match under_way {
             None => true,
             // Who wants it sooner gets it sooner.
@@ -335,13 +386,14 @@ impl Worker {
     }
 
     /// Derives the status, and says it when it is another.
-    fn tell(&mut self, pod: &Arc<Value>, observed: &Observed, now: Timestamp) {
+    fn tell(&mut self, update: &Update, observed: &Observed, now: Timestamp) {
+        let pod = &update.pod;
         let node = self.ground.node.read().clone();
         let memory = self.memory.lock();
         let old = self.status.clone();
         let derived = status::derive(&Facts {
             pod,
-            old: old.as_deref().unwrap_or(pod.at("status")),
+            old: old.as_deref().unwrap_or(update.shown().unwrap_or(pod).at("status")),
             observed,
             runtime_name: &self.ground.runtime_name,
             waiting: &memory.waiting,
@@ -350,12 +402,14 @@ impl Worker {
             recursive_read_only: node.recursive_read_only,
             terminal: self.stage == Stage::Terminated,
             failure: self.failure.as_ref(),
+            disrupted: self.eviction.as_ref().filter(|eviction| eviction.is_disruption).map(|e| e.message.as_str()),
             now,
         });
         drop(memory);
         let status = Arc::new(derived);
         self.status = Some(status.clone());
         let last = self.words.borrow().clone();
+        let Some(pod) = update.shown() else { return };
         // Said again when the API server's pod is another: it may have another status.
         if last.number == 0 || last.status != status || !Arc::ptr_eq(&last.pod, pod) {
             self.words.send_replace(Word { pod: pod.clone(), status, number: last.number + 1 });
@@ -392,6 +446,7 @@ impl Worker {
                 return Next::At(later(now, SignedDuration::from_secs(2)));
             }
             self.released = true;
+            self.ground.evicted.lock().remove(&self.uid);
         }
         let is_heard = *self.heard.borrow() == self.words.borrow().number;
         if api::meta::of(pod).is_terminating() && is_heard {
@@ -405,7 +460,7 @@ impl Worker {
                 return Next::At(later(now, SignedDuration::from_secs(1)));
             }
         }
-        Next::At(later(now, RESYNC))
+        Next::At(later(now, self.resync()))
     }
 }
 

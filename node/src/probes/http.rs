@@ -41,7 +41,12 @@ pub struct Failure {
 
 /// Asks, and follows redirects as long as they stay on the host. The timeout is for all of it; zero is none.
 pub async fn get(request: &Request, timeout: Duration) -> Result<Answer, Failure> {
-    let asked = follow(request);
+    get_up_to(request, timeout, BODY_LEN_MAX).await
+}
+
+/// The same, with another bound on what of the body is read.
+pub async fn get_up_to(request: &Request, timeout: Duration, len_max: usize) -> Result<Answer, Failure> {
+    let asked = follow(request, len_max);
     if timeout.is_zero() {
         return asked.await;
     }
@@ -51,7 +56,7 @@ pub async fn get(request: &Request, timeout: Duration) -> Result<Answer, Failure
     })
 }
 
-async fn follow(first: &Request) -> Result<Answer, Failure> {
+async fn follow(first: &Request, len_max: usize) -> Result<Answer, Failure> {
     let mut request = first.clone();
     for _ in 0..=REDIRECTS_MAX {
         let response = once(&request).await?;
@@ -61,7 +66,7 @@ async fn follow(first: &Request) -> Result<Answer, Failure> {
         match next.filter(|next| next.host == first.host) {
             Some(next) => request = next,
             None => {
-                let body = read(response.into_body()).await.map_err(|error| failed(&request, &error))?;
+                let body = read(response.into_body(), len_max).await.map_err(|error| failed(&request, &error))?;
                 return Ok(Answer { code, body });
             }
         }
@@ -116,16 +121,16 @@ where
     sender.send_request(message).await.map_err(broken)
 }
 
-async fn read(mut body: Incoming) -> Result<String, String> {
+async fn read(mut body: Incoming, len_max: usize) -> Result<String, String> {
     let mut read = Vec::new();
-    while read.len() < BODY_LEN_MAX {
+    while read.len() < len_max {
         match body.frame().await {
             None => break,
             Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
             Some(Err(error)) => return Err(error.to_string()),
         }
     }
-    read.truncate(BODY_LEN_MAX);
+    read.truncate(len_max);
     Ok(String::from_utf8_lossy(&read).into_owned())
 }
 

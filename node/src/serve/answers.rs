@@ -49,7 +49,18 @@ impl logs::Writer for Running {
     }
 }
 
+/// Upstream: syncLoopHealthCheck, minSyncLoopHealthCheckInterval.
+const ALIVE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+
 impl Answers {
+    /// What is wrong with the loop that hands work to pods.
+    fn sync_loop(&self) -> Option<String> {
+        let within = (self.ground.configuration.rhythm.sync * 2).max(ALIVE_WITHIN);
+        let alive_at = (*self.ground.alive_at.read())?;
+        let late = self.ground.clock.now().duration_since(alive_at) > within;
+        late.then(|| "sync Loop took longer than expected".into())
+    }
+
     async fn observed(&self, pod: &Pod) -> Result<Observed, String> {
         self.ground.eyes.look(&pod.uid).await.map_err(|error| error.to_string())
     }
@@ -222,17 +233,16 @@ impl NodeApi for Answers {
             }
             Metrics::Resource => self.snapshot().await?.resource_metrics(),
             Metrics::Cadvisor => self.snapshot().await?.cadvisor_metrics(),
-            // Nothing is counted there yet.
-            Metrics::Probes => String::new(),
+            Metrics::Probes => self.ground.means.as_ref().map_or_else(String::new, |means| means.prober.page()),
         })
     }
 
     fn configz(&self) -> Bytes {
-        codec::json::to_string(&self.serving.configuration).into()
+        codec::json::to_string(&self.ground.configuration.effective).into()
     }
 
     fn checks(&self) -> Vec<(&'static str, Option<String>)> {
-        vec![("syncloop", None)]
+        vec![("syncloop", self.sync_loop())]
     }
 
     fn system_logs(&self) -> Option<&Path> {

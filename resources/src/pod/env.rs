@@ -5,7 +5,7 @@
 use api::{
     Value,
     field::{Errors, Path},
-    names,
+    names, pod_fields,
 };
 
 use super::{name, require, resources::amount, volume};
@@ -24,22 +24,6 @@ const ENV_FIELDS: [&str; 9] = [
 ];
 pub const VOLUME_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
-const PLAIN_FIELDS: [&str; 14] = [
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.restartPolicy",
-    "spec.serviceAccountName",
-    "spec.schedulerName",
-    "status.phase",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
 const CONTAINER_FIELDS: [&str; 6] = [
     "limits.cpu",
     "limits.ephemeral-storage",
@@ -98,37 +82,17 @@ pub fn object_field(selector: &Value, allowed: &[&str], at: &Path, errs: &mut Er
     if !require(errs, &at.child("apiVersion"), version) || !require(errs, &at.child("fieldPath"), field) {
         return;
     }
-    let path = match converted(version, field) {
+    let path = match pod_fields::internal(version, field) {
         Ok(path) => path,
         Err(why) => return errs.invalid(&at.child("fieldPath"), field, format!("error converting fieldPath: {why}")),
     };
-    match subscripted(path) {
+    match pod_fields::subscripted(path) {
         Some(("metadata.annotations", key)) => name(errs, at, &key.to_lowercase(), names::qualified_name),
         Some(("metadata.labels", key)) => name(errs, at, key, names::qualified_name),
         Some((path, _)) => errs.invalid(at, path, "does not support subscript"),
         None if !allowed.contains(&path) => errs.not_supported(&at.child("fieldPath"), path, allowed),
         None => {}
     }
-}
-
-/// Upstream: `ConvertDownwardAPIFieldLabel`.
-fn converted<'a>(version: &str, label: &'a str) -> Result<&'a str, String> {
-    if version != "v1" {
-        return Err(format!("unsupported pod version: {version}"));
-    }
-    match (subscripted(label), label) {
-        (Some(("metadata.annotations" | "metadata.labels", _)), _) => Ok(label),
-        (Some(_), _) => Err(format!("field label does not support subscript: {label}")),
-        (None, "spec.host") => Ok("spec.nodeName"),
-        (None, _) if PLAIN_FIELDS.contains(&label) => Ok(label),
-        (None, _) => Err(format!("field label not supported: {label}")),
-    }
-}
-
-/// `path['key']` taken apart. Upstream: `SplitMaybeSubscriptedPath`.
-pub fn subscripted(field: &str) -> Option<(&str, &str)> {
-    let (path, key) = field.strip_suffix("']")?.split_once("['")?;
-    (!path.is_empty()).then_some((path, key))
 }
 
 /// A container's limit or request. Upstream: `validateContainerResourceFieldSelector`.

@@ -64,6 +64,11 @@ impl Eyes {
         Ok(())
     }
 
+    /// Has a pod's worker look at it.
+    pub fn wake(&self, uid: &str) {
+        (self.wake)(uid);
+    }
+
     /// What the last list has of all pods.
     pub fn all(&self) -> Vec<Arc<PodView>> {
         self.views.read().values().cloned().collect()

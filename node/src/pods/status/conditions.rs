@@ -26,6 +26,12 @@ impl Said {
 pub fn all(facts: &Facts<'_>, status: &Value, phase: &str) -> Vec<Value> {
     let told = facts.pod.at("status").list("conditions");
     let mut all: Vec<Value> = told.iter().filter(|c| !OWN.contains(&c.str("type"))).cloned().collect();
+    if let Some(message) = facts.disrupted {
+        let kind = "DisruptionTarget";
+        let said = Said { status: true, reason: "TerminationByKubelet", message: message.into() };
+        all.retain(|c| c.str("type") != kind);
+        all.push(condition(facts, kind, &said));
+    }
     let ready = containers_ready(facts, status, phase);
     let own = [
         ("PodReadyToStartContainers", ready_to_start(facts)),

@@ -33,6 +33,7 @@ fn statuses_are_as_the_cases_say() {
             recursive_read_only: false,
             terminal: case.bool("terminal"),
             failure: failure.as_ref(),
+            disrupted: None,
             now: cases::now(case),
         });
         let mut shown = told.clone();

@@ -36,6 +36,16 @@ impl Request {
         Ok(request)
     }
 
+    /// Of a whole URL.
+    pub fn at(url: &str, headers: &[(String, String)]) -> Result<Request, String> {
+        let blank = Request { is_https: false, host: String::new(), port: 0, target: "/".into(), headers: Vec::new() };
+        let request = url.contains("://").then(|| blank.moved(url)).flatten();
+        let mut request = request.ok_or_else(|| format!("{} is no URL", quote(url)))?;
+        request.headers = vec![("Host".into(), request.authority())];
+        request.headers.extend(headers.iter().cloned());
+        Ok(request)
+    }
+
     /// Where to connect to.
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
