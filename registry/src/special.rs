@@ -3,6 +3,7 @@
 mod bindings;
 pub mod components;
 pub mod connect;
+pub mod custom;
 pub mod flow;
 pub mod furniture;
 mod namespaces;
@@ -22,6 +23,7 @@ use crate::{
     definition::Definition,
     options::{DeleteOptions, WriteOptions},
     remove::Plan,
+    types::Plain,
 };
 
 /// What a special resource does beside its row.
@@ -144,18 +146,19 @@ impl Reservation {
 
 /// What a definition does beside its row.
 pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
-    let row = definition.row;
-    ALL.iter().find(|(group, plural, _)| *group == row.group && *plural == row.plural).map(|(_, _, special)| *special)
+    let row = &definition.row;
+    ALL.iter().find(|(group, plural, _)| row.group == **group && row.plural == **plural).map(|(_, _, special)| *special)
 }
 
 /// The closed list.
-static ALL: [(&str, &str, &dyn Special); 16] = [
+static ALL: [(&str, &str, &dyn Special); 17] = [
     ("", "bindings", &bindings::Bindings),
     ("", "componentstatuses", &components::Components),
     ("", "namespaces", &namespaces::Namespaces),
     ("", "pods", &pods::Pods),
     ("", "serviceaccounts", &tokens::ServiceAccounts),
     ("", "services", &services::Services),
+    ("apiextensions.k8s.io", "customresourcedefinitions", &custom::Definitions),
     ("authentication.k8s.io", "selfsubjectreviews", &reviews::Review::SelfIdentity),
     ("authentication.k8s.io", "tokenreviews", &reviews::Review::Token),
     ("authorization.k8s.io", "localsubjectaccessreviews", &reviews::Review::Local),
@@ -212,9 +215,8 @@ impl Registry {
             return Err(Status::method_not_allowed());
         };
         let gvk = Gvk::new(*group, *version, *kind);
-        let kind_type =
-            ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
-        let expected = body::Expected { gvk: &gvk, kind_type };
+        let kind_type = schema::builtin().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+        let expected = body::Expected { gvk: &gvk, kind_type, types: &Plain };
         let object = body::read(ask, body, &expected, options.validation)?;
         match of(&ask.definition) {
             Some(special) => special.create_below(self, ask, object, options).await,

@@ -5,6 +5,7 @@
 //! apiextensions-apiserver/pkg/registry/customresourcedefinition.
 
 mod field_path;
+pub mod instances;
 mod internal;
 pub(crate) mod older;
 mod schema;

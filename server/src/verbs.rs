@@ -34,7 +34,7 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     let attributes = &ask.attributes;
     let below = match attributes.subresource.as_str() {
         "" => None,
-        name => Some(ask.definition.subresource(name).ok_or_else(Status::no_such_resource)?),
+        name => Some(ask.served().subresource(name).ok_or_else(Status::no_such_resource)?),
     };
     if let Some(Subresource::Connect { options, with_path, .. }) = below {
         if ask.name().is_empty() {
@@ -104,7 +104,7 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
         None => verbs_of(ask.definition.row.verbs).contains(&verb),
     };
     if verb == "watch" && !known && below.is_none() && verbs_of(ask.definition.row.verbs).contains(&"list") {
-        let plural = ask.definition.row.plural;
+        let plural = ask.definition.row.plural.as_str();
         let refused = Status::new(
             405,
             api::Reason::MethodNotAllowed,
@@ -266,12 +266,18 @@ pub fn deprecation(server: &Server, ask: &Ask, headers: &http::HeaderMap) -> Opt
         return None;
     }
     let below = ask.attributes.subresource.as_str();
-    let subresource = ask.definition.subresource(below);
+    let subresource = ask.served().subresource(below);
     let is_listed = ask.attributes.verb == "watch" && verbs_of(ask.definition.row.verbs).contains(&"list");
     if subresource.is_none() != below.is_empty() || (check_verb(ask, subresource).is_err() && !is_listed) {
         return None;
     }
     let served = ask.served();
+    if !served.warning.is_empty() {
+        return Some((served.warning.to_string(), String::new()));
+    }
+    if !ask.definition.world.has_protobuf() {
+        return None;
+    }
     let lifecycle = &ask.definition.schemas().get(served.kind_type).lifecycle;
     let (major, minor) = lifecycle.deprecated?;
     if (major, minor) > (1, 37) {
