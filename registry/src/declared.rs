@@ -12,13 +12,18 @@ use api::{
 };
 use schema::constraints::{self, Declared};
 
-use crate::definition::Definition;
+use crate::{definition::Definition, special};
 
 /// Adds declared errors of the request's version to those of the rules, and drops what they cover. `at` is the version and
 /// the subresource.
 pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Option<&Value>, at: (&str, &str)) {
     let (version, subresource) = at;
     let Some(served) = definition.served(version) else { return };
+    if errors.is_empty()
+        && let Some(special) = special::of(definition)
+    {
+        errors.extend(special.judge(new, old));
+    }
     if let Some(found) = definition.world.judge(definition, served, new, old, subresource) {
         return errors.extend(found);
     }

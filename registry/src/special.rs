@@ -14,7 +14,7 @@ mod roles;
 pub mod services;
 mod tokens;
 
-use api::{Gvk, Reason, Status, Value};
+use api::{Gvk, Reason, Status, Value, field::Errors};
 use async_trait::async_trait;
 use resources::row::Subresource;
 
@@ -82,6 +82,12 @@ pub trait Special: Send + Sync {
     /// Gives back what the object held.
     async fn after_delete(&self, registry: &Registry, ask: &Ask, object: &Value) {
         let _ = (registry, ask, object);
+    }
+
+    /// What is wrong with an object that is right by its rules, and takes more than rules know to find out.
+    fn judge(&self, new: &Value, old: Option<&Value>) -> Errors {
+        let _ = (new, old);
+        Errors::new()
     }
 
     /// Whether a terminating object without finalizers may go: namespaces have finalizers of their own.

@@ -5,6 +5,7 @@
 //! defaulted, and judged ([`validate`], [`lists`], [`embedded`]). Upstream: apiextensions-apiserver/pkg/apiserver/schema.
 
 pub mod compile;
+pub mod defaults;
 pub mod embedded;
 pub mod fill;
 pub mod fit;

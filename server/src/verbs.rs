@@ -46,7 +46,12 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     check_verb(ask, below)?;
     check_name(ask)?;
     let stream = attributes.verb == "watch";
-    let route = Route { stream, many: stream || attributes.verb == "list", tables: has_tables(ask, below) };
+    let route = Route {
+        stream,
+        many: stream || attributes.verb == "list",
+        tables: has_tables(ask, below),
+        protobuf_free: !ask.definition.world.has_protobuf() && !matches!(below, Some(Subresource::Scale { .. })),
+    };
     let form = match server.config.offer.answer(&admitted.parts.headers, &admitted.query, route) {
         // What is wrong with a table's options shows once there is something to show.
         Err(refused) if refused.code() == 400 && attributes.verb == "get" => {
@@ -211,6 +216,11 @@ async fn patch(
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
         return Err(refused.with_details(api::status::Details::default()));
     };
+    // What merges by Go's types is for kinds that have one.
+    if form == Patch::Strategic && !ask.definition.world.has_protobuf() {
+        let names = PATCHES.iter().filter(|(_, form)| !matches!(form, Patch::Strategic | Patch::Apply { cbor: true }));
+        return Err(Status::unsupported_media_type(&names.map(|(name, _)| *name).collect::<Vec<_>>()));
+    }
     let bytes = read(server, ask, body).await?;
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;

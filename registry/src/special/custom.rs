@@ -14,7 +14,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
-use api::{EcoString, GroupResource, Status, Value, meta, time};
+use api::{EcoString, GroupResource, Status, Value, field::Errors, meta, time};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
@@ -146,6 +146,22 @@ impl Special for Definitions {
             }
         }
         Ok(())
+    }
+
+    /// Defaults have to be values of their schemas. Upstream: structuraldefaulting.ValidateDefaults.
+    fn judge(&self, new: &Value, old: Option<&Value>) -> Errors {
+        if old.is_some_and(|old| old.at("spec") == new.at("spec")) {
+            return Errors::new();
+        }
+        let found = |definition: &Value, pruned: bool| {
+            let mut errors = Errors::new();
+            for (at, schema) in resources::apiextensions::schemas(definition) {
+                errors.extend(schemas::defaults(&schema, &at, pruned));
+            }
+            errors
+        };
+        let pruned = old.is_none_or(|old| found(old, true).is_empty());
+        found(new, pruned)
     }
 
     fn plan(&self, old: &Value, _: &DeleteOptions, now: jiff::Timestamp) -> Option<Plan> {

@@ -17,6 +17,13 @@ pub fn validate(node: &Node, object: &Value, metadata: &dyn Fn(&Value, &Path) ->
     errors
 }
 
+/// The same of a value that is no object of its own: it may be an embedded one itself.
+pub fn validate_at(node: &Node, value: &Value, at: &Path, metadata: &dyn Fn(&Value, &Path) -> Errors) -> Errors {
+    let mut errors = Errors::new();
+    walk(node, value, at, false, metadata, &mut errors);
+    errors
+}
+
 fn walk(
     node: &Node,
     value: &Value,

@@ -3,7 +3,10 @@
 //! What json.Unmarshal does for Go's structs. Upstream: apiserver/customresource_handler.go unstructuredSchemaCoercer,
 //! apiserver/schema/{pruning,objectmeta}, defaulting/prune.go.
 
-use api::{EcoString, Map, Value};
+use api::{
+    EcoString, Map, Value,
+    field::{Errors, Path},
+};
 
 use super::{Additional, Node, fill};
 use crate::{
@@ -55,7 +58,7 @@ pub fn object(
     if let Some(node) = node {
         let mut found = Vec::new();
         let mut walk = Coerce { malformed, reader, path: String::new(), unknown: &mut found };
-        walk.value(value, node, true)?;
+        walk.value(value, node, true).map_err(|errors| errors.message())?;
         found.sort();
         unknown.extend(found);
     }
@@ -214,7 +217,7 @@ struct Coerce<'a> {
 }
 
 impl Coerce<'_> {
-    fn value(&mut self, value: &mut Value, node: &Node, root: bool) -> Result<(), String> {
+    fn value(&mut self, value: &mut Value, node: &Node, root: bool) -> Result<(), Errors> {
         match value {
             Value::Object(_) => {
                 if node.embedded && !root {
@@ -248,7 +251,7 @@ impl Coerce<'_> {
         }
     }
 
-    fn embedded(&mut self, value: &mut Value) -> Result<(), String> {
+    fn embedded(&mut self, value: &mut Value) -> Result<(), Errors> {
         for name in ["apiVersion", "kind"] {
             let Some(said) = value.get(name).filter(|v| v.as_str().is_none()) else { continue };
             if self.malformed == Malformed::Refused {
@@ -266,13 +269,13 @@ impl Coerce<'_> {
         Ok(())
     }
 
-    fn invalid(&self, name: &str, bad: &Value, why: &str) -> String {
-        let mut errors = api::field::Errors::new();
-        errors.invalid(&api::field::Path::new(&join(&self.path, name)), bad.clone(), why);
-        errors.message()
+    fn invalid(&self, name: &str, bad: &Value, why: &str) -> Errors {
+        let mut errors = Errors::new();
+        errors.invalid(&Path::new(&join(&self.path, name)), bad.clone(), why);
+        errors
     }
 
-    fn below(&mut self, step: &str, run: impl FnOnce(&mut Self) -> Result<(), String>) -> Result<(), String> {
+    fn below(&mut self, step: &str, run: impl FnOnce(&mut Self) -> Result<(), Errors>) -> Result<(), Errors> {
         let from = self.path.len();
         self.path.push_str(step);
         let done = run(self);
@@ -293,13 +296,30 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
+/// Takes out of a value what its schema does not declare.
+pub fn prune(value: &mut Value, node: &Node) {
+    Prune { path: String::new(), unknown: &mut Vec::new() }.value(value, Some(node));
+}
+
+/// Gives the metadata of embedded objects its type; what cannot be had is told as an error at `at`.
+pub fn coerce(
+    value: &mut Value,
+    node: &Node,
+    malformed: Malformed,
+    reader: &dyn ReadMeta,
+    at: &Path,
+) -> Option<Errors> {
+    let mut walk = Coerce { malformed, reader, path: at.to_string(), unknown: &mut Vec::new() };
+    walk.value(value, node, false).err()
+}
+
 /// Prunes the defaults that a schema declares by the schema itself. Upstream: `PruneDefaults`.
 ///
 /// Upstream lays each default into an object of its own and prunes that by the whole schema; what stands at a place is
 /// pruned by that place's schema, which comes to the same.
 pub fn prune_defaults(node: &mut Node, schemas: &Schemas) {
     if let Some(mut default) = node.default.take() {
-        Prune { path: String::new(), unknown: &mut Vec::new() }.value(&mut default, Some(node));
+        prune(&mut default, node);
         node.default = Some(default);
     }
     node.properties.values_mut().for_each(|n| prune_defaults(n, schemas));

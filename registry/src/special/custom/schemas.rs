@@ -12,7 +12,7 @@ use codec::{Decoded, Error};
 use schema::{
     Schemas, TypeId,
     structural::{
-        Node, compile, embedded, fill,
+        self, Node, compile, embedded, fill,
         fit::{self, META, Malformed, ReadMeta},
         lists, shapes, validate,
     },
@@ -263,6 +263,16 @@ impl Types for Structures {
         }
         Some(errors)
     }
+}
+
+/// What is wrong with the defaults that a schema declares.
+pub(super) fn defaults(schema: &Value, at: &Path, pruned: bool) -> Errors {
+    let node = compile::node(schema);
+    structural::defaults::validate(
+        &node,
+        at,
+        &structural::defaults::Rules { reader: &Meta, metadata: &embedded_meta, pruned },
+    )
 }
 
 /// The metadata of an embedded object is like any other, but that it may go without a name.
