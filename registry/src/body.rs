@@ -5,7 +5,11 @@
 use api::{Gvk, Status, Value, field::quote};
 use schema::{Schemas, TypeId};
 
-use crate::{ask::Ask, options::Validation};
+use crate::{
+    ask::Ask,
+    options::Validation,
+    types::{Plain, Types},
+};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,20 +31,20 @@ pub struct Body<'a> {
 pub struct Expected<'a> {
     pub gvk: &'a Gvk,
     pub kind_type: TypeId,
+    pub types: &'a dyn Types,
 }
 
 /// Reads a body as the kind that the request's path stands for.
 pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Validation) -> Result<Value, Status> {
-    let schemas = ask.definition.schemas();
-    let decoded = decode(body, expected.kind_type, schemas);
-    let decoded = decoded.map_err(|error| unreadable(body, expected, schemas, &error))?;
+    let decoded = expected.types.read(body, expected.kind_type);
+    let decoded = decoded.map_err(|error| unreadable(body, expected, &error))?;
     let mut object = decoded.value;
     let version = object.str("apiVersion");
     if version.matches('/').count() > 1 {
         return Err(unrecognized(body, expected, &format!("unexpected GroupVersion string: {version}")));
     }
     let gvk = with_defaults(api::meta::gvk(&object), expected.gvk);
-    check_kind(&gvk, expected.gvk, schemas)?;
+    expected.types.check_kind(&gvk, expected.gvk, &object)?;
     if expected.kind_type == ask.served().kind_type {
         let convertible = (ask.definition.row.convertible)(&object);
         convertible.map_err(|why| cannot_be_handled(&gvk, expected.gvk, &why))?;
@@ -71,21 +75,11 @@ pub(crate) fn warn(ask: &Ask, found: &str) {
 
 /// Reads a body as a built-in type, whatever kind it says it is: options.
 pub fn read_as(schema: &str, body: Body<'_>) -> Result<Value, Status> {
-    let schemas = schema::builtin();
-    let id = schemas.id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
-    decode(body, id, schemas).map(|d| d.value).map_err(|error| match kind_said(body) {
+    let id = schema::builtin().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+    Plain.read(body, id).map(|d| d.value).map_err(|error| match kind_said(body) {
         Err(why) => Status::bad_request(why),
         Ok(_) => Status::bad_request(error.to_string()),
     })
-}
-
-fn decode(body: Body<'_>, id: TypeId, schemas: &Schemas) -> Result<codec::Decoded, codec::Error> {
-    match body.media {
-        Media::Json => codec::json::object(body.bytes, id, schemas),
-        Media::Yaml => codec::yaml::object(body.bytes, id, schemas),
-        Media::Protobuf => codec::proto::object(body.bytes, id, schemas),
-        Media::Cbor => codec::cbor::object(body.bytes, id, schemas),
-    }
 }
 
 /// What the body leaves out is taken from the path. Upstream: `gvkWithDefaults`.
@@ -106,7 +100,7 @@ pub(crate) fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
     gvk
 }
 
-fn check_kind(gvk: &Gvk, expected: &Gvk, schemas: &Schemas) -> Result<(), Status> {
+pub(crate) fn check_kind(gvk: &Gvk, expected: &Gvk, schemas: &Schemas) -> Result<(), Status> {
     if gvk == expected {
         return Ok(());
     }
@@ -158,14 +152,15 @@ fn cannot_be_handled(gvk: &Gvk, expected: &Gvk, error: &str) -> Status {
 /// Upstream first looks for kind and apiVersion alone; what is wrong there is said in other words.
 ///
 /// A body of another kind is read as that kind, and refused for being one.
-fn unreadable(body: Body<'_>, expected: &Expected<'_>, schemas: &Schemas, error: &codec::Error) -> Status {
+fn unreadable(body: Body<'_>, expected: &Expected<'_>, error: &codec::Error) -> Status {
     match kind_said(body) {
         Ok(said) => {
             let gvk = with_defaults(said, expected.gvk);
+            let schemas = expected.types.schemas();
             let other = schemas.kind(&gvk).filter(|_| gvk != *expected.gvk);
-            match (check_kind(&gvk, expected.gvk, schemas), other) {
+            match (expected.types.check_kind(&gvk, expected.gvk, Value::NULL), other) {
                 (Err(refused), None) => refused,
-                (Err(refused), Some(id)) => match decode(body, id, schemas) {
+                (Err(refused), Some(id)) => match expected.types.read(body, id) {
                     Ok(_) => refused,
                     Err(error) => cannot_be_handled(&gvk, expected.gvk, &error.to_string()),
                 },
@@ -207,7 +202,7 @@ fn unrecognized(body: Body<'_>, expected: &Expected<'_>, error: &str) -> Status 
 }
 
 /// Upstream: `summarizeData`.
-fn summary(data: &[u8]) -> String {
+pub(crate) fn summary(data: &[u8]) -> String {
     const LEN_MAX: usize = 30;
     let head = &data[..data.len().min(LEN_MAX)];
     let more = if data.len() > LEN_MAX { " ..." } else { "" };

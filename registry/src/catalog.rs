@@ -1,8 +1,9 @@
 //! Which resources there are: definitions by group, version and plural.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use api::GroupResource;
+use api::{EcoString, GroupResource};
+use imbl::OrdMap;
 use parking_lot::RwLock;
 
 use crate::definition::{Definition, Served};
@@ -16,9 +17,9 @@ pub struct Catalog {
 /// The definitions at one time.
 #[derive(Default, Clone)]
 pub struct Resources {
-    by_name: BTreeMap<(String, String), Arc<Definition>>,
+    by_name: OrdMap<(String, String), Arc<Definition>>,
     /// Versions that are served, by group and version.
-    served: BTreeMap<(String, String), bool>,
+    served: OrdMap<(String, String), bool>,
 }
 
 /// What is served: upstream's `--runtime-config`.
@@ -36,13 +37,30 @@ impl Catalog {
             for served in &definition.versions {
                 let group_version = (served.gvk.group.to_string(), served.gvk.version.to_string());
                 let on = config.opens(definition.row.gate)
-                    && config.says(served, definition.row.plural).unwrap_or(served.version.on);
+                    && config.says(served, &definition.row.plural).unwrap_or(served.version.on);
                 let key = (format!("{}/{}", group_version.0, group_version.1), definition.row.plural.to_string());
                 resources.served.insert(key, on);
             }
-            resources.by_name.insert((definition.row.group.into(), definition.row.plural.into()), definition);
+            resources.by_name.insert((definition.row.group.to_string(), definition.row.plural.to_string()), definition);
         }
         Catalog { current: RwLock::new(Arc::new(resources)) }
+    }
+
+    /// Serves a definition, or serves it anew, in these versions.
+    pub fn put(&self, definition: Arc<Definition>, served: &[EcoString]) {
+        let mut current = self.current.write();
+        let resources = Arc::make_mut(&mut current);
+        resources.forget(&definition.resource);
+        for version in &definition.versions {
+            let key = (version.gvk.api_version(), definition.row.plural.to_string());
+            resources.served.insert(key, served.contains(&version.gvk.version));
+        }
+        resources.by_name.insert(key_of(&definition.resource), definition);
+    }
+
+    /// Serves a definition no more.
+    pub fn remove(&self, resource: &GroupResource) {
+        Arc::make_mut(&mut self.current.write()).forget(resource);
     }
 
     pub fn current(&self) -> Arc<Resources> {
@@ -60,7 +78,18 @@ impl Catalog {
     }
 }
 
+fn key_of(resource: &GroupResource) -> (String, String) {
+    (resource.group.to_string(), resource.resource.to_string())
+}
+
 impl Resources {
+    fn forget(&mut self, resource: &GroupResource) {
+        let Some(old) = self.by_name.remove(&key_of(resource)) else { return };
+        for version in &old.versions {
+            self.served.remove(&(version.gvk.api_version(), old.row.plural.to_string()));
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {
         self.by_name.values()
     }

@@ -48,7 +48,7 @@ impl Registry {
     /// Replaces an object (or, on a subresource, the part of it that is written there).
     pub async fn update(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let served = ask.served();
-        let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type };
+        let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type, types: &*ask.definition.world };
         let mut object = body::read(ask, body, &expected, options.validation)?;
         ask.to_hub(&mut object);
         prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
@@ -209,6 +209,9 @@ impl Registry {
             return Err(Status::conflict(&definition.resource, ask.name(), why));
         }
         ask.also(&self.authorizer, "create")?;
+        if let Some(why) = definition.closed {
+            return Err(Status::forbidden(&definition.resource, ask.name(), why));
+        }
         prepare::wipe(&mut object);
         revision_said(&object)?;
         // Upstream forgets it on the way into the store, where a dry run does not come.

@@ -22,7 +22,7 @@ impl Registry {
     /// Creates an object from a body.
     pub async fn create(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let served = ask.served();
-        let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type };
+        let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type, types: &*ask.definition.world };
         let mut object = body::read(ask, body, &expected, options.validation)?;
         prepare::wipe(&mut object);
         ask.to_hub(&mut object);
@@ -38,6 +38,9 @@ impl Registry {
     ) -> Result<Answer, Status> {
         let definition = &*ask.definition;
         prepare::check_namespace(&mut object, definition, ask.namespace())?;
+        if let Some(why) = definition.closed {
+            return Err(Status::forbidden(&definition.resource, api::meta::of(&object).name(), why));
+        }
         if let Some(answer) = special::of(definition).and_then(|s| s.answers()) {
             return answer.answer(self, ask, object, options).await;
         }

@@ -12,20 +12,25 @@ use api::{
 };
 use schema::constraints::{self, Declared};
 
-use crate::definition::Definition;
+use crate::{definition::Definition, special};
 
-/// Adds declared errors of the request's version to those of the rules, and drops what they cover.
-pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Option<&Value>, version: &str) {
-    // Custom resources have a schema of their own; no fact declares anything about them.
-    if !std::ptr::eq(definition.schemas(), schema::builtin()) {
-        return;
-    }
+/// Adds declared errors of the request's version to those of the rules, and drops what they cover. `at` is the version and
+/// the subresource.
+pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Option<&Value>, at: (&str, &str)) {
+    let (version, subresource) = at;
     let Some(served) = definition.served(version) else { return };
-    let compiled = constraints::builtin();
-    if !compiled.reaches(served.kind_type) {
+    if errors.is_empty()
+        && let Some(special) = special::of(definition)
+    {
+        errors.extend(special.judge(new, old));
+    }
+    if let Some(found) = definition.world.judge(definition, served, new, old, subresource) {
+        return errors.extend(found);
+    }
+    if !constraints::builtin().reaches(served.kind_type) {
         return;
     }
-    let check = |new: &Value, old: Option<&Value>| compiled.validate(new, old, served.kind_type, definition.schemas());
+    let check = |new: &Value, old: Option<&Value>| definition.world.declared(served, new, old);
     let found = if served.gvk == definition.hub {
         check(new, old)
     } else {

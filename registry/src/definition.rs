@@ -2,20 +2,22 @@
 //!
 //! Built-in rows and CustomResourceDefinitions compile into the same type, so there is one road.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use api::{EcoString, GroupResource, Gvk, Value};
 use resources::{
     Row,
-    row::{Convert, Generation, Subresource, Version},
+    row::{self, Convert, Generation, Subresource, Version},
 };
-use schema::{Schemas, TypeId, default::Defaults};
+use schema::{Schemas, TypeId};
 
-use crate::cache::Cache;
+use crate::{cache::Cache, scale::Paths, table::Column, types::Types};
+
+pub use crate::types::World;
 
 /// A resource that is served.
 pub struct Definition {
-    pub row: &'static Row,
+    pub row: Named,
     /// `deployments.apps`, as messages about the resource name it.
     pub resource: GroupResource,
     /// Group and kind, as messages about the object name it.
@@ -26,14 +28,46 @@ pub struct Definition {
     pub versions: Vec<Served>,
     /// A delete answers the object that went, and not a Status. Upstream: `Store.ReturnDeletedObject`.
     pub returns_deleted: bool,
-    pub world: Arc<World>,
+    /// Why nothing of it can be made any more.
+    pub closed: Option<&'static str>,
+    pub world: Arc<dyn Types>,
     pub cache: Arc<Cache>,
 }
 
-/// What all definitions share: the types and what is hung on them.
-pub struct World {
-    pub schemas: &'static Schemas,
-    pub defaults: Defaults,
+/// A row under its own names. What a kind does is declared, in a row; how it is called may be a user's choice.
+pub struct Named {
+    pub group: EcoString,
+    pub kind: EcoString,
+    pub plural: EcoString,
+    pub singular: EcoString,
+    pub short_names: Vec<EcoString>,
+    pub categories: Vec<EcoString>,
+    pub namespaced: bool,
+    pub stored: Stored,
+    pub selectable: Vec<Selectable>,
+    pub does: &'static Row,
+}
+
+/// How it lies in the store.
+pub struct Stored {
+    /// Under the server's prefix: `pods`, `services/specs`, `stable.example.com/crontabs`.
+    pub prefix: EcoString,
+    /// Objects go by themselves after a while.
+    pub expires: bool,
+}
+
+/// A field that lists can be filtered by.
+pub struct Selectable {
+    pub label: EcoString,
+    pub value: FieldValue,
+    /// The versions that know it; none for all.
+    pub versions: Vec<EcoString>,
+}
+
+/// Where a selectable field's value comes from.
+pub enum FieldValue {
+    Declared(fn(hub: &Value) -> String),
+    Path(Vec<EcoString>),
 }
 
 /// One served version.
@@ -44,6 +78,15 @@ pub struct Served {
     pub list_kind: EcoString,
     /// `{"kind":"Pod","apiVersion":"v1",`: how JSON of this version begins.
     pub json_head: String,
+    /// The name of its type in OpenAPI.
+    pub schema: EcoString,
+    /// What this version does: its subresources, and what they write.
+    pub does: &'static Row,
+    pub columns: Arc<[Column]>,
+    /// Where a scale reads and writes.
+    pub scale: Option<Arc<Paths>>,
+    /// What a client is told that uses it; `""` for nothing. Built-in kinds have it from their types.
+    pub warning: EcoString,
 }
 
 /// Why a row does not compile: a mistake in the row, found at start and by a test.
@@ -61,6 +104,8 @@ impl Definition {
         let type_of = |gvk: &Gvk, name: &str| {
             world.schemas.id(name).ok_or_else(|| fault(format!("no type is called {name} (version {})", gvk.version)))
         };
+        let columns: Arc<[Column]> = row.columns.iter().map(Column::declared).collect();
+        let scale = row.subresources.iter().find_map(Paths::declared).map(Arc::new);
         let mut versions = Vec::new();
         for version in row.versions {
             let gvk = Gvk::new(row.group, version.name, row.kind);
@@ -68,6 +113,11 @@ impl Definition {
                 kind_type: type_of(&gvk, version.schema)?,
                 list_kind: format!("{}List", row.kind).into(),
                 json_head: json_head(&gvk),
+                schema: version.schema.into(),
+                does: row,
+                columns: columns.clone(),
+                scale: scale.clone(),
+                warning: EcoString::new(),
                 gvk,
                 version,
             });
@@ -84,11 +134,12 @@ impl Definition {
         Ok(Definition {
             resource: GroupResource::new(row.group, row.plural),
             kind: hub.group_kind(),
-            row,
+            row: Named::declared(row),
             hub,
             hub_type,
             versions,
             returns_deleted: schema::load::returns_deleted(row.group, row.plural),
+            closed: None,
             world,
             cache,
         })
@@ -98,12 +149,8 @@ impl Definition {
         self.versions.iter().find(|v| v.gvk.version == version)
     }
 
-    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
-        self.row.subresources.iter().find(|s| s.name() == name)
-    }
-
-    pub fn schemas(&self) -> &'static Schemas {
-        self.world.schemas
+    pub fn schemas(&self) -> &Schemas {
+        self.world.schemas()
     }
 
     /// The key of an object under its prefix: `namespace/name` or `name`.
@@ -118,27 +165,25 @@ impl Definition {
 
     /// Applies defaults of `served`'s version, converts to the hub and defaults there what only the hub has.
     pub fn to_hub(&self, object: &mut Value, served: &Served) {
-        self.world.defaults.apply(object, served.kind_type, self.schemas());
+        self.world.default(object, served.kind_type);
         if served.gvk == self.hub {
             return;
         }
         if let Some(Convert { to_hub, .. }) = served.version.convert {
             to_hub(object);
             api::meta::set_gvk(object, &self.hub);
-            self.world.defaults.apply(object, self.hub_type, self.schemas());
+            self.world.default(object, self.hub_type);
             return;
         }
         api::meta::set_gvk(object, &self.hub);
+        self.world.fit(object, self.hub_type);
     }
 
     /// Brings a hub object into the form in which the stored ones are, but for what is empty and to rules is there.
     /// Returns whether there was such. Bytes matter where the generation does not go by semantic equality.
     pub fn normalise_keeping_empty(&self, object: &mut Value) -> bool {
-        let normalise = match self.row.generation {
-            Generation::WhenWritten(_) => schema::normalise::keeping_all,
-            _ => schema::normalise::keeping_empty,
-        };
-        normalise(object, self.hub_type, self.schemas())
+        let bytes = matches!(self.row.generation, Generation::WhenWritten(_));
+        self.world.keep_empty(object, self.hub_type, bytes)
     }
 
     /// Turns an object of one version into another, with nothing filled in: what is merged is not complete.
@@ -150,7 +195,8 @@ impl Definition {
             from_hub(object);
         }
         api::meta::set_gvk(object, &to.gvk);
-        schema::normalise::object(object, to.kind_type, self.schemas());
+        self.world.fit(object, to.kind_type);
+        self.world.normalise(object, to.kind_type);
     }
 
     /// Turns a hub object into `served`'s version, normalised.
@@ -160,12 +206,72 @@ impl Definition {
                 from_hub(object);
             }
             api::meta::set_gvk(object, &served.gvk);
-            self.world.defaults.apply(object, served.kind_type, self.schemas());
+            self.world.fit(object, served.kind_type);
+            self.world.default(object, served.kind_type);
         }
-        schema::normalise::object(object, served.kind_type, self.schemas());
+        self.world.normalise(object, served.kind_type);
     }
 }
 
-fn json_head(gvk: &Gvk) -> String {
+impl Served {
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.does.subresources.iter().find(|s| s.name() == name)
+    }
+}
+
+impl Named {
+    fn declared(row: &'static Row) -> Named {
+        let texts = |list: &[&'static str]| list.iter().map(|text| EcoString::from(*text)).collect();
+        Named {
+            group: row.group.into(),
+            kind: row.kind.into(),
+            plural: row.plural.into(),
+            singular: row.singular().into(),
+            short_names: texts(row.short_names),
+            categories: texts(row.categories),
+            namespaced: row.namespaced,
+            stored: Stored { prefix: row.stored.prefix.into(), expires: row.stored.expires },
+            selectable: row.selectable.iter().map(Selectable::declared).collect(),
+            does: row,
+        }
+    }
+}
+
+impl Deref for Named {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        self.does
+    }
+}
+
+impl Selectable {
+    fn declared(field: &row::Selectable) -> Selectable {
+        Selectable { label: field.label.into(), value: FieldValue::Declared(field.value), versions: Vec::new() }
+    }
+
+    /// The field's value as text; `""` when it is missing.
+    pub fn of(&self, hub: &Value) -> EcoString {
+        match &self.value {
+            FieldValue::Declared(value) => value(hub).into(),
+            FieldValue::Path(path) => {
+                let path: Vec<&str> = path.iter().map(EcoString::as_str).collect();
+                match hub.at_path(&path) {
+                    Value::Null => EcoString::new(),
+                    Value::Str(text) => text.clone(),
+                    other => api::field::go_plain(other).into(),
+                }
+            }
+        }
+    }
+
+    /// Whether a version's lists can be filtered by it.
+    pub fn is_known_in(&self, version: &str) -> bool {
+        self.versions.is_empty() || self.versions.iter().any(|v| v == version)
+    }
+}
+
+/// How JSON of a kind begins.
+pub(crate) fn json_head(gvk: &Gvk) -> String {
     format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", gvk.kind, gvk.api_version())
 }

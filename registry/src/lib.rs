@@ -15,6 +15,7 @@ pub mod create;
 mod declared;
 pub mod definition;
 mod edit;
+pub mod json_path;
 pub mod look;
 pub mod managed;
 pub mod openapi;
@@ -31,6 +32,7 @@ pub mod scale;
 pub mod special;
 pub mod storage;
 pub mod table;
+pub mod types;
 pub mod watch;
 
 use std::sync::{

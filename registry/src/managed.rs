@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use api::{Reason, Status, Value, meta};
 use schema::{
-    TypeId,
+    Schemas, TypeId,
     apply::{Entries, Form, LAST_APPLIED, Set, Versions, Writer},
 };
 
@@ -63,7 +63,7 @@ fn note(ask: &Ask, object: &mut Value, live: &Value, manager: &str, now: &str) {
     let reset = reset_of(ask);
     let kinds = Kinds(definition);
     let api_version = served.gvk.api_version();
-    let writer = writer(ask, &kinds, &api_version, manager, now, &reset);
+    let writer = writer(ask, definition.schemas(), &kinds, &api_version, manager, now, &reset);
     let new = in_version(definition, served, object);
     let noted = match live.is_null() {
         true => writer.update(&writer.empty(), &new, entries),
@@ -173,7 +173,7 @@ impl Change for Apply {
         let reset = reset_of(ask);
         let kinds = Kinds(definition);
         let api_version = served.gvk.api_version();
-        let writer = writer(ask, &kinds, &api_version, &self.manager, &self.now, &reset);
+        let writer = writer(ask, definition.schemas(), &kinds, &api_version, &self.manager, &self.now, &reset);
         let mut current = if live.is_null() { writer.empty() } else { live.clone() };
         let managed = current.remove_path(PATH).unwrap_or_default();
         let failed = |e: String| Status::new(500, Reason::Unknown, format!("failed to decode managed fields: {e}"));
@@ -234,7 +234,7 @@ impl Apply {
         if live.at_path(PATH).items().iter().all(|entry| entry.str("apiVersion") == api_version) {
             return Ok(());
         }
-        let read = codec::unstructured::object(&self.config, served.kind_type, ask.definition.schemas());
+        let read = ask.definition.world.read_tree(&self.config, served.kind_type);
         read.map(drop).map_err(|e| {
             let gvk = &served.gvk;
             let text = format!("failed to convert new object: unable to convert unstructured object to {gvk}: {e}");
@@ -251,7 +251,7 @@ impl Apply {
     /// The merged object as the version's type has it, in the hub.
     fn read_back(&self, ask: &Ask, merged: &Value) -> Result<Value, Status> {
         let served = ask.served();
-        let decoded = codec::unstructured::object(merged, served.kind_type, ask.definition.schemas());
+        let decoded = ask.definition.world.read_tree(merged, served.kind_type);
         let mut object = decoded
             .map_err(|e| {
                 let text = format!(
@@ -328,28 +328,21 @@ impl Versions for Kinds<'_> {
 
 fn writer<'a>(
     ask: &'a Ask,
+    schemas: &'a Schemas,
     versions: &'a dyn Versions,
     api_version: &'a str,
     manager: &'a str,
     now: &'a str,
     reset: &'a Set,
 ) -> Writer<'a> {
-    Writer {
-        schemas: ask.definition.schemas(),
-        versions,
-        api_version,
-        subresource: &ask.attributes.subresource,
-        manager,
-        now,
-        reset,
-    }
+    Writer { schemas, versions, api_version, subresource: &ask.attributes.subresource, manager, now, reset }
 }
 
 /// What the endpoint of a request does not write.
 fn reset_of(ask: &Ask) -> Set {
     match ask.attributes.subresource.as_str() {
-        "" => Set::of_names(ask.definition.row.reset),
-        name => match ask.definition.subresource(name).and_then(|s| s.rules()) {
+        "" => Set::of_names(ask.served().does.reset),
+        name => match ask.served().subresource(name).and_then(|s| s.rules()) {
             Some(rules) => Set::of_names(rules.reset),
             None => Set::new(),
         },

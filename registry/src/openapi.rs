@@ -5,6 +5,7 @@
 //! Upstream: kube-openapi/pkg/builder, builder3; apiserver/pkg/endpoints/installer.go.
 
 mod columns;
+mod custom;
 mod facts;
 mod operations;
 mod parameters;
@@ -77,10 +78,9 @@ pub fn index(catalog: &Resources) -> Vec<String> {
 /// Writes the document at one path of [`index`]; whether there is one.
 pub fn v3(catalog: &Resources, form: &Form, path: &str, describe: &dyn Describe, sink: &mut dyn Sink) -> bool {
     let Some(operations) = operations::of_document(catalog, form, path) else { return false };
-    let facts = Facts::new();
-    let used = schemas::closure(&facts, operations.iter().flat_map(Operation::types));
-    let texts = describe.about(&used.iter().map(String::as_str).collect::<Vec<_>>());
-    v3::write(form, path, &operations, &schemas::Writer::v3(&facts, form, &*texts), &used, sink);
+    let only = operations::group_version(path);
+    let parts = Parts::of(catalog, &operations, only, describe, schemas::Dialect::V3);
+    v3::write(form, path, &operations, &parts.writer(form), &parts.used, sink);
     true
 }
 
@@ -89,10 +89,43 @@ pub fn v2(catalog: &Resources, form: &Form, describe: &dyn Describe, sink: &mut 
     let documents = index(catalog);
     let operations: Vec<Operation> =
         documents.iter().filter_map(|path| operations::of_document(catalog, form, path)).flatten().collect();
-    let facts = Facts::new();
-    let used = schemas::closure(&facts, operations.iter().flat_map(Operation::types));
-    let texts = describe.about(&used.iter().map(String::as_str).collect::<Vec<_>>());
-    v2::write(form, &operations, &schemas::Writer::v2(&facts, form, &*texts), &used, sink);
+    let parts = Parts::of(catalog, &operations, None, describe, schemas::Dialect::V2);
+    v2::write(form, &operations, &parts.writer(form), &parts.used, sink);
+}
+
+/// What the schemas of a document are made of.
+struct Parts {
+    facts: Facts,
+    /// The types that are named, and all that they refer to.
+    used: BTreeSet<String>,
+    texts: Box<dyn Texts>,
+    customs: custom::Customs,
+    dialect: schemas::Dialect,
+}
+
+impl Parts {
+    fn of(
+        catalog: &Resources,
+        operations: &[Operation],
+        only: Option<(&str, &str)>,
+        describe: &dyn Describe,
+        dialect: schemas::Dialect,
+    ) -> Parts {
+        let facts = Facts::new();
+        let users = custom::any(catalog, only);
+        let referred = if users { &custom::REFERRED[..] } else { &[] };
+        let used =
+            schemas::closure(&facts, operations.iter().flat_map(Operation::types).chain(referred.iter().copied()));
+        let described = if users { &custom::DESCRIBED[..] } else { &[] };
+        let texts =
+            describe.about(&used.iter().map(String::as_str).chain(described.iter().copied()).collect::<Vec<_>>());
+        let customs = if users { custom::collect(catalog, only, &*texts, dialect) } else { custom::Customs::new() };
+        Parts { facts, used, texts, customs, dialect }
+    }
+
+    fn writer<'a>(&'a self, form: &'a Form) -> schemas::Writer<'a> {
+        schemas::Writer { facts: &self.facts, form, texts: &*self.texts, dialect: self.dialect, customs: &self.customs }
+    }
 }
 
 /// What a document depends on, to be hashed: cheap, where the document itself is not.
@@ -102,7 +135,7 @@ pub fn fingerprint(catalog: &Resources, form: &Form, path: &str) -> String {
     for definition in catalog.iter() {
         let here = definition.versions.iter().filter(|s| catalog.serves(definition, s));
         for served in here.filter(|s| group == "*" || (s.gvk.group == group && s.gvk.version == version)) {
-            text += &format!("{} {}\n", served.gvk, definition.row.plural);
+            text += &format!("{} {} {}\n", served.gvk, definition.row.plural, definition.world.mark());
         }
     }
     text

@@ -12,8 +12,10 @@ use schema::TypeId;
 
 use crate::{
     Answer, Ask, Registry,
+    body::{Body, Media},
     change::Change,
     options::{Validation, WriteOptions},
+    types::{Plain, Types},
 };
 
 /// The forms of a patch.
@@ -56,9 +58,10 @@ impl Change for Patch<'_> {
         let served = ask.served();
         let mut current = live.clone();
         ask.definition.from_hub(&mut current, served);
-        let (patched, strict) = self.apply(ask, current, served.kind_type)?;
+        let types = &*ask.definition.world;
+        let (patched, strict) = self.apply(types, current, served.kind_type)?;
         let said = crate::body::with_defaults(api::meta::gvk(&patched), &served.gvk);
-        let is_known = ask.definition.schemas().kind(&said).is_some();
+        let is_known = ask.definition.world.knows(&said);
         // What a strategic patch makes is converted by its type, whatever it says it is.
         if said.kind != served.gvk.kind && is_known && self.form != Form::Strategic {
             return Err(refuse(&patched, crate::body::no_conversion(&said, &served.gvk)));
@@ -66,7 +69,7 @@ impl Change for Patch<'_> {
         if !is_known && self.form != Form::Strategic {
             return Err(refuse(&patched, crate::body::not_registered(&said)));
         }
-        let mut object = self.read_back(ask, &patched, strict, served.kind_type)?;
+        let mut object = self.read_back(types, ask, &patched, strict, served.kind_type)?;
         api::meta::set_gvk(&mut object, &served.gvk);
         ask.to_hub(&mut object);
         Ok(object)
@@ -82,22 +85,21 @@ pub(crate) fn apply_to(
     ask: &Ask,
     validation: Validation,
 ) -> Result<Value, Status> {
-    let kind_type =
-        ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+    let kind_type = schema::builtin().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
     // Of an object that belongs to nobody, an apply is a merge.
     let form = if matches!(form, Form::Apply { .. }) { Form::Merge } else { form };
-    Patch { form, bytes, validation }.patched(ask, current, kind_type)
+    Patch { form, bytes, validation }.patched(&Plain, ask, current, kind_type)
 }
 
 impl Patch<'_> {
     /// The patched object, read back as strictly as a body.
-    fn patched(&self, ask: &Ask, current: Value, kind_type: TypeId) -> Result<Value, Status> {
-        let (patched, strict) = self.apply(ask, current, kind_type)?;
-        self.read_back(ask, &patched, strict, kind_type)
+    fn patched(&self, types: &dyn Types, ask: &Ask, current: Value, kind_type: TypeId) -> Result<Value, Status> {
+        let (patched, strict) = self.apply(types, current, kind_type)?;
+        self.read_back(types, ask, &patched, strict, kind_type)
     }
 
     /// The patched object as a tree that nobody has checked yet, with what strict reading of the patch itself found.
-    fn apply(&self, ask: &Ask, current: Value, kind_type: TypeId) -> Result<(Value, Vec<String>), Status> {
+    fn apply(&self, types: &dyn Types, current: Value, kind_type: TypeId) -> Result<(Value, Vec<String>), Status> {
         match self.form {
             Form::Json => {
                 let document = self.decode("error decoding patch: ")?.value;
@@ -128,8 +130,7 @@ impl Patch<'_> {
             }
             Form::Strategic => {
                 let patch = self.decode("")?;
-                let schemas = ask.definition.schemas();
-                let patched = schema::strategic::apply(current, patch.value, kind_type, schemas)?;
+                let patched = schema::strategic::apply(current, patch.value, kind_type, types.schemas())?;
                 Ok((patched, patch.strict))
             }
             Form::Apply { .. } => Err(Status::internal("apply is no patch of the live object")),
@@ -142,15 +143,18 @@ impl Patch<'_> {
 
     fn read_back(
         &self,
+        types: &dyn Types,
         ask: &Ask,
         patched: &Value,
         mut strict: Vec<String>,
         kind_type: TypeId,
     ) -> Result<Value, Status> {
-        let schemas = ask.definition.schemas();
         let decoded = match self.form {
-            Form::Strategic => codec::unstructured::object(patched, kind_type, schemas),
-            _ => codec::json::object(codec::json::to_string(patched).as_bytes(), kind_type, schemas),
+            Form::Strategic => types.read_tree(patched, kind_type),
+            _ => {
+                let text = codec::json::to_string(patched);
+                types.read(Body { media: Media::Json, bytes: text.as_bytes() }, kind_type)
+            }
         };
         let decoded = decoded.map_err(|error| self.refuse(patched, error.to_string()))?;
         let convertible = match kind_type == ask.served().kind_type {

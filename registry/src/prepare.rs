@@ -102,10 +102,11 @@ pub fn before_create(
     context: &Context<'_>,
     warn: impl FnMut(String),
 ) -> Result<(), Status> {
-    let row = definition.row;
+    let row = &definition.row;
     check_namespace(object, definition, context.namespace)?;
     // What the main resource may not change it may still be made with, but for the status.
-    for path in row.reset.iter().filter(|path| path.starts_with("status") && !row.made_with_status) {
+    let does = definition.served(context.version).map_or(row.does, |served| served.does);
+    for path in does.reset.iter().filter(|path| path.starts_with("status") && !row.made_with_status) {
         object.remove_path(&path.split('.').collect::<Vec<_>>());
     }
     (row.rules.prepare_create)(object, context);
@@ -122,7 +123,7 @@ pub fn before_create(
     if errors.is_empty() {
         errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
     }
-    declared::merge(&mut errors, definition, object, None, context.version);
+    declared::merge(&mut errors, definition, object, None, (context.version, ""));
     let name = meta::of(object).name().to_string();
     errors.into_status(&definition.kind, &name)?;
     (row.rules.warn)(object, None).into_iter().for_each(warn);
@@ -147,16 +148,17 @@ pub fn before_update(
     context: &Context<'_>,
     warn: impl FnMut(String),
 ) -> Result<(), Status> {
-    let row = definition.row;
+    let row = &definition.row;
     check_namespace(new, definition, context.namespace)?;
     keep_meta(new, old, "generation");
     // In the form in which the old one stands, but for empty lists and maps: to rules they are there, and the same as none.
     definition.normalise_keeping_empty(new);
-    let rules = definition.subresource(subresource).and_then(|s| s.rules());
+    let does = definition.served(context.version).map_or(row.does, |served| served.does);
+    let rules = does.subresources.iter().find(|s| s.name() == subresource).and_then(|s| s.rules());
     match rules {
         Some(rules) => (rules.prepare)(new, old, context),
         None => {
-            for path in row.reset {
+            for path in does.reset {
                 keep(new, old, &path.split('.').collect::<Vec<_>>());
             }
             (row.rules.prepare_update)(new, old, context);
@@ -186,7 +188,7 @@ pub fn before_update(
         None => ((row.rules.validate_update)(new, old, context), (row.rules.warn)(new, Some(old))),
     };
     errors.extend(found);
-    declared::merge(&mut errors, definition, new, Some(old), context.version);
+    declared::merge(&mut errors, definition, new, Some(old), (context.version, subresource));
     let name = meta::of(new).name().to_string();
     match row.metadata {
         Metadata::Twice => errors.into_status_repeating(&definition.kind, &name)?,

@@ -284,7 +284,7 @@ impl Registry {
         }
         let gvk = match form.shape {
             Shape::Object | Shape::Partial { many: true, .. } => {
-                schema::normalise::object(&mut object, served.kind_type, definition.schemas());
+                definition.world.normalise(&mut object, served.kind_type);
                 served.gvk.clone()
             }
             // To upstream a bookmark is an object like others, of which there is but the metadata.
@@ -326,7 +326,7 @@ fn is_message_of_hub(definition: &Definition, served: &Served, form: &Form) -> b
     form.media == Media::Protobuf
         && form.shape == Shape::Object
         && served.gvk == definition.hub
-        && definition.schemas().kind(&definition.hub).is_some()
+        && definition.world.knows(&definition.hub)
 }
 
 /// Distinguishes frames of one event.

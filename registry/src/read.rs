@@ -297,7 +297,8 @@ impl FieldTerm {
             "metadata.namespace" if definition.row.namespaced || definition.row.selectable.is_empty() => {
                 Place::Namespace
             }
-            _ => match definition.row.selectable.iter().position(|s| s.label == key) {
+            _ => match definition.row.selectable.iter().position(|s| s.label == key && s.is_known_in(&version.version))
+            {
                 Some(i) => Place::Field(i),
                 None => return Err(not_selectable(definition, version, key)),
             },

@@ -120,7 +120,7 @@ impl Registry {
 
     /// Whether the object goes now or waits. Upstream: `BeforeDelete`, `deletionFinalizersForGarbageCollection`.
     fn plan(&self, ask: &Ask, old: &Value, options: &DeleteOptions) -> Plan {
-        let row = ask.definition.row;
+        let row = &ask.definition.row;
         let now = self.clock.now();
         if let Some(plan) = special::of(&ask.definition).and_then(|s| s.plan(old, options, now)) {
             return plan;

@@ -2,8 +2,10 @@
 //!
 //! The row says at which paths they stand. Upstream: pkg/registry/apps/deployment/storage ScaleREST.
 
+use std::sync::Arc;
+
 use api::{
-    Status, Value,
+    EcoString, Status, Value,
     field::{Errors, Path},
     meta, selector, value,
 };
@@ -16,21 +18,34 @@ use crate::{
     managed::{self, ScaleWrite},
     options::WriteOptions,
     patch, prepare,
+    types::Plain,
 };
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 /// Where a kind keeps what a scale shows.
-#[derive(Clone, Copy)]
-struct Paths {
-    replicas: &'static [&'static str],
-    observed: &'static [&'static str],
-    selector: ScaleSelector,
+#[derive(Debug)]
+pub struct Paths {
+    pub replicas: Vec<EcoString>,
+    pub observed: Vec<EcoString>,
+    pub selector: Selected,
+    /// Who has no replicas has no scale either.
+    pub wants_replicas: bool,
+}
+
+/// Where a scale's selector comes from.
+#[derive(Debug)]
+pub enum Selected {
+    Nothing,
+    Label(Vec<EcoString>),
+    Map(Vec<EcoString>),
+    /// A selector as text.
+    Text(Vec<EcoString>),
 }
 
 /// A write of a scale.
 struct Rescale<'a> {
-    paths: Paths,
+    paths: Arc<Paths>,
     how: How<'a>,
     manager: String,
     now: String,
@@ -52,7 +67,7 @@ impl Registry {
     pub async fn scale(&self, ask: &Ask) -> Result<Answer, Status> {
         let paths = Paths::of(ask)?;
         match self.get(ask, "").await? {
-            Answer::Entry { entry, .. } => Ok(Answer::Scale(paths.scale(&entry.tree()))),
+            Answer::Entry { entry, .. } => Ok(Answer::Scale(paths.shown(&entry.tree())?)),
             other => Ok(other),
         }
     }
@@ -60,8 +75,8 @@ impl Registry {
     /// Replaces an object's scale.
     pub async fn update_scale(&self, ask: &Ask, body: Body<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let gvk = api::Gvk::new("autoscaling", "v1", "Scale");
-        let kind_type = ask.definition.schemas().id(SCALE).ok_or_else(|| Status::internal("Scale has no type"))?;
-        let mut scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type }, options.validation)?;
+        let kind_type = schema::builtin().id(SCALE).ok_or_else(|| Status::internal("Scale has no type"))?;
+        let mut scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type, types: &Plain }, options.validation)?;
         prepare::check_namespace(&mut scale, &ask.definition, ask.namespace())?;
         prepare::check_name(&scale, ask.name(), ask.namespace())?;
         self.rescale(ask, How::Make(&|_| Ok(scale.clone())), options).await
@@ -88,7 +103,7 @@ impl Registry {
     async fn rescale(&self, ask: &Ask, how: How<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let paths = Paths::of(ask)?;
         let (manager, now) = (ask.manager(&options.field_manager), api::time::seconds(self.clock.now()));
-        let changed = match self.change(ask, &Rescale { paths, how, manager, now }, options).await? {
+        let changed = match self.change(ask, &Rescale { paths: paths.clone(), how, manager, now }, options).await? {
             Answer::Entry { entry, .. } => entry.tree(),
             Answer::Hub { object, .. } => object,
             other => return Ok(other),
@@ -111,8 +126,8 @@ impl Change for Rescale<'_> {
             return Err(Status::not_found(&ask.definition.resource, ask.name()));
         }
         let old = self.paths.scale(live);
-        let replicas = self.paths.replicas;
-        let write = ScaleWrite { ask, replicas, live, scale: &old, manager: &self.manager, now: &self.now };
+        let replicas = parts(&self.paths.replicas);
+        let write = ScaleWrite { ask, replicas: &replicas, live, scale: &old, manager: &self.manager, now: &self.now };
         let (mut scale, entries) = match self.how {
             How::Make(make) => {
                 let scale = make(&old)?;
@@ -125,7 +140,7 @@ impl Change for Rescale<'_> {
         prepare::check_name(&scale, ask.name(), ask.namespace())?;
         check(&scale)?;
         let mut new = live.clone();
-        new.set_path(self.paths.replicas, scale.at("spec").int("replicas"));
+        new.set_path(&replicas, scale.at("spec").int("replicas"));
         let said = meta::of(&scale);
         for (key, text) in [("resourceVersion", said.resource_version()), ("uid", said.uid())] {
             if !text.is_empty() {
@@ -155,16 +170,35 @@ fn check(scale: &Value) -> Result<(), Status> {
     errors.into_status(&api::GroupResource::new("autoscaling", "Scale"), meta.name())
 }
 
+fn parts(path: &[EcoString]) -> Vec<&str> {
+    path.iter().map(EcoString::as_str).collect()
+}
+
 // === impl Paths ===
 
 impl Paths {
-    fn of(ask: &Ask) -> Result<Paths, Status> {
-        match ask.definition.subresource("scale") {
-            Some(Subresource::Scale { replicas, observed, selector }) => {
-                Ok(Paths { replicas, observed, selector: *selector })
-            }
-            _ => Err(Status::no_such_resource()),
+    /// Those that a row declares.
+    pub fn declared(subresource: &Subresource) -> Option<Paths> {
+        let Subresource::Scale { replicas, observed, selector } = subresource else { return None };
+        let texts = |path: &[&'static str]| path.iter().map(|part| EcoString::from(*part)).collect();
+        let selector = match selector {
+            ScaleSelector::Label(path) => Selected::Label(texts(path)),
+            ScaleSelector::Map(path) => Selected::Map(texts(path)),
+        };
+        Some(Paths { replicas: texts(replicas), observed: texts(observed), selector, wants_replicas: false })
+    }
+
+    fn of(ask: &Ask) -> Result<Arc<Paths>, Status> {
+        ask.served().scale.clone().ok_or_else(Status::no_such_resource)
+    }
+
+    /// The scale that a read shows.
+    fn shown(&self, hub: &Value) -> Result<Value, Status> {
+        if self.wants_replicas && hub.at_path(&parts(&self.replicas)).is_null() {
+            let path = api::field::quote(&format!(".{}", self.replicas.join(".")));
+            return Err(Status::internal(format!("the spec replicas field {path} does not exist")));
         }
+        Ok(self.scale(hub))
     }
 
     /// The scale of a hub object.
@@ -177,16 +211,18 @@ impl Paths {
             }
         }
         let mut spec = Value::object();
-        let wanted = hub.at_path(self.replicas).as_int().unwrap_or(0);
+        let wanted = hub.at_path(&parts(&self.replicas)).as_int().unwrap_or(0);
         if wanted != 0 {
             spec.set("replicas", wanted);
         }
-        let mut status = value!({"replicas": hub.at_path(self.observed).as_int().unwrap_or(0)});
-        let text = match self.selector {
-            ScaleSelector::Label(path) => {
-                selector::Selector::from_label_selector(hub.at_path(path)).map(|s| s.to_string())
+        let mut status = value!({"replicas": hub.at_path(&parts(&self.observed)).as_int().unwrap_or(0)});
+        let text = match &self.selector {
+            Selected::Nothing => Ok(String::new()),
+            Selected::Text(path) => Ok(hub.at_path(&parts(path)).as_str().unwrap_or("").to_string()),
+            Selected::Label(path) => {
+                selector::Selector::from_label_selector(hub.at_path(&parts(path))).map(|s| s.to_string())
             }
-            ScaleSelector::Map(path) => Ok(selector::Selector::from_labels(hub.at_path(path)).to_string()),
+            Selected::Map(path) => Ok(selector::Selector::from_labels(hub.at_path(&parts(path))).to_string()),
         };
         if let Some(text) = text.ok().filter(|t| !t.is_empty()) {
             status.set("selector", text);

@@ -3,6 +3,7 @@
 mod bindings;
 pub mod components;
 pub mod connect;
+pub mod custom;
 pub mod flow;
 pub mod furniture;
 mod namespaces;
@@ -13,7 +14,7 @@ mod roles;
 pub mod services;
 mod tokens;
 
-use api::{Gvk, Reason, Status, Value};
+use api::{Gvk, Reason, Status, Value, field::Errors};
 use async_trait::async_trait;
 use resources::row::Subresource;
 
@@ -22,6 +23,7 @@ use crate::{
     definition::Definition,
     options::{DeleteOptions, WriteOptions},
     remove::Plan,
+    types::Plain,
 };
 
 /// What a special resource does beside its row.
@@ -80,6 +82,12 @@ pub trait Special: Send + Sync {
     /// Gives back what the object held.
     async fn after_delete(&self, registry: &Registry, ask: &Ask, object: &Value) {
         let _ = (registry, ask, object);
+    }
+
+    /// What is wrong with an object that is right by its rules, and takes more than rules know to find out.
+    fn judge(&self, new: &Value, old: Option<&Value>) -> Errors {
+        let _ = (new, old);
+        Errors::new()
     }
 
     /// Whether a terminating object without finalizers may go: namespaces have finalizers of their own.
@@ -144,18 +152,19 @@ impl Reservation {
 
 /// What a definition does beside its row.
 pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
-    let row = definition.row;
-    ALL.iter().find(|(group, plural, _)| *group == row.group && *plural == row.plural).map(|(_, _, special)| *special)
+    let row = &definition.row;
+    ALL.iter().find(|(group, plural, _)| row.group == **group && row.plural == **plural).map(|(_, _, special)| *special)
 }
 
 /// The closed list.
-static ALL: [(&str, &str, &dyn Special); 16] = [
+static ALL: [(&str, &str, &dyn Special); 17] = [
     ("", "bindings", &bindings::Bindings),
     ("", "componentstatuses", &components::Components),
     ("", "namespaces", &namespaces::Namespaces),
     ("", "pods", &pods::Pods),
     ("", "serviceaccounts", &tokens::ServiceAccounts),
     ("", "services", &services::Services),
+    ("apiextensions.k8s.io", "customresourcedefinitions", &custom::Definitions),
     ("authentication.k8s.io", "selfsubjectreviews", &reviews::Review::SelfIdentity),
     ("authentication.k8s.io", "tokenreviews", &reviews::Review::Token),
     ("authorization.k8s.io", "localsubjectaccessreviews", &reviews::Review::Local),
@@ -212,9 +221,8 @@ impl Registry {
             return Err(Status::method_not_allowed());
         };
         let gvk = Gvk::new(*group, *version, *kind);
-        let kind_type =
-            ask.definition.schemas().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
-        let expected = body::Expected { gvk: &gvk, kind_type };
+        let kind_type = schema::builtin().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
+        let expected = body::Expected { gvk: &gvk, kind_type, types: &Plain };
         let object = body::read(ask, body, &expected, options.validation)?;
         match of(&ask.definition) {
             Some(special) => special.create_below(self, ask, object, options).await,

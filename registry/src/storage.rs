@@ -37,7 +37,7 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
         meta.remove("selfLink");
     }
     api::meta::set_gvk(hub, &definition.hub);
-    schema::normalise::for_storage(hub, definition.hub_type, definition.schemas());
+    definition.world.settle(hub, definition.hub_type);
     let mut out = Vec::with_capacity(SCRATCH_LEN);
     codec::json::write(hub, &mut out);
     // It is kept for as long as the object lives: in as many bytes as it has.
@@ -46,16 +46,17 @@ pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
 
 /// What a dry run answers has gone through the store's form: a list that is empty is none.
 pub fn settle(definition: &Definition, hub: &mut Value) {
-    schema::normalise::for_storage(hub, definition.hub_type, definition.schemas());
+    definition.world.settle(hub, definition.hub_type);
 }
 
 /// The bytes under which a hub object lies in the store: `json` itself, or protobuf of the same.
 pub fn encode(definition: &Definition, hub: &Value, json: &Bytes, media: Media) -> Bytes {
     match media {
         Media::Json => json.clone(),
-        Media::Protobuf => {
+        Media::Protobuf if definition.world.has_protobuf() => {
             codec::proto::write(hub, &definition.hub, definition.schemas()).unwrap_or_else(|_| json.clone())
         }
+        Media::Protobuf => json.clone(),
     }
 }
 
@@ -90,12 +91,19 @@ pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Resu
         return Ok(Entry::new(definition, key, json, &hub, revision));
     }
     let mut hub = decode(definition, &stored.value)?;
-    let json = json(definition, &mut hub);
+    let mut json = json(definition, &mut hub);
+    if json == stored.value {
+        // Nothing was filled in: the bytes are shared.
+        json = stored.value.clone();
+    }
     Ok(Entry::new(definition, key, json, &hub, revision))
 }
 
 /// The bytes without their final line break, when they are JSON of the hub version as this server writes it.
 fn adoptable(definition: &Definition, value: &Bytes) -> Option<Bytes> {
+    if !definition.world.adopts() {
+        return None;
+    }
     let head = definition.versions.iter().find(|v| v.gvk == definition.hub)?.json_head.as_bytes();
     if !value.starts_with(head) {
         return None;
@@ -111,25 +119,23 @@ fn decode(definition: &Definition, value: &Bytes) -> Result<Value, Error> {
         true => codec::proto::envelope(value)?.0,
         false => api::meta::gvk(&codec::json::any(value)?.value),
     };
-    let read = |id: TypeId| match protobuf {
-        true => codec::proto::object(value, id, definition.schemas()),
-        false => codec::json::object(value, id, definition.schemas()),
-    };
+    let media = if protobuf { crate::Media::Protobuf } else { crate::Media::Json };
+    let read = |id: TypeId| definition.world.read_stored(crate::Body { media, bytes: value }, id);
     let mut tree = if gvk == definition.hub {
-        let mut tree = read(definition.hub_type)?.value;
-        definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
+        let mut tree = read(definition.hub_type)?;
+        definition.world.default(&mut tree, definition.hub_type);
         tree
     } else if let Some(to_hub) = resources::older(&gvk).filter(|_| !protobuf) {
         let mut tree = codec::json::any(value)?.value;
         to_hub(&mut tree);
         let text = codec::json::to_string(&tree);
         let mut tree = codec::json::object(text.as_bytes(), definition.hub_type, definition.schemas())?.value;
-        definition.world.defaults.apply(&mut tree, definition.hub_type, definition.schemas());
+        definition.world.default(&mut tree, definition.hub_type);
         tree
     } else {
         let served =
             definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
-        let mut tree = read(served.kind_type)?.value;
+        let mut tree = read(served.kind_type)?;
         definition.to_hub(&mut tree, served);
         tree
     };

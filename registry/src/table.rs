@@ -2,14 +2,36 @@
 //!
 //! Upstream: handlers/response.go asTable, asPartialObjectMetadata; registry/rest/table.go for kinds without columns.
 
-use api::{Gvk, Value, meta, value};
-use resources::row::{Cell, Column};
+use std::sync::OnceLock;
+
+use api::{EcoString, Gvk, Value, meta, value};
+use resources::row;
 
 use crate::{
     Registry,
     definition::{Definition, Served},
+    json_path::JsonPath,
     present::Include,
 };
+
+/// A column of a table.
+pub struct Column {
+    pub name: EcoString,
+    /// `string`, `integer`, `number`, `boolean` or `date`.
+    pub kind: EcoString,
+    pub format: EcoString,
+    /// `""` where the texts about built-in kinds have it.
+    pub description: EcoString,
+    pub priority: i64,
+    pub cell: Cell,
+}
+
+/// What stands in a column.
+pub enum Cell {
+    Declared(row::Cell),
+    /// What a user's path finds.
+    Path(JsonPath),
+}
 
 /// What a table's rows are of.
 pub struct Kind<'a> {
@@ -23,12 +45,31 @@ pub struct Kind<'a> {
 
 impl<'a> Kind<'a> {
     pub fn of(definition: &'a Definition, served: &'a Served) -> Kind<'a> {
-        let row = definition.row;
-        Kind { definition, served: Some(served), columns: row.columns, texts: (row.group, row.kind) }
+        let row = &definition.row;
+        Kind { definition, served: Some(served), columns: &served.columns, texts: (&row.group, &row.kind) }
     }
 
     pub fn of_scale(definition: &'a Definition) -> Kind<'a> {
-        Kind { definition, served: None, columns: crate::scale::COLUMNS, texts: ("autoscaling", "Scale") }
+        Kind { definition, served: None, columns: of_scales(), texts: ("autoscaling", "Scale") }
+    }
+}
+
+/// The columns of a scale.
+fn of_scales() -> &'static [Column] {
+    static COLUMNS: OnceLock<Vec<Column>> = OnceLock::new();
+    COLUMNS.get_or_init(|| crate::scale::COLUMNS.iter().map(Column::declared).collect())
+}
+
+impl Column {
+    pub fn declared(column: &row::Column) -> Column {
+        Column {
+            name: column.name.into(),
+            kind: column.kind.into(),
+            format: column.format.into(),
+            description: EcoString::new(),
+            priority: column.priority.into(),
+            cell: Cell::Declared(column.cell),
+        }
     }
 }
 
@@ -43,10 +84,13 @@ pub fn of(
 ) -> Value {
     let columns = kind.columns;
     let texts = registry.outside.get().map(|outside| outside.columns.of(kind.texts.0, kind.texts.1));
-    let text = |column: &Column| texts.as_ref().and_then(|t| t.get(column.name)).map_or("", String::as_str);
+    let text = |column: &Column| match (column.description.as_str(), &texts) {
+        ("", Some(texts)) => texts.get(column.name.as_str()).map_or(String::new(), String::clone),
+        (said, _) => said.to_string(),
+    };
     let heads = match headers {
         true => Value::array(
-            columns.iter().filter(|column| !column.name.is_empty()).map(|column| head(column, text(column))).collect(),
+            columns.iter().filter(|column| !column.name.is_empty()).map(|column| head(column, &text(column))).collect(),
         ),
         false => Value::Null,
     };
@@ -76,9 +120,26 @@ pub fn partial(definition: &Definition, hub: &Value, version: &str) -> Value {
     object
 }
 
+/// What a path finds, as a cell of a type. Upstream: tableconvertor.go cellForJSONValue.
+fn found(path: &JsonPath, kind: &str, hub: &Value, now: jiff::Timestamp) -> Value {
+    let Some(value) = path.first(hub) else { return Value::Null };
+    match (kind, value) {
+        ("string", value) => JsonPath::text(value).into(),
+        ("integer", Value::Int(_)) | ("number", Value::Float(_)) | ("boolean", Value::Bool(_)) => value.clone(),
+        ("integer", Value::Float(f)) => Value::Int(*f as i64),
+        ("number", Value::Int(i)) => Value::Float(*i as f64),
+        ("date", Value::Str(text)) => match api::time::parse(text) {
+            Some(_) => resources::cells::age(text, now).into(),
+            None if text.is_empty() => "<unknown>".into(),
+            None => "<invalid>".into(),
+        },
+        _ => Value::Null,
+    }
+}
+
 fn head(column: &Column, text: &str) -> Value {
     value!({
-        "name": column.name, "type": column.kind, "format": column.format,
+        "name": (column.name.as_str()), "type": (column.kind.as_str()), "format": (column.format.as_str()),
         "description": text, "priority": column.priority
     })
 }
@@ -89,11 +150,12 @@ fn row(registry: &Registry, kind: &Kind<'_>, hub: &Value, version: &str, include
     let cells: Vec<Value> = kind
         .columns
         .iter()
-        .map(|column| match column.cell {
-            Cell::Name => meta::of(hub).name().into(),
-            Cell::Age => resources::cells::age(meta::of(hub).creation_timestamp(), now).into(),
-            Cell::Path(path) => hub.at_path(path).clone(),
-            Cell::Fn(cell) => cell(hub, now),
+        .map(|column| match &column.cell {
+            Cell::Declared(row::Cell::Name) => meta::of(hub).name().into(),
+            Cell::Declared(row::Cell::Age) => resources::cells::age(meta::of(hub).creation_timestamp(), now).into(),
+            Cell::Declared(row::Cell::Path(path)) => hub.at_path(path).clone(),
+            Cell::Declared(row::Cell::Fn(cell)) => cell(hub, now),
+            Cell::Path(path) => found(path, &column.kind, hub, now),
         })
         .collect();
     let mut row = value!({"cells": cells});

@@ -5,6 +5,7 @@
 //! apiextensions-apiserver/pkg/registry/customresourcedefinition.
 
 mod field_path;
+pub mod instances;
 mod internal;
 pub(crate) mod older;
 mod schema;
@@ -127,6 +128,19 @@ fn prepare_create(new: &mut Value, _context: &Context<'_>) {
 fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep_status(new, old, context);
     store_version(new);
+}
+
+/// The schemas of a definition, each with the place that errors about it name.
+pub fn schemas(definition: &Value) -> Vec<(Path, Value)> {
+    let spec = internal::spec(definition.at("spec"));
+    let at = Path::new("spec");
+    let mut found =
+        vec![(at.children(&["validation", "openAPIV3Schema"]), spec.at("validation").at("openAPIV3Schema"))];
+    for (i, version) in spec.list("versions").iter().enumerate() {
+        let at = at.child("versions").index(i).children(&["schema", "openAPIV3Schema"]);
+        found.push((at, version.at("schema").at("openAPIV3Schema")));
+    }
+    found.into_iter().filter(|(_, schema)| !schema.is_null()).map(|(at, schema)| (at, schema.clone())).collect()
 }
 
 /// Upstream: `ValidateCustomResourceDefinition`.

@@ -12,7 +12,8 @@ pub mod normalise;
 pub mod order;
 pub mod shape;
 pub mod strategic;
+pub mod structural;
 pub mod types;
 
 pub use load::builtin;
-pub use types::{Field, Listing, Omit, OneOf, RawForm, Schemas, Shape, Type, TypeId, Wire, WireField};
+pub use types::{Field, Listing, Omit, OneOf, RawForm, Rest, Schemas, Shape, Type, TypeId, Wire, WireField};

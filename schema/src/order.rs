@@ -1,6 +1,10 @@
 //! In which order groups and versions are preferred. Upstream: `controlplane.DefaultAPIGroupPriorities` as discovery shows it.
 
-use std::{collections::HashMap, sync::OnceLock};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::HashMap,
+    sync::OnceLock,
+};
 
 use api::Value;
 
@@ -18,14 +22,46 @@ pub fn group(name: &str) -> (usize, String) {
 }
 
 /// Where a version stands in its group; unknown ones last, stable before beta before alpha, newer before older.
-pub fn version(group: &str, version: &str) -> (usize, u8, String) {
+pub fn version(group: &str, version: &str) -> (usize, Reverse<Version>) {
     let known = order().versions.get(&(group.to_string(), version.to_string())).copied().unwrap_or(usize::MAX);
-    let stage = match version {
-        v if v.contains("alpha") => 2,
-        v if v.contains("beta") => 1,
-        _ => 0,
-    };
-    (known, stage, version.into())
+    (known, Reverse(Version::of(version)))
+}
+
+/// Which of two versions is older. Upstream: apimachinery/pkg/version CompareKubeAwareVersionStrings.
+pub fn compare_versions(a: &str, b: &str) -> Ordering {
+    Version::of(a).cmp(&Version::of(b))
+}
+
+/// A version taken apart: what is none of Kubernetes' form is older than all, the later letter the older.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(Option<(u8, u64, u64)>, Reverse<String>);
+
+impl Version {
+    fn of(text: &str) -> Version {
+        match taken_apart(text) {
+            Some(parts) => Version(Some(parts), Reverse(String::new())),
+            None => Version(None, Reverse(text.into())),
+        }
+    }
+}
+
+/// `v2beta1` as stage, major and minor.
+fn taken_apart(text: &str) -> Option<(u8, u64, u64)> {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|n| *n > 0 && !text.starts_with('0'));
+    let rest = text.strip_prefix('v')?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let major = number(&rest[..end])?;
+    match &rest[end..] {
+        "" => Some((2, major, 0)),
+        stage => {
+            let (rank, minor) = match (stage.strip_prefix("beta"), stage.strip_prefix("alpha")) {
+                (Some(minor), _) => (1, minor),
+                (_, Some(minor)) => (0, minor),
+                _ => return None,
+            };
+            Some((rank, major, number(minor)?))
+        }
+    }
 }
 
 fn order() -> &'static Order {
@@ -52,5 +88,8 @@ mod tests {
         assert!(group("") < group("apps"));
         assert!(version("autoscaling", "v2") < version("autoscaling", "v1"));
         assert!(group("apps") < group("example.com"));
+        let ordered = ["foo10", "foo1", "v1alpha1", "v2alpha1", "v1beta1", "v1beta2", "v1", "v2", "v10"];
+        assert!(ordered.windows(2).all(|pair| compare_versions(pair[0], pair[1]).is_lt()));
+        assert!(version("example.com", "v2") < version("example.com", "v1"));
     }
 }

@@ -33,6 +33,8 @@ pub struct Type {
     pub atomic: bool,
     /// Has a protobuf form.
     pub proto: bool,
+    /// What members may be that are no fields.
+    pub rest: Rest,
     /// A named scalar's form; such a line has no fields.
     pub scalar: Option<Shape>,
     pub lifecycle: Lifecycle,
@@ -43,6 +45,17 @@ pub struct Type {
     /// Places of the fields by name; [`Schemas::add`] makes it.
     #[doc(hidden)]
     pub index: HashMap<EcoString, u16>,
+}
+
+/// What may stand in a struct beside its fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rest {
+    /// Anything where there are no fields at all, else nothing: a struct of Go.
+    #[default]
+    Unsaid,
+    Closed,
+    /// Anything.
+    Open,
 }
 
 /// When a kind came and when it goes: `(major, minor)`.

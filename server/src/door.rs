@@ -223,9 +223,9 @@ fn who(
 fn key(server: &Server, parts: &Parts, query: &Query, attributes: &Attributes) -> Option<Key> {
     if attributes.is_resource {
         let found = server.registry.catalog.find(&attributes.group, &attributes.version, &attributes.resource);
-        let (definition, _) = found?;
+        let (definition, version) = found?;
         if !attributes.subresource.is_empty() {
-            definition.subresource(&attributes.subresource)?;
+            definition.versions[version].subresource(&attributes.subresource)?;
         }
     }
     let apply = negotiate::text(&parts.headers, header::CONTENT_TYPE).starts_with("application/apply-patch+");

@@ -189,14 +189,14 @@ fn objects(server: &Server, page: &mut Page) {
     let stored: Vec<_> = catalog.iter().filter(|d| d.row.stores()).collect();
     page.add(&rows::RESOURCE_OBJECTS, |family| {
         for definition in &stored {
-            family.number(&[definition.row.group, definition.row.plural], definition.cache.len() as f64);
+            family.number(&[&*definition.row.group, &*definition.row.plural], definition.cache.len() as f64);
         }
     });
     page.add(&rows::RESOURCE_BYTES, |family| {
         for definition in &stored {
             let objects = definition.cache.snapshot(0).objects;
             let bytes: usize = objects.values().map(|entry| entry.json.len()).sum();
-            family.number(&[definition.row.group, definition.row.plural], bytes as f64);
+            family.number(&[&*definition.row.group, &*definition.row.plural], bytes as f64);
         }
     });
 }

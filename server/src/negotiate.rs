@@ -34,6 +34,8 @@ pub struct Route {
     pub many: bool,
     /// It has rows for a table.
     pub tables: bool,
+    /// Whole objects have no protobuf form: custom resources.
+    pub protobuf_free: bool,
 }
 
 /// One clause of an Accept header.
@@ -68,7 +70,7 @@ impl Offer {
 
     /// The form of an answer about objects.
     pub fn answer(self, headers: &HeaderMap, query: &Query, route: Route) -> Result<Form, Status> {
-        let Route { stream, many, tables } = route;
+        let Route { stream, many, tables, protobuf_free } = route;
         let pretty = is_pretty(headers, query);
         let accept = text(headers, header::ACCEPT);
         if accept.trim().is_empty() {
@@ -82,6 +84,7 @@ impl Offer {
                 if clause.takes(name)
                     && let Some(shape) = shape(&clause, *media, query)?
                     && (tables || !matches!(shape, Shape::Table { .. }))
+                    && !(protobuf_free && *media == Media::Protobuf && shape == Shape::Object)
                     && let Some(wants_stream) = clause.stream()
                     && (!(wants_stream || stream) || *media != Media::Yaml)
                 {

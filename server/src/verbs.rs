@@ -34,7 +34,7 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     let attributes = &ask.attributes;
     let below = match attributes.subresource.as_str() {
         "" => None,
-        name => Some(ask.definition.subresource(name).ok_or_else(Status::no_such_resource)?),
+        name => Some(ask.served().subresource(name).ok_or_else(Status::no_such_resource)?),
     };
     if let Some(Subresource::Connect { options, with_path, .. }) = below {
         if ask.name().is_empty() {
@@ -46,7 +46,12 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     check_verb(ask, below)?;
     check_name(ask)?;
     let stream = attributes.verb == "watch";
-    let route = Route { stream, many: stream || attributes.verb == "list", tables: has_tables(ask, below) };
+    let route = Route {
+        stream,
+        many: stream || attributes.verb == "list",
+        tables: has_tables(ask, below),
+        protobuf_free: !ask.definition.world.has_protobuf() && !matches!(below, Some(Subresource::Scale { .. })),
+    };
     let form = match server.config.offer.answer(&admitted.parts.headers, &admitted.query, route) {
         // What is wrong with a table's options shows once there is something to show.
         Err(refused) if refused.code() == 400 && attributes.verb == "get" => {
@@ -104,7 +109,7 @@ fn check_verb(ask: &Ask, below: Option<&Subresource>) -> Result<(), Status> {
         None => verbs_of(ask.definition.row.verbs).contains(&verb),
     };
     if verb == "watch" && !known && below.is_none() && verbs_of(ask.definition.row.verbs).contains(&"list") {
-        let plural = ask.definition.row.plural;
+        let plural = ask.definition.row.plural.as_str();
         let refused = Status::new(
             405,
             api::Reason::MethodNotAllowed,
@@ -211,6 +216,11 @@ async fn patch(
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
         return Err(refused.with_details(api::status::Details::default()));
     };
+    // What merges by Go's types is for kinds that have one.
+    if form == Patch::Strategic && !ask.definition.world.has_protobuf() {
+        let names = PATCHES.iter().filter(|(_, form)| !matches!(form, Patch::Strategic | Patch::Apply { cbor: true }));
+        return Err(Status::unsupported_media_type(&names.map(|(name, _)| *name).collect::<Vec<_>>()));
+    }
     let bytes = read(server, ask, body).await?;
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;
@@ -266,12 +276,18 @@ pub fn deprecation(server: &Server, ask: &Ask, headers: &http::HeaderMap) -> Opt
         return None;
     }
     let below = ask.attributes.subresource.as_str();
-    let subresource = ask.definition.subresource(below);
+    let subresource = ask.served().subresource(below);
     let is_listed = ask.attributes.verb == "watch" && verbs_of(ask.definition.row.verbs).contains(&"list");
     if subresource.is_none() != below.is_empty() || (check_verb(ask, subresource).is_err() && !is_listed) {
         return None;
     }
     let served = ask.served();
+    if !served.warning.is_empty() {
+        return Some((served.warning.to_string(), String::new()));
+    }
+    if !ask.definition.world.has_protobuf() {
+        return None;
+    }
     let lifecycle = &ask.definition.schemas().get(served.kind_type).lifecycle;
     let (major, minor) = lifecycle.deprecated?;
     if (major, minor) > (1, 37) {

@@ -78,8 +78,8 @@ fn spread(server: &Server) -> i64 {
 
 /// Where its events are counted.
 fn cells(server: &Server, watch: &Watch) -> WatchCells {
-    let (row, gvk) = (watch.definition.row, &watch.definition.versions[watch.version].gvk);
-    server.metrics.watch.of(&gvk.group, row.plural, &gvk.version)
+    let (row, gvk) = (&watch.definition.row, &watch.definition.versions[watch.version].gvk);
+    server.metrics.watch.of(&gvk.group, &row.plural, &gvk.version)
 }
 
 impl Stream {

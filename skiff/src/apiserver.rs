@@ -101,6 +101,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    special::custom::work::run(&registry);
     let kept = upkeep::run(&server, &settings);
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     let running = parts.start(&server, &pki).await?;
@@ -149,6 +150,7 @@ async fn fill(
         let told = registry.clone();
         tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every), move |at| told.forget_before(at)));
     }
+    special::custom::follow(&registry.filler, &registry.catalog);
     let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
     let (filler, clock) = (registry.filler.clone(), clock.clone());
     Ok(tokio::spawn(async move { filler.run(feed, || clock.now().as_second()).await }))

@@ -99,7 +99,7 @@ impl Head {
             namespace: text(meta, "namespace"),
             uid: text(meta, "uid"),
             labels: meta.at("labels").clone(),
-            fields: definition.row.selectable.iter().map(|s| (s.value)(hub).into()).collect(),
+            fields: definition.row.selectable.iter().map(|field| field.of(hub)).collect(),
         }
     }
 }

@@ -5,9 +5,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
+use api::EcoString;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use store::{Event as Stored, Feed, Range, Revision, Store};
@@ -16,12 +17,41 @@ use tokio::sync::watch;
 use super::{Change, Entry};
 use crate::{definition::Definition, storage};
 
+/// Follows the objects under one prefix as they come, before anything that comes behind them: definitions of kinds.
+pub trait Follow: Send + Sync {
+    /// All that there are, anew.
+    fn begin(&self, entries: &[Arc<Entry>]) -> Vec<Turn>;
+
+    /// What a change of one comes to.
+    fn change(&self, change: &Change) -> Option<Turn>;
+
+    /// A turn was taken: its cache is as it has to be.
+    fn done(&self, turn: &Turn);
+}
+
+/// What has to be done about a prefix.
+pub enum Turn {
+    /// Objects of it are this definition's. `reload` says that they have to be read anew.
+    Serve {
+        definition: Arc<Definition>,
+        served: Vec<EcoString>,
+        reload: bool,
+    },
+    Drop {
+        definition: Arc<Definition>,
+    },
+}
+
+/// A follower and its prefix.
+type Follower = (EcoString, Arc<dyn Follow>);
+
 /// Which cache a key belongs to, and how far all of them are.
 pub struct Filler {
     store: Arc<dyn Store>,
     /// `/registry`
     root: String,
     routes: RwLock<BTreeMap<String, Arc<Definition>>>,
+    follower: OnceLock<Follower>,
     applied: watch::Sender<Revision>,
     /// Entries of this server's own writes with the bytes they are stored as, so that they need not be parsed again: by
     /// store key.
@@ -31,12 +61,24 @@ pub struct Filler {
 impl Filler {
     pub fn new(store: Arc<dyn Store>, root: &str) -> Filler {
         let applied = watch::Sender::new(0);
-        Filler { store, root: root.into(), routes: RwLock::default(), applied, own: Mutex::default() }
+        Filler {
+            store,
+            root: root.into(),
+            routes: RwLock::default(),
+            follower: OnceLock::new(),
+            applied,
+            own: Mutex::default(),
+        }
     }
 
     /// Sends the changes under a definition's prefix to its cache.
     pub fn route(&self, definition: &Arc<Definition>) {
-        self.routes.write().entry(definition.row.stored.prefix.into()).or_insert_with(|| definition.clone());
+        self.routes.write().entry(definition.row.stored.prefix.to_string()).or_insert_with(|| definition.clone());
+    }
+
+    /// Has what lies under a prefix followed; the first one counts.
+    pub fn follow(&self, prefix: EcoString, follow: Arc<dyn Follow>) {
+        let _ = self.follower.set((prefix, follow));
     }
 
     /// How far every cache is.
@@ -76,11 +118,11 @@ impl Filler {
         let prefix = format!("{}/", self.root);
         let page = self.store.range(Range { prefix: prefix.clone(), ..Range::default() }).await?;
         let mut by_prefix: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
+        self.begin_following(&page.entries);
         for stored in page.entries {
             let Some((definition, local)) = self.find(&stored.key) else { continue };
-            match storage::read(&definition, local, &stored) {
-                Ok(entry) => by_prefix.entry(definition.row.stored.prefix.into()).or_default().push(Arc::new(entry)),
-                Err(error) => tracing::error!(key = stored.key, %error, "an object in the store cannot be read"),
+            if let Some(entry) = read(&definition, local, &stored) {
+                by_prefix.entry(definition.row.stored.prefix.to_string()).or_default().push(entry);
             }
         }
         for (prefix, definition) in self.routes.read().iter() {
@@ -95,7 +137,7 @@ impl Filler {
     pub async fn run(&self, mut feed: Box<dyn Feed>, now_seconds: impl Fn() -> i64) -> store::Error {
         loop {
             match feed.next().await {
-                Ok(events) => self.take(events, now_seconds()),
+                Ok(events) => self.take(events, now_seconds()).await,
                 Err(store::Error::Compacted { oldest }) => {
                     tracing::warn!(oldest, "the store has forgotten what this server missed: everything is read anew");
                     feed = match self.load().await {
@@ -108,7 +150,7 @@ impl Filler {
         }
     }
 
-    fn take(&self, events: Vec<Stored>, now_seconds: i64) {
+    async fn take(&self, events: Vec<Stored>, now_seconds: i64) {
         let mut batches: Vec<(Arc<Definition>, Vec<Change>)> = Vec::new();
         let mut applied = self.applied();
         for event in events {
@@ -123,15 +165,91 @@ impl Filler {
             applied = applied.max(revision);
             let Some((definition, local)) = self.find(&key) else { continue };
             let Some(change) = self.change(&definition, local, &key, revision, change) else { continue };
+            let turn =
+                self.follower_of(&definition).and_then(|follow| follow.change(&change).map(|turn| (follow, turn)));
             match batches.iter_mut().find(|(d, _)| Arc::ptr_eq(&d.cache, &definition.cache)) {
                 Some((_, batch)) => batch.push(change),
                 None => batches.push((definition, vec![change])),
+            }
+            if let Some((follow, turn)) = turn {
+                for (definition, batch) in batches.drain(..) {
+                    definition.cache.apply(batch, now_seconds);
+                }
+                self.turn(&turn, revision).await;
+                follow.done(&turn);
             }
         }
         for (definition, batch) in batches {
             definition.cache.apply(batch, now_seconds);
         }
         self.applied.send_replace(applied);
+    }
+
+    fn follower_of(&self, definition: &Definition) -> Option<Arc<dyn Follow>> {
+        let (prefix, follow) = self.follower.get()?;
+        (definition.row.stored.prefix == *prefix).then(|| follow.clone())
+    }
+
+    /// Tells the follower what there is, so that everything under prefixes of its making finds its cache.
+    fn begin_following(&self, entries: &[store::Entry]) {
+        let Some((prefix, follow)) = self.follower.get() else { return };
+        let below = format!("{}/{prefix}/", self.root);
+        let found = entries.iter().filter(|stored| stored.key.starts_with(&below));
+        let found: Vec<Arc<Entry>> = found
+            .filter_map(|stored| {
+                let (definition, local) = self.find(&stored.key)?;
+                read(&definition, local, stored)
+            })
+            .collect();
+        for turn in follow.begin(&found) {
+            let mut routes = self.routes.write();
+            match &turn {
+                Turn::Serve { definition, .. } => {
+                    routes.insert(definition.row.stored.prefix.to_string(), definition.clone());
+                }
+                Turn::Drop { definition } => drop(routes.remove(definition.row.stored.prefix.as_str())),
+            }
+            drop(routes);
+            follow.done(&turn);
+        }
+    }
+
+    /// Does what a change at a revision came to.
+    async fn turn(&self, turn: &Turn, revision: Revision) {
+        match turn {
+            Turn::Serve { definition, reload, .. } => {
+                if *reload {
+                    let entries = self.read_all(definition, revision).await;
+                    definition.cache.load(entries, revision);
+                }
+                self.routes.write().insert(definition.row.stored.prefix.to_string(), definition.clone());
+            }
+            Turn::Drop { definition } => {
+                self.routes.write().remove(definition.row.stored.prefix.as_str());
+                // Who watches is told that there is no more.
+                definition.cache.load(Vec::new(), revision);
+            }
+        }
+    }
+
+    /// All objects of a definition as they were at a revision.
+    async fn read_all(&self, definition: &Definition, revision: Revision) -> Vec<Arc<Entry>> {
+        let prefix = format!("{}/{}/", self.root, definition.row.stored.prefix);
+        let at = |at: Revision| self.store.range(Range { prefix: prefix.clone(), at, ..Range::default() });
+        let page = match at(revision).await {
+            Ok(page) => Ok(page),
+            // It is long ago: what there is now comes again in the feed.
+            Err(_) => at(0).await,
+        };
+        match page {
+            Ok(page) => {
+                page.entries.iter().filter_map(|stored| read(definition, &stored.key[prefix.len()..], stored)).collect()
+            }
+            Err(error) => {
+                tracing::error!(prefix, %error, "the objects of a kind cannot be read");
+                Vec::new()
+            }
+        }
     }
 
     fn change(
@@ -169,6 +287,16 @@ impl Filler {
         let second = first + 1 + rest[first + 1..].find('/')?;
         let definition = routes.get(&rest[..second])?;
         Some((definition.clone(), &rest[second + 1..]))
+    }
+}
+
+fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Option<Arc<Entry>> {
+    match storage::read(definition, local, stored) {
+        Ok(entry) => Some(Arc::new(entry)),
+        Err(error) => {
+            tracing::error!(key = stored.key, %error, "an object in the store cannot be read");
+            None
+        }
     }
 }
 

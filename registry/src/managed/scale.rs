@@ -70,7 +70,7 @@ impl ScaleWrite<'_> {
         let replicas = Replicas { path: Set::of_names(&[&self.replicas.join(".")]), is_served: &is_served };
         let object = Entries::stored(self.live.at_path(PATH).clone()).map_err(failed)?;
         let (nothing, scales) = (Set::new(), Scales(self.kind_type()));
-        let writer = writer(self.ask, &scales, API_VERSION, self.manager, self.now, &nothing);
+        let writer = writer(self.ask, schema::builtin(), &scales, API_VERSION, self.manager, self.now, &nothing);
         let (made, entries) = write(&writer, &self.normal(self.scale), replicas.of_scale(&object))?;
         let api_version = self.ask.served().gvk.api_version();
         let entries = replicas.of_object(object, entries, &api_version).map_err(|e| failed(e.to_string()))?;
@@ -79,13 +79,13 @@ impl ScaleWrite<'_> {
 
     fn normal(&self, scale: &Value) -> Value {
         let mut scale = scale.clone();
-        schema::normalise::object(&mut scale, self.kind_type(), self.ask.definition.schemas());
+        schema::normalise::object(&mut scale, self.kind_type(), schema::builtin());
         scale
     }
 
     fn kind_type(&self) -> TypeId {
         const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
-        self.ask.definition.schemas().id(SCALE).expect("the facts have Scale: rows with a scale are tested with them")
+        schema::builtin().id(SCALE).expect("the facts have Scale: rows with a scale are tested with them")
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::{Map, Value, value};
 
-use super::{Form, Texts, facts::Facts};
+use super::{Form, Texts, custom::Customs, facts::Facts};
 
 /// Which version of OpenAPI is written: they differ in how a reference may stand and in what a default is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +15,12 @@ pub enum Dialect {
 
 /// Writes schemas.
 pub struct Writer<'a> {
-    facts: &'a Facts,
-    form: &'a Form,
-    texts: &'a dyn Texts,
-    dialect: Dialect,
+    pub facts: &'a Facts,
+    pub form: &'a Form,
+    pub texts: &'a dyn Texts,
+    pub dialect: Dialect,
+    /// Schemas of users' kinds.
+    pub customs: &'a Customs,
 }
 
 /// A type with a JSON form of its own.
@@ -76,15 +78,7 @@ pub fn closure<'a>(facts: &Facts, names: impl Iterator<Item = &'a str>) -> BTree
     used
 }
 
-impl<'a> Writer<'a> {
-    pub fn v2(facts: &'a Facts, form: &'a Form, texts: &'a dyn Texts) -> Writer<'a> {
-        Writer { facts, form, texts, dialect: Dialect::V2 }
-    }
-
-    pub fn v3(facts: &'a Facts, form: &'a Form, texts: &'a dyn Texts) -> Writer<'a> {
-        Writer { facts, form, texts, dialect: Dialect::V3 }
-    }
-
+impl Writer<'_> {
     pub fn reference(&self, name: &str) -> Value {
         let place = if self.dialect == Dialect::V2 { "definitions" } else { "components/schemas" };
         value!({"$ref": (format!("#/{place}/{name}"))})
@@ -92,6 +86,9 @@ impl<'a> Writer<'a> {
 
     /// A type's schema. `home` is the document's group version, none for the document of all.
     pub fn schema(&self, name: &str, home: Option<(&str, &str)>) -> Value {
+        if let Some(schema) = self.customs.get(name) {
+            return schema.clone();
+        }
         let mut schema = Value::object();
         let facts = self.facts.of(name);
         if let Some(text) = self.texts.of(name).map(str::to_owned).or_else(|| list_text(name)) {

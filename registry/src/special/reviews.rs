@@ -3,7 +3,7 @@
 //! Upstream: pkg/registry/authorization/*/rest.go, pkg/registry/authentication/*/storage.go.
 
 use admission::Operation;
-use api::{GroupResource, Status, User, Value, meta};
+use api::{EcoString, GroupResource, Status, User, Value, meta};
 use async_trait::async_trait;
 use auth::{authenticate::review as identity, authorize::review as access};
 
@@ -78,8 +78,8 @@ impl Review {
     /// How errors name it: upstream forgets the kind of access reviews.
     fn kind(&self, ask: &Ask) -> GroupResource {
         let nameless = matches!(self, Review::Local | Review::Subject | Review::SelfSubject);
-        let kind = if nameless { "" } else { ask.definition.row.kind };
-        GroupResource::new(ask.definition.row.group, kind)
+        let kind = if nameless { EcoString::new() } else { ask.definition.row.kind.clone() };
+        GroupResource::new(ask.definition.row.group.clone(), kind)
     }
 
     fn check(&self, ask: &Ask, object: &Value) -> Result<(), Status> {

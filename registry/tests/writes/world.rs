@@ -130,7 +130,7 @@ impl World {
     /// A create below an object: `pods/binding`.
     pub async fn below(&self, resource: &str, name: &str, object: Value) -> Outcome {
         let ask = self.ask("create", resource, name);
-        let subresource = ask.definition.subresource(&ask.attributes.subresource).expect("the row has it");
+        let subresource = ask.served().subresource(&ask.attributes.subresource).expect("the row has it");
         let text = codec::json::to_string(&object);
         shown(self.registry.create_below(&ask, subresource, json(&text), &options(false)).await)
     }

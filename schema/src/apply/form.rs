@@ -6,7 +6,7 @@
 use api::{EcoString, Value};
 
 use super::element::Element;
-use crate::types::{Field, Listing, OneOf, RawForm, Schemas, Shape, Type};
+use crate::types::{Field, Listing, OneOf, RawForm, Rest, Schemas, Shape, Type};
 
 /// What stands somewhere in an object.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl<'a> Form<'a> {
         match &kind.scalar {
             Some(shape) => Form::of_shape(shape, schemas),
             // An object of which nothing is known may have any member.
-            None if kind.fields.is_empty() && !kind.type_meta => Form::Open,
+            None if kind.fields.is_empty() && !kind.type_meta && kind.rest != Rest::Closed => Form::Open,
             None => Form::Struct { kind, atomic: kind.atomic },
         }
     }
@@ -95,6 +95,7 @@ impl<'a> Form<'a> {
                 None if kind.type_meta && (name == "kind" || name == "apiVersion") => {
                     Some(Member { form: Form::Scalar(Scalar::Text), declared: true, place: hint.wrapping_sub(1) })
                 }
+                None if kind.rest == Rest::Open => Some(Member { form: Form::Open, declared: false, place: hint }),
                 None => None,
             },
             Form::Map { item, .. } => {

@@ -29,7 +29,7 @@ fn collect(catalog: &Resources) -> Vec<Group<'_>> {
     let mut groups: BTreeMap<&str, BTreeMap<&str, ServedBy<'_>>> = BTreeMap::new();
     for definition in catalog.iter() {
         for served in definition.versions.iter().filter(|s| catalog.serves(definition, s)) {
-            let versions = groups.entry(definition.row.group).or_default();
+            let versions = groups.entry(&definition.row.group).or_default();
             versions.entry(&served.gvk.version).or_default().push((definition, served));
         }
     }
@@ -113,7 +113,7 @@ pub fn resources(catalog: &Resources, group: &str, version: &str) -> Option<Valu
     let mut list: Vec<Value> = Vec::new();
     for (definition, served) in served {
         list.push(resource(definition, served));
-        list.extend(definition.row.subresources.iter().flat_map(|s| subresource(definition, served, s)));
+        list.extend(served.does.subresources.iter().flat_map(|s| subresource(definition, served, s)));
     }
     list.sort_by(|a, b| a.str("name").cmp(b.str("name")));
     // Upstream's core list alone says no apiVersion.
@@ -129,16 +129,17 @@ pub fn resources(catalog: &Resources, group: &str, version: &str) -> Option<Valu
 }
 
 fn resource(definition: &Definition, served: &Served) -> Value {
-    let row = definition.row;
+    let row = &definition.row;
     let mut value = value!({
-        "name": row.plural, "singularName": row.singular(), "namespaced": row.namespaced, "kind": row.kind,
+        "name": (row.plural.as_str()), "singularName": (row.singular.as_str()), "namespaced": row.namespaced,
+        "kind": (row.kind.as_str()),
         "verbs": verbs_of(row.verbs).to_vec()
     });
     if !row.short_names.is_empty() {
-        value.set("shortNames", row.short_names.to_vec());
+        value.set("shortNames", row.short_names.clone());
     }
     if !row.categories.is_empty() {
-        value.set("categories", row.categories.to_vec());
+        value.set("categories", row.categories.clone());
     }
     if row.stores() {
         value.set("storageVersionHash", storage_hash(definition));
@@ -156,11 +157,11 @@ fn storage_hash(definition: &Definition) -> String {
 
 /// A subresource, and the paths behind it when it takes any.
 fn subresource(definition: &Definition, served: &Served, subresource: &Subresource) -> Vec<Value> {
-    let row = definition.row;
+    let row = &definition.row;
     let (group, version, kind) = response_kind(definition, served, subresource);
     let one = |name: String| {
         let mut value = value!({"name": name, "singularName": "", "namespaced": row.namespaced});
-        if (group, version) != (row.group, served.gvk.version.as_str()) {
+        if (group, version) != (row.group.as_str(), served.gvk.version.as_str()) {
             value.set("group", group);
             value.set("version", version);
         }
@@ -181,7 +182,7 @@ fn response_kind<'a>(
         Subresource::Scale { .. } => ("autoscaling", "v1", "Scale"),
         Subresource::Create { group, version, kind, .. } => (group, version, kind),
         Subresource::Connect { options, .. } if !options.is_empty() => ("", "v1", options),
-        _ => (definition.row.group, &served.gvk.version, definition.row.kind),
+        _ => (&definition.row.group, &served.gvk.version, &definition.row.kind),
     }
 }
 
@@ -211,22 +212,23 @@ fn discovered_version(version: &str, served: &[(&Definition, &Served)]) -> Value
 }
 
 fn discovered(definition: &Definition, served: &Served) -> Value {
-    let row = definition.row;
+    let row = &definition.row;
     let kind = |group: &str, version: &str, kind: &str| value!({"group": group, "version": version, "kind": kind});
     let mut value = value!({
-        "resource": row.plural,
-        "responseKind": (kind(row.group, &served.gvk.version, row.kind)),
+        "resource": (row.plural.as_str()),
+        "responseKind": (kind(&row.group, &served.gvk.version, &row.kind)),
         "scope": (if row.namespaced { "Namespaced" } else { "Cluster" }),
-        "singularResource": row.singular(),
+        "singularResource": (row.singular.as_str()),
         "verbs": verbs_of(row.verbs).to_vec()
     });
     if !row.short_names.is_empty() {
-        value.set("shortNames", row.short_names.to_vec());
+        value.set("shortNames", row.short_names.clone());
     }
     if !row.categories.is_empty() {
-        value.set("categories", row.categories.to_vec());
+        value.set("categories", row.categories.clone());
     }
-    let mut below: Vec<Value> = row
+    let mut below: Vec<Value> = served
+        .does
         .subresources
         .iter()
         .map(|s| {

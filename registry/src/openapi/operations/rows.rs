@@ -1,12 +1,13 @@
 //! The operations of a row in one of its versions.
 
-use api::Gvk;
+use api::{EcoString, Gvk};
 use resources::row::{Subresource, Verbs};
 
 use super::{Content, Form, Operation, Payload, media, names};
 use crate::{
     definition::{Definition, Served},
     openapi::{
+        custom,
         facts::Facts,
         parameters::{self, Parameter},
     },
@@ -24,22 +25,25 @@ struct Subject<'a> {
     /// `/apis/apps/v1/`
     base: String,
     namespaced: bool,
-    plural: &'static str,
+    plural: EcoString,
     /// The parent's, which operation ids and texts name.
-    kind: &'static str,
+    kind: EcoString,
     /// `""` for the resource itself.
     subresource: &'static str,
     /// What is sent and answered.
     gvk: Gvk,
     schema: String,
+    list: String,
+    /// Whether there is a protobuf form, and with it all that only built-in kinds have.
+    is_built_in: bool,
 }
 
 /// All operations of a definition in a version it serves.
 pub fn of(form: &Form, definition: &Definition, served: &Served) -> Vec<Operation> {
     let mut subject = Subject::new(form, definition, served);
     let mut all = subject.main(definition);
-    for subresource in definition.row.subresources {
-        subject.turn_to(subresource, definition, served);
+    for subresource in served.does.subresources {
+        subject.turn_to(subresource, served);
         all.extend(subject.below(subresource));
     }
     for operation in &mut all {
@@ -50,10 +54,10 @@ pub fn of(form: &Form, definition: &Definition, served: &Served) -> Vec<Operatio
 
 impl<'a> Subject<'a> {
     fn new(form: &'a Form, definition: &Definition, served: &Served) -> Subject<'a> {
-        let row = definition.row;
+        let row = &definition.row;
         let version = &served.gvk.version;
-        let (group_version, tag) = names(row.group, version);
-        let base = match row.group {
+        let (group_version, tag) = names(&row.group, version);
+        let base = match row.group.as_str() {
             "" => format!("/api/{version}/"),
             group => format!("/apis/{group}/{version}/"),
         };
@@ -64,26 +68,26 @@ impl<'a> Subject<'a> {
             tag,
             base,
             namespaced: row.namespaced,
-            plural: row.plural,
-            kind: row.kind,
+            plural: row.plural.clone(),
+            kind: row.kind.clone(),
             subresource: "",
             gvk: served.gvk.clone(),
-            schema: served.version.schema.into(),
+            schema: served.schema.to_string(),
+            list: custom::list_name(served),
+            is_built_in: definition.world.has_protobuf(),
         }
     }
 
     /// Makes a subresource the subject.
-    fn turn_to(&mut self, subresource: &Subresource, definition: &Definition, served: &Served) {
+    fn turn_to(&mut self, subresource: &Subresource, served: &Served) {
         self.subresource = subresource.name();
         (self.gvk, self.schema) = match subresource {
-            Subresource::Status(_) | Subresource::Update { .. } => {
-                (served.gvk.clone(), definition.schemas().get(served.kind_type).name.to_string())
-            }
+            Subresource::Status(_) | Subresource::Update { .. } => (served.gvk.clone(), served.schema.to_string()),
             Subresource::Scale { .. } => self.foreign(Gvk::new("autoscaling", "v1", "Scale")),
             Subresource::Create { group, version, kind, schema, .. } => {
                 (Gvk::new(*group, *version, *kind), (*schema).into())
             }
-            Subresource::Connect { verbs, .. } if reads(verbs) => (served.gvk.clone(), served.version.schema.into()),
+            Subresource::Connect { verbs, .. } if reads(verbs) => (served.gvk.clone(), served.schema.to_string()),
             Subresource::Connect { options, .. } => {
                 self.foreign(Gvk::new(served.gvk.group.clone(), served.gvk.version.clone(), *options))
             }
@@ -124,6 +128,9 @@ impl<'a> Subject<'a> {
         let everywhere = format!("{}{}", self.base, self.plural);
         if self.namespaced {
             all.push(self.list(everywhere.clone(), "ForAllNamespaces"));
+        }
+        if !self.is_built_in {
+            return all;
         }
         if !watches {
             all[1].doc = format!("list objects of kind {}", self.kind);
@@ -176,11 +183,11 @@ impl<'a> Subject<'a> {
         let mut operation = self.operation(path, "get", "list", "list", suffix, doc);
         operation.produces = self.streams();
         operation.parameters.extend(self.options("ListOptions", &[]));
-        operation.answering(&[200], &format!("{}List", self.schema))
+        operation.answering(&[200], &self.list)
     }
 
     fn watch(&self, path: String, action: &'static str, suffix: &str) -> Operation {
-        let kind = self.kind;
+        let kind = &self.kind;
         let deprecated = "deprecated: use the 'watch' parameter with a list operation instead";
         let (suffix, doc) = match action {
             "watch" => {
@@ -197,7 +204,7 @@ impl<'a> Subject<'a> {
 
     fn create(&self, path: String) -> Operation {
         let of = if self.subresource.is_empty() { String::new() } else { format!("{} of", self.subresource) };
-        let doc = format!("create {of}{}{}", article(self.kind), self.kind).replace("  ", " ");
+        let doc = format!("create {of}{}{}", article(&self.kind), self.kind).replace("  ", " ");
         let mut operation = self.operation(path, "post", "post", "create", "", doc);
         operation.parameters.extend(self.options("CreateOptions", &[]));
         operation.sending(&self.schema, true).answering(&[200, 201, 202], &self.schema)
@@ -224,6 +231,9 @@ impl<'a> Subject<'a> {
             "application/strategic-merge-patch+json",
             "application/apply-patch+yaml",
         ];
+        if !self.is_built_in {
+            operation.consumes.retain(|media| *media != "application/strategic-merge-patch+json");
+        }
         if self.form.cbor {
             operation.consumes.push("application/apply-patch+cbor");
         }
@@ -231,7 +241,7 @@ impl<'a> Subject<'a> {
     }
 
     fn delete(&self, returned: String) -> Operation {
-        let doc = format!("delete{}{}", article(self.kind), self.kind);
+        let doc = format!("delete{}{}", article(&self.kind), self.kind);
         let mut operation = self.operation(self.item(), "delete", "delete", "delete", "", doc);
         operation.parameters.extend(self.options("DeleteOptions", &[]));
         operation.sending(&format!("{META}.DeleteOptions"), false).answering(&[200, 202], &returned)
@@ -295,7 +305,7 @@ impl<'a> Subject<'a> {
     ) -> Operation {
         let everywhere = suffix.ends_with("ForAllNamespaces");
         let namespaced = if self.namespaced && !everywhere { "Namespaced" } else { "" };
-        let id = [verb, &self.group_version, namespaced, self.kind, &title(self.subresource), suffix].concat();
+        let id = [verb, &self.group_version, namespaced, &self.kind, &title(self.subresource), suffix].concat();
         let mut parameters = vec![Parameter::query("pretty", "string", parameters::word("pretty"))];
         if path.contains("{namespace}") {
             parameters.push(Parameter::path("namespace", "object name and auth scope, such as for teams and projects"));
@@ -314,7 +324,7 @@ impl<'a> Subject<'a> {
             parameters,
             body: None,
             consumes: vec!["*/*"],
-            produces: media(self.form),
+            produces: self.media(),
             answers: Vec::new(),
         }
     }
@@ -340,9 +350,21 @@ impl<'a> Subject<'a> {
         parameters::of(&self.facts, &format!("{META}.{kind}"), without)
     }
 
+    /// What objects are written in.
+    fn media(&self) -> Vec<&'static str> {
+        let mut all = media(self.form);
+        if !self.is_built_in {
+            all.retain(|media| !media.ends_with("protobuf"));
+        }
+        all
+    }
+
     /// What lists and watches produce.
     fn streams(&self) -> Vec<&'static str> {
-        let mut all = media(self.form);
+        let mut all = self.media();
+        if !self.is_built_in {
+            return all;
+        }
         all.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
         if self.form.cbor {
             all.push("application/cbor-seq");
@@ -374,8 +396,8 @@ fn reads(verbs: &[&str]) -> bool {
 
 /// Whether the document says that DELETE answers the object. Namespaces answer it and do not say so, upstream too.
 fn returns_deleted(definition: &Definition) -> bool {
-    let row = definition.row;
-    row.verbs == Verbs::All && schema::load::returns_deleted(row.group, row.plural)
+    let row = &definition.row;
+    row.verbs == Verbs::All && schema::load::returns_deleted(&row.group, &row.plural)
 }
 
 /// ` a ` or ` an `, or a space before a plural. Upstream: `GetArticleForNoun`.

@@ -1,0 +1,1 @@
+//! Definitions and their instances through the verbs, in process.

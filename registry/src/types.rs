@@ -1,0 +1,148 @@
+//! What objects of a kind are made of, and what is done to them by it.
+//!
+//! There are two answers: the facts about Go's types, and schemas that users write. Everything that differs between the two
+//! is a method here; the verbs know of neither.
+
+use api::{Gvk, Status, Value, field::Errors};
+use codec::{Decoded, Error};
+use schema::{Schemas, TypeId, constraints::Declared, default::Defaults, normalise};
+
+use crate::{
+    body::{Body, Media},
+    definition::{Definition, Served},
+};
+
+/// The types of a definition. Each is known by its number in [`Types::schemas`].
+pub trait Types: Send + Sync {
+    /// As server-side apply sees them.
+    fn schemas(&self) -> &Schemas;
+
+    /// Reads an object that a client sent.
+    fn read(&self, body: Body<'_>, id: TypeId) -> Result<Decoded, Error> {
+        let schemas = self.schemas();
+        match body.media {
+            Media::Json => codec::json::object(body.bytes, id, schemas),
+            Media::Yaml => codec::yaml::object(body.bytes, id, schemas),
+            Media::Protobuf => codec::proto::object(body.bytes, id, schemas),
+            Media::Cbor => codec::cbor::object(body.bytes, id, schemas),
+        }
+    }
+
+    /// Reads an object that lies in the store.
+    fn read_stored(&self, body: Body<'_>, id: TypeId) -> Result<Value, Error> {
+        self.read(body, id).map(|decoded| decoded.value)
+    }
+
+    /// Reads a tree that a merge has made.
+    fn read_tree(&self, tree: &Value, id: TypeId) -> Result<Decoded, Error> {
+        codec::unstructured::object(tree, id, self.schemas())
+    }
+
+    /// Fills in what was left out.
+    fn default(&self, object: &mut Value, id: TypeId);
+
+    /// Makes an object fit that came out of another version.
+    fn fit(&self, object: &mut Value, id: TypeId) {
+        let _ = (object, id);
+    }
+
+    /// Brings an object into the form in which it is written.
+    fn normalise(&self, object: &mut Value, id: TypeId) {
+        normalise::object(object, id, self.schemas());
+    }
+
+    /// As [`Types::normalise`], but empty lists and maps stay, and empty `bytes` where they matter. Whether there was one
+    /// that is not written.
+    fn keep_empty(&self, object: &mut Value, id: TypeId, bytes: bool) -> bool {
+        let keeping = if bytes { normalise::keeping_all } else { normalise::keeping_empty };
+        keeping(object, id, self.schemas())
+    }
+
+    /// Brings an object into the form in which it is stored.
+    fn settle(&self, object: &mut Value, id: TypeId) {
+        normalise::for_storage(object, id, self.schemas());
+    }
+
+    /// Whether what is stored in the hub's form can be taken as it is: nothing is filled in when it is read.
+    fn adopts(&self) -> bool {
+        true
+    }
+
+    /// Whether a kind is one of these.
+    fn knows(&self, gvk: &Gvk) -> bool {
+        self.schemas().kind(gvk).is_some()
+    }
+
+    /// Whether an object says that it is what it has to be.
+    fn check_kind(&self, said: &Gvk, expected: &Gvk, object: &Value) -> Result<(), Status> {
+        let _ = object;
+        crate::body::check_kind(said, expected, self.schemas())
+    }
+
+    /// Whether there is a protobuf form.
+    fn has_protobuf(&self) -> bool {
+        true
+    }
+
+    /// What declared facts say about an object in `served`'s version.
+    fn declared(&self, served: &Served, new: &Value, old: Option<&Value>) -> Vec<Declared> {
+        let _ = (served, new, old);
+        Vec::new()
+    }
+
+    /// The schema of a user's, as documents begin with it.
+    fn declared_schema(&self, id: TypeId) -> Option<Value> {
+        let _ = id;
+        None
+    }
+
+    /// What tells these types from those of an earlier form of the definition; `""` for what never changes.
+    fn mark(&self) -> String {
+        String::new()
+    }
+
+    /// What schemas of users say about an object, beside its metadata, on the main resource (`""`) or a subresource.
+    fn judge(
+        &self,
+        definition: &Definition,
+        served: &Served,
+        new: &Value,
+        old: Option<&Value>,
+        subresource: &str,
+    ) -> Option<Errors> {
+        let _ = (definition, served, new, old, subresource);
+        None
+    }
+}
+
+/// What all built-in definitions share: the types and what is hung on them.
+pub struct World {
+    pub schemas: &'static Schemas,
+    pub defaults: Defaults,
+}
+
+/// The built-in types with nothing filled in: kinds that belong to no definition, as Scale.
+pub struct Plain;
+
+impl Types for World {
+    fn schemas(&self) -> &Schemas {
+        self.schemas
+    }
+
+    fn default(&self, object: &mut Value, id: TypeId) {
+        self.defaults.apply(object, id, self.schemas);
+    }
+
+    fn declared(&self, served: &Served, new: &Value, old: Option<&Value>) -> Vec<Declared> {
+        let compiled = schema::constraints::builtin();
+        compiled.validate(new, old, served.kind_type, self.schemas)
+    }
+}
+
+impl Types for Plain {
+    fn schemas(&self) -> &Schemas {
+        schema::builtin()
+    }
+
+    fn default(&self, _: &mut Value, _: TypeId) {}
+}

@@ -1,0 +1,1 @@
+//! Schemas and objects with upstream's verdicts.
