@@ -16,6 +16,7 @@ pub mod listen;
 pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
+pub mod outgoing;
 pub mod respond;
 pub mod stream;
 pub mod verbs;
@@ -44,6 +45,8 @@ pub struct Server {
     pub issuer: Option<issuer::Documents>,
     /// How nodes, pods and services are reached.
     pub ways: stream::Ways,
+    /// What is asked of other people's servers.
+    pub outgoing: Arc<outgoing::Outgoing>,
     pub config: Config,
 }
 

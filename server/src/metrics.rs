@@ -4,6 +4,7 @@
 //! OpenMetrics), libraries of today write the other one; and a request's cells hang together here, so that counting it
 //! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
 
+mod admission;
 mod cells;
 mod requests;
 pub mod rows;
@@ -19,6 +20,7 @@ use http::{HeaderValue, Response, header};
 
 use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
+pub use admission::Admission;
 pub use cells::{Counter, Gauge, Histogram, Labeled, Watermark};
 pub use requests::{Key, Record, Requests};
 pub use text::{Family, Kind, Page, Row};
@@ -33,6 +35,7 @@ pub struct Metrics {
     pub watch: WatchEvents,
     pub store: StoreRequests,
     pub auth: Auth,
+    pub admission: Arc<Admission>,
     pub reading: Watermark,
     pub mutating: Watermark,
     pub reading_waits: Watermark,
@@ -86,6 +89,7 @@ impl Metrics {
         self.watch.write(&mut page);
         self.store.write(&mut page);
         self.auth.write(&mut page);
+        self.admission.write(&mut page);
         self.streams.write(&mut page);
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);

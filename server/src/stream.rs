@@ -152,7 +152,7 @@ impl Ways {
         };
         // A kubelet may be on this very machine; everything that goes through a proxy must not be this machine's own.
         let public_only = road.manner == Manner::Proxy;
-        Target { host: road.host.clone(), port: road.port, tls, public_only }
+        Target { host: road.host.clone(), port: road.port, tls, name: None, public_only }
     }
 
     async fn dial(&self, road: &Road) -> Result<BoxedIo, String> {
