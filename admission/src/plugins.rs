@@ -43,6 +43,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Value, field::quote};
 
+#[cfg(test)]
+pub(crate) use mutating_admission_webhook::MutatingAdmissionWebhook;
+#[cfg(test)]
+pub(crate) use validating_admission_webhook::ValidatingAdmissionWebhook;
+
 use crate::{Chain, Plugin};
 
 /// A plugin's line in the order.

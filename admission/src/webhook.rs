@@ -12,6 +12,9 @@ pub(crate) mod review;
 mod rules;
 mod select;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use api::{Status, Value};

@@ -1,5 +1,6 @@
 //! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
 
+pub mod api_services;
 pub mod backends;
 mod bindings;
 pub mod components;

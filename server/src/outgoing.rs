@@ -19,7 +19,7 @@ use certs::{PrivateKey, careless, tls};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use parking_lot::Mutex;
-use registry::special::backends;
+use registry::special::{api_services::Remote, backends};
 use rustls::ClientConfig;
 use streaming::{
     dial::Target,
@@ -76,6 +76,15 @@ impl Outgoing {
         let (host, number) = backends::endpoint(&*self.settings.look, namespace, name, port, &*self.settings.draw)?;
         let certified = Some(format!("{name}.{namespace}.svc"));
         Ok(Target { host, port: number, tls: Some(tls), name: certified, public_only: false })
+    }
+
+    /// The address of a server for its group version, as messages name it.
+    pub fn shown(&self, remote: &Remote) -> String {
+        let look = &*self.settings.look;
+        let found = backends::endpoint(look, &remote.namespace, &remote.service, remote.port, &*self.settings.draw);
+        let (host, port) = found.unwrap_or_else(|_| (format!("{}.{}.svc", remote.service, remote.namespace), 443));
+        let target = Target { host, port, tls: None, name: None, public_only: false };
+        format!("https://{}{}", target.authority(), remote.root())
     }
 
     /// Settings for who is believed, and whether this server shows that it is the front proxy.

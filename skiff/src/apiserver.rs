@@ -105,6 +105,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
         issuer: identity::documents(&flags, &pki, &config.advertise)?,
         ways: nodes::ways(&flags, &pki)?,
         outgoing,
+        aggregate: server::aggregate::Aggregate::default(),
         config,
         registry: registry.clone(),
     });
@@ -118,6 +119,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let kept = upkeep::run(&server, &settings);
+    let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     let running = parts.start(&server, &pki).await?;
     tokio::select! {
@@ -129,6 +131,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     leave.send_replace(true);
     tokio::time::sleep(settings::span(flags.shutdown_delay_duration)).await;
     drop((running, kept, followed));
+    watched.abort();
     if let Err(error) = special::furniture::service::leave(&registry, &settings.service).await {
         tracing::warn!(%error, "this server still stands behind the service of the API");
     }
