@@ -8,6 +8,8 @@
 pub mod available;
 mod merge;
 mod proxy;
+#[cfg(test)]
+mod tests;
 
 mod told;
 

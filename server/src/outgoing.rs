@@ -5,6 +5,8 @@
 //! Upstream: apiserver/pkg/util/webhook/client.go, client-go/rest/request.go.
 
 mod answer;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

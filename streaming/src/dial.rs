@@ -142,9 +142,10 @@ fn tls_text(error: &io::Error, wanted: &str) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let verify = |why: &str| format!("tls: failed to verify certificate: x509: {why}");
     match inner {
-        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-            verify("certificate signed by unknown authority")
-        }
+        // An authority of the same name with another key is another authority.
+        Some(rustls::Error::InvalidCertificate(
+            rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
+        )) => verify("certificate signed by unknown authority"),
         Some(rustls::Error::InvalidCertificate(
             rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
         )) => verify("certificate has expired or is not yet valid"),

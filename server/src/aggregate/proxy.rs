@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use registry::special::api_services::Remote;
 use streaming::{
     dial::Target,
-    pool::{Outgoing, Reading},
+    pool::{Outgoing, Pool, Reading},
     tunnel, upgrade,
 };
 
@@ -66,7 +66,7 @@ pub async fn answer(server: &Server, remote: &Remote, admitted: &Admitted, body:
     }
     tunnel::strip_hop_by_hop(request.headers_mut());
     let parts = admitted.wanted.attributes.path.trim_matches('/').split('/').count();
-    let passing = passed(server, &target, request);
+    let passing = passed(&server.outgoing.pool, &target, request);
     if admitted.wanted.attributes.is_resource || parts != 3 {
         return passing.await;
     }
@@ -74,8 +74,9 @@ pub async fn answer(server: &Server, remote: &Remote, admitted: &Admitted, body:
     tokio::time::timeout(DISCOVERY, passing).await.unwrap_or_else(|_| late())
 }
 
-async fn passed(server: &Server, target: &Target, request: Request<Outgoing>) -> Response<Body> {
-    match server.outgoing.pool.send(target, request, DIAL).await {
+/// What the backend answers to what is no upgrade.
+pub async fn passed(pool: &Pool, target: &Target, request: Request<Outgoing>) -> Response<Body> {
+    match pool.send(target, request, DIAL).await {
         Ok(response) => returned(response),
         Err(failed) => unavailable(&format!("error trying to reach service: {}", failed.why)),
     }
