@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::{EcoString, GroupResource, Gvk, Value};
 use resources::{
     Row,
-    row::{Convert, Subresource, Version},
+    row::{Convert, Generation, Subresource, Version},
 };
 use schema::{Schemas, TypeId, default::Defaults};
 
@@ -129,6 +129,16 @@ impl Definition {
             return;
         }
         api::meta::set_gvk(object, &self.hub);
+    }
+
+    /// Brings a hub object into the form in which the stored ones are, but for what is empty and to rules is there.
+    /// Returns whether there was such. Bytes matter where the generation does not go by semantic equality.
+    pub fn normalise_keeping_empty(&self, object: &mut Value) -> bool {
+        let normalise = match self.row.generation {
+            Generation::WhenWritten(_) => schema::normalise::keeping_all,
+            _ => schema::normalise::keeping_empty,
+        };
+        normalise(object, self.hub_type, self.schemas())
     }
 
     /// Turns an object of one version into another, with nothing filled in: what is merged is not complete.

@@ -5,12 +5,11 @@
 //! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
 
 mod admission;
-mod cells;
 mod requests;
 pub mod rows;
 #[cfg(test)]
 mod tests;
-mod text;
+mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,9 +20,9 @@ use http::{HeaderValue, Response, header};
 use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
 pub use admission::Admission;
-pub use cells::{Counter, Gauge, Histogram, Labeled, Watermark};
+pub use pages::{Counter, Family, Gauge, Histogram, Kind, Labeled, Metrics as Page, Row};
 pub use requests::{Key, Record, Requests};
-pub use text::{Family, Kind, Page, Row};
+pub use watermark::Watermark;
 
 /// Writes families that are known only when they are asked for.
 pub type Collect = Box<dyn Fn(&mut Page) + Send + Sync>;

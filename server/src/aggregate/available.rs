@@ -70,7 +70,7 @@ fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, work: &mu
     for name in gone {
         watched.remove(&name);
         server.aggregate.told.write().remove(&name);
-        server.aggregate.metrics.unavailable.get([&name], Gauge::default).set(0);
+        server.aggregate.metrics.unavailable.get([&name], Gauge::default).set(0.0);
     }
     for remote in remotes.iter() {
         let mut stands_on = remote.stands_on(look);
@@ -106,7 +106,7 @@ async fn see(server: &Arc<Server>, remote: &Remote) -> Seen {
     };
     let answers = condition.status == "True";
     let metrics = &server.aggregate.metrics;
-    metrics.unavailable.get([&remote.name], Gauge::default).set(i64::from(!answers));
+    metrics.unavailable.get([&remote.name], Gauge::default).set(f64::from(u8::from(!answers)));
     if remote.available && !answers {
         metrics.failures.get([&remote.name, condition.reason], Counter::default).add(1);
     }
