@@ -10,7 +10,7 @@ use api::{Attributes, GroupResource, Gvk, Reason, Status, User, Value, meta, val
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::{Act, Cluster, Look, Mapped, May, Operation, Plugin, Request, Said};
+use crate::{Act, Again, Cluster, Look, Mapped, May, Operation, Plugin, Request, Said};
 
 type Key = (GroupResource, String, String);
 
@@ -229,6 +229,8 @@ impl Ask {
             old: &self.old,
             options: Value::NULL,
             said: Said::default(),
+            managed: None,
+            again: Again::default(),
         }
     }
 

@@ -10,8 +10,9 @@ mod fake;
 pub mod plugins;
 mod pod;
 mod tolerations;
+pub mod webhook;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fmt, sync::Arc};
 
 use api::{GroupResource, Gvk, Reason, Status, User, Value};
 use async_trait::async_trait;
@@ -48,6 +49,21 @@ pub struct Request<'a> {
     pub options: &'a Value,
     /// What plugins say besides yes and no.
     pub said: Said,
+    /// `metadata.managedFields`, which stand apart from `object` while it is mutated: webhooks are handed them, and no
+    /// plugin of ours has anything to do with them.
+    pub managed: Option<Value>,
+    pub again: Again,
+}
+
+/// Whether the mutating side runs a second time, and what plugins remember of the first. Upstream: `ReinvocationContext`.
+#[derive(Default)]
+pub struct Again {
+    /// This is the second time.
+    pub is_second: bool,
+    /// Something of the user's has changed the object, so that plugins before it have to look again.
+    pub wanted: bool,
+    /// By the plugin's name.
+    kept: BTreeMap<&'static str, Box<dyn Any + Send + Sync>>,
 }
 
 /// Texts for Warning headers, and notes for the audit log.
@@ -116,6 +132,40 @@ pub trait Look: Send + Sync {
         let _ = kind;
         Vec::new()
     }
+
+    /// A number that is another one as soon as an object of the resource is: what was made of them can be kept as long as
+    /// it stays. None: nobody knows.
+    fn generation(&self, resource: &GroupResource) -> Option<u64> {
+        let _ = resource;
+        None
+    }
+
+    /// Where else the objects of a resource are served, with the kind of a request there; itself is one of them. Upstream:
+    /// `EquivalentResourceMapper`.
+    fn equivalents(&self, resource: &GroupResource, subresource: &str) -> Vec<Equivalent> {
+        let _ = (resource, subresource);
+        Vec::new()
+    }
+
+    /// The hub object of a request as a version has it, as Go writes it.
+    async fn in_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        let _ = (request, kind);
+        Ok(object.clone())
+    }
+
+    /// Back from a version, which somebody changed meanwhile: read as its type, with defaults, in the hub.
+    async fn from_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        let _ = (request, kind);
+        Ok(object.clone())
+    }
+}
+
+/// A place where objects of a resource are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equivalent {
+    pub resource: GroupResource,
+    pub version: String,
+    pub kind: Gvk,
 }
 
 /// A resource that serves a kind.
@@ -157,8 +207,19 @@ impl Chain {
         self.plugins.iter().map(|p| p.name())
     }
 
-    /// Runs the mutating side. Upstream: `chainAdmissionHandler.Admit`.
+    /// Runs the mutating side, and once more when something of the user's has changed the object. Upstream:
+    /// `reinvoker.Admit`.
     pub async fn mutate(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
+        self.mutate_once(request, cluster).await?;
+        if request.again.wanted {
+            request.again.is_second = true;
+            self.mutate_once(request, cluster).await?;
+        }
+        Ok(())
+    }
+
+    /// Upstream: `chainAdmissionHandler.Admit`.
+    async fn mutate_once(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
         let operation = request.operation;
         for plugin in self.plugins.iter().filter(|p| p.handles(operation)) {
             plugin.mutate(request, cluster).await?;
@@ -201,10 +262,29 @@ impl Request<'_> {
         if self.name.is_empty() { api::meta::of(&self.object).name() } else { self.name }
     }
 
+    /// The namespace, as upstream tells it: a namespace that is created is in itself, as it is later on.
+    pub fn namespace_known(&self) -> &str {
+        let is_namespace = self.resource.group.is_empty() && self.resource.resource == "namespaces";
+        match self.namespace.is_empty() && is_namespace && self.subresource.is_empty() {
+            true => self.name_known(),
+            false => self.namespace,
+        }
+    }
+
     /// The name by which a refusal calls the object. Upstream: `extractResourceName`.
     pub fn shown_name(&self) -> &str {
         let meta = api::meta::of(&self.object);
         [self.name, meta.name(), meta.generate_name()].into_iter().find(|n| !n.is_empty()).unwrap_or("Unknown")
+    }
+}
+
+// === impl Again ===
+
+impl Again {
+    /// What a plugin remembers of this request.
+    pub fn kept<T: Any + Default + Send + Sync>(&mut self, plugin: &'static str) -> &mut T {
+        let kept = self.kept.entry(plugin).or_insert_with(|| Box::new(T::default()));
+        kept.downcast_mut().expect("a plugin keeps things of one type")
     }
 }
 

@@ -17,6 +17,7 @@ mod event_rate_limit;
 mod extended_resource_toleration;
 mod limit_pod_hard_anti_affinity_topology;
 mod limit_ranger;
+mod mutating_admission_webhook;
 mod namespace_auto_provision;
 mod namespace_exists;
 mod namespace_lifecycle;
@@ -36,10 +37,16 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+mod validating_admission_webhook;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Value, field::quote};
+
+#[cfg(test)]
+pub(crate) use mutating_admission_webhook::MutatingAdmissionWebhook;
+#[cfg(test)]
+pub(crate) use validating_admission_webhook::ValidatingAdmissionWebhook;
 
 use crate::{Chain, Plugin};
 
@@ -66,6 +73,8 @@ pub struct Settings {
     pub generic_workload: bool,
     /// Five random characters that end a generated name.
     pub suffix: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What the two webhook plugins need.
+    pub webhooks: crate::webhook::Outside,
     /// The plugins' own configurations, by name, as `--admission-control-config-file` has them.
     pub configurations: BTreeMap<String, Value>,
 }
@@ -78,6 +87,7 @@ impl Settings {
             unreachable_toleration_seconds: 300,
             generic_workload: false,
             suffix,
+            webhooks: crate::webhook::Outside::default(),
             configurations: BTreeMap::new(),
         }
     }
@@ -157,9 +167,13 @@ pub const ALL: &[Entry] = &[
     }),
     entry!(on "PodResizeValidator" |_| Ok(pod_resize_validator::PodResizeValidator)),
     entry!(on "MutatingAdmissionPolicy"),
-    entry!(on "MutatingAdmissionWebhook"),
+    entry!(on "MutatingAdmissionWebhook" |s| {
+        Ok(mutating_admission_webhook::MutatingAdmissionWebhook::new(s.webhooks.clone()))
+    }),
     entry!(on "ValidatingAdmissionPolicy"),
-    entry!(on "ValidatingAdmissionWebhook"),
+    entry!(on "ValidatingAdmissionWebhook" |s| {
+        Ok(validating_admission_webhook::ValidatingAdmissionWebhook::new(s.webhooks.clone()))
+    }),
     entry!(on "ResourceQuota" |s| resource_quota::ResourceQuota::new(s.configuration("ResourceQuota"))),
     entry!(off "AlwaysDeny" |_| Ok(always_deny::AlwaysDeny)),
 ];

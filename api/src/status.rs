@@ -63,7 +63,32 @@ pub struct Failure {
     pub details: Option<Details>,
     /// The `continue` token and resource version that a 410 may carry.
     pub continue_token: String,
+    /// What somebody else's failure says for `reason` and `status` where that is none of our words; `""` otherwise.
+    pub foreign_reason: String,
+    pub foreign_status: String,
 }
+
+/// All reasons, to read them by their word.
+const REASONS: [Reason; 18] = [
+    Reason::Unauthorized,
+    Reason::Forbidden,
+    Reason::NotFound,
+    Reason::AlreadyExists,
+    Reason::Conflict,
+    Reason::Gone,
+    Reason::Invalid,
+    Reason::ServerTimeout,
+    Reason::Timeout,
+    Reason::TooManyRequests,
+    Reason::BadRequest,
+    Reason::MethodNotAllowed,
+    Reason::NotAcceptable,
+    Reason::RequestEntityTooLarge,
+    Reason::UnsupportedMediaType,
+    Reason::InternalError,
+    Reason::Expired,
+    Reason::ServiceUnavailable,
+];
 
 // === impl Reason ===
 
@@ -103,7 +128,27 @@ impl Status {
             message: message.into(),
             details: None,
             continue_token: String::new(),
+            foreign_reason: String::new(),
+            foreign_status: String::new(),
         }))
+    }
+
+    /// The failure that a v1 Status object of somebody else tells of. `code` is used where the object has none.
+    pub fn told(value: &Value, code: u16) -> Status {
+        let code = u16::try_from(value.int("code")).ok().filter(|c| *c != 0).unwrap_or(code);
+        let said = value.str("reason");
+        let reason = REASONS.into_iter().find(|r| r.as_str() == said);
+        let mut status = Status::new(code, reason.unwrap_or(Reason::Unknown), value.str("message"));
+        if reason.is_none() {
+            status.0.foreign_reason = said.into();
+        }
+        if !matches!(value.str("status"), "" | "Success" | "Failure") {
+            status.0.foreign_status = value.str("status").into();
+        }
+        match value.at("details") {
+            Value::Null => status,
+            told => status.with_details(Details::told(told)),
+        }
     }
 
     fn about(code: u16, reason: Reason, target: &GroupResource, name: &str, message: String) -> Status {
@@ -299,8 +344,14 @@ impl Status {
         if !failure.continue_token.is_empty() {
             status.set_path(&["metadata", "continue"], failure.continue_token.as_str());
         }
+        if !failure.foreign_status.is_empty() {
+            status.set("status", failure.foreign_status.as_str());
+        }
         set_unless_empty(&mut status, "message", &failure.message);
-        set_unless_empty(&mut status, "reason", failure.reason.as_str());
+        match failure.foreign_reason.as_str() {
+            "" => set_unless_empty(&mut status, "reason", failure.reason.as_str()),
+            foreign => status.set("reason", foreign),
+        }
         if let Some(details) = &failure.details {
             status.set("details", details.to_value());
         }
@@ -318,6 +369,22 @@ impl fmt::Display for Status {
 // === impl Details ===
 
 impl Details {
+    fn told(value: &Value) -> Details {
+        let cause = |c: &Value| Cause {
+            kind: c.str("reason").into(),
+            message: c.str("message").into(),
+            field: c.str("field").into(),
+        };
+        Details {
+            name: value.str("name").into(),
+            group: value.str("group").into(),
+            kind: value.str("kind").into(),
+            uid: value.str("uid").into(),
+            causes: value.list("causes").iter().map(cause).collect(),
+            retry_after_seconds: value.int("retryAfterSeconds"),
+        }
+    }
+
     fn to_value(&self) -> Value {
         let mut details = Value::object();
         set_unless_empty(&mut details, "name", &self.name);

@@ -1,31 +1,6 @@
 //! Why a request did not do what it should, and what a server said about it.
 
-use api::{
-    Reason, Status, Value,
-    status::{Cause, Details},
-};
-
-/// All reasons, to read them by their word.
-const REASONS: [Reason; 18] = [
-    Reason::Unauthorized,
-    Reason::Forbidden,
-    Reason::NotFound,
-    Reason::AlreadyExists,
-    Reason::Conflict,
-    Reason::Gone,
-    Reason::Invalid,
-    Reason::ServerTimeout,
-    Reason::Timeout,
-    Reason::TooManyRequests,
-    Reason::BadRequest,
-    Reason::MethodNotAllowed,
-    Reason::NotAcceptable,
-    Reason::RequestEntityTooLarge,
-    Reason::UnsupportedMediaType,
-    Reason::InternalError,
-    Reason::Expired,
-    Reason::ServiceUnavailable,
-];
+use api::{Reason, Status};
 
 /// A request failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -94,33 +69,9 @@ impl Error {
 /// Upstream: apimachinery/pkg/api/errors NewGenericServerResponse.
 pub fn read_failure(code: u16, body: &[u8]) -> Status {
     match codec::json::any(body) {
-        Ok(decoded) if decoded.value.str("kind") == "Status" => from_value(&decoded.value, code),
+        Ok(decoded) if decoded.value.str("kind") == "Status" => Status::told(&decoded.value, code),
         _ => generic(code, &String::from_utf8_lossy(body)),
     }
-}
-
-/// The failure that a v1 Status object tells of. `code` is used where the object has none.
-pub fn from_value(value: &Value, code: u16) -> Status {
-    let code = u16::try_from(value.int("code")).ok().filter(|c| *c != 0).unwrap_or(code);
-    let reason = REASONS.into_iter().find(|r| r.as_str() == value.str("reason")).unwrap_or(Reason::Unknown);
-    let status = Status::new(code, reason, value.str("message"));
-    let told = value.at("details");
-    if told.is_null() {
-        return status;
-    }
-    let cause = |c: &Value| Cause {
-        kind: c.str("reason").into(),
-        message: c.str("message").into(),
-        field: c.str("field").into(),
-    };
-    status.with_details(Details {
-        name: told.str("name").into(),
-        group: told.str("group").into(),
-        kind: told.str("kind").into(),
-        uid: told.str("uid").into(),
-        causes: told.list("causes").iter().map(cause).collect(),
-        retry_after_seconds: told.int("retryAfterSeconds"),
-    })
 }
 
 fn generic(code: u16, text: &str) -> Status {
@@ -152,7 +103,7 @@ fn generic(code: u16, text: &str) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use api::GroupResource;
+    use api::{GroupResource, status::Cause};
 
     use super::*;
 

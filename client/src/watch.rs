@@ -6,7 +6,7 @@ use form_urlencoded::Serializer;
 use futures::StreamExt;
 use http::{Method, header};
 
-use crate::{Client, Error, Form, Frames, ListOptions, Target, error};
+use crate::{Client, Error, Form, Frames, ListOptions, Target};
 
 /// An event longer than this ends the watch. Upstream has no bound; objects are below 3 MiB.
 const EVENT_LEN_MAX: usize = 64 << 20;
@@ -128,7 +128,7 @@ fn read(line: &[u8]) -> Result<Event, Error> {
                 initial: meta.annotation("k8s.io/initial-events-end") == Some("true"),
             }
         }
-        "ERROR" => Event::Failed(error::from_value(&object, 500)),
+        "ERROR" => Event::Failed(api::Status::told(&object, 500)),
         other => return Err(Error::Unreadable(format!("a watch told of {other:?}"))),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Attributes, Status, User, Value};
+use api::{Attributes, Gvk, Status, User, Value};
 use auth::authorize::{Authorized, Authorizer};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -14,6 +14,8 @@ pub struct Ask {
     pub user: Arc<User>,
     pub attributes: Attributes,
     pub definition: Arc<Definition>,
+    /// The kind of what the client writes: a subresource may have one of its own.
+    pub kind: Gvk,
     pub user_agent: String,
     /// When it came.
     pub now: Timestamp,
@@ -31,10 +33,13 @@ impl Ask {
         version: usize,
         now: Timestamp,
     ) -> Ask {
+        let below = definition.subresource(&authorized.attributes().subresource);
+        let kind = below.and_then(|s| s.kind()).unwrap_or_else(|| definition.versions[version].gvk.clone());
         Ask {
             user: authorized.user().clone(),
             attributes: authorized.attributes().clone(),
             definition,
+            kind,
             user_agent: user_agent.into(),
             now,
             version,
@@ -84,6 +89,7 @@ impl Ask {
             user: self.user.clone(),
             attributes,
             definition: self.definition.clone(),
+            kind: self.kind.clone(),
             user_agent: self.user_agent.clone(),
             now: self.now,
             version: self.version,

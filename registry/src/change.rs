@@ -39,6 +39,17 @@ pub trait Change: Sync {
     fn manages_fields(&self) -> bool {
         false
     }
+
+    /// As what admission sees a hub object, where that is something else: a scale.
+    fn seen(&self, hub: &Value) -> Option<Value> {
+        let _ = hub;
+        None
+    }
+
+    /// Takes over what admission has made of what it saw.
+    fn take(&self, hub: &mut Value, seen: Value) {
+        let _ = (hub, seen);
+    }
 }
 
 /// A PUT: the body is the new object.
@@ -110,19 +121,36 @@ impl Registry {
         if !change.manages_fields() {
             managed::updated(self, ask, &mut new, &old, options);
         }
-        let mut new = self.mutate(ask, Operation::Update, new, &old, options).await?;
+        let mut new = self.mutate_seen(ask, change, new, &old, options).await?;
         prepare::dedup_owners(&mut new, |w| ask.warn(w), true);
         check_version(ask, &mut new, live)?;
         let reservation = special::reserve(self, ask, &mut new, &old, options.dry_run).await?;
-        let outcome = Box::pin(self.change_reserved(ask, live, new, &old, options)).await;
+        let outcome = Box::pin(self.change_reserved(ask, change, live, new, &old, options)).await;
         let stored = outcome.as_ref().map(|attempt| !options.dry_run && matches!(attempt, Attempt::Done(_)));
         reservation.settle(self, stored).await;
         outcome
     }
 
+    async fn mutate_seen(
+        &self,
+        ask: &Ask,
+        change: &dyn Change,
+        mut new: Value,
+        old: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
+        let (Some(shown), Some(before)) = (change.seen(&new), change.seen(old)) else {
+            return self.mutate(ask, Operation::Update, new, old, options).await;
+        };
+        let shown = self.mutate(ask, Operation::Update, shown, &before, options).await?;
+        change.take(&mut new, shown);
+        Ok(new)
+    }
+
     async fn change_reserved(
         &self,
         ask: &Ask,
+        change: &dyn Change,
         live: &Arc<Entry>,
         mut new: Value,
         old: &Value,
@@ -133,7 +161,12 @@ impl Registry {
             prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
         managed::keep_unchanged_times(&mut new, old);
-        self.validate_lent(ask, Operation::Update, &mut new, old, options).await?;
+        match (change.seen(&new), change.seen(old)) {
+            (Some(mut shown), Some(before)) => {
+                self.validate_lent(ask, Operation::Update, &mut shown, &before, options).await?;
+            }
+            _ => self.validate_lent(ask, Operation::Update, &mut new, old, options).await?,
+        }
         if vanishes(ask, &new, old) {
             return Box::pin(self.vanish(ask, live, new, options)).await;
         }

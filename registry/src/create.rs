@@ -139,15 +139,18 @@ impl Registry {
     ) -> Result<Value, Status> {
         let options_value =
             options.value(if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" });
-        // No plugin of the chain has anything to do with who owns what, and copying it costs as much as reading it did.
+        // No plugin of ours has anything to do with who owns what, and copying it costs as much as reading it did.
         let entries = object.remove_path(managed::PATH);
         let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
-        self.chain.mutate(&mut request, &self.cluster).await?;
+        request.managed = entries;
+        let outcome = self.chain.mutate(&mut request, &self.cluster).await;
         request.said.warnings().into_iter().for_each(|w| ask.warn(w));
-        if let Some(entries) = entries {
-            request.object.set_path(managed::PATH, entries);
+        outcome?;
+        let admission::Request { mut object, managed, .. } = request;
+        if let Some(entries) = managed {
+            object.set_path(managed::PATH, entries);
         }
-        Ok(request.object)
+        Ok(object)
     }
 
     pub(crate) async fn validate(
@@ -198,7 +201,7 @@ pub(crate) fn admission_request<'a>(
         resource: &ask.definition.resource,
         version: &served.gvk.version,
         subresource: &attributes.subresource,
-        kind: &served.gvk,
+        kind: &ask.kind,
         namespace: &attributes.namespace,
         name: &attributes.name,
         dry_run,
@@ -206,6 +209,8 @@ pub(crate) fn admission_request<'a>(
         old,
         options,
         said: admission::Said::default(),
+        managed: None,
+        again: admission::Again::default(),
     }
 }
 

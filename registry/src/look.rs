@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use admission::{Look, Mapped};
+use admission::{Equivalent, Look, Mapped, Request};
 use api::{GroupResource, Gvk, Status, Value};
 use async_trait::async_trait;
 use store::Store;
@@ -10,7 +10,7 @@ use store::Store;
 use crate::{
     cache::{Entry, fill::Filler},
     catalog::Catalog,
-    definition::Served,
+    definition::{Definition, Served},
     storage, unavailable,
 };
 
@@ -37,6 +37,18 @@ impl Reader {
         let first = api::EcoString::from(format!("{namespace}/"));
         let inside = objects.range(first..).map(|(_, e)| e).take_while(|e| e.head.namespace == namespace);
         inside.filter(wanted).map(|e| e.tree()).collect()
+    }
+}
+
+impl Reader {
+    /// Who serves a kind, the resource of a request before others that are stored with it, and the place of its version.
+    fn serving(&self, resource: &GroupResource, kind: &Gvk) -> Option<(Arc<Definition>, usize)> {
+        let place = |d: &Arc<Definition>| d.versions.iter().position(|v| v.gvk == *kind);
+        let found = |d: Arc<Definition>| place(&d).map(|at| (d, at));
+        self.catalog
+            .get(resource)
+            .and_then(found)
+            .or_else(|| self.catalog.current().iter().find_map(|d| found(d.clone())))
     }
 }
 
@@ -84,4 +96,71 @@ impl Look for Reader {
         }
         found
     }
+
+    fn generation(&self, resource: &GroupResource) -> Option<u64> {
+        Some(self.catalog.get(resource)?.cache.snapshot(0).revision)
+    }
+
+    fn equivalents(&self, resource: &GroupResource, subresource: &str) -> Vec<Equivalent> {
+        let resources = self.catalog.current();
+        let Some(asked) = self.catalog.get(resource) else { return Vec::new() };
+        let together = |d: &&Arc<Definition>| {
+            d.resource == *resource
+                || (asked.row.stores() && d.row.stores() && d.row.stored.prefix == asked.row.stored.prefix)
+        };
+        let mut found = Vec::new();
+        for definition in resources.iter().filter(together) {
+            let Some(kinds) = kinds(definition, subresource) else { continue };
+            let served = definition.versions.iter().filter(|v| resources.serves(definition, v));
+            found.extend(served.map(|v| Equivalent {
+                resource: definition.resource.clone(),
+                version: v.gvk.version.to_string(),
+                kind: kinds.clone().unwrap_or_else(|| v.gvk.clone()),
+            }));
+        }
+        found
+    }
+
+    async fn in_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        let mut object = object.clone();
+        match self.serving(request.resource, kind) {
+            Some((definition, place)) => definition.from_hub(&mut object, &definition.versions[place]),
+            None => {
+                let schemas = schema::builtin();
+                if let Some(id) = schemas.kind(kind) {
+                    api::meta::set_gvk(&mut object, kind);
+                    schema::normalise::object(&mut object, id, schemas);
+                }
+            }
+        }
+        Ok(object)
+    }
+
+    async fn from_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        let text = codec::json::to_string(object);
+        let read = |id, schemas: &schema::Schemas| {
+            let decoded = codec::json::object(text.as_bytes(), id, schemas);
+            decoded.map(|decoded| decoded.value).map_err(|e| Status::bad_request(e.to_string()))
+        };
+        if let Some((definition, place)) = self.serving(request.resource, kind) {
+            let served = &definition.versions[place];
+            let mut object = read(served.kind_type, definition.schemas())?;
+            api::meta::set_gvk(&mut object, kind);
+            definition.to_hub(&mut object, served);
+            return Ok(object);
+        }
+        let schemas = schema::builtin();
+        let Some(id) = schemas.kind(kind) else { return Ok(object.clone()) };
+        let mut object = read(id, schemas)?;
+        api::meta::set_gvk(&mut object, kind);
+        Ok(object)
+    }
+}
+
+/// The kind of requests to a subresource, where it is not the resource's own; none when there is no such subresource.
+fn kinds(definition: &Definition, subresource: &str) -> Option<Option<Gvk>> {
+    if subresource.is_empty() {
+        return Some(None);
+    }
+    Some(definition.subresource(subresource)?.kind())
 }

@@ -154,13 +154,14 @@ impl WriteOptions {
         if self.dry_run {
             value.set("dryRun", vec!["All"]);
         }
-        if let Some(force) = self.force {
-            value.set("force", force);
+        if !self.field_manager.is_empty() {
+            value.set("fieldManager", self.field_manager.as_str());
         }
-        for (key, text) in [("fieldManager", &self.field_manager)] {
-            if !text.is_empty() {
-                value.set(key, text.as_str());
-            }
+        // That nothing was said comes to a warning too.
+        match self.validation {
+            Validation::Warn => {}
+            Validation::Ignore => value.set("fieldValidation", "Ignore"),
+            Validation::Strict => value.set("fieldValidation", "Strict"),
         }
         value
     }
@@ -264,9 +265,18 @@ impl DeleteOptions {
             orphan_dependents: value.opt_bool("orphanDependents"),
             propagation: policy.map(Into::into),
             dry_run: !dry_run.is_empty(),
-            value,
+            value: typed(value),
         })
     }
+}
+
+/// Options with their kind, as admission is shown them: what a client calls them does not matter.
+fn typed(mut options: Value) -> Value {
+    let mut value = api::value!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+    for member in options.make_object().iter().filter(|(key, _)| !matches!(*key, "kind" | "apiVersion")) {
+        value.set(member.0, member.1.clone());
+    }
+    value
 }
 
 // === impl ListOptions ===

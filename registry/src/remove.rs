@@ -89,9 +89,13 @@ impl Registry {
         }
         let plan = self.plan(ask, &old, options);
         let mut request = admission_request(ask, Operation::Delete, Value::Null, &old, options.dry_run, &options.value);
-        self.chain.mutate(&mut request, &self.cluster).await?;
-        self.chain.validate(&request, &self.cluster).await?;
+        let outcome = match self.chain.mutate(&mut request, &self.cluster).await {
+            Ok(()) => self.chain.validate(&request, &self.cluster).await,
+            refused => refused,
+        };
+        request.said.warnings().into_iter().for_each(|w| ask.warn(w));
         drop(request);
+        outcome?;
         special::before_delete(self, ask, &old).await?;
         let written = match plan {
             Plan::Pending => return Ok(Ok(Answer::Entry { entry: live.clone(), created: false })),

@@ -157,6 +157,14 @@ impl Change for Rescale<'_> {
     fn manages_fields(&self) -> bool {
         true
     }
+
+    fn seen(&self, hub: &Value) -> Option<Value> {
+        Some(self.paths.scale(hub))
+    }
+
+    fn take(&self, hub: &mut Value, seen: Value) {
+        hub.set_path(self.paths.replicas, seen.at("spec").int("replicas"));
+    }
 }
 
 /// Upstream: autoscaling/validation ValidateScale.

@@ -1,5 +1,7 @@
 //! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
 
+pub mod api_services;
+pub mod backends;
 mod bindings;
 pub mod components;
 pub mod connect;

@@ -374,6 +374,17 @@ impl Subresource {
         }
     }
 
+    /// The kind of what is written here, where it is another than the resource's own.
+    pub fn kind(&self) -> Option<api::Gvk> {
+        match self {
+            Subresource::Status(_) | Subresource::Update { .. } => None,
+            Subresource::Scale { .. } => Some(api::Gvk::new("autoscaling", "v1", "Scale")),
+            Subresource::Create { group, version, kind, .. } => Some(api::Gvk::new(*group, *version, *kind)),
+            Subresource::Connect { options: "", .. } => None,
+            Subresource::Connect { options, .. } => Some(api::Gvk::new("", "v1", *options)),
+        }
+    }
+
     /// The rules of those that write the main resource's own kind.
     pub fn rules(&self) -> Option<&StatusRules> {
         match self {

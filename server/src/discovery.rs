@@ -10,7 +10,13 @@ use http::{HeaderValue, Response, header};
 use registry::{catalog::Resources, present::Form};
 use sha2::{Digest, Sha512};
 
-use crate::{Server, body::Body, door::Admitted, negotiate, respond};
+use crate::{
+    Server,
+    aggregate::{self, Remotes},
+    body::Body,
+    door::Admitted,
+    negotiate, respond,
+};
 
 mod build;
 
@@ -20,6 +26,7 @@ pub use build::knows;
 pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.trim_end_matches('/');
     let catalog = server.registry.catalog.current();
+    let remotes = server.aggregate.remotes(&*server.registry.cluster.look);
     let form = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
     let accept = negotiate::text(&admitted.parts.headers, header::ACCEPT);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -27,15 +34,34 @@ pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body
         [""] => Some(object(&value!({"paths": build::paths(&catalog, server)}), &form)),
         ["api" | "apis"] if wants_aggregated(accept).is_some() => {
             let version = wants_aggregated(accept).unwrap_or("v2");
-            Some(aggregated(&catalog, parts[0] == "api", version, admitted))
+            let mut list = build::aggregated(&catalog, parts[0] == "api", version);
+            if parts[0] == "apis" && !remotes.is_empty() {
+                let own = list.at("items").items().to_vec();
+                list.set("items", aggregate::list(own, &remotes, &server.aggregate));
+            }
+            Some(aggregated(&list, version, admitted))
         }
         ["api"] => Some(object(&build::core_versions(&server.config.advertise), &form)),
-        ["apis"] => Some(object(&build::groups(&catalog), &form)),
+        ["apis"] => Some(object(&groups(&catalog, &remotes), &form)),
         ["api", version] => build::resources(&catalog, "", version).map(|v| object(&v, &form)),
-        ["apis", group] => build::group(&catalog, group).map(|v| object(&v, &form)),
+        ["apis", group] => {
+            let groups = groups(&catalog, &remotes);
+            let found = groups.list("groups").iter().find(|g| g.str("name") == *group);
+            found.map(|group| object(&build::group(group), &form))
+        }
         ["apis", group, version] => build::resources(&catalog, group, version).map(|v| object(&v, &form)),
         _ => None,
     }
+}
+
+/// The groups of this server and of others.
+fn groups(catalog: &Resources, remotes: &Remotes) -> Value {
+    let mut list = build::groups(catalog);
+    if !remotes.is_empty() {
+        let own = list.at("groups").items().to_vec();
+        list.set("groups", aggregate::groups(own, remotes));
+    }
+    list
 }
 
 fn object(value: &Value, form: &Form) -> Response<Body> {
@@ -59,9 +85,8 @@ fn wants_aggregated(accept: &str) -> Option<&'static str> {
     })
 }
 
-fn aggregated(catalog: &Resources, core: bool, version: &str, admitted: &Admitted) -> Response<Body> {
-    let list = build::aggregated(catalog, core, version);
-    let text = codec::json::to_string(&list) + "\n";
+fn aggregated(list: &Value, version: &str, admitted: &Admitted) -> Response<Body> {
+    let text = codec::json::to_string(list) + "\n";
     let etag = format!("\"{}\"", hex(&Sha512::digest(text.as_bytes())).to_ascii_uppercase());
     let known = negotiate::text(&admitted.parts.headers, header::IF_NONE_MATCH) == etag;
     let mut response = if known { respond::text(304, "") } else { respond::json(Bytes::from(text)) };

@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use registry::{Ask, options::Query};
 
 use crate::{
-    Server,
+    Server, aggregate,
     attributes::{self, Wanted},
     body::{Body, Sent},
     discovery,
@@ -296,6 +296,9 @@ async fn answer(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Respons
 }
 
 async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<Body> {
+    if let Some(remote) = aggregate::remote(server, &admitted.wanted.attributes) {
+        return aggregate::answer(server, &remote, &admitted, body).await;
+    }
     let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
         return endpoint(server, &admitted).await.unwrap_or_else(|| respond::text(404, "404 page not found\n"));

@@ -3,6 +3,7 @@
 //! [`door::serve`] is the page to read: what happens to a request, step by step. Around it: [`listen`] takes connections,
 //! [`attributes`] says what a path wants, [`negotiate`] in which form, [`respond`] turns answers and errors into responses.
 
+pub mod aggregate;
 pub mod attributes;
 pub mod body;
 pub mod discovery;
@@ -16,6 +17,7 @@ pub mod listen;
 pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
+pub mod outgoing;
 pub mod respond;
 pub mod stream;
 pub mod verbs;
@@ -44,6 +46,10 @@ pub struct Server {
     pub issuer: Option<issuer::Documents>,
     /// How nodes, pods and services are reached.
     pub ways: stream::Ways,
+    /// What is asked of other people's servers.
+    pub outgoing: Arc<outgoing::Outgoing>,
+    /// Groups and versions that others answer for.
+    pub aggregate: aggregate::Aggregate,
     pub config: Config,
 }
 

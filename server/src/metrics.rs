@@ -4,6 +4,7 @@
 //! OpenMetrics), libraries of today write the other one; and a request's cells hang together here, so that counting it
 //! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
 
+mod admission;
 mod requests;
 pub mod rows;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use http::{HeaderValue, Response, header};
 
 use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
+pub use admission::Admission;
 pub use pages::{Counter, Family, Gauge, Histogram, Kind, Labeled, Metrics as Page, Row};
 pub use requests::{Key, Record, Requests};
 pub use watermark::Watermark;
@@ -32,6 +34,7 @@ pub struct Metrics {
     pub watch: WatchEvents,
     pub store: StoreRequests,
     pub auth: Auth,
+    pub admission: Arc<Admission>,
     pub reading: Watermark,
     pub mutating: Watermark,
     pub reading_waits: Watermark,
@@ -85,7 +88,9 @@ impl Metrics {
         self.watch.write(&mut page);
         self.store.write(&mut page);
         self.auth.write(&mut page);
+        self.admission.write(&mut page);
         self.streams.write(&mut page);
+        server.aggregate.metrics.write(&mut page);
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);
         build(&server.config.version, &mut page);

@@ -16,10 +16,18 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use http::{HeaderName, HeaderValue, Response, header};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
-use registry::openapi::{self, Describe, Form, Json, Proto};
+use registry::{
+    openapi::{self, Describe, Form, Json, Proto},
+    special::api_services::Remote,
+};
 use sha2::{Digest, Sha512};
 
-use crate::{Server, body::Body, door::Admitted, negotiate, respond};
+use crate::{
+    Server, aggregate,
+    body::{Body, Sent},
+    door::Admitted,
+    negotiate, respond,
+};
 
 #[cfg(test)]
 mod tests;
@@ -69,8 +77,22 @@ pub async fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Respons
     match below {
         "v2" => Some(document(server, admitted, "v2").await),
         "v3" => Some(index(server)),
-        _ => Some(document(server, admitted, below.strip_prefix("v3/")?).await),
+        _ => {
+            let path = below.strip_prefix("v3/")?;
+            match told(server, path) {
+                Some(remote) => Some(aggregate::answer(server, &remote, admitted, Sent::Whole(Bytes::new())).await),
+                None => Some(document(server, admitted, path).await),
+            }
+        }
     }
+}
+
+/// Which other server has a document of version 3.
+fn told(server: &Server, path: &str) -> Option<Remote> {
+    let remotes = server.aggregate.remotes(&*server.registry.cluster.look);
+    let has =
+        |remote: &&Remote| server.aggregate.told(&remote.name).is_some_and(|told| told.openapi.contains_key(path));
+    remotes.iter().find(has).cloned()
 }
 
 /// Which documents of version 3 there are.
@@ -80,6 +102,12 @@ fn index(server: &Server) -> Response<Body> {
     for path in openapi::index(&catalog) {
         let url = url(&path, &etag(server, &path));
         paths.set(&path, value!({"serverRelativeURL": url}));
+    }
+    let remotes = server.aggregate.remotes(&*server.registry.cluster.look);
+    for told in remotes.iter().filter_map(|remote| server.aggregate.told(&remote.name)) {
+        for (path, url) in &told.openapi {
+            paths.set(path, value!({"serverRelativeURL": (url.as_str())}));
+        }
     }
     let text = codec::json::to_string(&value!({"paths": paths}));
     // Upstream's aggregator says no more of it, and Go guesses.

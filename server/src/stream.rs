@@ -62,7 +62,7 @@ pub struct Remote(pub IpAddr);
 pub struct Foreign;
 
 /// A body on its way to the other side.
-type Outgoing = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Outgoing = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What Go's `URL.EscapedPath` leaves as it is.
@@ -152,7 +152,7 @@ impl Ways {
         };
         // A kubelet may be on this very machine; everything that goes through a proxy must not be this machine's own.
         let public_only = road.manner == Manner::Proxy;
-        Target { host: road.host.clone(), port: road.port, tls, public_only }
+        Target { host: road.host.clone(), port: road.port, tls, name: None, public_only }
     }
 
     async fn dial(&self, road: &Road) -> Result<BoxedIo, String> {
@@ -239,7 +239,7 @@ fn translated(server: &Arc<Server>, admitted: &Admitted, road: Road, said: Strea
     Ok(foreign(response.map(|_| Body::Whole(None))))
 }
 
-fn foreign(mut response: Response<Body>) -> Response<Body> {
+pub(crate) fn foreign(mut response: Response<Body>) -> Response<Body> {
     response.extensions_mut().insert(Foreign);
     response
 }
@@ -256,13 +256,13 @@ fn wrong((code, why): upgrade::Refusal) -> Response<Body> {
 }
 
 /// The client's connection, once it has become something else.
-fn client(admitted: &Admitted) -> Result<OnUpgrade, Status> {
+pub(crate) fn client(admitted: &Admitted) -> Result<OnUpgrade, Status> {
     let found = admitted.parts.extensions.get::<OnUpgrade>().cloned();
     found.ok_or_else(|| unknown("request connection cannot be hijacked".into()))
 }
 
 /// The client's request with another address.
-fn request(admitted: &Admitted, uri: &str, body: Sent) -> Result<Request<Outgoing>, Status> {
+pub(crate) fn request(admitted: &Admitted, uri: &str, body: Sent) -> Result<Request<Outgoing>, Status> {
     let parts = &admitted.parts;
     let body: Outgoing = match body {
         Sent::Wire(body) => body.map_err(Into::into).boxed_unsync(),
@@ -292,7 +292,7 @@ fn uri(road: &Road, said: Option<&str>) -> String {
 }
 
 /// Says whom the request comes from, behind what others have said. Go: `AppendForwardedForHeader`.
-fn forwarded_for(admitted: &Admitted, headers: &mut HeaderMap) {
+pub(crate) fn forwarded_for(admitted: &Admitted, headers: &mut HeaderMap) {
     let Some(Remote(address)) = admitted.parts.extensions.get::<Remote>() else { return };
     let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
     let mut all: Vec<String> = before.map(str::to_owned).collect();
@@ -303,7 +303,7 @@ fn forwarded_for(admitted: &Admitted, headers: &mut HeaderMap) {
 }
 
 /// What a backend says that does not upgrade: the client reads it, and the connection ends.
-fn refused(response: Response<Incoming>) -> Response<Body> {
+pub(crate) fn refused(response: Response<Incoming>) -> Response<Body> {
     let mut response = response.map(passed);
     tunnel::strip_hop_by_hop(response.headers_mut());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -5,6 +5,7 @@ mod components;
 mod identity;
 mod measured;
 mod nodes;
+mod outgoing;
 mod probe;
 mod process;
 mod settings;
@@ -30,7 +31,7 @@ use registry::{
     look::Reader,
     special::{self, services::ports::PortRange},
 };
-use server::{Server, health, limits::Bodies, metrics::Metrics, negotiate::Offer};
+use server::{Server, health, limits::Bodies, metrics::Metrics, negotiate::Offer, outgoing::Outgoing};
 use store::Store;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -63,7 +64,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
-    let (registry, index) = assemble(&flags, store.clone(), &clock)?;
+    let (registry, index, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
     let filling = fill(&flags, &registry, &store, &clock).await?;
     special::policy::follow(&registry, &index);
     if !store.is_shared() {
@@ -89,6 +90,8 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
         flow: settings::flow(&flags),
         issuer: identity::documents(&flags, &pki, &config.advertise)?,
         ways: nodes::ways(&flags, &pki)?,
+        outgoing,
+        aggregate: server::aggregate::Aggregate::default(),
         config,
         registry: registry.clone(),
     });
@@ -103,6 +106,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     special::custom::work::run(&registry);
     let kept = upkeep::run(&server, &settings);
+    let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     let running = parts.start(&server, &pki).await?;
     tokio::select! {
@@ -114,6 +118,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     leave.send_replace(true);
     tokio::time::sleep(settings::span(flags.shutdown_delay_duration)).await;
     drop((running, kept, followed));
+    watched.abort();
     if let Err(error) = special::furniture::service::leave(&registry, &settings.service).await {
         tracing::warn!(%error, "this server still stands behind the service of the API");
     }
@@ -157,7 +162,13 @@ async fn fill(
 }
 
 /// Everything between the store and the door.
-fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<(Arc<Registry>, Arc<Index>)> {
+fn assemble(
+    flags: &Apiserver,
+    store: Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    pki: &Pki,
+    metrics: &Metrics,
+) -> Result<(Arc<Registry>, Arc<Index>, Arc<Outgoing>)> {
     let schemas = schema::builtin();
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(schemas, runs).map_err(anyhow::Error::msg)?;
@@ -183,7 +194,11 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
     let cluster = Cluster { look: look.clone(), act: acting.clone(), may, clock: clock.clone() };
-    let plugins = admission::plugins::Settings::new(Arc::new(|| Random.suffix()));
+    let outgoing = outgoing::client(flags, pki, look.clone())?;
+    let plugins = admission::plugins::Settings {
+        webhooks: outgoing::webhooks(&outgoing, metrics),
+        ..admission::plugins::Settings::new(Arc::new(|| Random.suffix()))
+    };
     let chain = admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
         .map_err(anyhow::Error::msg)?;
     let ttl = flags.event_ttl.0 / 1_000_000_000;
@@ -201,7 +216,7 @@ fn assemble(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) ->
     };
     let registry = Arc::new(Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random)));
     acting.bind(&registry);
-    Ok((registry, index))
+    Ok((registry, index, outgoing))
 }
 
 fn modes(names: &[String], index: &Arc<Index>) -> Result<Vec<Box<dyn Mode>>> {

@@ -179,6 +179,11 @@ pub struct Apiserver {
     pub requestheader_group_headers: Vec<String>,
     #[arg(long, value_delimiter = ',')]
     pub requestheader_extra_headers_prefix: Vec<String>,
+    /// By which certificate extension servers know this server as their front proxy; Skiff's own when left out.
+    #[arg(long)]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    #[arg(long)]
+    pub proxy_client_key_file: Option<PathBuf>,
     /// Where others find the keys of this server's tokens; at this server when left out.
     #[arg(long)]
     pub service_account_jwks_uri: Option<String>,

@@ -32,6 +32,8 @@ pub struct Target {
     pub host: String,
     pub port: u16,
     pub tls: Option<Arc<ClientConfig>>,
+    /// The name that its certificate has to be for, where that is not the host's.
+    pub name: Option<String>,
     /// Nothing of this machine's own and of its link is dialled.
     pub public_only: bool,
 }
@@ -55,11 +57,12 @@ impl Target {
         let tcp = self.first(&addresses).await?;
         let _ = tcp.set_nodelay(true);
         let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| e.to_string())?;
+        let wanted = self.name.as_ref().unwrap_or(&self.host);
+        let name = ServerName::try_from(wanted.clone()).map_err(|e| e.to_string())?;
         let connecting = TlsConnector::from(tls.clone()).connect(name, tcp);
         match connecting.await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(tls_text(&error)),
+            Err(error) => Err(tls_text(&error, wanted)),
         }
     }
 
@@ -135,18 +138,49 @@ fn text(error: &io::Error) -> String {
 }
 
 /// What is wrong with a certificate, in Go's words for what happens most.
-fn tls_text(error: &io::Error) -> String {
+fn tls_text(error: &io::Error, wanted: &str) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let verify = |why: &str| format!("tls: failed to verify certificate: x509: {why}");
     match inner {
-        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-            verify("certificate signed by unknown authority")
-        }
+        // An authority of the same name with another key is another authority.
+        Some(rustls::Error::InvalidCertificate(
+            rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
+        )) => verify("certificate signed by unknown authority"),
         Some(rustls::Error::InvalidCertificate(
             rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
         )) => verify("certificate has expired or is not yet valid"),
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext {
+            presented, ..
+        })) => verify(&misnamed(presented, wanted)),
         Some(rustls::Error::InvalidCertificate(why)) => verify(&why.to_string()),
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".into(),
         _ => error.to_string(),
+    }
+}
+
+/// For whom a certificate is that is for somebody else. `presented` are names as rustls shows them: `DnsName("a")`,
+/// `IpAddress(10.0.0.1)`. Go: `HostnameError.Error`.
+fn misnamed(presented: &[String], wanted: &str) -> String {
+    let of = |kind: &str| -> Vec<&str> {
+        let inside = |name: &&String| name.starts_with(kind);
+        let bare = |name: &'_ String| -> (usize, usize) { (kind.len() + 1, name.len().saturating_sub(1)) };
+        let cut = presented.iter().filter(inside).map(|name| {
+            let (start, end) = bare(name);
+            name.get(start..end).unwrap_or_default().trim_matches('"')
+        });
+        cut.collect()
+    };
+    if wanted.parse::<IpAddr>().is_ok() {
+        let addresses = of("IpAddress");
+        return match addresses.is_empty() {
+            true => format!("cannot validate certificate for {wanted} because it doesn't contain any IP SANs"),
+            false => format!("certificate is valid for {}, not {wanted}", addresses.join(", ")),
+        };
+    }
+    let names = of("DnsName");
+    match names.is_empty() {
+        true => format!("certificate is not valid for any names, but wanted to match {wanted}"),
+        false => format!("certificate is valid for {}, not {wanted}", names.join(", ")),
     }
 }
 
@@ -159,11 +193,11 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         for host in ["127.0.0.1", "localhost", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
-            let target = Target { host: host.into(), port, tls: None, public_only: true };
+            let target = Target { host: host.into(), port, tls: None, name: None, public_only: true };
             let refused = target.dial(Duration::from_secs(5)).await.map(drop);
             assert_eq!(refused, Err("address not allowed".to_owned()), "{host}");
         }
-        let target = Target { host: "127.0.0.1".into(), port, tls: None, public_only: false };
+        let target = Target { host: "127.0.0.1".into(), port, tls: None, name: None, public_only: false };
         assert!(target.dial(Duration::from_secs(5)).await.is_ok(), "a kubelet may be there");
         drop(listener);
         assert_eq!(

@@ -11,7 +11,7 @@ mod places;
 mod tests;
 
 use admission::Operation;
-use api::{GroupResource, Gvk, Status, Value, value};
+use api::{GroupResource, Status, Value, value};
 
 use crate::{Ask, Registry, create::admission_request, options::Query};
 
@@ -123,9 +123,7 @@ impl Registry {
     /// Admission sees what is asked for as an object.
     async fn admit_connect(&self, ask: &Ask, options: &str, query: &Query, rest: &str) -> Result<(), Status> {
         let object = options_object(options, query, rest);
-        let kind = Gvk::new("", "v1", options);
         let mut request = admission_request(ask, Operation::Connect, object, Value::NULL, false, Value::NULL);
-        request.kind = &kind;
         self.chain.mutate(&mut request, &self.cluster).await?;
         let outcome = self.chain.validate(&request, &self.cluster).await;
         request.said.warnings().into_iter().for_each(|warning| ask.warn(warning));

@@ -70,7 +70,12 @@ pub fn paths(catalog: &Resources, server: &Server) -> Value {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|(v, _)| format!("/apis/{}/{v}", group.name)));
     }
+    let remotes = server.aggregate.remotes(&*server.registry.cluster.look);
+    for remote in remotes.iter() {
+        paths.extend([format!("/apis/{}", remote.group), remote.root()]);
+    }
     paths.sort();
+    paths.dedup();
     paths.into()
 }
 
@@ -88,15 +93,13 @@ pub fn groups(catalog: &Resources) -> Value {
     value!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
-/// `/apis/GROUP`
-pub fn group(catalog: &Resources, name: &str) -> Option<Value> {
-    let groups = collect(catalog);
-    let found = groups.iter().find(|g| g.name == name && !name.is_empty())?;
+/// `/apis/GROUP`, out of the group's part of `/apis`.
+pub fn group(found: &Value) -> Value {
     let mut value = value!({"kind": "APIGroup", "apiVersion": "v1"});
-    for (key, member) in group_value(found).members() {
+    for (key, member) in found.members() {
         value.set(key, member);
     }
-    Some(value)
+    value
 }
 
 fn group_value(group: &Group<'_>) -> Value {

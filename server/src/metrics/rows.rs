@@ -311,6 +311,60 @@ pub const LEVEL_CURRENT: Row = row(
     "current derived number of execution seats available to each priority level",
 );
 
+pub const WEBHOOK_DURATION: Row = row(
+    "apiserver_admission_webhook_admission_duration_seconds",
+    Histogram,
+    "STABLE",
+    &["name", "operation", "rejected", "type"],
+    "Admission webhook latency histogram in seconds, identified by name and broken out for each operation and API resource and type (validate or admit).",
+);
+pub const WEBHOOK_REQUESTS: Row = row(
+    "apiserver_admission_webhook_request_total",
+    Counter,
+    "ALPHA",
+    &["code", "name", "operation", "rejected", "type"],
+    "Admission webhook request total, identified by name and broken out for each admission type (validating or admit) and operation. Additional labels specify whether the request was rejected or not and an HTTP status code. Codes greater than 600 are truncated to 600, to keep the metrics cardinality bounded.",
+);
+pub const WEBHOOK_REJECTIONS: Row = row(
+    "apiserver_admission_webhook_rejection_count",
+    Counter,
+    "ALPHA",
+    &["error_type", "name", "operation", "rejection_code", "type"],
+    "Admission webhook rejection count, identified by name and broken out for each admission type (validating or admit) and operation. Additional labels specify an error type (calling_webhook_error or apiserver_internal_error if an error occurred; no_error otherwise) and optionally a non-zero rejection code if the webhook rejects the request with an HTTP status code (honored by the apiserver when the code is greater or equal to 400). Codes greater than 600 are truncated to 600, to keep the metrics cardinality bounded.",
+);
+pub const WEBHOOK_FAILED_OPEN: Row = row(
+    "apiserver_admission_webhook_fail_open_count",
+    Counter,
+    "ALPHA",
+    &["name", "type"],
+    "Admission webhook fail open count, identified by name and broken out for each admission type (validating or admit).",
+);
+pub const CONDITION_EXCLUSIONS: Row = row(
+    "apiserver_admission_match_condition_exclusions_total",
+    Counter,
+    "ALPHA",
+    &["kind", "name", "operation", "type"],
+    "Admission match condition evaluation exclusions count, identified by name of resource containing the match condition and broken out for each kind containing matchConditions (webhook or policy), operation and admission type (validate or admit).",
+);
+
+pub const API_SERVICE_UNAVAILABLE: Row = row(
+    "aggregator_unavailable_apiservice",
+    Gauge,
+    "ALPHA",
+    &["name"],
+    "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
+);
+pub const API_SERVICE_FAILURES: Row = row(
+    "aggregator_unavailable_apiservice_total",
+    Counter,
+    "ALPHA",
+    &["name", "reason"],
+    "Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
+);
+
+/// Upstream's bounds of a webhook's time.
+pub const WEBHOOK_SECONDS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
+
 const OF_FLOW: &[&str] = &["flow_schema", "priority_level"];
 const OF_REQUEST: &[&str] = &["component", "group", "resource", "scope", "subresource", "verb", "version"];
 

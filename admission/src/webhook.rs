@@ -1,0 +1,144 @@
+//! What users' own servers say of a request: who of them is asked, what they are asked, what their answers come to.
+//!
+//! A configuration is compiled once into [`Hook`]s and kept for as long as no configuration changes. [`Hook::matches`] tells
+//! whether it is asked and in which version, [`review`] makes the question and reads the answer; calling is handed in as
+//! [`Call`]. The two plugins hold it together. Upstream: apiserver/pkg/admission/plugin/webhook.
+
+mod ask;
+mod conditions;
+mod failure;
+mod hooks;
+pub(crate) mod review;
+mod rules;
+mod select;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use api::{Status, Value};
+use async_trait::async_trait;
+
+pub(crate) use ask::View;
+pub use conditions::{Conditions, Input, Unjudged};
+pub(crate) use failure::Failure;
+pub use hooks::Condition;
+pub(crate) use hooks::{Hook, Hooks};
+
+/// Where a webhook is, and how it proves to be it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    pub place: Place,
+    /// The authorities that it is believed by, as PEM; empty for those that this machine believes.
+    pub authorities: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    Url(String),
+    Service {
+        namespace: String,
+        name: String,
+        path: String,
+        port: i64,
+    },
+    /// The configuration says neither.
+    Nowhere,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The other side said so, in a Status or in another code than 200.
+    Status(Status),
+    /// Nobody was reached, or nothing was said that can be read, in the words of Go's client.
+    Unreachable(String),
+}
+
+/// Calls webhooks. Answers are bounded, redirects are not followed, connections are kept for the next call.
+#[async_trait]
+pub trait Call: Send + Sync {
+    /// Posts a document and reads the one that comes back.
+    async fn call(&self, to: &Address, review: &Value, within: Duration) -> Result<Value, CallError>;
+}
+
+/// What became of a call, for whoever counts. Upstream: apiserver/pkg/admission/metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Called<'a> {
+    pub name: &'a str,
+    pub side: Side,
+    pub operation: &'static str,
+    pub seconds: f64,
+    pub rejected: bool,
+    pub code: u16,
+    /// Upstream: `WebhookRejectionErrorType`; none where nothing was rejected.
+    pub rejection: Option<&'static str>,
+    /// It failed and the request went on.
+    pub failed_open: bool,
+}
+
+/// The two sides of admission, by upstream's words for them in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Mutating,
+    Validating,
+}
+
+/// Counts calls.
+pub trait Tally: Send + Sync {
+    fn called(&self, called: &Called<'_>);
+
+    /// A match condition kept a webhook from being called.
+    fn excluded(&self, name: &str, side: Side, operation: &str) {
+        let _ = (name, side, operation);
+    }
+}
+
+/// What webhooks need of the parts around.
+#[derive(Clone)]
+pub struct Outside {
+    pub call: Arc<dyn Call>,
+    pub conditions: Arc<dyn Conditions>,
+    pub tally: Arc<dyn Tally>,
+    /// A new uid for a review.
+    pub uid: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The parts of whoever calls nobody.
+struct Alone;
+
+// === impl Outside ===
+
+impl Default for Outside {
+    fn default() -> Outside {
+        Outside {
+            call: Arc::new(Alone),
+            conditions: Arc::new(Unjudged),
+            tally: Arc::new(Alone),
+            uid: Arc::new(String::new),
+        }
+    }
+}
+
+#[async_trait]
+impl Call for Alone {
+    async fn call(&self, _: &Address, _: &Value, _: Duration) -> Result<Value, CallError> {
+        Err(CallError::Unreachable("this server calls no webhooks".into()))
+    }
+}
+
+impl Tally for Alone {
+    fn called(&self, _: &Called<'_>) {}
+}
+
+// === impl Side ===
+
+impl Side {
+    pub fn word(self) -> &'static str {
+        match self {
+            Side::Mutating => "admit",
+            Side::Validating => "validating",
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Webhooks as configurations name them, compiled.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{GroupResource, Value, meta, selector::Selector};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use parking_lot::Mutex;
+
+use super::{Address, Place, rules::Rule};
+use crate::{Cluster, Operation, Request};
+
+/// One webhook of a configuration.
+pub struct Hook {
+    /// Tells it from all others: `CONFIGURATION/NAME/N`, where N counts those of that name.
+    pub uid: String,
+    pub configuration: String,
+    pub name: String,
+    pub address: Address,
+    pub rules: Vec<Rule>,
+    /// Whether a request to an equivalent resource counts as one that the rules name.
+    pub equivalent: bool,
+    /// Errors are texts about a selector that cannot be read.
+    pub namespaces: Result<Selector, String>,
+    pub objects: Result<Selector, String>,
+    pub conditions: Vec<Condition>,
+    /// When it cannot be asked the request goes on without.
+    pub ignores_failure: bool,
+    /// `None` or `NoneOnDryRun`; none where nothing is said.
+    pub side_effects: Option<String>,
+    pub within: Option<Duration>,
+    pub review_versions: Vec<String>,
+    pub reinvoked_if_needed: bool,
+}
+
+/// An expression that has to be true for the webhook to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub name: String,
+    pub expression: String,
+}
+
+/// The webhooks of one kind of configuration, kept for as long as no configuration changes.
+pub struct Hooks {
+    resource: GroupResource,
+    kept: Mutex<Option<(u64, Arc<[Hook]>)>>,
+}
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+/// Kinds of the group that no webhook sees, or one could keep everybody from taking it away.
+const OWN: [&str; 6] = [
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+];
+
+/// Reviews reach no webhook, or one could keep everybody from proving who he is. Upstream:
+/// ExcludeAdmissionWebhookVirtualResources.
+const REVIEWS: [(&str, &str); 6] = [
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "localsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+// === impl Hooks ===
+
+impl Hooks {
+    pub fn of(plural: &str) -> Hooks {
+        Hooks { resource: GroupResource::new(GROUP, plural), kept: Mutex::default() }
+    }
+
+    /// The webhooks that may be asked about a request, in upstream's order: by their configurations' names.
+    pub fn for_request(&self, request: &Request<'_>, cluster: &Cluster) -> Arc<[Hook]> {
+        if is_exempt(request) {
+            return Arc::new([]);
+        }
+        // Looked at first: what is listed afterwards is this or newer.
+        let generation = cluster.look.generation(&self.resource);
+        if let (Some(now), Some((then, hooks))) = (generation, &*self.kept.lock())
+            && now == *then
+        {
+            return hooks.clone();
+        }
+        let mut configurations = cluster.look.list(&self.resource, "");
+        configurations.sort_by(|a, b| meta::of(a).name().cmp(meta::of(b).name()));
+        let hooks: Arc<[Hook]> = configurations.iter().flat_map(Hook::all_of).collect();
+        if let Some(now) = generation {
+            *self.kept.lock() = Some((now, hooks.clone()));
+        }
+        hooks
+    }
+}
+
+fn is_exempt(request: &Request<'_>) -> bool {
+    let kind = request.kind;
+    (kind.group == GROUP && OWN.contains(&kind.kind.as_str()))
+        || REVIEWS
+            .iter()
+            .any(|(group, plural)| request.resource.group == *group && request.resource.resource == *plural)
+}
+
+// === impl Hook ===
+
+impl Hook {
+    fn all_of(configuration: &Value) -> Vec<Hook> {
+        let name = meta::of(configuration).name();
+        let hooks = configuration.list("webhooks");
+        let count = |i: usize| hooks[..i].iter().filter(|h| h.str("name") == hooks[i].str("name")).count();
+        hooks.iter().enumerate().map(|(i, hook)| Hook::compile(name, hook, count(i))).collect()
+    }
+
+    fn compile(configuration: &str, hook: &Value, number: usize) -> Hook {
+        let name = hook.str("name").to_owned();
+        let condition = |c: &Value| Condition { name: c.str("name").into(), expression: c.str("expression").into() };
+        let selector = |member: &str| Selector::from_label_selector(hook.at(member));
+        Hook {
+            uid: format!("{configuration}/{name}/{number}"),
+            configuration: configuration.into(),
+            address: address(hook.at("clientConfig")),
+            rules: hook.list("rules").iter().map(Rule::compile).collect(),
+            equivalent: hook.str("matchPolicy") == "Equivalent",
+            namespaces: selector("namespaceSelector"),
+            objects: selector("objectSelector"),
+            conditions: hook.list("matchConditions").iter().map(condition).collect(),
+            ignores_failure: hook.str("failurePolicy") == "Ignore",
+            side_effects: hook.opt_str("sideEffects").map(Into::into),
+            within: hook.opt_int("timeoutSeconds").and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
+            review_versions: hook
+                .list("admissionReviewVersions")
+                .iter()
+                .filter_map(Value::as_str)
+                .map(Into::into)
+                .collect(),
+            reinvoked_if_needed: hook.str("reinvocationPolicy") == "IfNeeded",
+            name,
+        }
+    }
+}
+
+fn address(config: &Value) -> Address {
+    let service = config.at("service");
+    let place = match (service.is_null(), config.str("url")) {
+        (false, _) => Place::Service {
+            namespace: service.str("namespace").into(),
+            name: service.str("name").into(),
+            path: service.str("path").into(),
+            port: service.opt_int("port").filter(|port| *port != 0).unwrap_or(443),
+        },
+        (true, "") => Place::Nowhere,
+        (true, url) => Place::Url(url.into()),
+    };
+    Address { place, authorities: STANDARD.decode(config.str("caBundle")).unwrap_or_default() }
+}
+
+/// The word of an operation in rules and reviews.
+pub fn word(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Create => "CREATE",
+        Operation::Update => "UPDATE",
+        Operation::Delete => "DELETE",
+        Operation::Connect => "CONNECT",
+    }
+}

@@ -1,0 +1,185 @@
+//! Which groups and versions another server answers for, and what can be said of that server without asking it.
+//!
+//! Upstream: kube-aggregator/pkg/controllers/status/remote, pkg/apis/apiregistration/v1/helper.
+
+use admission::Look;
+use api::{GroupResource, Status, Value, field::quote, meta, time, value};
+
+use super::backends;
+use crate::Registry;
+
+/// An API service that another server answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// `v1.example.com`
+    pub name: String,
+    pub group: String,
+    pub version: String,
+    /// The service behind which the other server is.
+    pub namespace: String,
+    pub service: String,
+    pub port: i64,
+    /// Authorities of its certificate, as PEM.
+    pub authorities: Vec<u8>,
+    /// Its certificate is not looked at.
+    pub insecure: bool,
+    pub available: bool,
+    pub resource_version: String,
+}
+
+/// How an API service is: whether it answers, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub status: &'static str,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+pub fn resource() -> GroupResource {
+    GroupResource::new("apiregistration.k8s.io", "apiservices")
+}
+
+/// The groups in the order of their preference, each with its versions in theirs, local and remote ones. Upstream:
+/// `SortedByGroupAndVersion`.
+pub fn sorted(look: &dyn Look) -> Vec<(String, Vec<String>)> {
+    let mut services = look.list(&resource(), "");
+    services.sort_by(|a, b| {
+        let key = |s: &Value| (-s.at("spec").int("groupPriorityMinimum"), meta::of(s).name().to_owned());
+        key(a).cmp(&key(b))
+    });
+    let mut groups: Vec<(String, Vec<Value>)> = Vec::new();
+    for service in services {
+        let group = service.at("spec").str("group").to_owned();
+        match groups.iter_mut().find(|(name, _)| *name == group) {
+            Some((_, versions)) => versions.push(service),
+            None => groups.push((group, vec![service])),
+        }
+    }
+    let versions = |mut services: Vec<Value>| -> Vec<String> {
+        services.sort_by_key(|s| -s.at("spec").int("versionPriority"));
+        services.iter().map(|s| s.at("spec").str("version").to_owned()).collect()
+    };
+    groups.into_iter().map(|(name, services)| (name, versions(services))).collect()
+}
+
+/// The API services that other servers answer for.
+pub fn remotes(look: &dyn Look) -> Vec<Remote> {
+    look.list(&resource(), "").iter().filter_map(remote).collect()
+}
+
+fn remote(service: &Value) -> Option<Remote> {
+    use base64::Engine as _;
+    let spec = service.at("spec");
+    let backend = spec.at("service");
+    if backend.is_null() {
+        return None;
+    }
+    let bundle = base64::engine::general_purpose::STANDARD.decode(spec.str("caBundle"));
+    Some(Remote {
+        name: meta::of(service).name().into(),
+        group: spec.str("group").into(),
+        version: spec.str("version").into(),
+        namespace: backend.str("namespace").into(),
+        service: backend.str("name").into(),
+        port: backend.opt_int("port").unwrap_or(443),
+        authorities: bundle.unwrap_or_default(),
+        insecure: spec.bool("insecureSkipTLSVerify"),
+        available: is_available(service),
+        resource_version: meta::of(service).resource_version().into(),
+    })
+}
+
+fn is_available(service: &Value) -> bool {
+    let conditions = service.at("status").list("conditions");
+    conditions.iter().any(|c| c.str("type") == "Available" && c.str("status") == "True")
+}
+
+// === impl Remote ===
+
+impl Remote {
+    /// Where it has to tell of itself.
+    pub fn root(&self) -> String {
+        match self.group.as_str() {
+            "" => format!("/api/{}", self.version),
+            group => format!("/apis/{group}/{}", self.version),
+        }
+    }
+
+    /// What is wrong before anybody is asked; none where the server itself has to say.
+    pub fn fault(&self, look: &dyn Look) -> Option<Condition> {
+        let not = |reason, message| Some(Condition { status: "False", reason, message });
+        let (name, namespace) = (&self.service, quote(&self.namespace));
+        let Some(service) = look.get(&GroupResource::new("", "services"), &self.namespace, name) else {
+            return not("ServiceNotFound", format!("service/{name} in {namespace} is not present"));
+        };
+        let spec = service.at("spec");
+        if spec.str("type") != "ClusterIP" {
+            return None;
+        }
+        let Some(port) = spec.list("ports").iter().find(|p| p.int("port") == self.port) else {
+            let message = format!("service/{name} in {namespace} is not listening on port {}", self.port);
+            return not("ServicePortError", message);
+        };
+        let slices = backends::slices(look, &self.namespace, name);
+        if slices.is_empty() {
+            let message = format!("cannot find endpointslices for service/{name} in {namespace}");
+            return not("EndpointsNotFound", message);
+        }
+        let port = port.str("name");
+        match slices.iter().any(|slice| serves(slice, port)) {
+            true => None,
+            false => {
+                let port = quote(port);
+                let message =
+                    format!("endpointslices for service/{name} in {namespace} have no addresses with port name {port}");
+                not("MissingEndpoints", message)
+            }
+        }
+    }
+
+    /// What the answer depends on: it is looked at anew when this changes.
+    pub fn stands_on(&self, look: &dyn Look) -> Vec<String> {
+        let service = look.get(&GroupResource::new("", "services"), &self.namespace, &self.service);
+        let slices = backends::slices(look, &self.namespace, &self.service);
+        let version = |object: &Value| meta::of(object).resource_version().to_owned();
+        service.iter().chain(&slices).map(version).collect()
+    }
+}
+
+/// Whether a slice has a ready endpoint, and the port. Upstream: `hasAvailableEndpoint`.
+fn serves(slice: &Value, port: &str) -> bool {
+    let ready = |e: &Value| e.at("conditions").opt_bool("ready") != Some(false);
+    let named = |p: &Value| p.has("name") && p.str("name") == port && p.has("port");
+    slice.list("endpoints").iter().any(ready) && slice.list("ports").iter().any(named)
+}
+
+/// Puts a condition in, with a new time when its status is another. Upstream: `SetAPIServiceCondition`.
+fn set(service: &mut Value, wanted: &Condition, now: &str) {
+    let conditions = service.entry_path(&["status", "conditions"]).make_array();
+    let found = conditions.iter_mut().find(|c| c.str("type") == "Available");
+    let since = match &found {
+        Some(old) if old.str("status") == wanted.status => old.str("lastTransitionTime").to_owned(),
+        _ => now.to_owned(),
+    };
+    let condition = value!({
+        "type": "Available", "status": (wanted.status), "lastTransitionTime": since, "reason": (wanted.reason),
+        "message": (wanted.message.as_str())
+    });
+    match found {
+        Some(old) => *old = condition,
+        None => conditions.push(condition),
+    }
+}
+
+impl Registry {
+    /// Says of an API service how it is. What says so already is left alone.
+    pub async fn say_of_api_service(&self, name: &str, condition: &Condition) -> Result<(), Status> {
+        let Some(found) = self.cluster.look.get(&resource(), "", name) else { return Ok(()) };
+        let mut changed = found.clone();
+        set(&mut changed, condition, &time::seconds(self.clock.now()));
+        if changed == found {
+            return Ok(());
+        }
+        self.own_update(&resource(), "status", &changed).await.map(drop)
+    }
+}

@@ -1,0 +1,109 @@
+//! What a webhook's response comes to.
+//!
+//! Upstream: client-go/rest/request.go transformResponse and Result.Into, apimachinery/pkg/api/errors
+//! NewGenericServerResponse.
+
+use admission::webhook::CallError;
+use api::{Reason, Status, Value, field::quote, meta, status::Cause, status::Details};
+use http::{HeaderMap, header};
+
+/// Of text that is no Status so much is told.
+const TEXT_LEN_MAX: usize = 2048;
+
+/// Whether a body is for people to read.
+pub fn is_text(headers: &HeaderMap) -> bool {
+    let kind = crate::negotiate::text(headers, header::CONTENT_TYPE);
+    kind.is_empty() || kind.starts_with("text/")
+}
+
+/// The review that a response holds; `asked` is the one that was sent.
+pub fn decode(code: u16, body: &[u8], is_text: bool, asked: &Value) -> Result<Value, CallError> {
+    if !(200..=206).contains(&code) {
+        return Err(CallError::Status(refused(code, body, is_text)));
+    }
+    if body.is_empty() {
+        let why = format!("0-length response with status code: {code} and content type: ");
+        return Err(CallError::Unreachable(why));
+    }
+    let unreadable = |e: String| CallError::Unreachable(e);
+    let said = codec::json::any(body).map_err(|e| unreadable(format!("couldn't get version/kind; {e}")))?.value;
+    let (mut kind, expected) = (meta::gvk(&said), meta::gvk(asked));
+    if kind.kind == "Status" && said.str("apiVersion") == "v1" {
+        return Err(match said.str("status") {
+            "Success" => unreadable("webhook response was absent".into()),
+            _ => CallError::Status(Status::told(&said, 500)),
+        });
+    }
+    if kind.version.is_empty() {
+        kind = expected.clone();
+    }
+    let schemas = schema_of(&kind.api_version()).filter(|_| kind.kind == "AdmissionReview" || kind.kind.is_empty());
+    let Some(schema) = schemas else {
+        let (kind, version) = (quote(&kind.kind), quote(&kind.api_version()));
+        return Err(unreadable(format!(
+            "no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\""
+        )));
+    };
+    let body = registry::Body { media: registry::Media::Json, bytes: body };
+    let mut review = registry::body::read_as(schema, body).map_err(|status| unreadable(status.message().into()))?;
+    // What it says of itself is looked at later on.
+    for member in ["kind", "apiVersion"] {
+        review.set(member, said.str(member));
+    }
+    Ok(review)
+}
+
+fn schema_of(api_version: &str) -> Option<&'static str> {
+    match api_version {
+        "admission.k8s.io/v1" => Some("io.k8s.api.admission.v1.AdmissionReview"),
+        "admission.k8s.io/v1beta1" => Some("io.k8s.api.admission.v1beta1.AdmissionReview"),
+        _ => None,
+    }
+}
+
+fn refused(code: u16, body: &[u8], is_text: bool) -> Status {
+    if let Ok(said) = codec::json::any(body)
+        && said.value.str("kind") == "Status"
+        && said.value.str("status") == "Failure"
+    {
+        return Status::told(&said.value, code);
+    }
+    let said = match is_text {
+        true => String::from_utf8_lossy(&body[..body.len().min(TEXT_LEN_MAX)]).trim().to_owned(),
+        false => "unknown".to_owned(),
+    };
+    let (reason, message) = generic(code, &said);
+    let cause = Cause { kind: "UnexpectedServerResponse".into(), message: said, field: String::new() };
+    Status::new(code, reason, message).with_details(Details { causes: vec![cause], ..Details::default() })
+}
+
+fn generic(code: u16, said: &str) -> (Reason, String) {
+    let (reason, text) = match code {
+        409 => (Reason::AlreadyExists, "the server reported a conflict"),
+        404 => (Reason::NotFound, "the server could not find the requested resource"),
+        400 => (Reason::BadRequest, "the server rejected our request for an unknown reason"),
+        401 => (Reason::Unauthorized, "the server has asked for the client to provide credentials"),
+        403 => (Reason::Forbidden, said),
+        406 => (Reason::NotAcceptable, said),
+        415 => (Reason::UnsupportedMediaType, said),
+        405 => (Reason::MethodNotAllowed, "the server does not allow this method on the requested resource"),
+        422 => (Reason::Invalid, "the server rejected our request due to an error in our request"),
+        503 => (Reason::ServiceUnavailable, "the server is currently unable to handle the request"),
+        504 => (
+            Reason::Timeout,
+            "the server was unable to return a response in the time allotted, but may still be processing the request",
+        ),
+        429 => {
+            (Reason::TooManyRequests, "the server has received too many requests and has asked us to try again later")
+        }
+        500.. => {
+            let text = format!("an error on the server ({}) has prevented the request from succeeding", quote(said));
+            return (Reason::InternalError, text);
+        }
+        _ => {
+            let text = format!("the server responded with the status code {code} but did not return more information");
+            return (Reason::Unknown, text);
+        }
+    };
+    (reason, text.to_owned())
+}

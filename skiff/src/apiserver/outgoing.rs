@@ -1,0 +1,52 @@
+//! What the API server asks of other people's servers: whom it believes, and as whom it shows itself.
+//!
+//! Upstream: apiserver/pkg/util/webhook/authentication.go, cmd/kube-apiserver/app/aggregator.go.
+
+use std::sync::Arc;
+
+use admission::{Look, webhook};
+use anyhow::{Context, Result};
+use certs::{PrivateKey, pki::Pki};
+use registry::Ids as _;
+use server::{
+    metrics::Metrics,
+    outgoing::{Outgoing, Settings},
+};
+
+use super::identity::read;
+use crate::{clock::Random, flags::Apiserver};
+
+/// Where machines keep the authorities that they believe. Go: `crypto/x509/root_linux.go`.
+const MACHINES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>) -> Result<Arc<Outgoing>> {
+    let own = &pki.front_proxy_client;
+    let (certificate, key) = match (&flags.proxy_client_cert_file, &flags.proxy_client_key_file) {
+        (Some(certificate), Some(key)) => (read(certificate)?, read(key)?),
+        _ => (own.certificate_pem.clone(), own.key.to_pem()),
+    };
+    let front_proxy = (certificate, PrivateKey::from_pem(&key).context("--proxy-client-key-file")?);
+    let machine = MACHINES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let draw = Arc::new(|bound: u64| {
+        let digits: String = Random.uid().chars().filter(char::is_ascii_hexdigit).take(12).collect();
+        u64::from_str_radix(&digits, 16).unwrap_or_default() % bound.max(1)
+    });
+    Ok(Arc::new(Outgoing::new(Settings { look, draw, machine, front_proxy: Some(front_proxy) })))
+}
+
+/// What admission needs to call webhooks.
+pub fn webhooks(outgoing: &Arc<Outgoing>, metrics: &Metrics) -> webhook::Outside {
+    webhook::Outside {
+        call: outgoing.clone(),
+        tally: metrics.admission.clone(),
+        uid: Arc::new(|| Random.uid()),
+        ..webhook::Outside::default()
+    }
+}
