@@ -124,7 +124,13 @@ impl<'a> Machine<'a> {
     fn step(&mut self, value: &Value, step: &'a Step) -> Outcome {
         let key = match &step.key {
             Key::Constant(key) => key,
-            Key::Computed(attribute) => &self.computed_key(attribute)?,
+            Key::Computed(attribute) => {
+                let key = self.computed_key(attribute);
+                if key.as_ref().is_err_and(EvalError::is_plain) {
+                    self.charge(1)?;
+                }
+                &key?
+            }
         };
         let found = if step.test {
             find(value, key, true).map(|found| Value::Bool(found.is_some()))
@@ -147,13 +153,9 @@ impl<'a> Machine<'a> {
         Ok(found)
     }
 
-    /// What an index is computed to; an error costs the step, as a value does.
+    /// What an index is computed to.
     fn computed_key(&mut self, attribute: &'a Attribute) -> Outcome {
-        let key = self.resolve(attribute).and_then(|key| if is_key(&key) { Ok(key) } else { Err(invalid_key(&key)) });
-        if key.as_ref().is_err_and(EvalError::is_plain) {
-            self.charge(1)?;
-        }
-        key
+        self.resolve(attribute).and_then(|key| if is_key(&key) { Ok(key) } else { Err(invalid_key(&key)) })
     }
 }
 
@@ -163,7 +165,9 @@ pub(crate) fn is_key(value: &Value) -> bool {
 }
 
 pub(crate) fn invalid_key(value: &Value) -> EvalError {
-    EvalError::new(format!("invalid qualifier type: {}", super::machine::go_type(value)))
+    // A null comes out of data, where Go has no type for it.
+    let name = if matches!(value, Value::Null) { "<nil>" } else { super::machine::go_type(value) };
+    EvalError::new(format!("invalid qualifier type: {name}"))
 }
 
 fn missing(value: &Value, key: &Value) -> EvalError {

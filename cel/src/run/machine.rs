@@ -184,8 +184,10 @@ impl<'a> Machine<'a> {
     fn call(&mut self, call: &'a Call) -> Outcome {
         let (mut arguments, mut error) = (Vec::with_capacity(call.arguments.len()), None);
         let is_lenient = call.function.name == "@not_strictly_false";
-        for argument in &call.arguments {
-            if call.stops {
+        let last = call.arguments.len().saturating_sub(1);
+        for (index, argument) in call.arguments.iter().enumerate() {
+            // Upstream counts a call whose arguments have all been evaluated, be they errors.
+            if call.stops && index < last {
                 arguments.push(self.eval(argument)?);
             } else {
                 arguments.push(self.argument(argument, &mut error)?);

@@ -16,6 +16,15 @@ impl Timestamp {
         is_within.then_some(Timestamp { seconds, nanos, offset_seconds: 0 })
     }
 
+    /// Date and time of day so many seconds east of UTC.
+    pub(crate) fn local(&self, east_seconds: i64) -> jiff::civil::DateTime {
+        let seconds = self.seconds + east_seconds;
+        let days = jiff::Span::new().try_days(seconds.div_euclid(86_400)).unwrap_or_default();
+        let date = jiff::civil::date(1970, 1, 1).checked_add(days).unwrap_or(jiff::civil::Date::MAX);
+        let of_day = seconds.rem_euclid(86_400);
+        date.at((of_day / 3600) as i8, (of_day / 60 % 60) as i8, (of_day % 60) as i8, 0)
+    }
+
     /// Out of text as RFC 3339 has it.
     pub fn parse(text: &str) -> Option<Timestamp> {
         parse_rfc3339(text)
