@@ -33,8 +33,9 @@ impl Ask {
         version: usize,
         now: Timestamp,
     ) -> Ask {
-        let below = definition.subresource(&authorized.attributes().subresource);
-        let kind = below.and_then(|s| s.kind()).unwrap_or_else(|| definition.versions[version].gvk.clone());
+        let served = &definition.versions[version];
+        let below = served.subresource(&authorized.attributes().subresource);
+        let kind = below.and_then(|s| s.kind()).unwrap_or_else(|| served.gvk.clone());
         Ask {
             user: authorized.user().clone(),
             attributes: authorized.attributes().clone(),

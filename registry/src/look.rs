@@ -8,10 +8,13 @@ use async_trait::async_trait;
 use store::Store;
 
 use crate::{
+    body::{Body, Media},
     cache::{Entry, fill::Filler},
     catalog::Catalog,
     definition::{Definition, Served},
-    storage, unavailable,
+    storage,
+    types::{Plain, Types},
+    unavailable,
 };
 
 /// Reads objects for the server itself.
@@ -110,12 +113,13 @@ impl Look for Reader {
         };
         let mut found = Vec::new();
         for definition in resources.iter().filter(together) {
-            let Some(kinds) = kinds(definition, subresource) else { continue };
             let served = definition.versions.iter().filter(|v| resources.serves(definition, v));
-            found.extend(served.map(|v| Equivalent {
-                resource: definition.resource.clone(),
-                version: v.gvk.version.to_string(),
-                kind: kinds.clone().unwrap_or_else(|| v.gvk.clone()),
+            found.extend(served.filter_map(|v| {
+                Some(Equivalent {
+                    resource: definition.resource.clone(),
+                    version: v.gvk.version.to_string(),
+                    kind: own_kind(v, subresource)?.unwrap_or_else(|| v.gvk.clone()),
+                })
             }));
         }
         found
@@ -138,29 +142,28 @@ impl Look for Reader {
 
     async fn from_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let text = codec::json::to_string(object);
-        let read = |id, schemas: &schema::Schemas| {
-            let decoded = codec::json::object(text.as_bytes(), id, schemas);
+        let read = |types: &dyn Types, id| {
+            let decoded = types.read(Body { media: Media::Json, bytes: text.as_bytes() }, id);
             decoded.map(|decoded| decoded.value).map_err(|e| Status::bad_request(e.to_string()))
         };
         if let Some((definition, place)) = self.serving(request.resource, kind) {
             let served = &definition.versions[place];
-            let mut object = read(served.kind_type, definition.schemas())?;
+            let mut object = read(&*definition.world, served.kind_type)?;
             api::meta::set_gvk(&mut object, kind);
             definition.to_hub(&mut object, served);
             return Ok(object);
         }
-        let schemas = schema::builtin();
-        let Some(id) = schemas.kind(kind) else { return Ok(object.clone()) };
-        let mut object = read(id, schemas)?;
+        let Some(id) = Plain.schemas().kind(kind) else { return Ok(object.clone()) };
+        let mut object = read(&Plain, id)?;
         api::meta::set_gvk(&mut object, kind);
         Ok(object)
     }
 }
 
 /// The kind of requests to a subresource, where it is not the resource's own; none when there is no such subresource.
-fn kinds(definition: &Definition, subresource: &str) -> Option<Option<Gvk>> {
+fn own_kind(served: &Served, subresource: &str) -> Option<Option<Gvk>> {
     if subresource.is_empty() {
         return Some(None);
     }
-    Some(definition.subresource(subresource)?.kind())
+    Some(served.subresource(subresource)?.kind())
 }

@@ -163,7 +163,7 @@ impl Change for Rescale<'_> {
     }
 
     fn take(&self, hub: &mut Value, seen: Value) {
-        hub.set_path(self.paths.replicas, seen.at("spec").int("replicas"));
+        hub.set_path(&parts(&self.paths.replicas), seen.at("spec").int("replicas"));
     }
 }
 
