@@ -44,7 +44,7 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
         return Err(unrecognized(body, expected, &format!("unexpected GroupVersion string: {version}")));
     }
     let gvk = with_defaults(api::meta::gvk(&object), expected.gvk);
-    expected.types.check_kind(&gvk, expected.gvk, &object)?;
+    expected.types.check_kind(&gvk, expected.gvk, &object, body.bytes)?;
     if expected.kind_type == ask.served().kind_type {
         let convertible = (ask.definition.row.convertible)(&object);
         convertible.map_err(|why| cannot_be_handled(&gvk, expected.gvk, &why))?;
@@ -158,7 +158,7 @@ fn unreadable(body: Body<'_>, expected: &Expected<'_>, error: &codec::Error) -> 
             let gvk = with_defaults(said, expected.gvk);
             let schemas = expected.types.schemas();
             let other = schemas.kind(&gvk).filter(|_| gvk != *expected.gvk);
-            match (expected.types.check_kind(&gvk, expected.gvk, Value::NULL), other) {
+            match (expected.types.check_kind(&gvk, expected.gvk, Value::NULL, body.bytes), other) {
                 (Err(refused), None) => refused,
                 (Err(refused), Some(id)) => match expected.types.read(body, id) {
                     Ok(_) => refused,

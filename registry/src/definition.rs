@@ -176,7 +176,7 @@ impl Definition {
             return;
         }
         api::meta::set_gvk(object, &self.hub);
-        self.world.fit(object, self.hub_type);
+        self.world.complete_hub(object, self.hub_type);
     }
 
     /// Brings a hub object into the form in which the stored ones are, but for what is empty and to rules is there.
@@ -206,8 +206,7 @@ impl Definition {
                 from_hub(object);
             }
             api::meta::set_gvk(object, &served.gvk);
-            self.world.fit(object, served.kind_type);
-            self.world.default(object, served.kind_type);
+            self.world.complete(object, served.kind_type);
         }
         self.world.normalise(object, served.kind_type);
     }

@@ -136,9 +136,9 @@ pub(crate) fn read_config(bytes: &[u8], cbor: bool) -> Result<(Value, Option<Str
             codec::yaml::any(bytes).map_err(|e| Status::bad_request(format!("error encoding patch: {e}")))?
         }
     };
-    let again = match is_json && !cbor {
-        true => codec::yaml::duplicates(bytes).ok().flatten().map(|again| format!("{CONVERTING}{again}")),
-        false => None,
+    let again = match cbor {
+        false => codec::yaml::duplicates(bytes).ok().flatten().map(|again| format!("{CONVERTING}{again}")),
+        true => None,
     };
     match config {
         Value::Object(_) => Ok((config, again)),
@@ -292,7 +292,7 @@ impl Apply {
 }
 
 /// Objects as Go writes a map: members sorted.
-fn sort_members(value: &mut Value) {
+pub(crate) fn sort_members(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.sort();

@@ -61,6 +61,9 @@ impl Change for Patch<'_> {
         let types = &*ask.definition.world;
         let (patched, strict) = self.apply(types, current, served.kind_type)?;
         let said = crate::body::with_defaults(api::meta::gvk(&patched), &served.gvk);
+        if !types.has_protobuf() {
+            types.check_kind(&said, &served.gvk, &patched, self.bytes)?;
+        }
         let is_known = ask.definition.world.knows(&said);
         // What a strategic patch makes is converted by its type, whatever it says it is.
         if said.kind != served.gvk.kind && is_known && self.form != Form::Strategic {
@@ -156,6 +159,13 @@ impl Patch<'_> {
                 types.read(Body { media: Media::Json, bytes: text.as_bytes() }, kind_type)
             }
         };
+        // An object without a type of Go's is a map to upstream, whose members are sorted.
+        let sorted = (!types.has_protobuf()).then(|| {
+            let mut sorted = patched.clone();
+            crate::managed::sort_members(&mut sorted);
+            sorted
+        });
+        let patched = sorted.as_ref().unwrap_or(patched);
         let decoded = decoded.map_err(|error| self.refuse(patched, error.to_string()))?;
         let convertible = match kind_type == ask.served().kind_type {
             true => (ask.definition.row.convertible)(&decoded.value),

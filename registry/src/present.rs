@@ -121,8 +121,10 @@ impl Registry {
     fn present_list(&self, ask: &Ask, list: List, form: &Form) -> Result<Presented, Status> {
         let served = ask.served();
         if is_kept_as(&ask.definition, served, form) {
-            let head = list_head(&served.list_kind, &served.gvk, &list);
-            let pieces = Pieces { head: Some(head), entries: list.entries, next: 0, ended: false };
+            let typed = ask.definition.world.has_protobuf();
+            let head = list_head(&served.list_kind, &served.gvk, &list, typed);
+            let item_head = if typed { "{".to_string() } else { served.json_head.clone() };
+            let pieces = Pieces { head: Some(head), item_head, entries: list.entries, next: 0, ended: false };
             return Ok(Presented { code: 200, media: Media::Json, body: Content::Pieces(Box::new(pieces)) });
         }
         if is_message_of_hub(&ask.definition, served, form) {
@@ -139,7 +141,7 @@ impl Registry {
     fn list_tree(&self, ask: &Ask, list: &List, form: &Form) -> Result<Value, Status> {
         let (definition, served) = (&*ask.definition, ask.served());
         let hubs: Vec<Value> = list.entries.iter().map(|e| e.tree()).collect();
-        let meta = list_meta(list);
+        let meta = list_meta_of(list, definition.world.has_protobuf() || form.shape != Shape::Object);
         match form.shape {
             Shape::Table { version, include, headers } => {
                 let mut table = table::of(self, &table::Kind::of(definition, served), &hubs, version, include, headers);
@@ -161,8 +163,10 @@ impl Registry {
                 let mut items = Vec::with_capacity(hubs.len());
                 for mut hub in hubs {
                     definition.from_hub(&mut hub, served);
-                    hub.remove("kind");
-                    hub.remove("apiVersion");
+                    if definition.world.has_protobuf() {
+                        hub.remove("kind");
+                        hub.remove("apiVersion");
+                    }
                     items.push(hub);
                 }
                 let gv = served.gvk.api_version();
@@ -414,6 +418,15 @@ fn go_type(definition: &Definition, suffix: &str) -> String {
     format!("*{package}.{}{suffix}", kind.resource)
 }
 
+/// Lists of what has no type of Go's always say where they go on.
+fn list_meta_of(list: &List, typed: bool) -> Value {
+    let mut meta = list_meta(list);
+    if !typed && !meta.has("continue") {
+        meta.set("continue", "");
+    }
+    meta
+}
+
 fn list_meta(list: &List) -> Value {
     let mut meta = Value::object();
     if list.revision > 0 {
@@ -428,9 +441,9 @@ fn list_meta(list: &List) -> Value {
     meta
 }
 
-fn list_head(kind: &str, gvk: &Gvk, list: &List) -> Vec<u8> {
+fn list_head(kind: &str, gvk: &Gvk, list: &List, typed: bool) -> Vec<u8> {
     let mut head = format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{}\",\"metadata\":", gvk.api_version()).into_bytes();
-    codec::json::write(&list_meta(list), &mut head);
+    codec::json::write(&list_meta_of(list, typed), &mut head);
     head.extend_from_slice(b",\"items\":[");
     head
 }
@@ -438,6 +451,8 @@ fn list_head(kind: &str, gvk: &Gvk, list: &List) -> Vec<u8> {
 /// A list in JSON, piece by piece from shared bytes.
 struct Pieces {
     head: Option<Vec<u8>>,
+    /// How each item begins: items say their kind only where lists hold anything.
+    item_head: String,
     entries: Vec<Arc<Entry>>,
     next: usize,
     ended: bool,
@@ -459,7 +474,7 @@ impl Iterator for Pieces {
             if self.next > 0 {
                 out.push(b',');
             }
-            entry.write("{", &mut out);
+            entry.write(&self.item_head, &mut out);
             self.next += 1;
         }
         self.ended = true;

@@ -85,7 +85,11 @@ pub fn of(
     let columns = kind.columns;
     let texts = registry.outside.get().map(|outside| outside.columns.of(kind.texts.0, kind.texts.1));
     let text = |column: &Column| match (column.description.as_str(), &texts) {
-        ("", Some(texts)) => texts.get(column.name.as_str()).map_or(String::new(), String::clone),
+        // Of a user's kind everybody's columns are told of, where an age is called by what it is counted from.
+        ("", Some(texts)) => {
+            let said = texts.get(column.name.as_str());
+            said.or_else(|| texts.get("Created At").filter(|_| column.name == "Age")).cloned().unwrap_or_default()
+        }
         (said, _) => said.to_string(),
     };
     let heads = match headers {

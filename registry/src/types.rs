@@ -41,9 +41,19 @@ pub trait Types: Send + Sync {
     /// Fills in what was left out.
     fn default(&self, object: &mut Value, id: TypeId);
 
-    /// Makes an object fit that came out of another version.
+    /// Makes an object fit that came out of another version, with nothing filled in.
     fn fit(&self, object: &mut Value, id: TypeId) {
         let _ = (object, id);
+    }
+
+    /// Completes an object that was converted to the hub by its name alone.
+    fn complete_hub(&self, object: &mut Value, id: TypeId) {
+        let _ = (object, id);
+    }
+
+    /// Completes an object that was converted from the hub.
+    fn complete(&self, object: &mut Value, id: TypeId) {
+        self.default(object, id);
     }
 
     /// Brings an object into the form in which it is written.
@@ -73,9 +83,9 @@ pub trait Types: Send + Sync {
         self.schemas().kind(gvk).is_some()
     }
 
-    /// Whether an object says that it is what it has to be.
-    fn check_kind(&self, said: &Gvk, expected: &Gvk, object: &Value) -> Result<(), Status> {
-        let _ = object;
+    /// Whether an object says that it is what it has to be. `text` is what a client sent.
+    fn check_kind(&self, said: &Gvk, expected: &Gvk, object: &Value, text: &[u8]) -> Result<(), Status> {
+        let _ = (object, text);
         crate::body::check_kind(said, expected, self.schemas())
     }
 

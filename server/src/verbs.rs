@@ -34,7 +34,7 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     let attributes = &ask.attributes;
     let below = match attributes.subresource.as_str() {
         "" => None,
-        name => Some(ask.served().subresource(name).ok_or_else(Status::no_such_resource)?),
+        name => Some(ask.served().subresource(name).ok_or_else(|| no_subresource(ask))?),
     };
     if let Some(Subresource::Connect { options, with_path, .. }) = below {
         if ask.name().is_empty() {
@@ -50,7 +50,7 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         stream,
         many: stream || attributes.verb == "list",
         tables: has_tables(ask, below),
-        protobuf_free: !ask.definition.world.has_protobuf() && !matches!(below, Some(Subresource::Scale { .. })),
+        protobuf_free: !ask.definition.world.has_protobuf(),
     };
     let form = match server.config.offer.answer(&admitted.parts.headers, &admitted.query, route) {
         // What is wrong with a table's options shows once there is something to show.
@@ -81,6 +81,14 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     };
     let presented = server.registry.present(ask, answer, &form)?;
     Ok(respond::packed(presented, &admitted.parts.headers))
+}
+
+/// To upstream's handler of custom resources what has no such subresource is an object that is not there.
+fn no_subresource(ask: &Ask) -> Status {
+    match ask.definition.world.has_protobuf() {
+        true => Status::no_such_resource(),
+        false => Status::not_found(&ask.definition.resource, ask.name()),
+    }
 }
 
 /// What is answered and not stored has no rows. Upstream: storages that are no `rest.TableConvertor`.
@@ -211,16 +219,17 @@ async fn patch(
     admitted: &Admitted,
     body: Sent,
 ) -> Result<Answer, Status> {
-    let Some(form) = patch_form(server, &admitted.parts.headers) else {
+    let form = patch_form(server, &admitted.parts.headers);
+    // What merges by Go's types is for kinds that have one.
+    if !ask.definition.world.has_protobuf() && matches!(form, None | Some(Patch::Strategic)) {
+        let names = PATCHES.iter().filter(|(_, form)| !matches!(form, Patch::Strategic | Patch::Apply { cbor: true }));
+        return Err(Status::unsupported_media_type(&names.map(|(name, _)| *name).collect::<Vec<_>>()));
+    }
+    let Some(form) = form else {
         // Upstream: go-restful's answer.
         let refused = Status::new(415, api::Reason::UnsupportedMediaType, "415: Unsupported Media Type");
         return Err(refused.with_details(api::status::Details::default()));
     };
-    // What merges by Go's types is for kinds that have one.
-    if form == Patch::Strategic && !ask.definition.world.has_protobuf() {
-        let names = PATCHES.iter().filter(|(_, form)| !matches!(form, Patch::Strategic | Patch::Apply { cbor: true }));
-        return Err(Status::unsupported_media_type(&names.map(|(name, _)| *name).collect::<Vec<_>>()));
-    }
     let bytes = read(server, ask, body).await?;
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;

@@ -156,7 +156,12 @@ impl Special for Definitions {
         let found = |definition: &Value, pruned: bool| {
             let mut errors = Errors::new();
             for (at, schema) in resources::apiextensions::schemas(definition) {
-                errors.extend(schemas::defaults(&schema, &at, pruned));
+                let mut of_schema = Errors::new();
+                schemas::patterns(&schema, &at, &mut of_schema);
+                if of_schema.is_empty() {
+                    of_schema = schemas::defaults(&schema, &at, pruned);
+                }
+                errors.extend(of_schema);
             }
             errors
         };

@@ -113,13 +113,11 @@ static SSN: OnceLock<Option<Regex>> = OnceLock::new();
 static HEX: OnceLock<Option<Regex>> = OnceLock::new();
 static RGB: OnceLock<Option<Regex>> = OnceLock::new();
 static BASE64: OnceLock<Option<Regex>> = OnceLock::new();
-static HOSTNAME: OnceLock<Option<Regex>> = OnceLock::new();
 static DATE_TIME: OnceLock<Option<Regex>> = OnceLock::new();
 static SCALA: OnceLock<Option<Regex>> = OnceLock::new();
 
 const RGB_PATTERN: &str = r"^rgb\(\s*(0|[1-9][0-9]?|1[0-9][0-9]?|2[0-4][0-9]|25[0-5])\s*,\s*(0|[1-9][0-9]?|1[0-9][0-9]?|2[0-4][0-9]|25[0-5])\s*,\s*(0|[1-9][0-9]?|1[0-9][0-9]?|2[0-4][0-9]|25[0-5])\s*\)$";
 const BASE64_PATTERN: &str = r"^(?:[A-Za-z0-9+\/]{4})*(?:[A-Za-z0-9+\/]{2}==|[A-Za-z0-9+\/]{3}=|[A-Za-z0-9+\/]{4})$";
-const HOSTNAME_PATTERN: &str = r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}([a-zA-Z\p{L}]){2,63})$";
 const DATE_TIME_PATTERN: &str = r"^([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))$";
 const SCALA_PATTERN: &str = r"([0-9]+)\s*([A-Za-zµ]+)";
 
@@ -132,15 +130,16 @@ fn is_uri(text: &str) -> bool {
     if text.is_empty() || text.chars().any(|c| c.is_ascii_control()) {
         return false;
     }
+    let path = |rest: &str| escapes_are_whole(rest.split('?').next().unwrap_or(""));
     if text.starts_with('/') || text == "*" {
-        return escapes_are_whole(text);
+        return path(text);
     }
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let mut letters = scheme.chars();
     letters.next().is_some_and(|c| c.is_ascii_alphabetic())
         && letters.all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         && authority_is_right(rest)
-        && escapes_are_whole(rest)
+        && path(rest)
 }
 
 fn authority_is_right(rest: &str) -> bool {
@@ -174,8 +173,23 @@ fn is_email(text: &str) -> bool {
     (dotted(local) || quoted) && (dotted(domain) || (domain.starts_with('[') && domain.ends_with(']')))
 }
 
+/// One label, with a dash behind its first character at most; or several labels and a last one of letters.
 fn is_hostname(text: &str) -> bool {
-    is(text, HOSTNAME_PATTERN, &HOSTNAME) && text.len() <= 255 && text.split('.').all(|part| part.len() <= 63)
+    let is_word = |c: char| c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_whitespace() && !c.is_numeric());
+    let is_letter = |c: char| c.is_ascii_alphabetic() || (!c.is_ascii() && c.is_alphabetic());
+    if text.len() > 255 || text.split('.').any(|part| part.len() > 63) {
+        return false;
+    }
+    let Some((labels, last)) = text.rsplit_once('.') else {
+        let mut letters = text.chars();
+        let first = letters.next().is_some_and(is_word);
+        let rest = letters.as_str();
+        return first && rest.strip_prefix('-').unwrap_or(rest).chars().all(is_word);
+    };
+    let is_label = |label: &str| {
+        label.chars().all(|c| c == '-' || is_word(c)) && label.starts_with(is_word) && label.ends_with(is_word)
+    };
+    labels.split('.').all(is_label) && last.chars().count() >= 2 && last.chars().all(is_letter)
 }
 
 /// As Go did before 1.17: leading zeros are taken.
@@ -253,27 +267,27 @@ fn is_date_time(text: &str) -> bool {
     part(0) <= 23 && part(3) <= 59 && part(6) <= 59
 }
 
-/// Upstream: `strfmt.ParseDuration`: Go's form, and Scala's.
+/// Upstream: `strfmt.ParseDuration`: Go's form, and any number before a unit that is known.
 fn is_duration(text: &str) -> bool {
-    const UNITS: [&str; 7] = ["nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day"];
-    const SHORT: [&str; 22] = [
-        "ns", "nano", "us", "µs", "micro", "ms", "milli", "s", "sec", "m", "min", "h", "hr", "d", "w", "wk", "week",
-        "mil", "secs", "mins", "hrs", "weeks",
+    /// Of each unit; more letters may follow the last.
+    const UNITS: [&[&str]; 8] = [
+        &["ns", "nano"],
+        &["us", "µs", "micro"],
+        &["ms", "milli"],
+        &["s", "sec"],
+        &["m", "min"],
+        &["h", "hr", "hour"],
+        &["d", "day"],
+        &["w", "wk", "week"],
     ];
     if api::duration::parse(text).is_ok() {
         return true;
     }
     let Some(regex) = SCALA.get_or_init(|| super::pattern::compile(SCALA_PATTERN).ok()) else { return false };
-    let mut any = false;
-    for found in regex.captures_iter(text) {
-        any = true;
-        let unit = found.get(2).map_or("", |m| m.as_str()).to_lowercase();
-        let single = unit.strip_suffix('s').filter(|u| u.len() > 1).unwrap_or(&unit);
-        if !(SHORT.contains(&unit.as_str()) || SHORT.contains(&single) || UNITS.contains(&single)) {
-            return false;
-        }
-    }
-    any
+    let is_unit = |unit: &str| {
+        UNITS.iter().any(|names| names.contains(&unit) || names.last().is_some_and(|last| unit.starts_with(last)))
+    };
+    regex.captures_iter(text).any(|found| found.get(2).is_some_and(|unit| is_unit(&unit.as_str().to_lowercase())))
 }
 
 #[cfg(test)]

@@ -95,13 +95,19 @@ fn rewrite(text: &str) -> Result<String, String> {
             }
             '[' | ']' if within => out.extend(['\\', c]),
             '&' | '~' if within => out.extend(['\\', c]),
-            '-' if within && rest.peek() == Some(&'-') => out.push_str("\\-"),
+            // A dash before a class is itself.
+            '-' if within && (rest.peek() == Some(&'-') || begins_class(rest.clone())) => out.push_str("\\-"),
             '{' if !within && !repeats(rest.clone()) => out.push_str("\\{"),
             '}' if !within && !out_repeats(&out) => out.push_str("\\}"),
             c => out.push(c),
         }
     }
     Ok(out)
+}
+
+/// Whether a class such as `\w` comes next.
+fn begins_class(mut rest: std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    rest.next() == Some('\\') && rest.next().is_some_and(|c| "dDwWsSpP".contains(c))
 }
 
 /// Whether what follows a brace is a repetition: `3}`, `3,}`, `3,5}`.
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn patterns_are_gos() {
-        let cases: [(&str, &str, bool); 14] = [
+        let cases: [(&str, &str, bool); 15] = [
             ("^[a-z]+$", "abc", true),
             (r"^\d+$", "١٢", false),
             (r"^\d+$", "12", true),
@@ -192,6 +198,7 @@ mod tests {
             (r"^\Qa.b\E$", "a.b", true),
             (r"^\Qa.b\E$", "axb", false),
             (r"^[[:alpha:]]+$", "abc", true),
+            (r"^[a-\d]+$", "a-1", true),
         ];
         for (pattern, text, wanted) in cases {
             let compiled = compile(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));

@@ -413,18 +413,18 @@ fn number(node: &Node, value: &Value, path: &str, found: &mut Found) {
         let (positive, multiple, shown) = match value {
             Value::Int(i) if fits => {
                 let whole = factor as i64;
-                (whole > 0, whole > 0 && i % whole == 0, whole.to_string())
+                (whole > 0, whole > 0 && i % whole == 0, Value::Int(whole))
             }
             _ => {
                 let times = if factor < 1.0 { 1.0 / factor * data } else { data / factor };
-                (factor > 0.0, is_json_integer(times), go_float(factor))
+                (factor > 0.0, is_json_integer(times), Value::Float(factor))
             }
         };
         if !positive {
-            let text = format!("factor MultipleOf declared for {path} must be positive: {shown}");
-            found.note(path, What::Other, factor, text);
+            let text = format!("factor MultipleOf declared for {path} must be positive: {}", go_json(&shown));
+            found.note(path, What::Other, shown, text);
         } else if !multiple {
-            let text = format!("{path} in body should be a multiple of {shown}");
+            let text = format!("{path} in body should be a multiple of {}", go_json(&shown));
             found.note(path, What::Other, value.clone(), text);
         }
     }

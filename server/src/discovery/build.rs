@@ -136,7 +136,7 @@ fn resource(definition: &Definition, served: &Served) -> Value {
     let mut value = value!({
         "name": (row.plural.as_str()), "singularName": (row.singular.as_str()), "namespaced": row.namespaced,
         "kind": (row.kind.as_str()),
-        "verbs": verbs_of(row.verbs).to_vec()
+        "verbs": verbs(definition)
     });
     if !row.short_names.is_empty() {
         value.set("shortNames", row.short_names.clone());
@@ -149,6 +149,14 @@ fn resource(definition: &Definition, served: &Served) -> Value {
     }
     let _ = served;
     value
+}
+
+/// Upstream names those of custom resources in an order of their own.
+fn verbs(definition: &Definition) -> Vec<&'static str> {
+    match definition.world.has_protobuf() {
+        true => verbs_of(definition.row.verbs).to_vec(),
+        false => vec!["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
+    }
 }
 
 /// Upstream: `discovery.StorageVersionHash`.
@@ -222,7 +230,7 @@ fn discovered(definition: &Definition, served: &Served) -> Value {
         "responseKind": (kind(&row.group, &served.gvk.version, &row.kind)),
         "scope": (if row.namespaced { "Namespaced" } else { "Cluster" }),
         "singularResource": (row.singular.as_str()),
-        "verbs": verbs_of(row.verbs).to_vec()
+        "verbs": verbs(definition)
     });
     if !row.short_names.is_empty() {
         value.set("shortNames", row.short_names.clone());

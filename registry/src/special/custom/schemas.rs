@@ -121,6 +121,9 @@ impl Types for Structures {
                 return Err(Error(said.into()));
             }
         };
+        if decoded.value.is_null() {
+            decoded.value = Value::object();
+        }
         if decoded.value.as_object().is_none() {
             let word = api::patch::json_patch::kind_of(&decoded.value);
             let text = format!("json: cannot unmarshal {word} into Go value of type map[string]interface {{}}");
@@ -155,6 +158,16 @@ impl Types for Structures {
         let _ = fit::object(object, Some(self.node(id)), Malformed::Dropped, &Meta);
     }
 
+    fn complete_hub(&self, object: &mut Value, id: TypeId) {
+        self.fit(object, id);
+        self.default(object, id);
+    }
+
+    /// Upstream fills in defaults before it converts, and not again.
+    fn complete(&self, object: &mut Value, id: TypeId) {
+        self.fit(object, id);
+    }
+
     fn normalise(&self, object: &mut Value, _: TypeId) {
         self.arranged(object);
     }
@@ -177,14 +190,14 @@ impl Types for Structures {
         gvk.group == self.group && gvk.kind == self.kind && self.versions.iter().any(|v| v.name == gvk.version)
     }
 
-    fn check_kind(&self, said: &Gvk, expected: &Gvk, object: &Value) -> Result<(), Status> {
+    fn check_kind(&self, said: &Gvk, expected: &Gvk, object: &Value, text: &[u8]) -> Result<(), Status> {
         if object.as_object().is_some() && object.str("kind").is_empty() {
-            let shown = codec::json::to_string(object);
+            let shown = String::from_utf8_lossy(text);
             let why = format!("Object 'Kind' is missing in '{shown}'");
             let kind = &expected.kind;
             return Err(Status::bad_request(format!(
                 "the object provided is unrecognized (must be of type {kind}): {why} ({})",
-                crate::body::summary(shown.as_bytes())
+                crate::body::summary(text)
             )));
         }
         if said.group_version() != expected.group_version() {
@@ -197,7 +210,7 @@ impl Types for Structures {
         if said.kind != expected.kind {
             errors.invalid(&Path::new("kind"), said.kind.clone(), format!("must be {}", expected.kind));
         }
-        errors.into_status(&expected.group_kind(), api::meta::of(object).name())
+        errors.into_status(&said.group_kind(), api::meta::of(object).name())
     }
 
     fn declared_schema(&self, id: TypeId) -> Option<Value> {
@@ -265,6 +278,27 @@ impl Types for Structures {
     }
 }
 
+/// Patterns that are none, anywhere in a schema.
+pub(super) fn patterns(schema: &Value, at: &Path, errors: &mut Errors) {
+    if let Some(pattern) = schema.opt_str("pattern").filter(|p| !p.is_empty())
+        && let Err(why) = structural::pattern::compile(pattern)
+    {
+        errors.invalid(&at.child("pattern"), pattern, format!("must be a valid regular expression, but isn't: {why}"));
+    }
+    for (name, below) in schema.at("properties").members() {
+        patterns(below, &at.child("properties").key(name), errors);
+    }
+    for name in ["items", "additionalProperties", "not"] {
+        if let Some(below) = schema.get(name).filter(|below| below.as_object().is_some()) {
+            patterns(below, &at.child(name), errors);
+        }
+    }
+    for name in ["allOf", "anyOf", "oneOf"] {
+        let junctor = schema.list(name).iter().enumerate();
+        junctor.for_each(|(i, below)| patterns(below, &at.child(name).index(i), errors));
+    }
+}
+
 /// What is wrong with the defaults that a schema declares.
 pub(super) fn defaults(schema: &Value, at: &Path, pruned: bool) -> Errors {
     let node = compile::node(schema);
@@ -311,11 +345,12 @@ fn scale(served: &Served, object: &Value, status: bool) -> Errors {
 /// Upstream: `unstructured.NestedInt64`, `NestedString`.
 fn nested<'v>(object: &'v Value, path: &[EcoString], wanted: &[&str]) -> Result<Option<&'v Value>, String> {
     let mut value = object;
-    for (i, part) in path.iter().enumerate() {
+    for part in path {
         if value.as_object().is_none() {
-            let (so_far, kind) = (path[..i].join("."), go_type(value));
+            let kind = go_type(value);
             return Err(format!(
-                ".{so_far} accessor error: {} is of the type {kind}, expected map[string]interface{{}}",
+                ".{} accessor error: {} is of the type {kind}, expected map[string]interface{{}}",
+                path.join("."),
                 api::field::go_plain(value)
             ));
         }
