@@ -5,6 +5,7 @@
 //! [`Look`] and act only through [`Act`]. Upstream: apiserver/pkg/admission, pkg/kubeapiserver/options/plugins.go.
 
 mod amounts;
+mod expressions;
 #[cfg(test)]
 mod fake;
 pub mod plugins;

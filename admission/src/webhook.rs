@@ -21,9 +21,7 @@ use api::{Status, Value};
 use async_trait::async_trait;
 
 pub(crate) use ask::View;
-pub use conditions::{Conditions, Input, Unjudged};
 pub(crate) use failure::Failure;
-pub use hooks::Condition;
 pub(crate) use hooks::{Hook, Hooks};
 
 /// Where a webhook is, and how it proves to be it.
@@ -99,7 +97,6 @@ pub trait Tally: Send + Sync {
 #[derive(Clone)]
 pub struct Outside {
     pub call: Arc<dyn Call>,
-    pub conditions: Arc<dyn Conditions>,
     pub tally: Arc<dyn Tally>,
     /// A new uid for a review.
     pub uid: Arc<dyn Fn() -> String + Send + Sync>,
@@ -112,12 +109,7 @@ struct Alone;
 
 impl Default for Outside {
     fn default() -> Outside {
-        Outside {
-            call: Arc::new(Alone),
-            conditions: Arc::new(Unjudged),
-            tally: Arc::new(Alone),
-            uid: Arc::new(String::new),
-        }
+        Outside { call: Arc::new(Alone), tally: Arc::new(Alone), uid: Arc::new(String::new) }
     }
 }
 

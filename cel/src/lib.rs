@@ -8,6 +8,7 @@
 //! The way of a text: `parse` (lexer, parser, macros) → `check` (types, overloads, literals) → `cost::estimate` and `run::plan`
 //! → `run::machine`. Nesting is bounded where the text is parsed, and with it all that walks a tree afterwards.
 
+pub mod admission;
 mod ast;
 mod check;
 mod cost;

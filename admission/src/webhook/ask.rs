@@ -6,8 +6,7 @@ use api::{Status, Value, names};
 use jiff::Timestamp;
 
 use super::{
-    CallError, Called, Failure, Hook, Outside, Place, Side,
-    conditions::{self, Input},
+    CallError, Called, Failure, Hook, Outside, Place, Side, conditions,
     hooks::word,
     review::{self, Verdict},
     rules::Seen,
@@ -54,10 +53,8 @@ impl Hook {
         if self.conditions.is_empty() {
             return Ok(true);
         }
-        let input = Input { request, cluster, object: &view.object, old: &view.old };
-        let outcomes = outside.conditions.judge(&self.conditions, &input);
-        let holds = conditions::hold(outcomes, self.ignores_failure);
-        let holds = holds.map_err(|why| Status::forbidden(request.resource, request.name_known(), why))?;
+        let holds = conditions::hold(&self.conditions, request, view, cluster, self.ignores_failure)
+            .map_err(|why| Status::forbidden(request.resource, request.name_known(), why))?;
         if !holds {
             outside.tally.excluded(&self.name, side, word(request.operation));
         }

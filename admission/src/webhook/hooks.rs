@@ -6,7 +6,7 @@ use api::{GroupResource, Value, meta, selector::Selector};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 
-use super::{Address, Place, rules::Rule};
+use super::{Address, Place, conditions::Condition, rules::Rule};
 use crate::{Cluster, Operation, Request};
 
 /// One webhook of a configuration.
@@ -30,13 +30,6 @@ pub struct Hook {
     pub within: Option<Duration>,
     pub review_versions: Vec<String>,
     pub reinvoked_if_needed: bool,
-}
-
-/// An expression that has to be true for the webhook to be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    pub name: String,
-    pub expression: String,
 }
 
 /// The webhooks of one kind of configuration, kept for as long as no configuration changes.
@@ -117,7 +110,6 @@ impl Hook {
 
     fn compile(configuration: &str, hook: &Value, number: usize) -> Hook {
         let name = hook.str("name").to_owned();
-        let condition = |c: &Value| Condition { name: c.str("name").into(), expression: c.str("expression").into() };
         let selector = |member: &str| Selector::from_label_selector(hook.at(member));
         Hook {
             uid: format!("{configuration}/{name}/{number}"),
@@ -127,7 +119,7 @@ impl Hook {
             equivalent: hook.str("matchPolicy") == "Equivalent",
             namespaces: selector("namespaceSelector"),
             objects: selector("objectSelector"),
-            conditions: hook.list("matchConditions").iter().map(condition).collect(),
+            conditions: hook.list("matchConditions").iter().map(Condition::compile).collect(),
             ignores_failure: hook.str("failurePolicy") == "Ignore",
             side_effects: hook.opt_str("sideEffects").map(Into::into),
             within: hook.opt_int("timeoutSeconds").and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),

@@ -56,7 +56,7 @@ impl Web {
     fn outside(self: &Arc<Web>) -> Outside {
         let numbers = AtomicUsize::new(0);
         let uid = Arc::new(move || format!("uid-{}", numbers.fetch_add(1, Ordering::Relaxed)));
-        Outside { call: self.clone(), tally: self.clone(), conditions: Arc::new(Unjudged), uid }
+        Outside { call: self.clone(), tally: self.clone(), uid }
     }
 
     /// The last part of the URLs that were asked, in order.
@@ -356,15 +356,37 @@ fn a_dry_run_asks_nobody_who_does_not_say_that_nothing_happens() {
 }
 
 #[test]
-fn conditions_that_nobody_can_judge_follow_the_failure_policy() {
-    let conditions = value!([{"name": "c", "expression": "true"}]);
+fn conditions_say_who_is_asked() {
     let web = Web::new().says("a", value!({"allowed": true}));
-    let hooks =
-        |policy: &str| vec![hook("a", value!({"matchConditions": (conditions.clone()), "failurePolicy": policy}))];
-    let refused = validate(&web, hooks("Fail"), &config_map()).expect_err("it fails closed");
-    assert!(refused.is(Reason::Forbidden), "{refused}");
-    assert_eq!(validate(&web, hooks("Ignore"), &config_map()), Ok(()));
-    assert_eq!(web.asked(), Vec::<String>::new());
+    let asked = |policy: &str, expressions: &[&str]| {
+        let conditions: Vec<Value> = expressions
+            .iter()
+            .enumerate()
+            .map(|(i, e)| value!({"name": (format!("c{i}")), "expression": (*e)}))
+            .collect();
+        let before = web.asked().len();
+        let hooks = vec![hook("a", value!({"matchConditions": conditions, "failurePolicy": policy}))];
+        let outcome = validate(&web, hooks, &config_map());
+        outcome.map(|()| web.asked().len() > before).map_err(|status| status.message().to_owned())
+    };
+    for (expressions, is_asked) in [
+        (&["object.metadata.name == 'm'"][..], true),
+        (&["object.metadata.name != 'm'"], false),
+        (&["request.operation == 'CREATE' && request.userInfo.username == 'alice'", "object.data.a == '1'"], true),
+        (&["oldObject == null", "!has(object.data.b)", "request.resource.resource == 'configmaps'"], true),
+        (&["authorizer.group('').resource('secrets').check('get').allowed()"], false),
+        (&["authorizer.requestResource.check('delete').allowed()"], false),
+        // One that does not hold decides, whatever else goes wrong.
+        (&["object.nothing == 1", "false"], false),
+    ] {
+        assert_eq!(asked("Fail", expressions), Ok(is_asked), "{expressions:?}");
+    }
+    let failing = asked("Fail", &["object.nothing == 1", "true"]);
+    let text =
+        "configmaps \"m\" is forbidden: expression 'object.nothing == 1' resulted in error: no such key: nothing";
+    assert_eq!(failing, Err(text.to_owned()));
+    assert_eq!(asked("Ignore", &["object.nothing == 1", "true"]), Ok(false));
+    assert!(asked("Fail", &["object.metadata.name"]).is_err(), "it is no bool");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Options {
     require_known_reviews: bool,
     require_unique_names: bool,
     selector: checks::SelectorOptions,
+    /// Expressions that are stored already.
+    stored: Vec<String>,
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
         require_known_reviews: true,
         require_unique_names: true,
         selector: checks::SelectorOptions { invalid_values: false, unknown_operator: false },
+        stored: Vec::new(),
     };
 
     pub fn of(new: &Value, old: &Value) -> Options {
@@ -58,6 +61,7 @@ impl Options {
             require_known_reviews: was.iter().all(reviewed),
             require_unique_names: names.len() == was.len(),
             selector: checks::SelectorOptions { invalid_values: was.iter().any(invalid), unknown_operator: false },
+            stored: was.iter().flat_map(|h| h.list("matchConditions")).map(|c| c.str("expression").into()).collect(),
         }
     }
 }
@@ -122,7 +126,8 @@ fn validate_hook(hook: &Value, options: &Options, at: &Path, errs: &mut Errors) 
         _ => errs.required(&client_at, "exactly one of url or service is required"),
     }
     if !options.ignore_conditions {
-        policy::match_conditions(hook.list("matchConditions"), &at.child("matchConditions"), errs);
+        let place = policy::Place { params: false, stored: &options.stored };
+        policy::match_conditions(hook.list("matchConditions"), place, &at.child("matchConditions"), errs);
     }
 }
 

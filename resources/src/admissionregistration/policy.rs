@@ -63,7 +63,8 @@ fn common(spec: &Value, at: &Path, ignore_conditions: bool, mutating: bool, errs
         }
     }
     if !ignore_conditions {
-        match_conditions(spec.list("matchConditions"), &at.child("matchConditions"), errs);
+        let place = Place { params: spec.has("paramKind"), stored: &[] };
+        match_conditions(spec.list("matchConditions"), place, &at.child("matchConditions"), errs);
     }
     for (i, variable) in spec.list("variables").iter().enumerate() {
         validate_variable(variable, &at.child("variables").index(i), errs);
@@ -146,15 +147,25 @@ fn param_kind(kind: &Value, at: &Path, errs: &mut Errors) {
     }
 }
 
-/// Upstream: `validateMatchConditions`, but for compiling them.
-pub fn match_conditions(conditions: &[Value], at: &Path, errs: &mut Errors) {
+/// Where match conditions stand.
+#[derive(Clone, Copy, Default)]
+pub struct Place<'a> {
+    /// They may speak about `params`.
+    pub params: bool,
+    /// Expressions that are stored already, which may use what is too new for others.
+    pub stored: &'a [String],
+}
+
+/// Upstream: `validateMatchConditions`.
+pub fn match_conditions(conditions: &[Value], place: Place<'_>, at: &Path, errs: &mut Errors) {
     if conditions.len() > 64 {
         errs.too_many(at, conditions.len(), 64);
     }
     for (i, condition) in conditions.iter().enumerate() {
         let (at, name) = (at.index(i), condition.str("name"));
-        if condition.str("expression").trim().is_empty() {
-            errs.required(&at.child("expression"), "");
+        match condition.str("expression").trim() {
+            "" => errs.required(&at.child("expression"), ""),
+            expression => check_expression(expression, place, &at.child("expression"), errs),
         }
         if name.is_empty() {
             errs.required(&at.child("name"), "");
@@ -164,6 +175,22 @@ pub fn match_conditions(conditions: &[Value], at: &Path, errs: &mut Errors) {
         if conditions[..i].iter().any(|c| c.str("name") == name) {
             errs.duplicate(&at.child("name"), name);
         }
+    }
+}
+
+/// Upstream: `validateMatchConditionsExpression`.
+fn check_expression(expression: &str, place: Place<'_>, at: &Path, errs: &mut Errors) {
+    let mode = match place.stored.iter().any(|stored| stored == expression) {
+        true => cel::Mode::StoredExpressions,
+        false => cel::Mode::NewExpressions,
+    };
+    let declares = cel::admission::Declares { params: place.params, authorizer: true };
+    match cel::compile(&cel::admission::environment(mode, declares), expression) {
+        Err(issues) => errs.invalid(at, expression, format!("compilation failed: {issues}")),
+        Ok(compiled) if *compiled.result_type() != cel::Type::Bool => {
+            errs.invalid(at, expression, format!("must evaluate to bool but got {}", compiled.result_type()));
+        }
+        Ok(_) => {}
     }
 }
 

@@ -1,0 +1,151 @@
+//! What expressions of admission may name: the object before and after, its namespace, the request and the authorizer.
+//!
+//! Upstream: apiserver/pkg/admission/plugin/cel/compile.go BuildRequestType, BuildNamespaceType, createEnvForOpts.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::environment::{Environment, Mode};
+use crate::library::authz;
+use crate::types::{Type, TypeProvider};
+
+/// What a place declares besides what is always there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declares {
+    /// `params`
+    pub params: bool,
+    /// `authorizer` and `authorizer.requestResource`
+    pub authorizer: bool,
+}
+
+/// What an admitted expression may cost together with all match conditions beside it. Upstream:
+/// RuntimeCELCostBudgetMatchConditions.
+pub const MATCH_CONDITIONS_BUDGET: u64 = 2_500_000;
+
+/// An environment with `object`, `oldObject`, `namespaceObject`, `request` and what else is declared.
+pub fn environment(mode: Mode, declares: Declares) -> Environment {
+    let mut environment = Environment::new(mode)
+        .types(TYPES.clone())
+        .variable("object", Type::Dyn)
+        .variable("oldObject", Type::Dyn)
+        .variable("namespaceObject", Type::object("kubernetes.Namespace"))
+        .variable("request", Type::object("kubernetes.AdmissionRequest"));
+    if declares.params {
+        environment = environment.variable("params", Type::Dyn);
+    }
+    if declares.authorizer {
+        environment = environment
+            .variable("authorizer", authz::authorizer_type())
+            .variable("authorizer.requestResource", authz::resource_check_type());
+    }
+    environment
+}
+
+/// Object types with their fields.
+struct Declared(Vec<(&'static str, Vec<(&'static str, Type)>)>);
+
+static TYPES: LazyLock<Arc<Declared>> = LazyLock::new(|| Arc::new(declared()));
+
+impl TypeProvider for Declared {
+    fn has_type(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| *known == name)
+    }
+
+    fn field(&self, object: &str, field: &str) -> Option<Type> {
+        let (_, fields) = self.0.iter().find(|(known, _)| *known == object)?;
+        fields.iter().find(|(known, _)| *known == field).map(|(_, t)| t.clone())
+    }
+}
+
+fn declared() -> Declared {
+    let texts = || Type::list(Type::String);
+    let map_of = |value: Type| Type::map(Type::String, value);
+    let strings = |names: &[&'static str]| -> Vec<(&'static str, Type)> {
+        names.iter().map(|name| (*name, Type::String)).collect()
+    };
+    let with = |mut fields: Vec<(&'static str, Type)>, more: Vec<(&'static str, Type)>| {
+        fields.extend(more);
+        fields
+    };
+    let kind = || Type::object("kubernetes.GroupVersionKind");
+    let resource = || Type::object("kubernetes.GroupVersionResource");
+    let request = with(
+        strings(&["subResource", "requestSubResource", "name", "namespace", "operation"]),
+        vec![
+            ("kind", kind()),
+            ("resource", resource()),
+            ("requestKind", kind()),
+            ("requestResource", resource()),
+            ("userInfo", Type::object("kubernetes.UserInfo")),
+            ("dryRun", Type::Bool),
+            ("options", Type::Dyn),
+        ],
+    );
+    let metadata = with(
+        strings(&["name", "generateName", "namespace", "UID", "resourceVersion"]),
+        vec![
+            ("labels", map_of(Type::String)),
+            ("annotations", map_of(Type::String)),
+            ("creationTimestamp", Type::Timestamp),
+            ("deletionGracePeriodSeconds", Type::Int),
+            ("deletionTimestamp", Type::Timestamp),
+            ("generation", Type::Int),
+            ("finalizers", texts()),
+        ],
+    );
+    Declared(vec![
+        ("kubernetes.GroupVersionKind", strings(&["group", "version", "kind"])),
+        ("kubernetes.GroupVersionResource", strings(&["group", "version", "resource"])),
+        (
+            "kubernetes.UserInfo",
+            with(strings(&["username", "uid"]), vec![("groups", texts()), ("extra", map_of(texts()))]),
+        ),
+        ("kubernetes.AdmissionRequest", request),
+        (
+            "kubernetes.Namespace",
+            vec![
+                ("metadata", Type::object("kubernetes.NamespaceMetadata")),
+                ("spec", Type::object("kubernetes.NamespaceSpec")),
+                ("status", Type::object("kubernetes.NamespaceStatus")),
+            ],
+        ),
+        ("kubernetes.NamespaceMetadata", metadata),
+        ("kubernetes.NamespaceSpec", vec![("finalizers", texts())]),
+        (
+            "kubernetes.NamespaceStatus",
+            vec![("conditions", Type::list(Type::object("kubernetes.NamespaceCondition"))), ("phase", Type::String)],
+        ),
+        (
+            "kubernetes.NamespaceCondition",
+            with(strings(&["status", "type", "message", "reason"]), vec![("lastTransitionTime", Type::Timestamp)]),
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::compile;
+
+    #[test]
+    fn an_expression_names_what_its_place_declares() {
+        let all = environment(Mode::NewExpressions, Declares { params: true, authorizer: true });
+        for text in [
+            "object.metadata.name == 'a' && request.userInfo.groups.exists(g, g == 'b')",
+            "request.kind.group == '' && request.options.dryRun == 'All'",
+            "authorizer.requestResource.check('delete').allowed() || params.x == 1",
+            "namespaceObject.metadata.labels['a'] == 'b'",
+        ] {
+            let compiled = compile(&all, text).map_err(|issues| issues.to_string()).expect(text);
+            assert_eq!(compiled.result_type(), &Type::Bool, "{text}");
+        }
+        let bare = environment(Mode::NewExpressions, Declares::default());
+        for (text, why) in [
+            ("params.x", "undeclared reference to 'params'"),
+            ("authorizer.group('a')", "undeclared reference to 'authorizer'"),
+            ("request.object", "undefined field 'object'"),
+        ] {
+            let issues = compile(&bare, text).map(drop).expect_err(text).to_string();
+            assert!(issues.contains(why), "{issues}");
+        }
+    }
+}
