@@ -2,12 +2,13 @@
 //! what they are about. No object of Kubernetes is known here.
 //!
 //! [`upgrade`] tells what a request wants to become. From there a connection is [`websocket`] frames that carry
-//! [`channels`], [`spdy`] streams, or plain bytes through a [`tunnel`]. [`remote`] is a command's five streams on either,
+//! [`channels`], [`spdy`] streams, or plain bytes through a [`tunnel`]. [`remote`] is a command's five streams on either, [`messages`] what is only read,
 //! [`translate`] puts one form behind the other, [`forward`] is ports. [`node`] is the HTTPS API of a node.
 
 pub mod channels;
 pub mod dial;
 pub mod forward;
+pub mod messages;
 pub mod node;
 pub mod remote;
 pub mod runtime;
