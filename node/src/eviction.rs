@@ -128,8 +128,8 @@ impl Threshold {
 impl Policy {
     /// How much of a resource is kept free by hard thresholds. Upstream: hardEvictionReservation.
     pub fn kept(&self, signal: Signal, capacity: i64) -> Quantity {
-        let hard = self.thresholds.iter().filter(|t| t.signal == signal && t.is_hard());
-        hard.last().map_or(Quantity::ZERO, |t| t.value.of(capacity))
+        let mut hard = self.thresholds.iter().filter(|t| t.signal == signal && t.is_hard());
+        hard.next_back().map_or(Quantity::ZERO, |t| t.value.of(capacity))
     }
 
     /// Thresholds that are met, by their places.

@@ -3,12 +3,13 @@
 //!
 //! [`upgrade`] tells what a request wants to become. From there a connection is [`websocket`] frames that carry
 //! [`channels`], [`spdy`] streams, or plain bytes through a [`tunnel`]. [`remote`] is a command's five streams on either,
-//! [`translate`] puts one form behind the other, [`forward`] is ports. [`node`] is the HTTPS API of a node. Requests that
-//! stay requests go over connections of a [`pool`].
+//! [`messages`] what is only read, [`translate`] puts one form behind the other, [`forward`] is ports. [`node`] is the HTTPS
+//! API of a node. Requests that stay requests go over connections of a [`pool`].
 
 pub mod channels;
 pub mod dial;
 pub mod forward;
+pub mod messages;
 pub mod node;
 pub mod pool;
 pub mod remote;

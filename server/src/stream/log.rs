@@ -7,16 +7,17 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use registry::{Ask, special::connect::Road};
-use streaming::dial;
+use streaming::{dial, messages, upgrade};
 
-use super::{Ways, passed, unknown, uri};
-use crate::body::Body;
+use super::{Ways, client, foreign, passed, unknown, uri, wrong};
+use crate::{body::Body, door::Admitted};
 
 /// So much is read of an error. Upstream: `maxReadLength`.
 const ERROR_LEN_MAX: usize = 50_000;
 
-pub async fn answer(ways: &Ways, ask: &Ask, road: &Road) -> Result<Response<Body>, Status> {
+pub async fn answer(ways: &Ways, ask: &Ask, admitted: &Admitted, road: &Road) -> Result<Response<Body>, Status> {
     if road.host.is_empty() {
         // Nothing runs yet: there is no log, and no error.
         let mut response = Response::new(Body::Whole(None));
@@ -40,9 +41,31 @@ pub async fn answer(ways: &Ways, ask: &Ask, road: &Road) -> Result<Response<Body
     if !(200..=206).contains(&response.status().as_u16()) {
         return Err(refusal(ask, response).await);
     }
+    if upgrade::is_websocket(&admitted.parts.headers) {
+        return in_messages(admitted, response.into_body());
+    }
     let mut answer = Response::new(passed(response.into_body()));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(answer)
+}
+
+/// The log as a WebSocket's messages. Upstream: endpoints/handlers/responsewriters StreamObject.
+fn in_messages(admitted: &Admitted, body: Incoming) -> Result<Response<Body>, Status> {
+    let (method, headers) = (&admitted.parts.method, &admitted.parts.headers);
+    let Some((protocol, form)) = messages::choose(&upgrade::protocols(headers)) else {
+        return Ok(wrong((StatusCode::FORBIDDEN, String::new())));
+    };
+    let response = match upgrade::websocket::<String>(method, headers, protocol) {
+        Ok(response) => response,
+        Err(refusal) => return Ok(wrong(refusal)),
+    };
+    let client = client(admitted)?;
+    tokio::spawn(async move {
+        let Ok(client) = client.await else { return };
+        // Whoever reads has gone, or the node has: there is nobody to tell.
+        let _ = messages::send(Box::new(TokioIo::new(client)), form, body).await;
+    });
+    Ok(foreign(response.map(|_| Body::Whole(None))))
 }
 
 /// What a node's error is to the client. Upstream: `GenericHttpResponseChecker.Check`, `NewGenericServerResponse`.
