@@ -113,6 +113,10 @@ impl Source {
 
     /// Line from 1 and column from 0.
     fn location(&self, offset: usize) -> (i64, i64) {
+        // Upstream's parser begins before the first character, and never gets there when there is none.
+        if self.chars.is_empty() {
+            return (1, -1);
+        }
         let before = self.lines.partition_point(|start| *start <= offset);
         let start = if before == 0 { 0 } else { self.lines[before - 1] };
         (before as i64 + 1, (offset - start) as i64)
