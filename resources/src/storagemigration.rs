@@ -4,7 +4,7 @@
 
 use api::{
     Value,
-    field::{Errors, Path, quote},
+    field::{Errors, Path},
     names, value,
 };
 
@@ -93,7 +93,7 @@ fn validate_status(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
     let (is, was) = (new.at("status"), old.at("status"));
     let revision = is.str("resourceVersion");
     if !revision.is_empty() && !is_revision(revision) {
-        let text = format!("resource version is not well formed: {}", quote(revision));
+        let text = format!("resource version is not well formed: {revision}");
         errs.invalid(&at.child("resourceVersion"), revision, text);
     }
     let (conditions, at_conditions) = (is.at("conditions"), at.child("conditions"));

@@ -130,9 +130,11 @@ fn indent(value: &Value, depth: usize, out: &mut String) {
             line(depth, out);
             out.push(']');
         }
-        Value::Object(members) if !members.is_empty() => {
+        // Of a struct that is shown as it is, what is empty is left out.
+        Value::Object(members) if members.iter().any(|(_, item)| !item.as_object().is_some_and(Map::is_keyless)) => {
             out.push('{');
-            for (i, (key, item)) in members.iter().enumerate() {
+            let is_shown = |item: &Value| !item.as_object().is_some_and(Map::is_keyless);
+            for (i, (key, item)) in members.iter().filter(|(_, item)| is_shown(item)).enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
                 line(depth + 1, out);
                 field::write_json_string(key, out);

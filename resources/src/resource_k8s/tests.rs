@@ -5,8 +5,7 @@ use api::value;
 use super::*;
 use crate::testing::{context, texts};
 
-/// Upstream's words, which do not say which device it is.
-const UNALLOCATED: &str = "status.devices[0]: Invalid value: {\"Driver\":{},\"Pool\":{},\"Device\":{},\"ShareID\":{}}: \
+const UNALLOCATED: &str = "status.devices[0]: Invalid value: {\"Driver\":\"d\",\"Pool\":\"p\",\"Device\":\"x\",\"ShareID\":\"\"}: \
      must be an allocated device in the claim";
 
 fn a_claim(request: Value) -> Value {
