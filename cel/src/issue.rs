@@ -50,6 +50,12 @@ impl Issues {
         self.list.len()
     }
 
+    /// About the expression as a whole.
+    pub(crate) fn of(message: String) -> Issues {
+        let issue = Issue { message, line: -1, column: -1, snippet: None };
+        Issues { list: vec![issue], total: 1 }
+    }
+
     /// At an offset in the text; `None` for the expression as a whole.
     pub(crate) fn report(&mut self, source: &Source, offset: Option<usize>, message: String) {
         self.total += 1;

@@ -66,7 +66,7 @@ pub(crate) struct Fold {
 }
 
 /// Where a program finds the variables of its environment.
-pub trait Variables {
+pub trait Variables: Sync {
     /// The value of a variable, or the error that it comes to; `None` when there is none of this name.
     fn get(&self, name: &str) -> Option<Result<Value, EvalError>>;
 }
@@ -92,7 +92,7 @@ pub struct Budget<'a> {
     /// Of all evaluations so far.
     pub used: u64,
     /// Asked now and then whether to stop.
-    pub interrupt: Option<&'a dyn Fn() -> bool>,
+    pub interrupt: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 impl Budget<'_> {

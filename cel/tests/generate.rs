@@ -223,7 +223,7 @@ const RULES: &[(char, &[&str])] = &[
             "pod.containers.all(V, V.name < {s})",
             "pod.containers.exists(V, has(V.privileged) && {b})",
             "{l}.all(V, W, V < W)",
-            "{m}.all(V, W, W > {i})",
+            "{m}.transformList(V, W, W).size() > {i}",
             "{y} == {y}",
             "{x} in {l}",
             "{q}.isInteger()",

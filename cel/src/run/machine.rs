@@ -21,7 +21,7 @@ pub(crate) struct Machine<'a> {
     locals: Vec<Local<'a>>,
     pub(super) cost: u64,
     limit: u64,
-    interrupt: Option<&'a dyn Fn() -> bool>,
+    interrupt: Option<&'a (dyn Fn() -> bool + Sync)>,
     turns: u32,
 }
 
@@ -365,7 +365,15 @@ pub(crate) fn go_type(value: &Value) -> &'static str {
         Value::Duration(_) => "types.Duration",
         Value::List(_) => "*types.baseList",
         Value::Map(_) => "*types.baseMap",
-        Value::Object(_) => "ref.Val",
+        Value::Object(object) => match object.value_type().runtime_name() {
+            "net.IP" => "cel.IP",
+            "net.CIDR" => "cel.CIDR",
+            "kubernetes.Quantity" => "cel.Quantity",
+            "kubernetes.Semver" => "cel.Semver",
+            "kubernetes.URL" => "cel.URL",
+            "kubernetes.NamedFormat" => "cel.Format",
+            _ => "ref.Val",
+        },
         Value::Optional(_) => "*types.Optional",
         Value::Type(_) => "*types.Type",
     }

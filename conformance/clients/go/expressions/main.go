@@ -167,6 +167,12 @@ func show(v ref.Val) string {
 
 func answerTo(env *cel.Env, values map[string]any, q question) (a answer) {
 	a = answer{Mode: q.Mode, Expr: q.Expr}
+	// Not everything that upstream trips over it catches itself.
+	defer func() {
+		if fault := recover(); fault != nil {
+			a = answer{Mode: q.Mode, Expr: q.Expr, Error: fmt.Sprintf("internal error: %v", fault)}
+		}
+	}()
 	ast, issues := env.Compile(q.Expr)
 	if issues != nil && issues.Err() != nil {
 		a.Issues = issues.String()
