@@ -131,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn a_revision_is_a_number_and_shown_as_it_is() {
+        let mut new = a_migration("deployments");
+        new.set_path(&["status", "resourceVersion"], "a b");
+        let errs = texts(&validate_status(&new, &a_migration("deployments"), &context()));
+        assert_eq!(errs, ["status.resourceVersion: Invalid value: \"a b\": resource version is not well formed: a b"]);
+    }
+
+    #[test]
     fn a_resource_is_named_and_stays() {
         assert!(validate(&a_migration("deployments"), &context()).is_empty());
         assert_eq!(

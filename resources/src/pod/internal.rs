@@ -165,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn a_map_without_keys_is_shown_where_the_struct_is_upstreams_own() {
+        let requirements = value!({"limits": (Map::keyless())});
+        assert_eq!(json("ResourceRequirements", &requirements), r#"{"Limits":{},"Requests":null,"Claims":null}"#);
+        let spread = value!({"labelSelector": {"matchLabels": (Map::keyless())}});
+        assert!(json("TopologySpreadConstraint", &spread).contains(r#""LabelSelector":{},"#));
+        assert!(pretty("TopologySpreadConstraint", &spread).contains("\"LabelSelector\": {},"));
+    }
+
+    #[test]
     fn pointers_amounts_and_lists_are_compared_as_upstream_does() {
         let same = |a: Value, b: Value| same("PodSpec", &a, &b);
         assert!(same(value!({"hostNetwork": false, "volumes": []}), value!({})));

@@ -192,3 +192,20 @@ fn shown_patterns(patterns: &Value) -> Value {
     }
     patterns.items().iter().map(|p| value!({"Type": (p.str("type")), "Status": (p.str("status"))})).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::shown_failure;
+
+    #[test]
+    fn no_patterns_are_not_the_same_as_none() {
+        let shown = |patterns: api::Value| {
+            let policy = value!({"rules": [{"action": "Ignore", "onPodConditions": (patterns)}]});
+            shown_failure(&policy).list("Rules")[0].at("OnPodConditions").clone()
+        };
+        assert_eq!(shown(value!([])), value!([]));
+        assert_eq!(shown(api::Value::Null), api::Value::Null);
+    }
+}
