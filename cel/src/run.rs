@@ -9,7 +9,8 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::functions::{Cost, Function, Overload};
-use crate::value::{EvalError, Map, Outcome, Value};
+use crate::library::regex::Find;
+use crate::value::{EvalError, Map, Value};
 use attribute::Attribute;
 
 /// The number of a walk's variable.
@@ -51,7 +52,7 @@ pub(crate) struct Call {
 /// A function whose pattern is known beforehand.
 pub(crate) struct Pattern {
     pub regex: Regex,
-    pub run: fn(&Regex, &[Value]) -> Outcome,
+    pub run: Find,
 }
 
 pub(crate) struct Fold {

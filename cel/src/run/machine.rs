@@ -343,7 +343,7 @@ impl<'a> Machine<'a> {
             outcome => self.set(fold.accumulator, outcome),
         }
         self.turns += 1;
-        if self.turns % TURNS_BETWEEN_CHECKS == 0 && self.interrupt.is_some_and(|interrupt| interrupt()) {
+        if self.turns.is_multiple_of(TURNS_BETWEEN_CHECKS) && self.interrupt.is_some_and(|interrupt| interrupt()) {
             let message = "operation interrupted".to_owned();
             return Err(EvalError { message, kind: ErrorKind::Interrupted });
         }
