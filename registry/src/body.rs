@@ -75,7 +75,8 @@ fn in_its_own_words(
 ) -> Status {
     let schemas = ask.definition.schemas();
     let own = schemas.kind(gvk).filter(|_| gvk.kind == expected.gvk.kind && is_in_scheme(gvk, expected.gvk));
-    let strict = own.and_then(|id| expected.types.read(body, id).ok()).map(|decoded| decoded.strict).unwrap_or_default();
+    let strict =
+        own.and_then(|id| expected.types.read(body, id).ok()).map(|decoded| decoded.strict).unwrap_or_default();
     match validation {
         Validation::Strict if !strict.is_empty() => {
             cannot_be_handled(gvk, expected.gvk, &format!("strict decoding error: {}", strict.join(", ")))

@@ -61,7 +61,7 @@ pub fn created_below(registry: &Registry, ask: &Ask, object: &mut Value, schema:
     let now = api::time::seconds(registry.clock.now());
     let (manager, api_version) = (ask.manager(&options.field_manager), object.str("apiVersion").to_owned());
     let (versions, nothing) = (Only { api_version: &api_version, kind }, Set::new());
-    let writer = writer(ask, &versions, &api_version, &manager, &now, &nothing);
+    let writer = writer(ask, schema::builtin(), &versions, &api_version, &manager, &now, &nothing);
     let mut new = object.clone();
     schema::normalise::object(&mut new, kind, ask.definition.schemas());
     if let Ok(entries) = writer.update(&writer.empty(), &new, Entries::default()) {
