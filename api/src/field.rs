@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use crate::{Status, Value, gvk::GroupResource, status::Cause};
+use crate::{Map, Status, Value, gvk::GroupResource, status::Cause};
 
 /// Where in an object: `spec.containers[0].name`, `data[key]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -357,7 +357,9 @@ fn write_json(value: &Value, out: &mut String) {
         }
         Value::Object(members) => {
             out.push('{');
-            for (i, (key, item)) in members.iter().enumerate() {
+            // Messages show structs whose maps are left out when they are empty.
+            let is_shown = |item: &Value| !item.as_object().is_some_and(Map::is_keyless);
+            for (i, (key, item)) in members.iter().filter(|(_, item)| is_shown(item)).enumerate() {
                 if i > 0 {
                     out.push(',');
                 }

@@ -46,12 +46,21 @@ pub fn percent(value: &Value) -> Option<i64> {
 
 /// Go's `strconv.Atoi` with its error.
 pub fn atoi(text: &str) -> Result<i64, String> {
+    parsed(text, "Atoi")
+}
+
+/// Go's `strconv.ParseInt(text, 10, 64)` with its error.
+pub fn parse_int(text: &str) -> Result<i64, String> {
+    parsed(text, "ParseInt")
+}
+
+fn parsed(text: &str, function: &str) -> Result<i64, String> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let why = match !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
         true => "value out of range",
         false => "invalid syntax",
     };
-    text.parse().map_err(|_| format!("strconv.Atoi: parsing {}: {why}", quote(text)))
+    text.parse().map_err(|_| format!("strconv.{function}: parsing {}: {why}", quote(text)))
 }
 
 fn share(percent: i64, total: i64, round_up: bool) -> i64 {

@@ -167,20 +167,45 @@ impl Value {
         self.at(key).members().filter_map(|(k, v)| Some((k, v.as_str()?)))
     }
 
-    /// Whether upstream's semantic equality would call these equal: nothing and `[]` are one, members have no order.
+    /// Whether upstream's semantic equality would call these equal: nothing, `[]` and a map without keys are one, members
+    /// have no order.
     ///
-    /// `{}` is not nothing: an empty map is never in a decoded tree, so it is a pointer to an empty struct, which is not
-    /// nil. Upstream: `equality.Semantic.DeepEqual`.
+    /// A struct without members is not nothing: it is a pointer to one, which is not nil. Upstream:
+    /// `equality.Semantic.DeepEqual`.
     pub fn is_same(&self, other: &Value) -> bool {
-        let nothing = |v: &Value| v.is_null() || v.as_array().is_some_and(<[Value]>::is_empty);
         match (self, other) {
-            _ if nothing(self) && nothing(other) => true,
+            _ if self.is_nothing() && other.is_nothing() => true,
             (Value::Object(a), Value::Object(b)) => {
                 a.iter().all(|(key, value)| value.is_same(other.at(key)))
                     && b.iter().all(|(key, value)| self.at(key).is_same(value))
             }
             (Value::Array(a), Value::Array(b)) => {
                 a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.is_same(b))
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Null, a list without elements, a map without keys.
+    fn is_nothing(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_keyless(),
+            _ => false,
+        }
+    }
+
+    /// Whether Go's `reflect.DeepEqual` would call these equal: what is empty is not what is missing.
+    pub fn is_identical(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Object(a), Value::Object(b)) => {
+                a.is_keyless() == b.is_keyless()
+                    && a.iter().all(|(key, value)| value.is_identical(other.at(key)))
+                    && b.iter().all(|(key, value)| value.is_null() || !self.at(key).is_null())
+            }
+            (Value::Array(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.is_identical(b))
             }
             _ => self == other,
         }

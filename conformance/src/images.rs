@@ -37,21 +37,30 @@ struct Image {
 pub struct Sources {
     /// agnhost, etcd, coredns, … as `cargo xtask reference` builds them.
     pub programs: PathBuf,
-    /// Upstream's sources: the Go module k8s.io/kubernetes.
-    pub upstream: PathBuf,
     /// Programs made from `conformance/images`.
     made: PathBuf,
 }
 
-/// Builds into `directory` what is missing of the images (or of `only`, archives by name); answers their archives.
+/// Where images are kept from run to run.
+pub fn place() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/conformance/images")
+}
+
+/// The archive of the image that has the suite in it.
+pub const RUNNER: &str = rows::RUNNER.archive;
+
+/// Builds into `directory` what is missing of the images that tests start pods from (or of `only`, archives by name);
+/// answers their archives.
 pub fn build(directory: &Path, programs: &Path, only: &[&str]) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(directory)?;
-    let known = |name: &&&str| !rows::ALL.iter().any(|image| image.archive == **name);
-    if let Some(name) = only.iter().find(known) {
+    let all = || rows::ALL.iter().chain([&rows::RUNNER]);
+    if let Some(name) = only.iter().find(|name| !all().any(|image| image.archive == **name)) {
         anyhow::bail!("there is no image `{name}`");
     }
-    let wanted: Vec<&Image> =
-        rows::ALL.iter().filter(|image| only.is_empty() || only.contains(&image.archive)).collect();
+    let wanted: Vec<&Image> = match only {
+        [] => rows::ALL.iter().collect(),
+        only => all().filter(|image| only.contains(&image.archive)).collect(),
+    };
     let path = |image: &Image| directory.join(format!("{}.tar", image.archive));
     let missing: Vec<&&Image> = wanted.iter().filter(|image| !path(image).is_file()).collect();
     if !missing.is_empty() {
@@ -81,7 +90,21 @@ impl Sources {
                 .context("cc cannot be started")?;
             ensure!(status.success(), "{name}.c does not compile");
         }
-        Ok(Sources { programs: programs.to_owned(), upstream: upstream_sources()?, made })
+        Ok(Sources { programs: programs.to_owned(), made })
+    }
+
+    /// Upstream's sources: the Go module k8s.io/kubernetes, that its programs are built from. Only who needs them needs Go.
+    fn upstream(&self) -> Result<PathBuf> {
+        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/go/reference/kube");
+        let output = Command::new("go")
+            .args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"])
+            .current_dir(module)
+            .output()
+            .context("go cannot be started")?;
+        let path = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+        let missing = "the sources of k8s.io/kubernetes are not there: cargo xtask reference";
+        ensure!(path.join("test/images").is_dir(), missing);
+        Ok(path)
     }
 
     fn program(&self, name: &str) -> PathBuf {
@@ -91,17 +114,4 @@ impl Sources {
     fn made(&self, name: &str) -> PathBuf {
         self.made.join(name)
     }
-}
-
-/// The Go module that upstream's programs are built from.
-fn upstream_sources() -> Result<PathBuf> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/go/reference/kube");
-    let output = Command::new("go")
-        .args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"])
-        .current_dir(module)
-        .output()
-        .context("go cannot be started")?;
-    let path = PathBuf::from(String::from_utf8(output.stdout)?.trim());
-    ensure!(path.join("test/images").is_dir(), "the sources of k8s.io/kubernetes are not there: cargo xtask reference");
-    Ok(path)
 }

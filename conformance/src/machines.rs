@@ -13,8 +13,9 @@
 //! until it is filled; a kubelet sets sysctls of the whole machine, which are put back when a node ends.
 
 mod agent;
-mod cgroups;
-mod containerd;
+pub(crate) mod cgroups;
+pub(crate) mod containerd;
+pub mod registry;
 mod sysctls;
 
 use std::{
@@ -134,6 +135,7 @@ impl Machine {
         let cgroups = Cgroups::make(&format!("skiff-{}-{name}", std::process::id()))?;
         let holder = hold(&name, &directory)?;
         join(&holder, number, &address)?;
+        registry::write_hosts(&directory.join(containerd::REGISTRIES))?;
         let runtime = containerd::start(&holder, &directory)?;
         let mut machine =
             Machine { name, address, directory, agents: Vec::new(), cgroups, runtime, holder, _sysctls: sysctls };

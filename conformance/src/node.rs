@@ -4,36 +4,38 @@
 //! stand side by side and nothing of the host is touched but a control group that goes with it. containerd has its own
 //! root, state and socket. Images come as archives, so that no registry is needed.
 
-mod images;
-
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::{machine::until, upstream};
+use crate::{
+    images,
+    machine::until,
+    machines::{cgroups::Cgroups, containerd},
+    upstream,
+};
 
-/// The controllers of the older layout in which every machine has a group.
-const CONTROLLERS: [&str; 9] = ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"];
-const CGROUPS: &str = "/sys/fs/cgroup";
 /// Where Debian's package has the plugins.
 const PLUGINS: &str = "/usr/lib/cni";
 /// Of the machine itself, in a network that nobody routes.
 pub const ADDRESS: &str = "198.51.100.1";
 /// Of its pods.
 const PODS: &str = "10.244.7.0/24";
-/// An image with a shell, whose name no registry has.
-pub const SHELL: &str = "skiff.test/shell:1";
+/// An image with a shell.
+pub const SHELL: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-2";
+/// Archives of it, and of what sandboxes run.
+const IMAGES: [&str; 2] = ["busybox", "pause"];
 
 /// The machine. Dropping it ends everything in it.
 pub struct Node {
-    name: String,
     directory: PathBuf,
     holder: Child,
     running: Vec<Child>,
+    cgroups: Cgroups,
 }
 
 // === impl Node ===
@@ -57,39 +59,34 @@ impl Node {
     /// Makes a machine of this name, with its files in `directory`, and waits until its runtime answers.
     pub fn start(name: &str, directory: &Path) -> Result<Node> {
         let name = format!("{name}-{}", std::process::id());
-        for part in ["kubelet", "logs", "containers", "cni-state", "cni", "containerd", "state"] {
+        for part in ["kubelet", "logs", "containers", "cni/state", "cni/net.d", "containerd", "run"] {
             fs::create_dir_all(directory.join(part))?;
         }
         for host in ["/var/lib/kubelet", "/var/log/pods", "/var/log/containers", "/var/lib/cni"] {
             fs::create_dir_all(host)?;
         }
+        let cgroups = Cgroups::make(&name)?;
         let holder = hold(&name, directory)?;
-        let mut node = Node { name, directory: directory.to_owned(), holder, running: Vec::new() };
+        let mut node = Node { directory: directory.to_owned(), holder, running: Vec::new(), cgroups };
         until("the namespaces", || Ok(directory.join("ready").exists()), |ready| *ready)?;
-        node.cgroups()?;
-        fs::write(directory.join("cni/10-bridge.conflist"), network())?;
-        fs::write(directory.join("containerd.toml"), node.configuration())?;
-        let programs = upstream::programs();
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
-        let containerd = programs.join("containerd").display().to_string();
-        let settings = directory.join("containerd.toml").display().to_string();
-        node.spawn("containerd", &["env", &format!("PATH={path}"), &containerd, "-l", "warn", "-c", &settings])?;
-        until("containerd", || Ok(node.ctr(&["version"])?.status.success()), |answers| *answers)?;
-        for archive in images::write(directory)? {
-            let said = node.ctr(&["-n", "k8s.io", "images", "import", &archive.display().to_string()])?;
-            ensure!(said.status.success(), "an image cannot be loaded: {}", String::from_utf8_lossy(&said.stderr));
+        fs::write(directory.join("cni/net.d/10-bridge.conflist"), network())?;
+        let words = containerd::command(directory)?;
+        node.spawn("containerd", &words.iter().map(String::as_str).collect::<Vec<_>>())?;
+        until("containerd", || Ok(containerd::answers(directory)), |answers| *answers)?;
+        for archive in images::build(&images::place(), &upstream::programs(), &IMAGES)? {
+            containerd::import(directory, &archive)?;
         }
         Ok(node)
     }
 
     /// The runtime's socket, as a node agent is told it.
     pub fn socket(&self) -> String {
-        format!("unix://{}", self.directory.join("state/containerd.sock").display())
+        format!("unix://{}", containerd::socket(&self.directory).display())
     }
 
     /// The control group that the machine's pods are under.
     pub fn cgroup(&self) -> String {
-        format!("/{}", self.name)
+        format!("/{}", self.cgroups.name())
     }
 
     /// A program in the machine.
@@ -114,73 +111,25 @@ impl Node {
         Ok(())
     }
 
-    /// Asks the runtime.
-    pub fn ctr(&self, arguments: &[&str]) -> Result<Output> {
-        let ctr = upstream::programs().join("ctr").display().to_string();
-        let socket = self.directory.join("state/containerd.sock").display().to_string();
-        let whole: Vec<&str> = [ctr.as_str(), "-a", &socket].into_iter().chain(arguments.iter().copied()).collect();
-        Ok(self.command(&whole).output()?)
-    }
-
     /// Ids of the processes that run as containers, those of sandboxes among them.
     pub fn tasks(&self) -> Result<Vec<String>> {
-        let output = self.ctr(&["-n", "k8s.io", "tasks", "ls", "-q"])?;
-        Ok(String::from_utf8(output.stdout)?.lines().map(str::to_string).collect())
-    }
-
-    /// Under the older layout a group of cpuset is of no use before its files are filled.
-    fn cgroups(&self) -> Result<()> {
-        for controller in CONTROLLERS {
-            let root = Path::new(CGROUPS).join(controller);
-            if root.is_dir() {
-                fs::create_dir_all(root.join(&self.name))?;
-            }
-        }
-        let cpuset = Path::new(CGROUPS).join("cpuset");
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(text) = fs::read_to_string(cpuset.join(file)) {
-                fs::write(cpuset.join(&self.name).join(file), text.trim())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn configuration(&self) -> String {
-        let at = |part: &str| self.directory.join(part).display().to_string();
-        let runc = upstream::programs().join("runc").display().to_string();
-        format!(
-            "version = 3\nroot = '{root}'\nstate = '{state}'\noom_score = 0\n\
-             disabled_plugins = ['io.containerd.nri.v1.nri', 'io.containerd.internal.v1.tracing']\n\
-             [grpc]\naddress = '{state}/containerd.sock'\n[ttrpc]\naddress = '{state}/containerd.sock.ttrpc'\n\
-             [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = '{sandbox}'\n\
-             [plugins.'io.containerd.cri.v1.runtime']\n\
-             restrict_oom_score_adj = true\nnetns_mounts_under_state_dir = true\n\
-             [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n\
-             [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\n\
-             BinaryName = '{runc}'\nRoot = '{state}/runc'\nSystemdCgroup = false\n\
-             [plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['{PLUGINS}']\nconf_dir = '{cni}'\n",
-            root = at("containerd"),
-            state = at("state"),
-            cni = at("cni"),
-            sandbox = images::SANDBOX,
-        )
+        Ok(containerd::ctr(&self.directory, &["tasks", "ls", "-q"])?.lines().map(str::to_owned).collect())
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let tasks = self.tasks().unwrap_or_default();
-        for task in &tasks {
-            let _ = self.ctr(&["-n", "k8s.io", "tasks", "kill", "-s", "KILL", task]);
-        }
-        for child in self.running.iter_mut().rev().chain([&mut self.holder]) {
+        // Containers first, while their shims still run; then what watches them.
+        self.cgroups.kill();
+        for child in self.running.iter_mut().rev() {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // The newer layout has one group for all; beside the older one it stands in `unified`.
-        for controller in CONTROLLERS.iter().chain(&["unified", ""]) {
-            remove_groups(&Path::new(CGROUPS).join(controller).join(&self.name));
-        }
+        containerd::end_shims(&self.directory);
+        self.cgroups.kill();
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+        self.cgroups.remove();
     }
 }
 
@@ -195,7 +144,7 @@ fn hold(name: &str, directory: &Path) -> Result<Child> {
         at("kubelet"),
         at("logs"),
         at("containers"),
-        at("cni-state"),
+        at("cni/state"),
         at("ready"),
     );
     let log = fs::File::create(directory.join("namespaces.log"))?;
@@ -212,13 +161,4 @@ fn network() -> String {
   {{"type": "portmap", "capabilities": {{"portMappings": true}}, "snat": true}}]}}
 "#
     )
-}
-
-/// Takes a group and those below it away; one that still has processes stays.
-fn remove_groups(group: &Path) {
-    let Ok(entries) = fs::read_dir(group) else { return };
-    for entry in entries.flatten().filter(|e| e.path().is_dir()) {
-        remove_groups(&entry.path());
-    }
-    let _ = fs::remove_dir(group);
 }

@@ -15,6 +15,9 @@ use crate::http::Client;
 /// How long a start may take on a machine that stalls at times.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
+/// Parts that change nothing outside of their data.
+const CONTROL_PLANE: &str = "apiserver,controllers,scheduler";
+
 /// A running Skiff; dropping it ends it.
 pub struct Skiff {
     pub kubeconfig: PathBuf,
@@ -26,9 +29,11 @@ pub struct Skiff {
 }
 
 impl Skiff {
-    /// Starts `program up` on a free port with its data in `directory`.
+    /// Starts `program up` on a free port with its data in `directory`. Unless it says which parts, it has no node: this
+    /// machine's containers are not the tests' business.
     pub fn start(program: &Path, directory: &Path, more: &[&str]) -> Result<Skiff> {
-        Skiff::launch(program, &["up"], directory, more)
+        let parts: &[&str] = if more.contains(&"--parts") { &["up"] } else { &["up", "--parts", CONTROL_PLANE] };
+        Skiff::launch(program, parts, directory, more)
     }
 
     /// Starts `program up` where nodes of this machine can reach it.

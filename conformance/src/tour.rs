@@ -75,6 +75,11 @@ pub fn all() -> Result<Vec<PathBuf>> {
     Ok(tours)
 }
 
+/// The tour of clusters with two nodes that run containers, which takes minutes.
+pub fn of_nodes() -> PathBuf {
+    folder().join("nodes/containers.tour")
+}
+
 /// The controllers that a tour runs beside, on Skiff as on upstream, as `--controllers` names them.
 pub fn controllers(path: &Path) -> Result<String> {
     let wants_all = std::fs::read_to_string(path)?.lines().any(|line| line == ALL);

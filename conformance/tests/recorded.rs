@@ -72,7 +72,7 @@ async fn asked(side: &Side, versions: &[Target], lines: &[Line]) -> Result<Vec<S
                 None => Value::Null,
             };
             let case = line.case(target, &Arc::new(object))?;
-            let answer = Reader::of(&case, live.clone()).read(&side.send(&case, &live).await?);
+            let answer = Reader::of(side, &case, live.clone()).read(&side.send(&case, &live).await?);
             let got = Wanted::of(&answer);
             if got != line.wanted {
                 wrong.push(format!("{}\n    {got:?}\n    instead of {:?}", case.shown(), line.wanted));

@@ -49,6 +49,10 @@ impl Counter {
 }
 
 impl Gauge {
+    pub fn add(&self, more: f64) {
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |bits| Some((f64::from_bits(bits) + more).to_bits()));
+    }
+
     pub fn set(&self, to: f64) {
         self.0.store(to.to_bits(), Relaxed);
     }

@@ -2,7 +2,7 @@
 
 use http::{Method, header};
 
-use super::{Counter, Gauge, Histogram, Kind, Labeled, Metrics, Page, Pages, Row, listen::answer};
+use super::{Counter, Gauge, Histogram, Kind, Labeled, Metrics, Page, Pages, Row, listen::answer, text::go_number};
 
 struct One;
 
@@ -41,4 +41,23 @@ fn families_are_written_as_upstream_writes_them() {
         # HELP b_seconds Times.\n# TYPE b_seconds histogram\nb_seconds_bucket{le=\"0.1\"} 0\nb_seconds_bucket{le=\"1\"} 1\n\
         b_seconds_bucket{le=\"+Inf\"} 2\nb_seconds_sum 3.5\nb_seconds_count 2\n# HELP c Is.\n# TYPE c gauge\nc 1.5\n";
     assert_eq!(page.finish(), expected);
+}
+
+#[test]
+fn numbers_are_written_as_go_writes_them() {
+    let cases = [
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.005, "0.005"),
+        (100_000.0, "100000"),
+        (1e6, "1e+06"),
+        (1.05e6, "1.05e+06"),
+        (1_795_264_759.31, "1.79526475931e+09"),
+        (3.42, "3.42"),
+        (0.00001, "1e-05"),
+        (f64::INFINITY, "+Inf"),
+    ];
+    for (number, text) in cases {
+        assert_eq!(go_number(number), text);
+    }
 }

@@ -45,6 +45,10 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
     }
     let gvk = with_defaults(api::meta::gvk(&object), expected.gvk);
     expected.types.check_kind(&gvk, expected.gvk, &object, body.bytes)?;
+    if expected.kind_type == ask.served().kind_type {
+        let convertible = (ask.definition.row.convertible)(&object);
+        convertible.map_err(|why| cannot_be_handled(&gvk, expected.gvk, &why))?;
+    }
     if !decoded.strict.is_empty() {
         match validation {
             Validation::Ignore => {}

@@ -191,8 +191,9 @@ impl Registry {
     /// There is nothing to change: some changes make it, if the user may create.
     async fn create_instead(&self, ask: &Ask, change: &dyn Change, options: &WriteOptions) -> Result<Answer, Status> {
         let definition = &*ask.definition;
-        let main = ask.attributes.subresource.is_empty();
-        if !main || !(change.creates() || definition.row.create_on_update) {
+        // A status is written by the rules of its object, and makes one where a PUT of the object does.
+        let applied = change.creates() && ask.attributes.subresource.is_empty();
+        if !applied && !definition.row.create_on_update {
             return Err(Status::not_found(&definition.resource, ask.name()));
         }
         let mut object = change.make(ask, Value::NULL)?;

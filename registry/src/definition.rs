@@ -7,7 +7,7 @@ use std::{ops::Deref, sync::Arc};
 use api::{EcoString, GroupResource, Gvk, Value};
 use resources::{
     Row,
-    row::{self, Convert, Subresource, Version},
+    row::{self, Convert, Generation, Subresource, Version},
 };
 use schema::{Schemas, TypeId};
 
@@ -177,6 +177,13 @@ impl Definition {
         }
         api::meta::set_gvk(object, &self.hub);
         self.world.complete_hub(object, self.hub_type);
+    }
+
+    /// Brings a hub object into the form in which the stored ones are, but for what is empty and to rules is there.
+    /// Returns whether there was such. Bytes matter where the generation does not go by semantic equality.
+    pub fn normalise_keeping_empty(&self, object: &mut Value) -> bool {
+        let all = matches!(self.row.generation, Generation::WhenWritten(_));
+        self.world.keep_empty(object, self.hub_type, all)
     }
 
     /// Turns an object of one version into another, with nothing filled in: what is merged is not complete.

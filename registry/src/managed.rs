@@ -262,6 +262,10 @@ impl Apply {
                 Status::new(500, Reason::Unknown, text)
             })?
             .value;
+        (ask.definition.row.convertible)(&object).map_err(|why| {
+            let text = format!("failed to convert to unversioned ({}): {why}", self.shown(served));
+            Status::new(500, Reason::Unknown, text)
+        })?;
         meta::set_gvk(&mut object, &served.gvk);
         ask.to_hub(&mut object);
         Ok(object)
@@ -374,9 +378,9 @@ fn is_reset(sent: &Value) -> bool {
 }
 
 /// A new hub object in a version, as Go would write it. The hub version is normalised where it stands, unless it has
-/// empty lists, which rules have yet to see.
+/// empty lists and maps, which rules have yet to see.
 fn in_version<'v>(definition: &Definition, served: &Served, object: &'v mut Value) -> Cow<'v, Value> {
-    if served.gvk == definition.hub && !definition.world.keep_lists(object, definition.hub_type) {
+    if served.gvk == definition.hub && !definition.normalise_keeping_empty(object) {
         return Cow::Borrowed(object);
     }
     let mut versioned = object.clone();

@@ -5,7 +5,7 @@
 
 use api::{
     GroupResource, Status, Value,
-    field::{Errors, Path, quote},
+    field::{Errors, Path},
 };
 
 /// The pairs of a query, decoded, in order.
@@ -100,17 +100,7 @@ impl Query {
 
     /// Upstream: `Convert_Slice_string_To_int64`.
     pub fn integer(&self, key: &str) -> Result<Option<i64>, Status> {
-        let Some(text) = self.get(key) else { return Ok(None) };
-        match text.parse::<i64>() {
-            Ok(i) => Ok(Some(i)),
-            Err(e) => {
-                let why = match e.kind() {
-                    std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
-                    _ => "invalid syntax",
-                };
-                Err(Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", quote(text))))
-            }
-        }
+        self.get(key).map(|text| api::intstr::parse_int(text).map_err(Status::bad_request)).transpose()
     }
 }
 

@@ -167,6 +167,14 @@ impl Patch<'_> {
         });
         let patched = sorted.as_ref().unwrap_or(patched);
         let decoded = decoded.map_err(|error| self.refuse(patched, error.to_string()))?;
+        let convertible = match kind_type == ask.served().kind_type {
+            true => (ask.definition.row.convertible)(&decoded.value),
+            false => Ok(()),
+        };
+        // A strategic patch is merged into a version's struct, whose conversion comes last and is nobody's mistake.
+        if self.form != Form::Strategic {
+            convertible.clone().map_err(|why| self.refuse(patched, why))?;
+        }
         strict.extend(decoded.strict);
         match self.validation {
             Validation::Strict if !strict.is_empty() => {
@@ -175,6 +183,7 @@ impl Patch<'_> {
             Validation::Warn => strict.iter().for_each(|text| ask.warn(text.as_str())),
             _ => {}
         }
+        convertible.map_err(|why| Status::new(500, Reason::Unknown, why))?;
         Ok(decoded.value)
     }
 

@@ -134,7 +134,7 @@ pub fn before_create(
 fn first_generation(definition: &Definition, object: &mut Value) {
     match definition.row.generation {
         Generation::None => {}
-        Generation::WhenChanged(_) => object.set_path(&["metadata", "generation"], 1),
+        Generation::WhenChanged(_) | Generation::WhenWritten(_) => object.set_path(&["metadata", "generation"], 1),
         Generation::Rule(rule) => rule(object, None),
     }
 }
@@ -151,8 +151,8 @@ pub fn before_update(
     let row = &definition.row;
     check_namespace(new, definition, context.namespace)?;
     keep_meta(new, old, "generation");
-    // In the form in which the old one stands, but for empty lists: to rules they are there, and the same as none.
-    definition.world.keep_lists(new, definition.hub_type);
+    // In the form in which the old one stands, but for empty lists and maps: to rules they are there, and the same as none.
+    definition.normalise_keeping_empty(new);
     let does = definition.served(context.version).map_or(row.does, |served| served.does);
     let rules = does.subresources.iter().find(|s| s.name() == subresource).and_then(|s| s.rules());
     match rules {
@@ -168,7 +168,11 @@ pub fn before_update(
     keep_system_fields(new, old);
     let path = Path::new("metadata");
     let of_meta = || {
-        let mut errors = resources::meta::validate(new, row.namespaced, resources::names::path_segment, &path);
+        let validate = match row.finalizers_on_update {
+            true => resources::meta::validate,
+            false => resources::meta::validate_any,
+        };
+        let mut errors = validate(new, row.namespaced, resources::names::path_segment, &path);
         errors.extend(resources::meta::validate_update(new, old, &path));
         errors
     };
@@ -217,19 +221,19 @@ fn keep_system_fields(new: &mut Value, old: &Value) {
 }
 
 fn next_generation(definition: &Definition, new: &mut Value, old: &Value) {
-    match definition.row.generation {
-        Generation::None => {}
-        Generation::Rule(rule) => rule(new, Some(old)),
-        Generation::WhenChanged(paths) => {
-            let changed = paths.iter().any(|path| {
-                let path: Vec<&str> = path.split('.').collect();
-                !resources::checks::same(new.at_path(&path), old.at_path(&path))
-            });
-            if changed {
-                let generation = meta::of(old).generation() + 1;
-                new.set_path(&["metadata", "generation"], generation);
-            }
-        }
+    let (paths, same): (_, fn(&Value, &Value) -> bool) = match definition.row.generation {
+        Generation::None => return,
+        Generation::Rule(rule) => return rule(new, Some(old)),
+        Generation::WhenChanged(paths) => (paths, Value::is_same),
+        Generation::WhenWritten(paths) => (paths, Value::is_identical),
+    };
+    let changed = paths.iter().any(|path| {
+        let path: Vec<&str> = path.split('.').collect();
+        !same(new.at_path(&path), old.at_path(&path))
+    });
+    if changed {
+        let generation = meta::of(old).generation() + 1;
+        new.set_path(&["metadata", "generation"], generation);
     }
 }
 

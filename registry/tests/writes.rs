@@ -291,3 +291,114 @@ fn what_cannot_be_read_is_deleted_by_itself_only() {
     assert!(refused.message().ends_with("Invalid value: true: cannot be set together with .gracePeriodSeconds"));
     assert!(read("gracePeriodSeconds=1").and_then(|o| o.check_collection()).is_ok());
 }
+
+#[tokio::test]
+async fn a_status_makes_its_object_where_a_put_of_the_object_does() {
+    let world = World::new().await;
+    let service = value!({"metadata": {"name": "s", "namespace": "ns"}, "spec": {
+        "type": "ExternalName", "externalName": "example.com"
+    }, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
+    let made = world.update("services/status", service, false).await.expect("it is made");
+    assert_eq!(made.at("status").at("loadBalancer").members().count(), 0, "it is made as by a create");
+    let node = value!({"metadata": {"name": "n"}});
+    let refused = world.update("nodes/status", node, false).await.expect_err("no PUT makes a node");
+    assert_eq!(refused.message(), "nodes \"n\" not found");
+}
+
+#[tokio::test]
+async fn what_cannot_be_converted_is_refused_in_the_words_of_each_way_in() {
+    let world = World::new().await;
+    let annotations = |generation: &str| value!({"deprecated.daemonset.template.generation": generation});
+    let set = |generation: &str| {
+        value!({"kind": "DaemonSet", "apiVersion": "apps/v1",
+            "metadata": {"name": "d", "namespace": "ns", "annotations": (annotations(generation))}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        }})
+    };
+    let why = "strconv.ParseInt: parsing \"x\": invalid syntax";
+    let refused = world.create("daemonsets.apps", set("x"), false).await.expect_err("it is no number");
+    assert_eq!(refused.message(), format!("DaemonSet in version \"v1\" cannot be handled as a DaemonSet: {why}"));
+    let mut right = set("");
+    right.remove_path(&["metadata", "annotations"]);
+    world.create("daemonsets.apps", right, false).await.expect("it is right");
+    let patch = codec::json::to_string(&value!({"metadata": {"annotations": (annotations("x"))}}));
+    let refused = world.patch("daemonsets.apps", "d", Form::Merge, &patch, true).await.expect_err("it is no number");
+    assert!(refused.code() == 422 && refused.message().ends_with(why), "{}", refused.message());
+    let refused = world.patch("daemonsets.apps", "d", Form::Strategic, &patch, true).await.expect_err("it is none");
+    assert_eq!((refused.code(), refused.message()), (500, why));
+    let mut other = set("x");
+    other.set_path(&["metadata", "name"], "e");
+    let (form, document) = (Form::Apply { cbor: false }, codec::json::to_string(&other));
+    let refused = world.patch("daemonsets.apps", "e", form, &document, true).await.expect_err("it is no number");
+    let shown = format!("failed to convert to unversioned (ns/e; apps/v1, Kind=DaemonSet): {why}");
+    assert_eq!((refused.code(), refused.message()), (500, shown.as_str()));
+}
+
+#[tokio::test]
+async fn finalizers_are_standard_ones_where_the_kind_looks_at_them_again() {
+    let world = World::new().await;
+    let held = |mut object: Value| {
+        object.set_path(&["metadata", "finalizers"], value!(["abc"]));
+        object
+    };
+    let version = value!({"metadata": {"name": "apps.deployments"}, "spec": {}});
+    let versions = "storageversions.internal.apiserver.k8s.io";
+    let refused = world.create(versions, held(version.clone()), false).await.expect_err("it is not standard");
+    assert!(refused.message().contains("metadata.finalizers[0]"), "{}", refused.message());
+    let mut made = world.create(versions, version, false).await.expect("it is right");
+    made.remove("status");
+    world.update(versions, held(made), false).await.expect("nobody looks again");
+    let made = world.create("configmaps", map("m"), false).await.expect("it is right");
+    let refused = world.update("configmaps", held(made), false).await.expect_err("it is not standard");
+    assert!(refused.message().contains("metadata.finalizers[0]"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn a_map_without_keys_is_seen_by_rules_and_not_stored() {
+    let world = World::new().await;
+    let volume = |capacity: Value| {
+        value!({"metadata": {"name": "v"}, "spec": {
+            "capacity": (capacity), "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/a"}
+        }})
+    };
+    let refused = world.create("persistentvolumes", volume(value!({})), false).await.expect_err("it has no size");
+    let wanted = "spec.capacity: Unsupported value: {}: supported values: \"storage\"";
+    assert!(refused.message().contains(wanted), "{}", refused.message());
+    let mut right = volume(value!({"storage": "1Gi"}));
+    right.set_path(&["metadata", "labels"], value!({}));
+    let made = world.create("persistentvolumes", right, false).await.expect("it is right");
+    assert!(!made.at("metadata").has("labels"));
+}
+
+#[tokio::test]
+async fn a_generation_goes_up_for_what_is_empty_where_upstream_compares_so() {
+    let world = World::new().await;
+    let hook = value!({"metadata": {"name": "h"}, "webhooks": [{
+        "name": "a.example.com", "clientConfig": {"url": "https://localhost"}, "sideEffects": "None",
+        "admissionReviewVersions": ["v1"]
+    }]});
+    let kind = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
+    let made = world.create(kind, hook, false).await.expect("it is right");
+    let generation = |object: &Value| object.at("metadata").int("generation");
+    let same = world.update(kind, made.clone(), true).await.expect("it is right");
+    assert_eq!(generation(&same), 1, "{made:?} {same:?}");
+    let hooks = |name: &str, empty: Value| {
+        let mut new = made.clone();
+        let hook = &mut new.get_mut("webhooks").and_then(Value::as_array_mut).expect("it has one")[0];
+        hook.entry(name).set(if name == "clientConfig" { "caBundle" } else { "matchLabels" }, empty);
+        new
+    };
+    for new in [hooks("clientConfig", value!("")), hooks("objectSelector", value!({}))] {
+        let changed = world.update(kind, new, true).await.expect("it is right");
+        assert_eq!(generation(&changed), 2, "{changed:?}");
+        let client = changed.list("webhooks")[0].at("clientConfig");
+        assert!(!client.has("caBundle"), "and it is not shown");
+    }
+
+    let kind = "networkpolicies.networking.k8s.io";
+    let policy = value!({"metadata": {"name": "n", "namespace": "ns"}, "spec": {"podSelector": {}}});
+    let mut made = world.create(kind, policy, false).await.expect("it is right");
+    made.set_path(&["spec", "ingress"], value!([]));
+    assert_eq!(generation(&world.update(kind, made, true).await.expect("it is right")), 2);
+}

@@ -51,7 +51,7 @@ const VALIDATING_WEBHOOKS: Row = Row {
 };
 
 const WEBHOOKS: Row = Row {
-    generation: crate::row::Generation::WhenChanged(&["webhooks"]),
+    generation: crate::row::Generation::WhenWritten(&["webhooks"]),
     columns: &[NAME, column("Webhooks", "integer", |c, _| c.list("webhooks").len().into()), AGE],
     rules: Rules {
         validate: |new, _| with_static_name(new, hook::validate(new, &hook::Options::STRICT)),

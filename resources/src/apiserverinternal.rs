@@ -24,6 +24,7 @@ const STORAGE_VERSION: Row = Row {
     kind: "StorageVersion",
     plural: "storageversions",
     name_on_update: false,
+    finalizers_on_update: false,
     versions: &[Version::off("v1alpha1", "io.k8s.api.apiserverinternal.v1alpha1.StorageVersion")],
     stored: stored(GROUP, "v1alpha1", "storageversions"),
     subresources: &[Subresource::Status(StatusRules {

@@ -42,6 +42,13 @@ const STANDARD_FINALIZER_GROUPS: [&str; 14] = [
 
 /// The metadata of a new object, whose name has been generated. Upstream: `ValidateObjectMeta`.
 pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
+    let mut errs = validate_any(object, namespaced, name_rule, at);
+    standard_finalizers(object, &at.child("finalizers"), &mut errs);
+    errs
+}
+
+/// As [`validate`], by what holds for all kinds. Upstream: apimachinery's `ValidateObjectMeta`.
+pub fn validate_any(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
     let mut errs = Errors::new();
     let meta = object.at("metadata");
     let (generate_name, name) = (meta.str("generateName"), meta.str("name"));
@@ -59,7 +66,6 @@ pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> V
     owner_references(meta.list("ownerReferences"), &at.child("ownerReferences"), &mut errs);
     finalizers(meta.at("finalizers"), &at.child("finalizers"), &mut errs);
     managed_fields(meta.list("managedFields"), &at.child("managedFields"), &mut errs);
-    standard_finalizers(object, &at.child("finalizers"), &mut errs);
     errs
 }
 

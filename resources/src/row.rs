@@ -44,6 +44,9 @@ pub struct Row {
     /// An update looks at the name and generateName by this rule again. It does where upstream's ValidateXUpdate calls
     /// ValidateX, and not where it only calls ValidateObjectMetaUpdate.
     pub name_on_update: bool,
+    /// An update looks whether finalizers without a domain are standard ones. It does where upstream's ValidateXUpdate
+    /// calls ValidateObjectMeta or ValidateObjectMetaUpdate of pkg/apis/core.
+    pub finalizers_on_update: bool,
     /// Members of `metadata` and the object that a write through the main resource may not touch (`status`, …).
     pub reset: &'static [&'static str],
     pub columns: &'static [Column],
@@ -62,6 +65,8 @@ pub struct Row {
     pub gate: &'static str,
     /// Annotations that are written where an object is converted to a version, and stand in no metadata on its own.
     pub converted_annotations: &'static [&'static str],
+    /// Why an object as a client sends it cannot be converted to the hub. Upstream: conversions that return an error.
+    pub convertible: fn(&Value) -> Result<(), String>,
     /// Fills in times that a client left out. They are defaults, which belong to whoever wrote the object.
     pub dated: Option<fn(&mut Value, Timestamp)>,
     pub rules: Rules,
@@ -173,6 +178,8 @@ pub enum Generation {
     None,
     /// 1 at creation, +1 when one of these members changes (compared semantically).
     WhenChanged(&'static [&'static str]),
+    /// The same, compared as upstream's `reflect.DeepEqual` does: what is sent empty is not what is left out.
+    WhenWritten(&'static [&'static str]),
     /// The kind's own rule, called with the prepared new object.
     Rule(fn(new: &mut Value, old: Option<&Value>)),
 }
@@ -299,12 +306,14 @@ impl Row {
         metadata: Metadata::First,
         made_with_status: false,
         name_on_update: true,
+        finalizers_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,
         status_tables: true,
         labels_name_kind: false,
         dated: None,
+        convertible: |_| Ok(()),
         gate: "",
         converted_annotations: &[],
         table_order: None,

@@ -98,7 +98,7 @@ pub fn shown(value: &Value) -> Value {
     let mut shown = Value::object();
     match value {
         Value::Object(_) if value.has("matchLabels") || value.has("matchExpressions") => {
-            if value.has("matchLabels") {
+            if !value.at("matchLabels").is_empty() {
                 shown.set("matchLabels", self::shown(value.at("matchLabels")));
             }
             if !value.list("matchExpressions").is_empty() {

@@ -10,39 +10,47 @@ use crate::types::{Field, Omit, Schemas, Shape, Type, TypeId};
 
 /// Normalises an object of a struct type, in place: what Go's JSON of it says.
 pub fn object(value: &mut Value, id: TypeId, schemas: &Schemas) {
-    Run { schemas, lists: Lists::AsWritten, kept: false }.object(value, id);
+    Run { schemas, empty: Empty::AsWritten, kept: false }.object(value, id);
 }
 
-/// As [`object()`], but an empty list stays, since a Go slice of no elements is not nil and rules tell the two apart.
-/// Returns whether there was one that Go would not write.
-pub fn keeping_lists(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
-    let mut run = Run { schemas, lists: Lists::Kept, kept: false };
+/// As [`object()`], but an empty list or map stays, since Go's is not nil and rules tell the two apart. Returns whether
+/// there was one that Go would not write.
+pub fn keeping_empty(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
+    let mut run = Run { schemas, empty: Empty::Kept, kept: false };
+    run.object(value, id);
+    run.kept
+}
+
+/// As [`keeping_empty`], and bytes of which there are none stay too.
+pub fn keeping_all(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
+    let mut run = Run { schemas, empty: Empty::KeptWithBytes, kept: false };
     run.object(value, id);
     run.kept
 }
 
 /// As [`object()`], with null for every empty list that is always written: storage knows no other, as protobuf does not.
 pub fn for_storage(value: &mut Value, id: TypeId, schemas: &Schemas) {
-    Run { schemas, lists: Lists::Null, kept: false }.object(value, id);
+    Run { schemas, empty: Empty::Null, kept: false }.object(value, id);
 }
 
 /// Normalises what stands in a field of this shape.
 pub fn shape(value: &mut Value, of: &Shape, schemas: &Schemas) {
-    Run { schemas, lists: Lists::AsWritten, kept: false }.shape(value, of);
+    Run { schemas, empty: Empty::AsWritten, kept: false }.shape(value, of);
 }
 
-/// What becomes of an empty list.
+/// What becomes of an empty list, map or bytes.
 #[derive(Clone, Copy, PartialEq)]
-enum Lists {
+enum Empty {
     AsWritten,
     Kept,
+    KeptWithBytes,
     Null,
 }
 
 struct Run<'s> {
     schemas: &'s Schemas,
-    lists: Lists,
-    /// An empty list is there that Go would not write.
+    empty: Empty,
+    /// Something empty is there that Go would not write.
     kept: bool,
 }
 
@@ -70,7 +78,12 @@ impl Run<'_> {
         if is_written(member, field) {
             return true;
         }
-        let kept = self.lists == Lists::Kept && member.as_array().is_some() && matches!(field.shape, Shape::List(_));
+        let kept = match (&field.shape, member, self.empty) {
+            (Shape::List(_), Value::Array(_), Empty::Kept | Empty::KeptWithBytes) => true,
+            (Shape::Map(_), Value::Object(members), Empty::Kept | Empty::KeptWithBytes) => members.is_keyless(),
+            (Shape::Bytes, Value::Str(_), Empty::KeptWithBytes) => true,
+            _ => false,
+        };
         self.kept |= kept;
         kept
     }
@@ -78,9 +91,11 @@ impl Run<'_> {
     fn shape(&mut self, value: &mut Value, of: &Shape) {
         match of {
             Shape::Struct(id) if !value.is_null() => self.object(value, *id),
-            Shape::List(_) if self.lists == Lists::Null && value.is_empty() => *value = Value::Null,
+            Shape::List(_) if self.empty == Empty::Null && value.is_empty() => *value = Value::Null,
             // No bytes and none are the same to rules, and nothing else comes out of the store.
-            Shape::Bytes if self.lists != Lists::AsWritten && value.as_str() == Some("") => *value = Value::Null,
+            Shape::Bytes if matches!(self.empty, Empty::Kept | Empty::Null) && value.as_str() == Some("") => {
+                *value = Value::Null;
+            }
             Shape::List(item) if !is_plain(item) => {
                 value.as_array_mut().into_iter().flatten().for_each(|element| self.shape(element, item));
             }
@@ -219,17 +234,32 @@ mod tests {
         let sent = || value!({"containers": [], "volumes": []});
 
         let mut kept = sent();
-        assert!(keeping_lists(&mut kept, id, schemas));
+        assert!(keeping_empty(&mut kept, id, schemas));
         assert_eq!(kept, value!({"volumes": [], "containers": []}));
 
         let mut written = sent();
         object(&mut written, id, schemas);
         assert_eq!(written, value!({"containers": []}));
-        assert!(!keeping_lists(&mut written, id, schemas));
+        assert!(!keeping_empty(&mut written, id, schemas));
 
         let mut stored = sent();
         for_storage(&mut stored, id, schemas);
         assert_eq!(stored, value!({"containers": null}));
+    }
+
+    #[test]
+    fn a_map_without_keys_is_kept_where_rules_look_and_nowhere_else() {
+        let schemas = crate::builtin();
+        let id = schemas.id("io.k8s.api.core.v1.PersistentVolumeSpec").expect("core has volumes");
+        let sent = || value!({"capacity": (api::Map::keyless())});
+        let mut kept = sent();
+        assert!(keeping_empty(&mut kept, id, schemas));
+        assert!(kept.has("capacity"));
+        for normalise in [object, for_storage] {
+            let mut written = sent();
+            normalise(&mut written, id, schemas);
+            assert!(!written.has("capacity"));
+        }
     }
 
     #[test]
@@ -238,8 +268,12 @@ mod tests {
         let id = schemas.id("io.k8s.api.certificates.v1beta1.PodCertificateRequestSpec").expect("it is a type");
         let sent = || value!({"proofOfPossession": ""});
         let mut judged = sent();
-        keeping_lists(&mut judged, id, schemas);
+        keeping_empty(&mut judged, id, schemas);
         assert_eq!(judged.get("proofOfPossession"), Some(&Value::Null));
+        let client = schemas.id("io.k8s.api.admissionregistration.v1.WebhookClientConfig").expect("it is a type");
+        let mut compared = value!({"caBundle": ""});
+        keeping_all(&mut compared, client, schemas);
+        assert!(compared.has("caBundle"));
         let mut shown = sent();
         object(&mut shown, id, schemas);
         assert_eq!(shown.str("proofOfPossession"), "");

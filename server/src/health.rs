@@ -153,5 +153,5 @@ fn all(server: &Server, root: &str, checks: &[Check], admitted: &Admitted) -> Re
 fn observe(metrics: &Metrics, root: &str, name: &str, well: bool) {
     let status = if well { "success" } else { "error" };
     metrics.checks.get([name, status, root], Counter::default).add(1);
-    metrics.check.get([name, root], Default::default).set(i64::from(well));
+    metrics.check.get([name, root], Default::default).set(f64::from(u8::from(well)));
 }

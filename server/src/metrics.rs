@@ -4,12 +4,11 @@
 //! OpenMetrics), libraries of today write the other one; and a request's cells hang together here, so that counting it
 //! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
 
-mod cells;
 mod requests;
 pub mod rows;
 #[cfg(test)]
 mod tests;
-mod text;
+mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,9 +18,9 @@ use http::{HeaderValue, Response, header};
 
 use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
-pub use cells::{Counter, Gauge, Histogram, Labeled, Watermark};
+pub use pages::{Counter, Family, Gauge, Histogram, Kind, Labeled, Metrics as Page, Row};
 pub use requests::{Key, Record, Requests};
-pub use text::{Family, Kind, Page, Row};
+pub use watermark::Watermark;
 
 /// Writes families that are known only when they are asked for.
 pub type Collect = Box<dyn Fn(&mut Page) + Send + Sync>;

@@ -32,7 +32,7 @@ use registry::{
 };
 use server::{Server, health, limits::Bodies, metrics::Metrics, negotiate::Offer};
 use store::Store;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     clock::{self, Random, Wall},
@@ -54,37 +54,21 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     for gate in features.without_effect() {
         tracing::warn!("--feature-gates: {gate} changes nothing here: it is as it is by default");
     }
-    let port = u16::try_from(flags.secure_port).context("the port was checked")?;
-    let address = SocketAddr::new(flags.bind_address, port);
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("{address} is taken or not ours to listen on; choose another with --secure-port or --bind-address")
-    })?;
+    let listener = listen(&flags).await?;
+    let port = listener.local_addr()?.port();
     let clock: Arc<dyn Clock> = Arc::new(Wall);
-    let now = clock.now().as_second();
     let service_ip = first_address(&flags.service_cluster_ip_range)?;
     let advertise = flags.advertise_address.unwrap_or(flags.bind_address);
-    let extra = [advertise.to_string(), flags.bind_address.to_string()];
-    let names = Names::api_server(&[service_ip], "cluster.local", &extra);
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
-    let pki = Pki::open(&flags.data_dir.join("pki"), &names, now)?;
+    let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
     let (registry, index) = assemble(&flags, store.clone(), &clock)?;
-    let compaction = api::duration::parse(&flags.etcd_compaction_interval).map_err(anyhow::Error::msg)?;
-    if let Some(every) = u64::try_from(compaction).ok().filter(|nanos| *nanos > 0) {
-        let told = registry.clone();
-        tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every), move |at| told.forget_before(at)));
-    }
-    special::custom::follow(&registry.filler, &registry.catalog);
-    let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
-    let filler = registry.filler.clone();
-    let ticking = clock.clone();
-    let filling = tokio::spawn(async move { filler.run(feed, || ticking.now().as_second()).await });
+    let filling = fill(&flags, &registry, &store, &clock).await?;
     special::policy::follow(&registry, &index);
     if !store.is_shared() {
         special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     }
-    let port = listener.local_addr()?.port();
     let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
     let beside = components::all(&store, &parts);
     registry.bind(identity::outside(&flags, &pki, &authenticators, &index, beside)?);
@@ -92,7 +76,8 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let offer = Offer { cbor: features.is_on(CBOR) };
     metrics.collect(process::features(features));
     metrics.collect(storage::size(&store));
-    let config = server::Config { flags: told.0, started: now, offer, ..config(&flags, advertise, port) };
+    let config =
+        server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
     let server = Arc::new(Server {
         authenticators,
         authorizer: registry.authorizer.clone(),
@@ -135,6 +120,40 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     stop.send_replace(true);
     serving.await?;
     Ok(())
+}
+
+async fn listen(flags: &Apiserver) -> Result<TcpListener> {
+    let port = u16::try_from(flags.secure_port).context("the port was checked")?;
+    let address = SocketAddr::new(flags.bind_address, port);
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{address} is taken or not ours to listen on; choose another with --secure-port or --bind-address")
+    })
+}
+
+/// What this server may be called: also by where others reach it when it listens everywhere.
+fn names(flags: &Apiserver, service_ip: IpAddr, advertise: IpAddr) -> Names {
+    let reachable = upkeep::reachable(advertise).filter(|_| advertise.is_unspecified());
+    let extra = [Some(advertise), Some(flags.bind_address), reachable].into_iter().flatten();
+    let extra: Vec<String> = extra.map(|address| address.to_string()).collect();
+    Names::api_server(&[service_ip], crate::dns::DOMAIN, &extra)
+}
+
+/// Reads what is in the store, and follows what comes; old revisions are forgotten as the flags say.
+async fn fill(
+    flags: &Apiserver,
+    registry: &Arc<Registry>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<JoinHandle<store::Error>> {
+    let compaction = api::duration::parse(&flags.etcd_compaction_interval).map_err(anyhow::Error::msg)?;
+    if let Some(every) = u64::try_from(compaction).ok().filter(|nanos| *nanos > 0) {
+        let told = registry.clone();
+        tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every), move |at| told.forget_before(at)));
+    }
+    special::custom::follow(&registry.filler, &registry.catalog);
+    let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
+    let (filler, clock) = (registry.filler.clone(), clock.clone());
+    Ok(tokio::spawn(async move { filler.run(feed, || clock.now().as_second()).await }))
 }
 
 /// Everything between the store and the door.

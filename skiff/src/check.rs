@@ -2,7 +2,7 @@
 //!
 //! [`look`] reads the machine, [`judge`] is pure. A need is of the control plane, which runs on any machine, or of a node.
 
-mod look;
+pub mod look;
 
 use anyhow::{Result, bail};
 
@@ -50,10 +50,12 @@ pub fn run(flags: &flags::Check) -> Result<()> {
     }
 }
 
-/// Why no node can run on this machine, if so: the first reason.
-#[cfg_attr(not(test), expect(dead_code, reason = "asked by the node part"))]
-pub fn no_node(seen: &Seen) -> Option<Finding> {
-    judge(seen).into_iter().find(|finding| finding.verdict != Verdict::Fit)
+/// Why no node can run on this machine, if so: the first reason, and what to do.
+pub fn no_node(seen: &Seen) -> Option<String> {
+    judge(seen).into_iter().find_map(|finding| match finding.verdict {
+        Verdict::NoNode(advice) => Some(format!("{}: {}: {advice}", finding.what, finding.found)),
+        Verdict::Fit | Verdict::Unfit(_) => None,
+    })
 }
 
 fn judge(seen: &Seen) -> Vec<Finding> {
@@ -70,10 +72,10 @@ fn judge(seen: &Seen) -> Vec<Finding> {
             Verdict::NoNode("install nftables: services are reached through it"),
         ),
         finding(
-            "swap",
-            !seen.has_swap,
-            if seen.has_swap { "on" } else { "off" }.into(),
-            Verdict::NoNode("turn it off (swapoff -a), or let the node run with failSwapOn: false"),
+            "address",
+            seen.address.is_some(),
+            seen.address.map_or_else(|| "only loopback".into(), |address| address.to_string()),
+            Verdict::NoNode("give this machine a network: pods reach the API and cluster DNS at its address"),
         ),
         disk(seen),
     ];
@@ -125,7 +127,8 @@ fn runtime(seen: &Seen) -> Finding {
         None => "nobody answers".to_owned(),
     };
     let advice = Verdict::NoNode(
-        "install containerd 2 and start it, or name its socket with --container-runtime-endpoint; make up does both",
+        "install containerd 2 with its CRI plugin and start it, or name its socket with --container-runtime-endpoint; \
+         make up does both",
     );
     finding("container runtime", seen.runtime.is_some(), found, advice)
 }

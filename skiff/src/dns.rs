@@ -35,6 +35,9 @@ const NAMESPACE: &str = "kube-system";
 const SERVICE: &str = "kube-dns";
 /// Where it listens: above those ports that a resolver of the machine itself may have.
 pub const PORT: u16 = 10053;
+/// The address of its service, which nodes tell pods to ask, and the domain of clusters by default.
+pub const SERVICE_IP: &str = "10.96.0.10";
+pub const DOMAIN: &str = "cluster.local";
 /// Waits between attempts to say where it is.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -45,13 +48,13 @@ pub struct Dns {
     #[arg(long, default_value = ".skiff/admin.kubeconfig")]
     pub kubeconfig: PathBuf,
     /// The cluster's domain.
-    #[arg(long, default_value = "cluster.local")]
+    #[arg(long, default_value = DOMAIN)]
     pub cluster_domain: String,
     /// Where to listen, over UDP and TCP.
     #[arg(long, default_value = "127.0.0.1:10053")]
     pub bind_address: SocketAddr,
     /// Beside a server of the same process: the address of the service `kube-dns`, which nodes tell pods to ask.
-    #[arg(long, default_value = "10.96.0.10")]
+    #[arg(long, default_value = SERVICE_IP)]
     pub service_ip: IpAddr,
     /// For how many seconds answers may be believed.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3600))]
@@ -107,13 +110,6 @@ pub async fn beside(server: &Arc<Server>, flags: &Dns, running: &mut JoinSet<()>
         }
     });
     Ok(())
-}
-
-/// The address that this machine has on its way to the world; no packet is sent for it.
-pub fn outside() -> Option<IpAddr> {
-    let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).ok()?;
-    socket.connect(("192.0.2.1", 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 async fn parts(flags: &Dns, client: Client) -> Result<Parts> {

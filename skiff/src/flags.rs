@@ -72,12 +72,16 @@ pub struct Up {
     /// The port of the API.
     #[arg(long, default_value_t = 6443)]
     pub secure_port: u16,
-    /// The address to listen on.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub bind_address: IpAddr,
-    /// Which parts to run, by comma; all that exist and can run when left out.
+    /// The address to listen on. When left out: loopback; with a node, all, since its pods have to reach the API.
+    #[arg(long)]
+    pub bind_address: Option<IpAddr>,
+    /// Which parts to run, by comma: apiserver, controllers, scheduler, node, proxy, dns; all that can run on this machine
+    /// when left out.
     #[arg(long, value_delimiter = ',')]
     pub parts: Vec<String>,
+    /// Where the container runtime listens; where it usually does when left out.
+    #[arg(long)]
+    pub container_runtime_endpoint: Option<String>,
 }
 
 #[derive(Args)]

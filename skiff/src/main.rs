@@ -3,6 +3,7 @@
 //! The only place that reads arguments, the environment and the wall clock. No `if` about Kubernetes here: what a part
 //! does is its own crate's matter.
 
+mod address;
 mod apiserver;
 mod check;
 mod clock;

@@ -11,9 +11,11 @@ use server::Server;
 use tokio::task::JoinSet;
 
 use crate::{
+    address,
     clock::Wall,
     controllers::{inside::Inside, outside::Kubeconfig},
     leadership,
+    up::images::Images,
 };
 
 /// What servers read as User-Agent.
@@ -86,7 +88,13 @@ pub fn run(flags: &Node) -> Result<()> {
 
 /// Runs a node beside a server of this process, for as long as `running` is kept.
 /// `clients_ca` is whose certificates the node takes.
-pub fn beside(server: &Arc<Server>, flags: &Node, clients_ca: &str, running: &mut JoinSet<()>) -> Result<()> {
+pub fn beside(
+    server: &Arc<Server>,
+    flags: &Node,
+    images: Images,
+    clients_ca: &str,
+    running: &mut JoinSet<()>,
+) -> Result<()> {
     let user = User::new(format!("system:node:{}", name(flags)), &["system:nodes", api::user::AUTHENTICATED]);
     let client = Client::new(Arc::new(Inside::new(server, user)), AGENT);
     let (config, parts) = settled(flags, client, Some(clients_ca.to_owned()))?;
@@ -94,6 +102,8 @@ pub fn beside(server: &Arc<Server>, flags: &Node, clients_ca: &str, running: &mu
     let grants = Client::new(Arc::new(Inside::new(server, administrator)), AGENT);
     running.spawn(async move {
         grant(&grants).await;
+        // A pod that came before its image would wait for a pull that may take a minute to fail.
+        let _ = tokio::task::spawn_blocking(move || images.load()).await;
         node::run(config, parts).await;
     });
     Ok(())
@@ -197,10 +207,8 @@ fn addresses(flags: &Node) -> Result<Vec<String>> {
     if !flags.node_ip.is_empty() {
         return Ok(flags.node_ip.iter().map(IpAddr::to_string).collect());
     }
-    // Nothing is sent: a route is looked up.
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-    let outside = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
-    let address = outside.map_or(IpAddr::from([127, 0, 0, 1]), |at| at.ip());
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let address = address::outside(loopback).unwrap_or(loopback);
     Ok(vec![address.to_string()])
 }
 

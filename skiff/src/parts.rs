@@ -7,7 +7,7 @@ use certs::Pki;
 use server::Server;
 use tokio::task::JoinSet;
 
-use crate::{controllers, dns, flags, node, proxy, scheduler};
+use crate::{controllers, dns, flags, node, proxy, scheduler, up::images::Images};
 
 /// Parts with their settings; those that are left out do not run.
 #[derive(Default)]
@@ -17,13 +17,15 @@ pub struct Beside {
     pub proxy: Option<Box<proxy::Proxy>>,
     pub dns: Option<Box<dns::Dns>>,
     pub node: Option<Box<node::Node>>,
+    /// What the node's runtime is given before its first pod.
+    pub images: Images,
 }
 
 // === impl Beside ===
 
 impl Beside {
     /// Starts them; dropping the answer ends them. They sign as this server does.
-    pub async fn start(&self, server: &Arc<Server>, pki: &Pki) -> Result<JoinSet<()>> {
+    pub async fn start(self, server: &Arc<Server>, pki: &Pki) -> Result<JoinSet<()>> {
         let mut running = JoinSet::new();
         if let Some(flags) = &self.controllers {
             controllers::beside(server, flags, pki, &mut running)?;
@@ -38,7 +40,7 @@ impl Beside {
             dns::beside(server, flags, &mut running).await?;
         }
         if let Some(flags) = &self.node {
-            node::beside(server, flags, pki.ca.bundle_pem(), &mut running)?;
+            node::beside(server, flags, self.images, pki.ca.bundle_pem(), &mut running)?;
         }
         Ok(running)
     }

@@ -66,6 +66,7 @@ const MODULES: &[Module] = &[
             program("control", "kubectl", "k8s.io/kubernetes/cmd/kubectl"),
             program("suite", "ginkgo", "github.com/onsi/ginkgo/v2/ginkgo"),
             program("suite", "agnhost", "k8s.io/kubernetes/test/images/agnhost"),
+            program("suite", "go-runner", "k8s.io/kubernetes/test/conformance/image/go-runner"),
             Program { name: "e2e.test", package: "k8s.io/kubernetes/test/e2e", set: "suite", build: Build::Tests },
             program("node", "kubelet", "k8s.io/kubernetes/cmd/kubelet"),
             program("node", "kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
@@ -87,6 +88,13 @@ const MODULES: &[Module] = &[
         path: "k8s.io/sample-apiserver",
         stamp: Stamp::None,
         programs: &[program("suite", "sample-apiserver", "k8s.io/sample-apiserver")],
+    },
+    Module {
+        name: "hydrophone",
+        version: "0.8.0",
+        path: "sigs.k8s.io/hydrophone",
+        stamp: Stamp::None,
+        programs: &[program("suite", "hydrophone", "sigs.k8s.io/hydrophone")],
     },
     Module {
         name: "coredns",

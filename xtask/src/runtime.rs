@@ -19,7 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Where a container runtime listens that the machine has by itself.
 const USUAL: [&str; 2] = ["/run/containerd/containerd.sock", "/run/crio/crio.sock"];
-const PROGRAMS: [&str; 3] = ["containerd", "containerd-shim-runc-v2", "runc"];
+/// `ctr` loads the images that lie in `DIR/images`.
+const PROGRAMS: [&str; 4] = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"];
 /// Of `man 7 capabilities`, its number.
 const CAP_SYS_RESOURCE: u32 = 24;
 
@@ -37,10 +38,9 @@ pub fn start(data: &Path) -> Result<()> {
     let settings = place.join("config.toml");
     fs::write(&settings, config(&place, &programs, is_capable(CAP_SYS_RESOURCE)))?;
     let log = fs::File::create(place.join("containerd.log"))?;
-    // It looks for its shim in PATH.
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let mut containerd = Command::new(programs.join("containerd"));
-    containerd.args(["--log-level", "warn", "--config"]).arg(settings).env("PATH", path);
+    // It looks for its shim in PATH.
+    containerd.args(["--log-level", "warn", "--config"]).arg(settings).env("PATH", path(&programs));
     containerd.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     let mut child = containerd.spawn().context("containerd cannot be started")?;
     fs::write(pid_file(data), child.id().to_string())?;
@@ -87,6 +87,11 @@ fn pid_file(data: &Path) -> PathBuf {
 
 fn answers(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
+}
+
+/// Where programs are looked for, the runtime's own first.
+pub fn path(programs: &Path) -> String {
+    format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
 }
 
 /// The directory of its programs.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{bootstrap, run, runtime};
+use crate::{bootstrap, reference, run, runtime};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -25,12 +25,21 @@ pub fn up(flags: &[&str]) -> Result<()> {
         return say_how_to_use(&directory);
     }
     fs::create_dir_all(&directory)?;
-    if let Err(why) = runtime::start(&directory) {
-        println!("No node runs here, the rest of the cluster does: {why:#}.");
+    if wants_node(flags)
+        && let Err(why) = runtime::start(&directory)
+    {
+        println!("No container runtime can be had here: {why:#}.");
     }
     let log = fs::File::create(directory.join("skiff.log"))?;
     let mut skiff = run::command(run::root().join("target/release/skiff"));
-    skiff.arg("up").args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    skiff
+        .env("PATH", runtime::path(&reference::directory()))
+        .arg("up")
+        .args(flags)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0);
     if !flags.iter().any(|flag| flag.starts_with("--data-dir")) {
         skiff.arg("--data-dir").arg(&directory);
     }
@@ -38,6 +47,8 @@ pub fn up(flags: &[&str]) -> Result<()> {
     let mut child = skiff.spawn().context("cannot start target/release/skiff")?;
     fs::write(pid_file(&directory), child.id().to_string())?;
     wait_for_answer(&mut child, &directory)?;
+    let log = fs::read_to_string(directory.join("skiff.log")).unwrap_or_default();
+    log.lines().filter(|line| line.contains("no node runs here")).for_each(|line| println!("{line}"));
     println!("Skiff is up after {:.2} s (process {}).", started.elapsed().as_secs_f64(), child.id());
     say_how_to_use(&directory)
 }
@@ -66,12 +77,22 @@ pub fn down() -> Result<()> {
 }
 
 fn data_directory(flags: &[&str]) -> PathBuf {
-    let named = flags.iter().enumerate().find_map(|(index, flag)| match flag.split_once('=') {
-        Some(("--data-dir", value)) => Some(value),
-        _ if *flag == "--data-dir" => flags.get(index + 1).copied(),
+    value(flags, "--data-dir").map_or_else(|| run::root().join(".skiff"), PathBuf::from)
+}
+
+/// Whether a container runtime has to be there: all parts run when none is named, and one may be there already.
+fn wants_node(flags: &[&str]) -> bool {
+    let parts = value(flags, "--parts").is_none_or(|parts| parts.split(',').any(|part| part == "node"));
+    parts && value(flags, "--container-runtime-endpoint").is_none()
+}
+
+/// Of `--name value` or `--name=value`.
+fn value<'a>(flags: &[&'a str], name: &str) -> Option<&'a str> {
+    flags.iter().enumerate().find_map(|(index, flag)| match flag.split_once('=') {
+        Some((known, value)) if known == name => Some(value),
+        _ if *flag == name => flags.get(index + 1).copied(),
         _ => None,
-    });
-    named.map_or_else(|| run::root().join(".skiff"), PathBuf::from)
+    })
 }
 
 fn pid_file(directory: &Path) -> PathBuf {
@@ -128,13 +149,20 @@ mod tests {
     use std::net::TcpListener;
     use std::path::Path;
 
-    use super::{answers, data_directory};
+    use super::{answers, data_directory, wants_node};
 
     #[test]
     fn the_data_directory_is_the_one_that_skiff_is_told() {
         assert_eq!(data_directory(&["--secure-port=1", "--data-dir", "a"]), Path::new("a"));
         assert_eq!(data_directory(&["--data-dir=b"]), Path::new("b"));
         assert!(data_directory(&["--parts", "apiserver"]).ends_with(".skiff"));
+    }
+
+    #[test]
+    fn a_runtime_is_made_for_a_node_that_has_none() {
+        assert!(wants_node(&[]) && wants_node(&["--parts=apiserver,node"]));
+        assert!(!wants_node(&["--parts", "apiserver,controllers"]));
+        assert!(!wants_node(&["--container-runtime-endpoint=unix:///run/crio/crio.sock"]));
     }
 
     #[test]

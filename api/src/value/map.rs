@@ -30,6 +30,16 @@ impl Map {
         Map { entries: Vec::with_capacity(len), index: None }
     }
 
+    /// A map of the user's keys that is there and has none: to Go it is not nil. A struct without members is another thing.
+    pub fn keyless() -> Map {
+        // An index over nothing is what tells it: it costs others no room, and goes on being right when keys come.
+        Map { entries: Vec::new(), index: Some(Box::default()) }
+    }
+
+    pub fn is_keyless(&self) -> bool {
+        self.entries.is_empty() && self.index.is_some()
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -154,7 +154,10 @@ impl<'a> Reader<'a> {
             (b'n', _) => self.lexer.literal("null").map(|()| Value::Null),
             (_, Shape::Raw(_)) => self.any(),
             (b'{', Shape::Struct(id)) => self.nested(b'{', |r| r.structure(*id)),
-            (b'{', Shape::Map(item)) => self.nested(b'{', |r| r.map(item)),
+            (b'{', Shape::Map(item)) => {
+                let map = self.nested(b'{', |r| r.map(item))?;
+                Ok(if map.is_empty() { Map::keyless().into() } else { map })
+            }
             (b'[', Shape::List(item)) => self.nested(b'[', |r| r.list(item)),
             (c, Shape::OneOf(form, id)) => self.one_of(c, *form, *id),
             (b'{', _) => self.skip_misfit("object", shape, go_type),
@@ -410,12 +413,10 @@ fn join(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
-/// Whether a decoded member stays. An empty list does: Go's is not nil, and rules tell the two apart. An empty map is as
-/// good as none, so that an empty object always is a struct that is there.
+/// Whether a decoded member stays. What is empty does where Go's is not nil, and rules tell the two apart.
 fn is_kept(value: &Value, field: &Field) -> bool {
     match field.shape {
-        Shape::List(_) => true,
-        Shape::Map(_) => !value.is_empty(),
+        Shape::List(_) | Shape::Map(_) | Shape::Bytes => true,
         _ => field.omit == schema::Omit::Never || normalise::is_written(value, field),
     }
 }

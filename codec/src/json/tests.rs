@@ -75,10 +75,16 @@ fn strict_errors_name_their_paths() {
 }
 
 #[test]
-fn what_go_would_leave_out_is_left_out_but_for_empty_lists() {
+fn what_go_would_leave_out_is_left_out_but_for_empty_lists_and_maps() {
     let (value, _) = read(r#"{"spec":{"replicas":0,"paused":false,"labels":{},"items":[],"cpu":"0.5"}}"#)
         .expect("it is well-formed");
-    assert_eq!(value, value!({"spec": {"replicas": 0, "items": [], "cpu": "500m"}}));
+    let mut wanted = value!({"spec": {"replicas": 0, "labels": {}, "items": [], "cpu": "500m"}});
+    assert_eq!(value, wanted);
+    assert!(!value.is_identical(&wanted), "a map without keys is told from a struct without members");
+    wanted.set_path(&["spec", "labels"], api::Map::keyless());
+    assert!(value.is_identical(&wanted));
+    wanted.remove_path(&["spec", "labels"]);
+    assert!(value.is_same(&wanted) && !value.is_identical(&wanted));
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn choice(flags: &Flags) -> Choice {
 
 async fn start(flags: &Flags, directory: &std::path::Path) -> Result<Cluster> {
     let kind = match flags.needs() >= Needs::Node {
-        true => Kind::Real { images: std::path::absolute(flags.directory.join("images"))? },
+        true => Kind::Real { images: std::path::absolute(flags.directory.join("images"))?, pulled: &[] },
         false => Kind::Simulated,
     };
     match flags.against {

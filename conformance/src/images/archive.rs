@@ -38,7 +38,8 @@ pub fn write(path: &Path, image: &Image, root: &Root) -> Result<()> {
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": image.names.iter().map(named).collect::<Vec<Value>>(),
     });
-    let unfinished = path.with_extension("part");
+    // Several tests may want the same one at the same time.
+    let unfinished = path.with_extension(format!("part-{}", std::process::id()));
     let mut out = tar::Builder::new(File::create(&unfinished)?);
     add(&mut out, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     add(&mut out, "index.json", &serde_json::to_vec(&index)?)?;

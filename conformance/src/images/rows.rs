@@ -27,6 +27,17 @@ const AGNHOST: Image = Image {
 
 const NGINX: Image = Image { command: &["nginx", "-g", "daemon off;"], ports: &[80], fill: nginx, ..PLAIN };
 
+/// The suite itself, for who runs it in a pod. Nodes do not have it: it is pulled.
+/// Upstream: test/conformance/image/Dockerfile.
+pub(super) const RUNNER: Image = Image {
+    archive: "conformance",
+    names: &["registry.k8s.io/conformance:v1.37.1"],
+    entrypoint: &["kubeconformance"],
+    fill: runner,
+    ..PLAIN
+};
+
+/// What tests start pods from.
 pub(super) const ALL: &[Image] = &[
     Image {
         archive: "pause",
@@ -254,7 +265,7 @@ fn agnhost(root: &mut Root, sources: &Sources) -> Result<()> {
     root.file("coredns", &sources.program("coredns"), 0o755)?;
     root.directory("uploads", 0o755);
     for name in ["localhost.crt", "localhost.key"] {
-        root.file(name, &sources.upstream.join("test/images/agnhost/porter").join(name), 0o644)?;
+        root.file(name, &sources.upstream()?.join("test/images/agnhost/porter").join(name), 0o644)?;
     }
     let user = "user-defined-in-image:x:1000:1000::/:/bin/sh\n";
     root.text("etc/passwd", format!("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n{user}"));
@@ -263,12 +274,24 @@ fn agnhost(root: &mut Root, sources: &Sources) -> Result<()> {
     Ok(())
 }
 
+fn runner(root: &mut Root, sources: &Sources) -> Result<()> {
+    busybox(root, "Debian GNU/Linux")?;
+    root.directory("tmp", 0o1777);
+    for (name, program) in
+        [("ginkgo", "ginkgo"), ("e2e.test", "e2e.test"), ("kubectl", "kubectl"), ("kubeconformance", "go-runner")]
+    {
+        let program = sources.program(program).display().to_string();
+        root.program(&format!("usr/local/bin/{name}"), &program)?;
+    }
+    name_services(root)
+}
+
 /// Upstream: test/images/kitten, test/images/nautilus.
 fn pet(root: &mut Root, sources: &Sources, name: &str) -> Result<()> {
     agnhost(root, sources)?;
     root.text("data.json", format!("{{\n  \"image\": \"{name}.jpg\"\n}}\n"));
     let picture = format!("{name}.jpg");
-    root.file(&picture, &sources.upstream.join(format!("test/images/{name}/html/{picture}")), 0o644)
+    root.file(&picture, &sources.upstream()?.join(format!("test/images/{name}/html/{picture}")), 0o644)
 }
 
 fn nginx(root: &mut Root, _: &Sources) -> Result<()> {

@@ -23,21 +23,30 @@ const LEFT_OUT: [&str; 7] = [
 ];
 /// Images of the CRI are in this namespace.
 const NAMESPACE: &str = "k8s.io";
+/// Where it is told who stands in for which registry.
+pub const REGISTRIES: &str = "registries";
 
 pub fn socket(directory: &Path) -> PathBuf {
     directory.join("run/containerd.sock")
 }
 
 /// In the namespaces of the node.
-pub fn start(holder: &Process, directory: &Path) -> Result<Process> {
-    let file = directory.join("containerd.toml");
-    fs::write(&file, settings(directory, &upstream::programs()))?;
-    let programs = upstream::programs();
+pub(super) fn start(holder: &Process, directory: &Path) -> Result<Process> {
+    let words = command(directory)?;
+    let mut command = inside(holder, &words[0]);
+    command.args(&words[1..]);
+    Process::start("containerd", command, directory)
+}
+
+/// The program and its arguments; its settings are written.
+pub fn command(directory: &Path) -> Result<Vec<String>> {
+    let (file, programs) = (directory.join("containerd.toml"), upstream::programs());
+    fs::write(&file, settings(directory, &programs))?;
     // It looks for its shim in PATH.
     let path = format!("PATH={}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
-    let mut command = inside(holder, "env");
-    command.arg(path).arg(programs.join("containerd")).args(["--log-level", "warn", "--config"]).arg(file);
-    Process::start("containerd", command, directory)
+    let program = programs.join("containerd").display().to_string();
+    let words = ["env", &path, &program, "--log-level", "warn", "--config", &file.display().to_string()];
+    Ok(words.map(str::to_owned).to_vec())
 }
 
 pub fn answers(directory: &Path) -> bool {
@@ -46,7 +55,7 @@ pub fn answers(directory: &Path) -> bool {
 
 /// Takes an archive's images, under all their names.
 pub fn import(directory: &Path, archive: &Path) -> Result<()> {
-    ctr(directory, &["images", "import", "--local", &archive.display().to_string()])
+    ctr(directory, &["images", "import", "--local", &archive.display().to_string()]).map(drop)
 }
 
 /// Shims outlive their containerd on purpose; of a node that has gone nobody wants them.
@@ -62,10 +71,11 @@ pub fn end_shims(directory: &Path) {
     }
 }
 
-fn ctr(directory: &Path, words: &[&str]) -> Result<()> {
+/// Asks the runtime, about what CRI has made: what it prints.
+pub fn ctr(directory: &Path, words: &[&str]) -> Result<String> {
     let mut command = Command::new(upstream::programs().join("ctr"));
     command.arg("--address").arg(socket(directory)).args(["--namespace", NAMESPACE]).args(words);
-    output(&mut command).map(drop)
+    output(&mut command)
 }
 
 /// Without CAP_SYS_RESOURCE no process may become less likely to be killed, so nobody tries. The handler `test-handler` is
@@ -84,7 +94,7 @@ fn settings(directory: &Path, programs: &Path) -> String {
         left_out.join(", "),
         socket(directory).display(),
         at("run/containerd.sock.ttrpc"),
-        at("registries"),
+        at(REGISTRIES),
         at("cni/net.d"),
     );
     for handler in ["runc", "test-handler"] {

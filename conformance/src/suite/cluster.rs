@@ -35,15 +35,19 @@ pub struct Cluster {
 pub enum Kind {
     /// Objects that are kept Ready.
     Simulated,
-    /// Machines on this machine with containers on them; the archives of images that they have. The program has entered
-    /// the hub.
-    Real { images: PathBuf },
+    /// Machines on this machine with containers on them. The program has entered the hub.
+    Real {
+        /// Where the archives are of the images that they have.
+        images: PathBuf,
+        /// Images that they can pull beside these, by name.
+        pulled: &'static [&'static str],
+    },
 }
 
 #[expect(dead_code, reason = "held until the cluster ends")]
 enum Joined {
     Simulated(Nodes),
-    Real(Vec<Machine>),
+    Real(Vec<Machine>, machines::registry::Registry),
 }
 
 #[expect(dead_code, reason = "held until the cluster ends")]
@@ -116,12 +120,17 @@ fn authority(keys: &Path) -> Result<Authority> {
 impl Joined {
     /// The nodes, and what of them is lent.
     async fn join(kind: &Kind, control: &Control, agents: &Agents, directory: &Path) -> Result<(Joined, String)> {
-        let Kind::Real { images } = kind else {
+        let Kind::Real { images: place, pulled } = kind else {
             let nodes = Nodes::start(&control.kubeconfig, NODES).await?;
             let lent = format!("{NODES} simulated nodes: Ready, and their pods say that they run");
             return Ok((Joined::Simulated(nodes), lent));
         };
-        let images = images::build(images, &upstream::programs(), &[])?;
+        let images = images::build(place, &upstream::programs(), &[])?;
+        let mut served = images.clone();
+        if !pulled.is_empty() {
+            served.extend(images::build(place, &upstream::programs(), pulled)?);
+        }
+        let registry = machines::registry::serve(&served).await?;
         let start = |number| Machine::start(number, directory, control, &images, agents);
         let nodes: Vec<Machine> = (1..=NODES).map(start).collect::<Result<_>>()?;
         let kubectl = |words: &[&str]| kubectl(&control.kubeconfig, words);
@@ -140,7 +149,7 @@ impl Joined {
         kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"])?;
         kubectl(&["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"])?;
         let lent = "stock containerd and CoreDNS on two machines of their own".to_owned();
-        Ok((Joined::Real(nodes), lent))
+        Ok((Joined::Real(nodes, registry), lent))
     }
 }
 

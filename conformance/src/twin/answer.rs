@@ -7,7 +7,10 @@
 use api::{Value, meta, value};
 use schema::Schemas;
 
-use super::case::{Case, Live, PROTOBUF, YAML};
+use super::{
+    case::{Case, Live, PROTOBUF, YAML},
+    pair::Side,
+};
 use crate::http::Response;
 
 mod mask;
@@ -27,6 +30,8 @@ pub struct Answer {
 #[derive(Debug, Default)]
 pub struct Reader {
     pub live: Live,
+    /// Where the server listens, which it says of itself in the endpoints of its own service.
+    port: String,
     /// The prefix of the name that the server drew for the request's object; `""` when it had one.
     generate: String,
     /// Revisions in the order of their appearance, where they are told apart: in sequences.
@@ -43,14 +48,14 @@ const GENERATED_LEN_MAX: usize = 58;
 
 impl Reader {
     /// One for the answers to a request.
-    pub fn of(case: &Case, live: Live) -> Reader {
+    pub fn of(side: &Side, case: &Case, live: Live) -> Reader {
         let generate = case.body.tree().at("metadata").str("generateName").to_owned();
-        Reader { live, generate, ..Reader::default() }
+        Reader { live, generate, port: side.client().port().to_owned(), ..Reader::default() }
     }
 
     /// One that numbers the revisions it sees.
-    pub fn numbering() -> Reader {
-        Reader { revisions: Some(Vec::new()), ..Reader::default() }
+    pub fn numbering(side: &Side) -> Reader {
+        Reader { revisions: Some(Vec::new()), port: side.client().port().to_owned(), ..Reader::default() }
     }
 
     pub fn read(&mut self, response: &Response) -> Answer {
@@ -84,6 +89,7 @@ impl Reader {
                             }
                         }
                         Value::Int(_) if matches!(key, "nodePort" | "healthCheckNodePort") => *member = value!("…"),
+                        Value::Int(port) if key == "port" && self.port == port.to_string() => *member = value!("$port"),
                         _ => self.normalise(member),
                     }
                 }
@@ -131,6 +137,7 @@ impl Reader {
     fn text(&self, text: &str) -> String {
         let mut out =
             mask::drawn(&mask::generated(text, self.generate.get(..GENERATED_LEN_MAX).unwrap_or(&self.generate)));
+        out = mask::word(&out, &self.port, "$port");
         if !self.live.uid.is_empty() {
             out = mask::word(&out, &self.live.resource_version, "$rv");
         }

@@ -88,7 +88,7 @@ struct Actor<'a> {
 pub async fn play(pair: &Pair, target: &Target, dice: &mut Dice, mut told: impl FnMut(Outcome)) -> Result<()> {
     let mut actors = pair.sides().map(|side| Actor {
         side,
-        reader: Reader::numbering(),
+        reader: Reader::numbering(side),
         last: Value::Null,
         first_revision: String::new(),
     });

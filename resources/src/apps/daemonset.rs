@@ -6,6 +6,7 @@
 use api::{
     Value,
     field::{Errors, Path},
+    intstr,
     selector::Selector,
     value,
 };
@@ -36,6 +37,7 @@ pub const ROW: Row = Row {
     reset: &["status"],
     columns: COLUMNS,
     converted_annotations: &[TEMPLATE_GENERATION],
+    convertible: |set| said_generation(set).map(drop),
     rules: Rules {
         prepare_create,
         prepare_update,
@@ -87,8 +89,13 @@ pub fn default(set: &mut Value) {
     spec.default("revisionHistoryLimit", 10);
 }
 
+/// Upstream: `Convert_v1_DaemonSet_To_apps_DaemonSet`.
+fn said_generation(set: &Value) -> Result<Option<i64>, String> {
+    api::meta::of(set).annotation(TEMPLATE_GENERATION).map(intstr::parse_int).transpose()
+}
+
 fn template_generation(set: &Value) -> i64 {
-    api::meta::of(set).annotation(TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0)
+    said_generation(set).ok().flatten().unwrap_or(0)
 }
 
 fn set_template_generation(set: &mut Value, generation: i64) {

@@ -121,40 +121,13 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     checks::immutable_shown(new.at("selector"), old.at("selector"), workload::shown, &at.child("selector"), &mut errs);
     let claims = new.at("volumeClaimTemplates");
     if !checks::same(claims, old.at("volumeClaimTemplates")) {
-        errs.invalid_raw(&at.child("volumeClaimTemplates"), shown_claims(claims.items()), checks::IMMUTABLE);
+        let shown = pod::internal::json("[]PersistentVolumeClaim", claims);
+        errs.invalid_raw(&at.child("volumeClaimTemplates"), shown, checks::IMMUTABLE);
     }
     for member in ["serviceName", "podManagementPolicy"] {
         checks::immutable(&text(new, &[member]), &text(old, &[member]), &at.child(member), &mut errs);
     }
     errs
-}
-
-/// As Go prints the internal structs.
-fn shown_claims(claims: &[Value]) -> String {
-    if claims.is_empty() {
-        return "null".into();
-    }
-    let status = |status: &Value| {
-        let of = |member: &str| api::field::go_json(status.at(member));
-        format!(
-            "\"Phase\":{},\"AccessModes\":{},\"Capacity\":{},\"Conditions\":{},\"AllocatedResources\":{},\
-             \"AllocatedResourceStatuses\":{},\"CurrentVolumeAttributesClassName\":{},\
-             \"ModifyVolumeStatus\":null,\"HealthStatus\":null",
-            api::field::quote(status.str("phase")),
-            of("accessModes"),
-            of("capacity"),
-            of("conditions"),
-            of("allocatedResources"),
-            of("allocatedResourceStatuses"),
-            of("currentVolumeAttributesClassName"),
-        )
-    };
-    let claim = |claim: &Value| {
-        let head = pod::internal::json("PersistentVolumeClaimTemplate", claim);
-        let head = head.strip_suffix('}').unwrap_or(&head);
-        format!("{head},\"Status\":{{{}}}}}", status(claim.at("status")))
-    };
-    format!("[{}]", claims.iter().map(claim).collect::<Vec<_>>().join(","))
 }
 
 /// Upstream: `ValidateStatefulSetSpec`.

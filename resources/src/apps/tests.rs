@@ -132,6 +132,24 @@ fn a_stateful_set_mounts_its_claims_and_keeps_them() {
     new.set_path(&["spec", "serviceName"], "web");
     let errs = (statefulset::ROW.rules.validate_update)(&new, &old, &context());
     assert_eq!(texts(&errs), ["spec.serviceName: Invalid value: \"web\": field is immutable"]);
+
+    let mut new = old.clone();
+    let claim = new.path_mut(&["spec", "volumeClaimTemplates"]).and_then(Value::as_array_mut).expect("it has claims");
+    claim[0]
+        .set("status", value!({"phase": "Pending", "healthStatus": {"healthConditions": [{"status": "DataLoss"}]}}));
+    let errs = (statefulset::ROW.rules.validate_update)(&new, &old, &context());
+    assert_eq!(
+        texts(&errs),
+        [
+            "spec.volumeClaimTemplates: Invalid value: [{\"name\":\"data\",\"Spec\":{\"AccessModes\":[\"ReadWriteOnce\"],\
+         \"Selector\":null,\"Resources\":{\"Limits\":null,\"Requests\":{\"storage\":\"1Gi\"}},\"VolumeName\":\"\",\
+         \"StorageClassName\":null,\"VolumeMode\":\"Filesystem\",\"DataSource\":null,\"DataSourceRef\":null,\
+         \"VolumeAttributesClassName\":null},\"Status\":{\"Phase\":\"Pending\",\"AccessModes\":null,\"Capacity\":null,\
+         \"Conditions\":null,\"AllocatedResources\":null,\"AllocatedResourceStatuses\":null,\
+         \"CurrentVolumeAttributesClassName\":null,\"ModifyVolumeStatus\":null,\"HealthStatus\":{\"HealthConditions\":\
+         [{\"Status\":\"DataLoss\",\"Reason\":\"\",\"Message\":\"\"}],\"LastTransitionTime\":null}}}]: field is immutable"
+        ]
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub const ROW: Row = Row {
     short_names: &["netpol"],
     versions: &[Version::stable("v1", "io.k8s.api.networking.v1.NetworkPolicy")],
     stored: stored(GROUP, "v1", "networkpolicies"),
-    generation: Generation::WhenChanged(&["spec"]),
+    generation: Generation::WhenWritten(&["spec"]),
     columns: &[NAME, column("Pod-Selector", "string", |o, _| workload::selector_cell(&pod_selector(o))), AGE],
     rules: Rules {
         validate: |new, _| validate(new, None),

@@ -90,7 +90,7 @@ fn shown(form: &str, value: &Value) -> Value {
         ("i", Value::Null) => 0.into(),
         ("q", Value::Null) => "0".into(),
         ("{}" | "{q}", Value::Object(members)) => {
-            let mut sorted = (**members).clone();
+            let mut sorted: Map = members.iter().map(|(key, value)| (key, value.clone())).collect();
             sorted.sort();
             sorted.into()
         }

@@ -58,9 +58,8 @@ fn number(text: &str, at: &Path, errs: &mut Errors) {
     } else if !decimal || digits.is_empty() || (digits.starts_with('0') && text != "0") {
         errs.invalid(at, text, "must be a valid decimal integer in canonical form");
     }
-    if text.parse::<i64>().is_err() {
-        let why = if decimal && !digits.is_empty() { "value out of range" } else { "invalid syntax" };
-        errs.invalid(at, text, format!("strconv.ParseInt: parsing {}: {why}", api::field::quote(text)));
+    if let Err(why) = api::intstr::parse_int(text) {
+        errs.invalid(at, text, why);
     }
 }
 

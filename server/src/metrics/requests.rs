@@ -8,12 +8,7 @@ use api::{Attributes, EcoString};
 use parking_lot::Mutex;
 use registry::options::Query;
 
-use super::{
-    Metrics,
-    cells::{Counter, Gauge, Histogram, Labeled},
-    rows,
-    text::Page,
-};
+use super::{Counter, Gauge, Histogram, Labeled, Metrics, Page, rows};
 
 /// The cells of all requests.
 #[derive(Default)]
@@ -145,10 +140,7 @@ impl Requests {
     pub fn deprecated(&self, attributes: &Attributes, removed: &str) {
         let labels =
             [&*attributes.group, removed, &*attributes.resource, &*attributes.subresource, &*attributes.version];
-        let cell = self.deprecated.get(labels, Gauge::default);
-        if cell.get() == 0 {
-            cell.add(1);
-        }
+        self.deprecated.get(labels, Gauge::default).set(1.0);
     }
 
     /// A body was read.
@@ -216,7 +208,7 @@ impl Record {
     pub fn new(metrics: &Arc<Metrics>, key: Key, received: Instant, lasts: bool) -> Record {
         let lasting = lasts.then(|| metrics.requests.lasting.get(key.of_request(), Gauge::default));
         if let Some(gauge) = &lasting {
-            gauge.add(1);
+            gauge.add(1.0);
         }
         let (waited, code, len) = (std::time::Duration::ZERO, 0, 0);
         Record { metrics: metrics.clone(), key, received, waited, code, len, lasting }
@@ -226,7 +218,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if let Some(gauge) = &self.lasting {
-            gauge.add(-1);
+            gauge.add(-1.0);
         }
         if self.code == 0 {
             // It never came to an answer: the client went away.

@@ -1,6 +1,6 @@
 //! The families of this server: names, labels, buckets and texts as upstream's `/metrics` says them.
 
-use super::text::{Kind, Row};
+use super::{Kind, Row};
 
 const fn row(
     name: &'static str,

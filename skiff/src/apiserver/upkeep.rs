@@ -1,7 +1,7 @@
 //! What a server does by the clock beside answering, and what it says about its health.
 
 use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +28,7 @@ use store::Store;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::settings::front_proxy;
-use crate::{clock::Random, flags::Apiserver};
+use crate::{address, clock::Random, flags::Apiserver};
 
 /// Upstream: `IdentityLeaseRenewIntervalPeriod`, `DefaultEndpointReconcilerInterval`.
 const KEEP_EVERY: Duration = Duration::from_secs(10);
@@ -148,20 +148,9 @@ fn note(what: &str, outcome: Result<(), api::Status>) {
     }
 }
 
-/// An address that endpoints may have: neither loopback nor "all". Those stand for the address that this machine would
-/// go out by; asking for it sends nothing.
-fn reachable(advertise: IpAddr) -> Option<IpAddr> {
-    if !advertise.is_loopback() && !advertise.is_unspecified() {
-        return Some(advertise);
-    }
-    let (own, other) = match advertise {
-        IpAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
-        IpAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
-    };
-    let socket = UdpSocket::bind(own).ok()?;
-    socket.connect(other).ok()?;
-    let found = socket.local_addr().ok()?.ip();
-    (!found.is_loopback() && !found.is_unspecified()).then_some(found)
+/// An address that endpoints may have. Neither loopback nor "all" is: they stand for the one that this machine goes out by.
+pub fn reachable(advertise: IpAddr) -> Option<IpAddr> {
+    Some(advertise).filter(address::is_reachable).or_else(|| address::outside(advertise))
 }
 
 fn hostname() -> String {

@@ -2,13 +2,18 @@
 
 use std::{
     fs,
-    net::TcpListener,
-    os::unix::net::UnixStream,
+    net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use crate::flags;
+use node::runtime::{
+    Runtime as _,
+    cri::{Cri, Limits},
+};
+
+use crate::{address, flags};
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -17,12 +22,13 @@ pub struct Seen {
     /// As `uname -r` has it.
     pub kernel: String,
     pub cgroups: Cgroups,
-    /// A socket at which somebody answers.
+    /// A socket at which a container runtime answers.
     pub runtime: Option<PathBuf>,
     pub cni_plugins: Vec<String>,
     /// Its version.
     pub nft: Option<String>,
-    pub has_swap: bool,
+    /// Of this machine, where pods can reach it.
+    pub address: Option<IpAddr>,
     pub ports: Vec<Port>,
     /// Bytes.
     pub disk_free: u64,
@@ -46,8 +52,10 @@ pub struct Port {
 
 /// Where container runtimes listen, the first first.
 const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/crio/crio.sock"];
-/// The kubelet's, kube-proxy's health and metrics.
-const NODE_PORTS: [u16; 3] = [10250, 10256, 10249];
+/// A runtime says its version at once, or it is none.
+const RUNTIME_LIMIT: Duration = Duration::from_secs(2);
+/// The kubelet's, kube-proxy's health and metrics, cluster DNS and its health.
+const NODE_PORTS: [u16; 5] = [10250, 10256, 10249, crate::dns::PORT, 8181];
 
 pub fn at(flags: &flags::Check) -> Seen {
     let api = Port { number: flags.secure_port, is_api: true, is_free: is_free(flags.secure_port) };
@@ -59,8 +67,7 @@ pub fn at(flags: &flags::Check) -> Seen {
         runtime: runtime(flags),
         cni_plugins: ["/opt/cni/bin", "/usr/lib/cni"].iter().flat_map(|path| names(Path::new(path))).collect(),
         nft: nft(),
-        // The first line is the head.
-        has_swap: text("/proc/swaps").lines().count() > 1,
+        address: address::outside(IpAddr::from([0, 0, 0, 0])),
         ports: std::iter::once(api).chain(node).collect(),
         disk_free: disk_free(&flags.data_dir),
     }
@@ -90,12 +97,25 @@ fn runtime(flags: &flags::Check) -> Option<PathBuf> {
     let named = flags.container_runtime_endpoint.as_deref();
     let candidates: Vec<PathBuf> = match named {
         Some(endpoint) => vec![endpoint.strip_prefix("unix://").unwrap_or(endpoint).into()],
-        None => {
-            let own = flags.data_dir.join("containerd/containerd.sock");
-            std::iter::once(own).chain(SOCKETS.iter().map(PathBuf::from)).collect()
-        }
+        None => std::iter::once(own_runtime(&flags.data_dir)).chain(SOCKETS.iter().map(PathBuf::from)).collect(),
     };
-    candidates.into_iter().find(|socket| UnixStream::connect(socket).is_ok())
+    candidates.into_iter().find(|socket| is_runtime(socket))
+}
+
+/// Where `make up` has a runtime listen that is of this cluster alone.
+pub fn own_runtime(data: &Path) -> PathBuf {
+    data.join("containerd/containerd.sock")
+}
+
+/// Whether somebody answers there who runs containers for nodes: the containerd of other programs often does not.
+fn is_runtime(socket: &Path) -> bool {
+    let Ok(waiting) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
+    let limits = Limits { call: RUNTIME_LIMIT, ..Limits::default() };
+    let version = async {
+        let runtime = Cri::new(&format!("unix://{}", socket.display()), limits).ok()?;
+        tokio::time::timeout(RUNTIME_LIMIT, runtime.version()).await.ok()?.ok()
+    };
+    socket.exists() && waiting.block_on(version).is_some()
 }
 
 fn nft() -> Option<String> {

@@ -11,7 +11,7 @@ fn fit() -> Seen {
         runtime: Some("/run/containerd/containerd.sock".into()),
         cni_plugins: names(&["bridge", "host-local", "loopback", "portmap", "vlan"]),
         nft: Some("nftables v1.0.6".into()),
-        has_swap: false,
+        address: Some([192, 0, 2, 7].into()),
         ports: vec![Port { number: 6443, is_api: true, is_free: true }],
         disk_free: DISK_MIN,
     }
@@ -44,7 +44,7 @@ fn each_lack_is_a_line_that_says_what_to_do() {
         (Seen { runtime: None, ..fit() }, "-- container runtime  nobody answers: install containerd"),
         (Seen { cni_plugins: vec!["bridge".into()], ..fit() }, "-- network plugins    without host-local, loopback"),
         (Seen { nft: None, ..fit() }, "-- nft                not found: install nftables"),
-        (Seen { has_swap: true, ..fit() }, "-- swap               on: turn it off"),
+        (Seen { address: None, ..fit() }, "-- address            only loopback: give this machine a network"),
         (Seen { disk_free: 1 << 29, ..fit() }, "-- disk               0.5 GiB are free: free 2 GiB"),
     ];
     for (seen, wanted) in cases {
@@ -59,6 +59,8 @@ fn a_port_in_use_stops_whom_it_belongs_to() {
     let seen = Seen { ports: vec![taken(6443, true), taken(10250, false)], ..fit() };
     let verdicts: Vec<Verdict> = judge(&seen).into_iter().map(|f| f.verdict).filter(|v| *v != Verdict::Fit).collect();
     assert!(matches!(verdicts[..], [Verdict::Unfit(_), Verdict::NoNode(_)]), "{verdicts:?}");
+    // What stops everything is the server's own to say.
+    assert_eq!(no_node(&seen).as_deref(), Some("port: 10250 is taken: stop what listens there"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ const WALLS: &[(&str, Reach)] = &[
     ("admission", Reach::Only(&["api", "schema", "cel"])),
     ("registry", Reach::Only(&["api", "schema", "codec", "cel", "store", "resources", "auth", "admission"])),
     ("streaming", Reach::Only(&[])),
-    ("server", Reach::Only(&["api", "codec", "auth", "admission", "registry", "certs", "streaming"])),
+    ("server", Reach::Only(&["api", "codec", "auth", "admission", "registry", "certs", "streaming", "pages"])),
     ("client", Reach::Only(&["api", "codec"])),
     ("controllers", COMPONENT),
     ("scheduler", COMPONENT),

@@ -172,7 +172,7 @@ impl Types for Structures {
         self.arranged(object);
     }
 
-    fn keep_lists(&self, object: &mut Value, _: TypeId) -> bool {
+    fn keep_empty(&self, object: &mut Value, _: TypeId, _: bool) -> bool {
         self.arranged(object);
         false
     }
