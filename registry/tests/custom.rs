@@ -99,14 +99,8 @@ async fn instances_are_fitted_defaulted_and_judged() {
     assert!(said.contains("spec.color: Unsupported value: \"green\": supported values: \"red\", \"blue\""), "{said}");
     assert!(said.contains("spec.replicas in body must be of type integer: \"string\""), "{said}");
 
-    let status = world.patch(
-        &format!("{TABS}/status"),
-        "a",
-        Form::Merge,
-        r#"{"status":{"replicas":2},"spec":{"replicas":9}}"#,
-        false,
-    );
-    let status = status.await.expect("it is right");
+    let (below, patch) = (format!("{TABS}/status"), r#"{"status":{"replicas":2},"spec":{"replicas":9}}"#);
+    let status = world.patch(&below, "a", Form::Merge, patch, false).await.expect("it is right");
     assert_eq!((status.at("status").int("replicas"), status.at("spec").int("replicas")), (2, 0));
     assert_eq!(status.at("metadata").int("generation"), 1, "a status is no change of the object");
     let patched = world.patch(TABS, "a", Form::Merge, r#"{"spec":{"replicas":3},"status":null}"#, false).await;
