@@ -182,8 +182,8 @@ impl Definition {
     /// Brings a hub object into the form in which the stored ones are, but for what is empty and to rules is there.
     /// Returns whether there was such. Bytes matter where the generation does not go by semantic equality.
     pub fn normalise_keeping_empty(&self, object: &mut Value) -> bool {
-        let bytes = matches!(self.row.generation, Generation::WhenWritten(_));
-        self.world.keep_empty(object, self.hub_type, bytes)
+        let all = matches!(self.row.generation, Generation::WhenWritten(_));
+        self.world.keep_empty(object, self.hub_type, all)
     }
 
     /// Turns an object of one version into another, with nothing filled in: what is merged is not complete.

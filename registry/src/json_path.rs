@@ -61,7 +61,7 @@ impl JsonPath {
     }
 }
 
-fn walk<'v>(steps: &[Step], found: &mut Vec<&'v Value>) {
+fn walk(steps: &[Step], found: &mut Vec<&Value>) {
     for step in steps {
         *found = found.iter().flat_map(|value| one(step, value)).collect();
     }

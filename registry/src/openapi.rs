@@ -116,9 +116,9 @@ impl Parts {
         let referred = if users { &custom::REFERRED[..] } else { &[] };
         let used =
             schemas::closure(&facts, operations.iter().flat_map(Operation::types).chain(referred.iter().copied()));
-        let described = if users { &custom::DESCRIBED[..] } else { &[] };
-        let texts =
-            describe.about(&used.iter().map(String::as_str).chain(described.iter().copied()).collect::<Vec<_>>());
+        let described = if users { custom::described(catalog) } else { Vec::new() };
+        let texts = describe
+            .about(&used.iter().map(String::as_str).chain(described.iter().map(String::as_str)).collect::<Vec<_>>());
         let customs = if users { custom::collect(catalog, only, &*texts, dialect) } else { custom::Customs::new() };
         Parts { facts, used, texts, customs, dialect }
     }

@@ -79,7 +79,7 @@ impl Health {
     pub fn write(&self, metrics: &Metrics, page: &mut Page) {
         metrics.checks.write(page, &rows::HEALTH_TOTAL);
         page.add(&rows::HEALTH, |family| {
-            metrics.check.each(|labels, cell| family.number(&labels, cell.get() as f64));
+            metrics.check.each(|labels, cell| family.number(&labels, cell.get()));
         });
     }
 }

@@ -17,20 +17,25 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 /// Whose fields' texts say what every object's are for.
 const TYPE_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
-const POD: &str = "io.k8s.api.core.v1.Pod";
-const POD_LIST: &str = "io.k8s.api.core.v1.PodList";
 
 /// Built-in types that these schemas refer to.
 pub const REFERRED: [&str; 2] = [META, LIST_META];
-/// Built-in types whose texts they borrow.
-pub const DESCRIBED: [&str; 3] = [TYPE_META, POD, POD_LIST];
 
 /// Schemas by their names.
 pub type Customs = BTreeMap<String, Value>;
 
+/// Built-in types whose texts they borrow: some object and its list, for all say the same of what all have.
+pub fn described(catalog: &Resources) -> Vec<String> {
+    let mut built_in = catalog.iter().filter(|d| d.world.has_protobuf() && d.row.stores());
+    let lender = built_in.next().and_then(|d| d.versions.first()).map(|served| served.schema.to_string());
+    let list = lender.iter().map(|name| format!("{name}List")).collect::<Vec<_>>();
+    [TYPE_META.to_string()].into_iter().chain(lender).chain(list).collect()
+}
+
 /// The schemas of a group version, or of all.
 pub fn collect(catalog: &Resources, only: Option<(&str, &str)>, texts: &dyn Texts, dialect: Dialect) -> Customs {
     let mut found = Customs::new();
+    let lenders = described(catalog);
     for definition in catalog.iter() {
         for served in definition.versions.iter().filter(|served| catalog.serves(definition, served)) {
             let here = only.is_none_or(|(group, version)| served.gvk.group == group && served.gvk.version == version);
@@ -38,7 +43,7 @@ pub fn collect(catalog: &Resources, only: Option<(&str, &str)>, texts: &dyn Text
                 continue;
             }
             if let Some(declared) = definition.world.declared_schema(served.kind_type) {
-                let writer = Own { definition, served, texts, dialect };
+                let writer = Own { definition, served, texts, lenders: &lenders, dialect };
                 found.insert(served.schema.to_string(), writer.object(declared));
                 found.insert(list_name(served), writer.list());
             }
@@ -66,6 +71,7 @@ struct Own<'a> {
     definition: &'a Definition,
     served: &'a Served,
     texts: &'a dyn Texts,
+    lenders: &'a [String],
     dialect: Dialect,
 }
 
@@ -80,7 +86,7 @@ impl Own<'_> {
                 to_v2(&mut schema);
             }
             self.embed(&mut schema);
-            self.with_meta(&mut schema, META, POD);
+            self.with_meta(&mut schema, META, 1);
             schema
         };
         self.mark(&mut schema, &self.served.gvk.kind);
@@ -97,7 +103,7 @@ impl Own<'_> {
             "description": (format!("{list_kind} is a list of {kind}")),
             "type": "object", "required": ["items"], "properties": {"items": items}
         });
-        self.with_meta(&mut schema, LIST_META, POD_LIST);
+        self.with_meta(&mut schema, LIST_META, 2);
         self.mark(&mut schema, list_kind);
         schema
     }
@@ -113,8 +119,9 @@ impl Own<'_> {
         }
     }
 
-    /// Puts in the members that an object has by itself.
-    fn with_meta(&self, schema: &mut Value, meta: &str, described_by: &str) {
+    /// Puts in the members that an object has by itself; the metadata's text is that of a lender.
+    fn with_meta(&self, schema: &mut Value, meta: &str, lender: usize) {
+        let described_by = self.lenders.get(lender).map_or("", String::as_str);
         let said = |name: &str, field: &str| self.texts.field(name, field).unwrap_or_default().to_string();
         let metadata = self.described_reference(meta, &said(described_by, "metadata"));
         let properties = schema.entry("properties");
@@ -142,7 +149,7 @@ impl Own<'_> {
         if !schema.bool("x-kubernetes-embedded-resource") || kept {
             return;
         }
-        self.with_meta(schema, META, POD);
+        self.with_meta(schema, META, 1);
         let required = schema.entry("required").make_array();
         for name in ["kind", "apiVersion"] {
             if !required.iter().any(|r| r.as_str() == Some(name)) {

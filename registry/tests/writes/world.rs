@@ -75,6 +75,7 @@ impl World {
     pub async fn new() -> World {
         let world = World { registry: Arc::new(assemble()) };
         let filler = world.registry.filler.clone();
+        registry::special::custom::follow(&filler, &world.registry.catalog);
         let feed = filler.load().await.expect("memory can be read");
         tokio::spawn(async move { filler.run(feed, || 0).await });
         for (resource, object) in [

@@ -5,12 +5,12 @@
 use api::{EcoString, Value};
 
 use super::{Additional, Checks, Node, fit, formats, pattern::Pattern};
-use crate::types::{Listing, Schemas};
+use crate::types::Listing;
 
 /// Compiles the schema of a version; defaults are pruned, as upstream prunes them before it serves them.
-pub fn version(schema: &Value, schemas: &Schemas) -> Node {
+pub fn version(schema: &Value) -> Node {
     let mut root = node(schema);
-    fit::prune_defaults(&mut root, schemas);
+    fit::prune_defaults(&mut root);
     root
 }
 

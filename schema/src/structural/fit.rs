@@ -317,17 +317,17 @@ pub fn coerce(
 ///
 /// Upstream lays each default into an object of its own and prunes that by the whole schema; what stands at a place is
 /// pruned by that place's schema, which comes to the same.
-pub fn prune_defaults(node: &mut Node, schemas: &Schemas) {
+pub fn prune_defaults(node: &mut Node) {
     if let Some(mut default) = node.default.take() {
         prune(&mut default, node);
         node.default = Some(default);
     }
-    node.properties.values_mut().for_each(|n| prune_defaults(n, schemas));
+    node.properties.values_mut().for_each(prune_defaults);
     if let Additional::Schema(n) = &mut node.additional {
-        prune_defaults(n, schemas);
+        prune_defaults(n);
     }
     if let Some(n) = &mut node.items {
-        prune_defaults(n, schemas);
+        prune_defaults(n);
     }
 }
 

@@ -175,7 +175,10 @@ fn is_email(text: &str) -> bool {
 
 /// One label, with a dash behind its first character at most; or several labels and a last one of letters.
 fn is_hostname(text: &str) -> bool {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_whitespace() && !c.is_numeric());
+    // Go's class of symbols has some of ASCII's.
+    let is_word = |c: char| {
+        c.is_ascii_alphanumeric() || "$+<=>^`|~".contains(c) || (!c.is_ascii() && !c.is_whitespace() && !c.is_numeric())
+    };
     let is_letter = |c: char| c.is_ascii_alphabetic() || (!c.is_ascii() && c.is_alphabetic());
     if text.len() > 255 || text.split('.').any(|part| part.len() > 63) {
         return false;

@@ -9,14 +9,14 @@ pub fn is_isbn10(text: &str) -> bool {
     let bare = bare(text);
     let digits: Option<Vec<u32>> =
         bare.chars().enumerate().map(|(i, c)| if i == 9 && c == 'X' { Some(10) } else { c.to_digit(10) }).collect();
-    digits.is_some_and(|d| d.len() == 10 && d.iter().zip(1u32..).map(|(d, i)| d * i).sum::<u32>() % 11 == 0)
+    digits.is_some_and(|d| d.len() == 10 && d.iter().zip(1u32..).map(|(d, i)| d * i).sum::<u32>().is_multiple_of(11))
 }
 
 pub fn is_isbn13(text: &str) -> bool {
     let digits: Option<Vec<u32>> = bare(text).chars().map(|c| c.to_digit(10)).collect();
     digits.is_some_and(|d| {
         let sum: u32 = d.iter().enumerate().map(|(i, d)| if i % 2 == 0 { *d } else { 3 * d }).sum();
-        d.len() == 13 && sum % 10 == 0
+        d.len() == 13 && sum.is_multiple_of(10)
     })
 }
 
@@ -36,7 +36,7 @@ pub fn is_credit_card(text: &str) -> bool {
         (_, twice) if twice > 9 => twice - 9,
         (_, twice) => twice,
     });
-    known && luhn.sum::<u32>() % 10 == 0
+    known && luhn.sum::<u32>().is_multiple_of(10)
 }
 
 #[cfg(test)]

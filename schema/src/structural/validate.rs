@@ -341,7 +341,8 @@ fn of_type(node: &Node, value: &Value, path: &str) -> Found {
     let float_int = matches!(value, Value::Float(f) if is_json_integer(*f)) && wants("integer");
     let int_float = actual == "integer" && wants("number");
     let is_text = matches!(value, Value::Str(_) | Value::Array(_));
-    if !is_text && !format.is_empty() && !(wants(actual) || actual_format == format || float_int || int_float) {
+    let fits = wants(actual) || actual_format == format || float_int || int_float;
+    if !is_text && !format.is_empty() && !fits {
         return refuse(format, actual_format);
     }
     if !wants("number") && !wants("integer") && !format.is_empty() && is_text {

@@ -77,7 +77,7 @@ impl Structures {
             let spec = stored.at("spec");
             let declared = spec.list("versions").iter().find(|v| v.str("name") == version.name);
             let schema = declared.map_or(Value::NULL, |v| v.at("schema").at("openAPIV3Schema"));
-            let mut node = compile::version(schema, schema::builtin());
+            let mut node = compile::version(schema);
             node.preserve |= spec.bool("preserveUnknownFields");
             node
         })
