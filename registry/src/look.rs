@@ -136,7 +136,7 @@ impl Look for Reader {
         Ok(object)
     }
 
-    async fn from_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+    async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let text = codec::json::to_string(object);
         let read = |id, schemas: &schema::Schemas| {
             let decoded = codec::json::object(text.as_bytes(), id, schemas);
