@@ -155,7 +155,7 @@ pub trait Look: Send + Sync {
     }
 
     /// Back from a version, which somebody changed meanwhile: read as its type, with defaults, in the hub.
-    async fn from_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+    async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let _ = (request, kind);
         Ok(object.clone())
     }

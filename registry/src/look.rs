@@ -140,7 +140,7 @@ impl Look for Reader {
         Ok(object)
     }
 
-    async fn from_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+    async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let text = codec::json::to_string(object);
         let read = |types: &dyn Types, id| {
             let decoded = types.read(Body { media: Media::Json, bytes: text.as_bytes() }, id);

@@ -1,6 +1,7 @@
 //! admissionregistration.k8s.io: who may change or refuse requests beside the server.
 //!
-//! Of expressions only match conditions are compiled here. It is not judged whether the user may read what a policy takes as its parameters.
+//! Of expressions only match conditions are compiled here. Whether the user may read what a policy takes as its parameters is
+//! not judged.
 //! Upstream: pkg/apis/admissionregistration/validation, pkg/registry/admissionregistration.
 
 mod hook;

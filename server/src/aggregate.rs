@@ -43,6 +43,8 @@ pub struct Aggregate {
 #[derive(Default)]
 pub struct Remotes {
     by_version: BTreeMap<(String, String), Remote>,
+    /// Services of this server of which that is still to be said.
+    pub unsaid: Vec<String>,
     /// All groups and versions in the order of their preference, where anything remote is among them.
     pub order: Vec<(String, Vec<String>)>,
 }
@@ -73,7 +75,7 @@ impl Aggregate {
         let order = if found.is_empty() { Vec::new() } else { api_services::sorted(look) };
         let key = |remote: &Remote| (remote.group.clone(), remote.version.clone());
         let by_version = found.into_iter().map(|remote| (key(&remote), remote)).collect();
-        let remotes = Arc::new(Remotes { by_version, order });
+        let remotes = Arc::new(Remotes { by_version, unsaid: api_services::unsaid(look), order });
         *kept = generation.map(|now| (now, remotes.clone()));
         remotes
     }

@@ -150,7 +150,7 @@ async fn patched(
     }
     let own = |why: String| Failure::Own(Status::internal(why));
     let patched = patch.apply(view.object.clone()).map_err(own)?;
-    let hub = cluster.look.from_version(request, &patched, &view.seen.kind).await;
+    let hub = cluster.look.to_hub(request, &patched, &view.seen.kind).await;
     let hub = hub.map_err(|status| own(status.message().into()))?;
     let again = in_version(request, &hub, &view.seen.kind, cluster).await.map_err(Failure::Own)?;
     Ok(if again.is_same(&view.object) { None } else { Some(hub) })

@@ -24,6 +24,9 @@ use crate::{
 /// What one webhook answers to a request.
 type Says = Box<dyn Fn(&Value) -> Result<Value, CallError> + Send + Sync>;
 
+/// Name, whether it was rejected, code, sort of rejection, whether it failed open.
+type Counted = (String, bool, u16, Option<&'static str>, bool);
+
 /// Webhooks by their URL.
 #[derive(Default)]
 struct Web {
@@ -31,7 +34,7 @@ struct Web {
     asked: Mutex<Vec<(String, Value)>>,
     now: AtomicUsize,
     at_once: AtomicUsize,
-    calls: Mutex<Vec<(String, bool, u16, Option<&'static str>, bool)>>,
+    calls: Mutex<Vec<Counted>>,
 }
 
 impl Web {

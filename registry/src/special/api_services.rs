@@ -56,15 +56,52 @@ pub fn sorted(look: &dyn Look) -> Vec<(String, Vec<String>)> {
         }
     }
     let versions = |mut services: Vec<Value>| -> Vec<String> {
-        services.sort_by_key(|s| -s.at("spec").int("versionPriority"));
+        services.sort_by(|a, b| {
+            let (a, b) = (a.at("spec"), b.at("spec"));
+            let by_rank = || rank(b.str("version")).cmp(&rank(a.str("version")));
+            b.int("versionPriority").cmp(&a.int("versionPriority")).then_with(by_rank)
+        });
         services.iter().map(|s| s.at("spec").str("version").to_owned()).collect()
     };
     groups.into_iter().map(|(name, services)| (name, versions(services))).collect()
 }
 
+/// Where a version stands among others, the highest first: stable before beta before alpha, and all else by its name.
+/// Upstream: apimachinery/pkg/version CompareKubeAwareVersionStrings.
+fn rank(version: &str) -> (u8, u64, u64, std::cmp::Reverse<&str>) {
+    let other = (0, 0, 0, std::cmp::Reverse(version));
+    let Some(rest) = version.strip_prefix('v') else { return other };
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (major, tail) = rest.split_at(digits);
+    let Ok(major) = major.parse() else { return other };
+    let stages = [(3, ""), (2, "beta"), (1, "alpha")];
+    let staged = stages.into_iter().find_map(|(stage, word)| {
+        let minor = tail.strip_prefix(word)?;
+        match (word, minor) {
+            ("", "") => Some((stage, 0)),
+            ("", _) => None,
+            (_, minor) => Some((stage, minor.parse().ok()?)),
+        }
+    });
+    staged.map_or(other, |(stage, minor)| (stage, major, minor, std::cmp::Reverse("")))
+}
+
 /// The API services that other servers answer for.
 pub fn remotes(look: &dyn Look) -> Vec<Remote> {
     look.list(&resource(), "").iter().filter_map(remote).collect()
+}
+
+/// Those of this server that do not say that they are available: others answered for them before. Upstream:
+/// kube-aggregator/pkg/controllers/status/local.
+pub fn unsaid(look: &dyn Look) -> Vec<String> {
+    let services = look.list(&resource(), "");
+    let own = services.iter().filter(|s| s.at("spec").at("service").is_null() && !is_available(s));
+    own.map(|s| meta::of(s).name().to_owned()).collect()
+}
+
+/// What is said of a service of this server.
+pub fn local() -> Condition {
+    Condition { status: "True", reason: "Local", message: "Local APIServices are always available".into() }
 }
 
 fn remote(service: &Value) -> Option<Remote> {
@@ -181,5 +218,93 @@ impl Registry {
             return Ok(());
         }
         self.own_update(&resource(), "status", &changed).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Objects by their resource.
+    struct World(Vec<(&'static str, Value)>);
+
+    #[async_trait]
+    impl Look for World {
+        fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value> {
+            self.list(resource, namespace).into_iter().find(|o| meta::of(o).name() == name)
+        }
+
+        fn list(&self, resource: &GroupResource, _: &str) -> Vec<Value> {
+            self.0.iter().filter(|(r, _)| *r == resource.resource).map(|(_, o)| o.clone()).collect()
+        }
+
+        async fn get_live(&self, r: &GroupResource, namespace: &str, n: &str) -> Result<Option<Value>, Status> {
+            Ok(self.get(r, namespace, n))
+        }
+    }
+
+    fn service(name: &str, group: &str, priority: i64, backend: Value) -> (&'static str, Value) {
+        let version = name.split('.').next().unwrap_or_default();
+        let spec = value!({
+            "group": group, "version": version, "groupPriorityMinimum": priority, "versionPriority": 10, "service": backend
+        });
+        ("apiservices", value!({"metadata": {"name": name}, "spec": spec}))
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_upstreams_words() {
+        let backend = value!({"namespace": "ns", "name": "s", "port": 443});
+        let mut world = World(vec![service("v1.a", "a", 10, backend)]);
+        let fault = |world: &World| remotes(world)[0].fault(world).map(|c| (c.reason, c.message));
+        let says = |reason, message: &str| Some((reason, message.to_owned()));
+        assert_eq!(fault(&world), says("ServiceNotFound", "service/s in \"ns\" is not present"));
+        let of = |ports: Value| {
+            ("services", value!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "ports": ports}}))
+        };
+        world.0.push(of(value!([{"name": "a", "port": 80}])));
+        assert_eq!(fault(&world), says("ServicePortError", "service/s in \"ns\" is not listening on port 443"));
+        world.0[1] = of(value!([{"name": "a", "port": 443}]));
+        assert_eq!(fault(&world), says("EndpointsNotFound", "cannot find endpointslices for service/s in \"ns\""));
+        let labels = value!({"kubernetes.io/service-name": "s"});
+        let slice = |ready: bool| {
+            let endpoint = value!({"addresses": ["10.0.0.1"], "conditions": {"ready": ready}});
+            let slice = value!({"metadata": {"labels": (labels.clone())}, "ports": [{"name": "a", "port": 8443}], "endpoints": [endpoint]});
+            ("endpointslices", slice)
+        };
+        world.0.push(slice(false));
+        let none = "endpointslices for service/s in \"ns\" have no addresses with port name \"a\"";
+        assert_eq!(fault(&world), says("MissingEndpoints", none));
+        world.0[2] = slice(true);
+        assert_eq!(fault(&world), None, "now the server itself has to say");
+    }
+
+    #[test]
+    fn groups_stand_by_their_priority_and_then_by_name() {
+        let all = [("v1.b", "b", 10), ("v1.a", "a", 10), ("v1.c", "c", 20), ("v2.b", "b", 10)];
+        let world = World(all.map(|(name, group, priority)| service(name, group, priority, Value::Null)).to_vec());
+        let names: Vec<String> =
+            sorted(&world).into_iter().map(|(name, versions)| format!("{name} {}", versions.join(","))).collect();
+        assert_eq!(names, ["c v1", "a v1", "b v2,v1"]);
+        assert_eq!((remotes(&world).len(), unsaid(&world).len()), (0, 4));
+    }
+
+    #[test]
+    fn stable_versions_are_preferred_and_new_ones_before_old_ones() {
+        let mut versions = ["v1alpha1", "foo", "v1", "v10", "v2beta1", "v1beta2", "bar", "v2"];
+        versions.sort_by_key(|version| std::cmp::Reverse(rank(version)));
+        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1alpha1", "bar", "foo"]);
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_as_long_as_its_status() {
+        let mut service = service("v1.a", "a", 10, Value::Null).1;
+        set(&mut service, &local(), "then");
+        set(&mut service, &Condition { message: "else".into(), ..local() }, "now");
+        let condition = service.at("status").list("conditions")[0].clone();
+        assert_eq!((condition.str("lastTransitionTime"), condition.str("message")), ("then", "else"));
+        set(&mut service, &Condition { status: "False", ..local() }, "now");
+        assert_eq!(service.at("status").list("conditions")[0].str("lastTransitionTime"), "now");
     }
 }

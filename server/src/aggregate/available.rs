@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use registry::special::api_services::{Condition, Remote};
+use registry::special::api_services::{self, Condition, Remote};
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
@@ -63,6 +63,15 @@ pub async fn follow(server: Arc<Server>) {
 fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, work: &mut JoinSet<Seen>) {
     let look = &*server.registry.cluster.look;
     let remotes = server.aggregate.remotes(look);
+    for name in &remotes.unsaid {
+        let (server, name) = (server.clone(), name.clone());
+        work.spawn(async move {
+            if let Err(error) = server.registry.say_of_api_service(&name, &api_services::local()).await {
+                tracing::warn!(%error, name, "how an API service is cannot be said");
+            }
+            Seen { name, answers: true }
+        });
+    }
     if remotes.is_empty() && watched.is_empty() {
         return;
     }

@@ -103,6 +103,7 @@ fn remote(group: &str, version: &str) -> Remote {
 fn remotes(all: &[Remote], order: &[(&str, &[&str])]) -> Remotes {
     let texts = |versions: &[&str]| versions.iter().map(ToString::to_string).collect();
     Remotes {
+        unsaid: Vec::new(),
         by_version: all.iter().map(|r| ((r.group.clone(), r.version.clone()), r.clone())).collect(),
         order: order.iter().map(|(group, versions)| ((*group).to_owned(), texts(versions))).collect(),
     }

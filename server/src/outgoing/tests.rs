@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::IpAddr,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
