@@ -18,8 +18,7 @@ use crate::{
     sysctls,
 };
 
-/// Why the node refuses `pod` beside `others`; None: it takes it. What its allocatable does not name is not bounded, but for
-/// what only a device could give. `sysctls` are patterns of those that are allowed though they are not safe.
+/// Why the node refuses `pod` beside `others`; None: it takes it. `sysctls` are patterns of those that are allowed though they are not safe.
 pub fn refusal(pod: &Value, others: &[Arc<Value>], node: &NodeView, sysctls: &[String]) -> Option<Failure> {
     if pod.at("spec").at("os").opt_str("name").is_some_and(|name| name != "linux") {
         let message = "Failed to admit pod as the OS field doesn't match node OS";
@@ -64,7 +63,9 @@ fn too_much(pod: &Value, others: &[Arc<Value>], allocatable: &Value) -> Option<F
         pod_resources::add(&mut used, &pod_resources::requests(other, Basis::default()));
     }
     let wanted = pod_resources::requests(pod, Basis::default());
-    wanted.iter().find_map(|(name, wanted)| {
+    // What only somebody else could have put there, and is not there yet, is his affair who bound the pod.
+    let is_missing = |name: &str| pod_resources::is_extended(name) && !known.contains_key(name);
+    wanted.iter().filter(|(name, _)| !is_missing(name)).find_map(|(name, wanted)| {
         let figure =
             |amount: Option<&Quantity>| amount.map_or(0, |a| if name == "cpu" { a.milli_value() } else { a.value() });
         let (wanted, used, capacity) = (figure(Some(wanted)), figure(used.get(name)), figure(known.get(name)));
@@ -119,6 +120,8 @@ mod tests {
             None,
             "nothing is known of the node yet"
         );
+        let foreign = value!({"spec": {"containers": [{"resources": {"requests": {"example.com/foo": "1"}}}]}});
+        assert_eq!(refusal(&foreign, &[], &node, &[]), None, "it may have been added a moment ago");
         let windows = value!({"spec": {"os": {"name": "windows"}}});
         assert_eq!(refusal(&windows, &[], &node, &[]).expect("it is another's").reason, "PodOSNotSupported");
     }
