@@ -34,7 +34,10 @@ impl OwnNode {
 impl Follower for Ears {
     fn changed(&self, _mirror: &Mirror, change: &Change) {
         if let Some(node) = &change.new {
-            self.0.node.write().allocatable = node.at("status").at("allocatable").clone();
+            let mut view = self.0.node.write();
+            view.allocatable = node.at("status").at("allocatable").clone();
+            view.labels = node.at("metadata").at("labels").clone();
+            view.taints = node.at("spec").list("taints").to_vec();
         }
     }
 
