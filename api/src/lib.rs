@@ -12,6 +12,7 @@ pub mod duration;
 pub mod field;
 pub mod field_selector;
 pub mod gvk;
+pub mod host_ports;
 pub mod image;
 pub mod intstr;
 pub mod meta;

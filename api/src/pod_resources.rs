@@ -37,6 +37,17 @@ enum Word {
     Actuated,
 }
 
+/// In the default namespace: without a domain, or with kubernetes.io's. Upstream: `IsNativeResource`.
+pub fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// Upstream: `IsExtendedResourceName`.
+pub fn is_extended(name: &str) -> bool {
+    let could_be_counted = || crate::names::qualified_name(&format!("requests.{name}")).is_empty();
+    !is_native(name) && !name.starts_with("requests.") && could_be_counted()
+}
+
 /// The amounts of a resource list; nothing reads as none.
 pub fn amounts(list: &Value) -> Amounts {
     list.members().map(|(name, amount)| (name.into(), Quantity::of(amount))).collect()

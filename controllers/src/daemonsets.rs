@@ -21,7 +21,7 @@ use crate::{
         world::World,
     },
     pods::{self, PODS},
-    revisions::{HASH, REVISIONS},
+    revisions::{self, HASH, REVISIONS},
 };
 
 use nodes::Fitness;
@@ -41,7 +41,7 @@ pub const SPEC: Spec = Spec {
         Wake::Itself(DAEMON_SET.resource),
         Wake::By(PODS, of_pod),
         Wake::By(NODES, of_node),
-        Wake::Owned(REVISIONS, DAEMON_SET.kind),
+        Wake::By(REVISIONS, of_revision),
     ],
     workers: 2,
     work: Work::Plan(plan),
@@ -49,6 +49,19 @@ pub const SPEC: Spec = Spec {
 
 fn of_pod(world: &World<'_>, change: &Change) -> Vec<Key> {
     claims::owners_of(world, change, &DAEMON_SET)
+}
+
+/// One more of a template that there is a revision of already is seen to with the next change: upstream does not look at
+/// revisions that are new. Upstream: addHistory, updateHistory, deleteHistory.
+fn of_revision(world: &World<'_>, change: &Change) -> Vec<Key> {
+    let owners = claims::owners_of(world, change, &DAEMON_SET);
+    let (Some(new), None) = (&change.new, &change.old) else { return owners };
+    let meta = api::meta::of(new);
+    let Some(owner) = meta.controller() else { return owners };
+    let data = revisions::data(&revisions::template(new));
+    let siblings = world.mirror(REVISIONS).owned_by(owner.uid());
+    let is_known = siblings.iter().any(|r| api::meta::of(r).uid() != meta.uid() && revisions::is_of(r, &data));
+    if is_known { Vec::new() } else { owners }
 }
 
 /// Labels and taints decide where pods go; heartbeats wake nobody.

@@ -25,7 +25,22 @@ pub(crate) fn data(template: &Value) -> Value {
     }
     template.default("metadata", Value::object());
     template.set("$patch", "replace");
-    value!({"spec": {"template": template}})
+    // As Go writes a map: whoever compares does it byte by byte.
+    in_order(&value!({"spec": {"template": template}}))
+}
+
+fn in_order(value: &Value) -> Value {
+    match value {
+        Value::Object(_) => {
+            let mut members: Vec<(&str, &Value)> = value.members().collect();
+            members.sort_by_key(|(key, _)| *key);
+            let mut sorted = Value::object();
+            members.into_iter().for_each(|(key, member)| sorted.set(key, in_order(member)));
+            sorted
+        }
+        Value::Array(items) => Value::array(items.iter().map(in_order).collect()),
+        other => other.clone(),
+    }
 }
 
 /// The template that a revision holds.
@@ -141,6 +156,17 @@ mod tests {
     fn json_is_as_go_writes_maps() {
         let value = value!({"b": [1, true, null], "a": "<x> & \"y\"\n"});
         assert_eq!(json(&value), "{\"a\":\"\\u003cx\\u003e \\u0026 \\\"y\\\"\\n\",\"b\":[1,true,null]}");
+    }
+
+    #[test]
+    fn a_revision_holds_its_template_in_the_order_of_keys() {
+        let template = value!({"spec": {"b": [{"z": 1, "y": 2}], "a": 1}, "metadata": {}});
+        let data = data(&template);
+        let keys = |path: &[&str]| data.at_path(path).members().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys(&["spec", "template"]), ["$patch", "metadata", "spec"]);
+        assert_eq!(keys(&["spec", "template", "spec"]), ["a", "b"]);
+        let first = &data.at_path(&["spec", "template", "spec"]).list("b")[0];
+        assert_eq!(first.members().map(|(key, _)| key).collect::<Vec<_>>(), ["y", "z"]);
     }
 
     #[test]

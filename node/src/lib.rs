@@ -19,6 +19,7 @@ pub mod images;
 mod lease;
 mod node_status;
 pub mod objects;
+mod own_node;
 pub mod pods;
 pub mod probes;
 pub mod qos;
@@ -118,6 +119,7 @@ pub async fn run(config: Config, parts: Parts) {
         statics: RwLock::default(),
         alive_at: RwLock::default(),
     });
+    let own = own_node::OwnNode::new(ground.clone());
     let fields = format!("spec.nodeName={}", config.name);
     let mirror = Arc::new(Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields));
     let pods = Arc::new(serve::Held { ground: ground.clone(), mirror: mirror.clone() });
@@ -154,6 +156,7 @@ pub async fn run(config: Config, parts: Parts) {
         serving,
         ears.pass_on(probed),
         teller.run(),
+        own.follow(&client),
         sweeper.containers(&ground),
         sweeper.images(&ground),
         rotation::keep(ground.clone(), configuration.logs),

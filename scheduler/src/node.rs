@@ -6,10 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::{EcoString, Value, meta, pod_resources, taint};
 
-use crate::{
-    Pod, Requests,
-    pod::{Port, normalized_image},
-};
+use crate::{Pod, Requests, pod::normalized_image};
 
 /// A node and the pods that were given to it.
 #[derive(Debug, Default)]
@@ -22,7 +19,7 @@ pub struct Node {
     pub requested: Requests,
     pub weighed: (i64, i64),
     pub pods: Vec<Arc<Pod>>,
-    pub ports: Vec<Port>,
+    pub ports: Vec<api::host_ports::Port>,
     pub is_unschedulable: bool,
     /// Has taints that keep pods away.
     pub has_hard_taints: bool,

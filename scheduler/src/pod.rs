@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use api::{
-    EcoString, Value, meta,
+    EcoString, Value, host_ports, meta,
     node_selector::{Required, Term as NodeTerm},
     selector::{Operator, Requirement, Selector},
 };
@@ -36,7 +36,7 @@ pub struct Pod {
     pub required_nodes: Required,
     /// With their weights.
     pub preferred_nodes: Vec<(i64, NodeTerm)>,
-    pub ports: Vec<Port>,
+    pub ports: Vec<host_ports::Port>,
     /// Normalised names, one for each container and image volume.
     pub images: Vec<EcoString>,
     pub spread: Vec<Spread>,
@@ -44,14 +44,6 @@ pub struct Pod {
     pub anti_affinity: Vec<Term>,
     pub preferred: Vec<(i64, Term)>,
     pub preferred_anti: Vec<(i64, Term)>,
-}
-
-/// A port of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
-    pub address: EcoString,
-    pub protocol: EcoString,
-    pub number: i64,
 }
 
 /// A topology spread constraint.
@@ -106,7 +98,7 @@ impl Pod {
             weighed: Requests::weighed(&object),
             required_nodes: Required::of(spec),
             preferred_nodes: preferred_nodes(affinity.at("nodeAffinity")),
-            ports: host_ports(spec),
+            ports: host_ports::of(spec),
             images: images(spec),
             spread: spec.list("topologySpreadConstraints").iter().map(|c| Spread::read(c, meta.labels())).collect(),
             affinity: terms("podAffinity"),
@@ -142,30 +134,6 @@ impl Pod {
             && self.preferred.is_empty()
             && self.preferred_anti.is_empty())
     }
-}
-
-// === impl Port ===
-
-impl Port {
-    /// Whether both cannot be had on one node: the same number and protocol, on one address or on all.
-    /// Upstream: `HostPortInfo.CheckConflict`.
-    pub fn conflicts(&self, other: &Port) -> bool {
-        const ALL: &str = "0.0.0.0";
-        self.number == other.number
-            && self.protocol == other.protocol
-            && (self.address == other.address || self.address == ALL || other.address == ALL)
-    }
-}
-
-fn host_ports(spec: &Value) -> Vec<Port> {
-    let sidecars = spec.list("initContainers").iter().filter(|c| c.str("restartPolicy") == "Always");
-    let ports = spec.list("containers").iter().chain(sidecars).flat_map(|c| c.list("ports"));
-    let read = |port: &Value| Port {
-        address: port.opt_str("hostIP").filter(|a| !a.is_empty()).unwrap_or("0.0.0.0").into(),
-        protocol: port.opt_str("protocol").filter(|p| !p.is_empty()).unwrap_or("TCP").into(),
-        number: port.int("hostPort"),
-    };
-    ports.filter(|port| port.int("hostPort") > 0).map(read).collect()
 }
 
 fn images(spec: &Value) -> Vec<EcoString> {

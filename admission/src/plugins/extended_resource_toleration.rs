@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use api::{Status, Value, names, value};
+use api::{Status, Value, pod_resources::is_extended, value};
 use async_trait::async_trait;
 
 use crate::{
@@ -40,12 +40,6 @@ impl Plugin for ExtendedResourceToleration {
         }
         Ok(())
     }
-}
-
-/// Upstream: `IsExtendedResourceName`.
-fn is_extended(name: &str) -> bool {
-    let native = !name.contains('/') || name.contains("kubernetes.io/");
-    !native && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 
 /// Upstream: `AddOrUpdateTolerationInPod`.

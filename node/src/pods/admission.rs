@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use api::{
-    Value,
+    Value, host_ports,
+    node_selector::Required,
     pod_resources::{self, Amounts, Basis},
     quantity::Quantity,
     taint, value,
@@ -15,11 +16,10 @@ use super::{ground::NodeView, status::Failure};
 use crate::{
     eviction::{self, rank::is_critical},
     qos::{self, Class},
-    sysctls,
+    statics, sysctls,
 };
 
-/// Why the node refuses `pod` beside `others`; None: it takes it. What its allocatable does not name is not bounded, but for
-/// what only a device could give. `sysctls` are patterns of those that are allowed though they are not safe.
+/// Why the node refuses `pod` beside `others`; None: it takes it. `sysctls` are patterns of those that are allowed though they are not safe.
 pub fn refusal(pod: &Value, others: &[Arc<Value>], node: &NodeView, sysctls: &[String]) -> Option<Failure> {
     if pod.at("spec").at("os").opt_str("name").is_some_and(|name| name != "linux") {
         let message = "Failed to admit pod as the OS field doesn't match node OS";
@@ -28,7 +28,28 @@ pub fn refusal(pod: &Value, others: &[Arc<Value>], node: &NodeView, sysctls: &[S
     if let Some(message) = sysctls::forbidden(pod, sysctls) {
         return Some(refused("SysctlForbidden", &message));
     }
-    under_pressure(pod, node).or_else(|| too_much(pod, others, &node.allocatable))
+    under_pressure(pod, node)
+        .or_else(|| too_much(pod, others, &node.allocatable))
+        .or_else(|| misplaced(pod, others, node))
+}
+
+/// What a scheduler would have seen, had there been one. Upstream: scheduler.AdmissionCheck, generalFilter.
+fn misplaced(pod: &Value, others: &[Arc<Value>], node: &NodeView) -> Option<Failure> {
+    let failed = |name: &str, why: &str| Some(refused(name, &format!("Predicate {name} failed: {why}")));
+    let name = pod.at("spec").str("nodeName");
+    if !node.labels.is_null() && !Required::of(pod.at("spec")).matches(name, &node.labels) {
+        return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+    }
+    let wanted = host_ports::of(pod.at("spec"));
+    let active = others.iter().filter(|pod| !is_over(pod));
+    if active.into_iter().any(|other| host_ports::conflict(&wanted, &host_ports::of(other.at("spec")))) {
+        return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
+    }
+    let is_static = api::meta::of(pod).annotation(statics::SOURCE).is_some();
+    if !is_static && taint::untolerated(&node.taints, pod.at("spec").list("tolerations"), &["NoExecute"]).is_some() {
+        return failed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
+    }
+    None
 }
 
 /// Upstream: eviction_manager.go Admit.
@@ -64,7 +85,9 @@ fn too_much(pod: &Value, others: &[Arc<Value>], allocatable: &Value) -> Option<F
         pod_resources::add(&mut used, &pod_resources::requests(other, Basis::default()));
     }
     let wanted = pod_resources::requests(pod, Basis::default());
-    wanted.iter().find_map(|(name, wanted)| {
+    // What only somebody else could have put there, and is not there yet, is his affair who bound the pod.
+    let is_missing = |name: &str| pod_resources::is_extended(name) && !known.contains_key(name);
+    wanted.iter().filter(|(name, _)| !is_missing(name)).find_map(|(name, wanted)| {
         let figure =
             |amount: Option<&Quantity>| amount.map_or(0, |a| if name == "cpu" { a.milli_value() } else { a.value() });
         let (wanted, used, capacity) = (figure(Some(wanted)), figure(used.get(name)), figure(known.get(name)));
@@ -119,8 +142,35 @@ mod tests {
             None,
             "nothing is known of the node yet"
         );
+        let foreign = value!({"spec": {"containers": [{"resources": {"requests": {"example.com/foo": "1"}}}]}});
+        assert_eq!(refusal(&foreign, &[], &node, &[]), None, "it may have been added a moment ago");
         let windows = value!({"spec": {"os": {"name": "windows"}}});
         assert_eq!(refusal(&windows, &[], &node, &[]).expect("it is another's").reason, "PodOSNotSupported");
+    }
+
+    #[test]
+    fn what_was_bound_past_the_scheduler_is_refused() {
+        let spec = |spec: Value| value!({"spec": spec});
+        let node = NodeView {
+            labels: value!({"disk": "ssd"}),
+            taints: vec![
+                value!({"key": "away", "effect": "NoExecute"}),
+                value!({"key": "new", "effect": "NoSchedule"}),
+            ],
+            ..NodeView::default()
+        };
+        let message = |pod: &Value, others: &[Arc<Value>]| refusal(pod, others, &node, &[]).map(|f| f.message);
+        let tolerant = value!([{"operator": "Exists"}]);
+        let port = spec(value!({"containers": [{"ports": [{"hostPort": 80}]}], "tolerations": tolerant.clone()}));
+        let why =
+            "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        assert_eq!(message(&port, &[Arc::new(port.clone())]).as_deref(), Some(why));
+        assert_eq!(message(&port, &[]), None);
+        let elsewhere = spec(value!({"nodeSelector": {"disk": "hdd"}, "tolerations": tolerant}));
+        let why = "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        assert_eq!(message(&elsewhere, &[]).as_deref(), Some(why));
+        let why = "Pod was rejected: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+        assert_eq!(message(&spec(Value::object()), &[]).as_deref(), Some(why));
     }
 
     #[test]

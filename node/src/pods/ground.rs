@@ -60,6 +60,9 @@ pub struct NodeView {
     /// The primary address first.
     pub ips: Vec<String>,
     pub allocatable: Value,
+    /// As the API server has it; null until it has been heard of.
+    pub labels: Value,
+    pub taints: Vec<Value>,
     pub recursive_read_only: bool,
     /// What the node is short of.
     pub pressure: Pressure,

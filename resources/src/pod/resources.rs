@@ -14,6 +14,8 @@ use api::{
 use super::{Options, every_container};
 use crate::checks::{NEGATIVE, messages};
 
+pub use api::pod_resources::{is_extended, is_native};
+
 pub const HUGE_PAGES: &str = "hugepages-";
 
 /// Amounts by the name of their resource, ordered.
@@ -63,19 +65,9 @@ pub fn is_huge_pages(name: &str) -> bool {
     name.starts_with(HUGE_PAGES)
 }
 
-/// In the default namespace: without a domain, or with kubernetes.io's. Upstream: `IsNativeResource`.
-pub fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
 /// Upstream: `IsOvercommitAllowed`.
 pub fn is_overcommittable(name: &str) -> bool {
     is_native(name) && !is_huge_pages(name)
-}
-
-/// Upstream: `IsExtendedResourceName`.
-pub fn is_extended(name: &str) -> bool {
-    !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 
 /// Measured in whole numbers. Upstream: `IsIntegerResourceName`.

@@ -1,7 +1,9 @@
 //! Ports of the host are there once. Upstream: plugins/nodeports.
 
+use api::host_ports::conflict;
+
 use super::{Event, Filter, Filtering, Plugin};
-use crate::{Pod, Refusal, Slot, cycle::Cycle, pod::Port};
+use crate::{Pod, Refusal, Slot, cycle::Cycle};
 
 const TAKEN: &str = "node(s) didn't have free ports for the requested pod ports";
 
@@ -31,8 +33,4 @@ impl Filter for Free<'_> {
     fn refuse(&self, slot: Slot) -> Option<Refusal> {
         conflict(&self.0.pod.ports, &self.0.snapshot.node(slot).ports).then(|| Refusal::resolvable(TAKEN))
     }
-}
-
-fn conflict(wanted: &[Port], taken: &[Port]) -> bool {
-    wanted.iter().any(|port| taken.iter().any(|other| port.conflicts(other)))
 }

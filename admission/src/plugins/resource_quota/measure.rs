@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt};
 use api::{
     EcoString, GroupResource, Value,
     field::quote,
-    meta, names,
+    meta, pod_resources,
     quantity::{Format, Quantity},
     selector::{Operator, Requirement},
     time,
@@ -220,21 +220,14 @@ fn counts_for_pods(name: &str) -> bool {
 /// Upstream: `isExtendedResourceNameForQuota`.
 fn is_extended_for_quota(name: &str) -> bool {
     match name.strip_prefix("requests.") {
-        Some(own) => !is_native(name) || own.starts_with(DEVICE_CLASS_PREFIX),
+        Some(own) => !pod_resources::is_native(name) || own.starts_with(DEVICE_CLASS_PREFIX),
         None => false,
     }
 }
 
-fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
 /// Upstream: `IsExtendedResourceName`, and names that stand for a device class.
 fn is_extended(name: &str) -> bool {
-    let plain = !is_native(name)
-        && !name.starts_with("requests.")
-        && names::qualified_name(&format!("requests.{name}")).is_empty();
-    plain || name.starts_with(DEVICE_CLASS_PREFIX)
+    pod_resources::is_extended(name) || name.starts_with(DEVICE_CLASS_PREFIX)
 }
 
 fn is_terminating(object: &Value) -> bool {
