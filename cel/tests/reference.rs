@@ -5,6 +5,7 @@
 //! `testdata/expressions.txt`; the tests of `clients` ask it anew, and of expressions made from seeds too.
 
 mod generate;
+mod textproto;
 mod world;
 
 use serde_json::Value as Json;
@@ -103,6 +104,33 @@ mod clients {
     fn seeded_expressions_come_to_the_same() {
         let mut seed = generate::Seed(20_261_121);
         let questions = (0..10_000).map(|_| ("new".to_owned(), generate::expression(&mut seed))).collect();
+        let differences = differences(&upstream(questions));
+        assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+    }
+
+    /// The expressions of the language's own conformance tests, out of the module that upstream's engine is built with. Most of
+    /// their variables are not declared here, which is as good a question as any.
+    ///
+    /// Left out: literals of protobuf's well-known types, which are not here, and what walks a map of several keys, whose order
+    /// is another each time upstream.
+    #[test]
+    fn expressions_of_the_languages_own_tests_come_to_the_same() {
+        let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance/clients/go");
+        let found = Command::new("go")
+            .args(["list", "-m", "-f", "{{.Dir}}", "cel.dev/expr"])
+            .current_dir(clients)
+            .output()
+            .expect("go is there");
+        let folder = String::from_utf8(found.stdout).expect("a path is text");
+        let folder = std::path::Path::new(folder.trim()).join("tests/simple/testdata");
+        let mut questions = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("the module has its tests") {
+            let path = entry.expect("it can be read").path();
+            let text = std::fs::read_to_string(path).expect("a test is text");
+            questions.extend(textproto::expressions(&text).into_iter().map(|text| ("new".to_owned(), text)));
+        }
+        questions.retain(|(_, text)| !text.contains("google.protobuf.") && !text.contains("'baz': 0}.transformMap"));
+        assert!(questions.len() > 2000, "only {} expressions were found", questions.len());
         let differences = differences(&upstream(questions));
         assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
     }

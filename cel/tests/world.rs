@@ -188,7 +188,8 @@ fn quote(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\u{b}' => out.push_str("\\v"),
             c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            '\u{80}'..='\u{a0}' | '\u{ad}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            '\u{80}'..='\u{a0}' | '\u{ad}' | '\u{fff9}'..='\u{fffb}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            '\u{40000}'..='\u{dffff}' => out.push_str(&format!("\\U{:08x}", c as u32)),
             c => out.push(c),
         }
     }

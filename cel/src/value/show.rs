@@ -165,7 +165,10 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// What Go prints as it is; close enough to its tables for what people write.
 fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && (c == ' ' || !c.is_whitespace())
-        && !matches!(c as u32, 0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff0..=0xfffb | 0xe000..=0xf8ff)
+    let is_unprintable = matches!(
+        c as u32,
+        0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff0..=0xfffb | 0xe000..=0xf8ff
+            | 0x323b0..=0xe00ff | 0xe01f0..=0x10ffff
+    );
+    !c.is_control() && (c == ' ' || !c.is_whitespace()) && !is_unprintable
 }
