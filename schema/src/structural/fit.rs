@@ -3,6 +3,8 @@
 //! What json.Unmarshal does for Go's structs. Upstream: apiserver/customresource_handler.go unstructuredSchemaCoercer,
 //! apiserver/schema/{pruning,objectmeta}, defaulting/prune.go.
 
+use std::collections::BTreeSet;
+
 use api::{
     EcoString, Map, Value,
     field::{Errors, Path},
@@ -140,7 +142,7 @@ impl Prune<'_> {
 
     fn members(&mut self, value: &mut Value, node: &Node, embedded: bool) {
         let Some(members) = value.as_object_mut() else { return };
-        let mut gone: Vec<EcoString> = Vec::new();
+        let mut gone: BTreeSet<EcoString> = BTreeSet::new();
         for (name, member) in members.iter_mut() {
             if embedded && META_MEMBERS.contains(&name) {
                 continue;
@@ -152,12 +154,12 @@ impl Prune<'_> {
                     if !META_MEMBERS.contains(&name) || !self.path.is_empty() {
                         self.unknown.push(join(&self.path, name));
                     }
-                    gone.push(name.into());
+                    gone.insert(name.into());
                 }
             }
         }
         if !gone.is_empty() {
-            members.retain(|name, _| !gone.iter().any(|g| g == name));
+            members.retain(|name, _| !gone.contains(name));
         }
     }
 

@@ -4,6 +4,8 @@
 //! one that matched most speaks. What an update has not changed is not judged (ratcheting). Upstream:
 //! kube-openapi/pkg/validation/validate, apiextensions-apiserver/pkg/apiserver/validation.
 
+use std::collections::HashSet;
+
 use api::{
     EcoString, Value,
     field::{Bad, Errors, Kind, Path, go_float, go_json, quote},
@@ -46,6 +48,8 @@ enum What {
 #[derive(Default)]
 struct Found {
     misfits: Vec<Misfit>,
+    /// Their texts: a body can hold a hundred thousand.
+    texts: HashSet<String>,
     matches: usize,
 }
 
@@ -90,7 +94,7 @@ impl Found {
     }
 
     fn add(&mut self, misfit: Misfit) {
-        if !self.misfits.iter().any(|known| known.text == misfit.text) {
+        if self.texts.insert(misfit.text.clone()) {
             self.misfits.push(misfit);
         }
     }
@@ -113,6 +117,7 @@ impl Walk {
         let mut found = self.value(node, new, old, path);
         if !found.is_valid() && old.is_some_and(|old| lists::is_same(node, new, old)) {
             found.misfits.clear();
+            found.texts.clear();
         }
         found
     }
@@ -311,16 +316,12 @@ fn types(node: &Node) -> Vec<&str> {
 
 /// Upstream: `typeValidator`.
 fn of_type(node: &Node, value: &Value, path: &str) -> Found {
-    let mut found = Found { misfits: Vec::new(), matches: 1 };
+    let found = Found { matches: 1, ..Found::default() };
     let (types, format) = (types(node), node.checks.format_name.as_str());
-    let refuse = |wanted: &str, actual: &str| Found {
-        misfits: vec![Misfit {
-            at: Some(path.into()),
-            kind: What::Type,
-            bad: actual.into(),
-            text: format!("{path} in body must be of type {wanted}: {}", quote(actual)),
-        }],
-        matches: 0,
+    let refuse = |wanted: &str, actual: &str| {
+        let mut refused = Found::default();
+        refused.note(path, What::Type, actual, format!("{path} in body must be of type {wanted}: {}", quote(actual)));
+        refused
     };
     let joined = || types.join(",");
     let (actual, actual_format) = match value {
@@ -351,7 +352,6 @@ fn of_type(node: &Node, value: &Value, path: &str) -> Found {
     if !(wants(actual) || float_int || int_float) {
         return refuse(&joined(), actual);
     }
-    found.matches = 1;
     found
 }
 

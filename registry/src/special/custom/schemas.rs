@@ -26,6 +26,9 @@ use crate::{
     types::Types,
 };
 
+/// More unknown members are not told of: a body can hold a hundred thousand. Upstream tells of all.
+const UNKNOWN_LEN_MAX: usize = 100;
+
 /// The types of a definition's versions, by their places.
 pub struct Structures {
     /// The stored definition.
@@ -130,7 +133,9 @@ impl Types for Structures {
             return Err(Error(text));
         }
         let (value, unknown) = self.fitted(std::mem::take(&mut decoded.value), id, Malformed::Refused)?;
-        decoded.strict.extend(unknown.iter().map(|path| format!("unknown field {}", quote(path))));
+        decoded
+            .strict
+            .extend(unknown.iter().take(UNKNOWN_LEN_MAX).map(|path| format!("unknown field {}", quote(path))));
         Ok(Decoded { value, strict: decoded.strict })
     }
 
@@ -145,7 +150,8 @@ impl Types for Structures {
 
     fn read_tree(&self, tree: &Value, id: TypeId) -> Result<Decoded, Error> {
         let (value, unknown) = self.fitted(tree.clone(), id, Malformed::Refused)?;
-        let strict = unknown.iter().map(|path| format!("unknown field {}", quote(path))).collect();
+        let strict =
+            unknown.iter().take(UNKNOWN_LEN_MAX).map(|path| format!("unknown field {}", quote(path))).collect();
         Ok(Decoded { value, strict })
     }
 
