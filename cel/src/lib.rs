@@ -6,16 +6,19 @@
 //! [`Object`], types through [`TypeProvider`]: nothing here knows an object.
 //!
 //! The way of a text: `parse` (lexer, parser, macros) → `check` (types, overloads, literals) → `cost::estimate` and `run::plan`
-//! → `run::machine`. Nesting is bounded where the text is parsed, and with it all that walks a tree afterwards.
+//! → `run::machine`. Nesting is bounded where the text is parsed, and with it all that walks a tree afterwards; what
+//! is deep nevertheless gets a stack of its own (`depth`).
 
 pub mod admission;
 mod ast;
 mod check;
 mod cost;
+mod depth;
 mod environment;
 mod functions;
 mod issue;
 mod library;
+mod names;
 mod parse;
 mod program;
 mod run;
@@ -27,6 +30,7 @@ pub use environment::{Environment, Extra, Mode};
 pub use issue::{Issue, Issues};
 pub use library::authz;
 pub use library::quantity::Quantity;
+pub use names::{escape_name, unescape_name};
 pub use program::{Expression, Program, compile};
 pub use run::{Budget, Variables};
 pub use types::{NoTypes, Type, TypeProvider};

@@ -122,6 +122,26 @@ pub fn apply(data: &[u8]) {
     }
 }
 
+/// Expressions: parsed, checked, estimated and evaluated, whatever they are.
+pub fn expressions(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let environment = cel::Environment::new(cel::Mode::StoredExpressions).with(cel::Extra::Bind);
+    let environment = environment.variable("x", cel::Type::Dyn).variable("l", cel::Type::list(cel::Type::Int));
+    let expression = match cel::compile(&environment, text) {
+        Ok(expression) => expression,
+        Err(issues) => {
+            assert!(!issues.is_empty() && issues.to_string().starts_with("ERROR: <input>:"));
+            return;
+        }
+    };
+    let Ok(program) = expression.program() else { return };
+    let variables: std::collections::BTreeMap<String, cel::Value> =
+        [("x".to_owned(), "text".into()), ("l".to_owned(), cel::Value::list(vec![1i64.into(), 2i64.into()]))].into();
+    let mut budget = cel::Budget { limit: 10_000, ..cel::Budget::default() };
+    let outcome = program.evaluate(&variables, &mut budget);
+    assert_eq!(budget.used > 10_000, outcome.is_err_and(|error| error.kind == cel::ErrorKind::CostLimit));
+}
+
 /// Selectors of labels and of fields, as text.
 pub fn selectors(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use api::{Gvk, Status, Value};
 use bytes::Bytes;
+use resources::row::Subresource;
 
 use crate::{
     Answer, Ask, List, Media, Registry,
@@ -88,6 +89,9 @@ impl Registry {
                 (code, entry.tree())
             }
             Answer::Hub { object, created } => (if created { 201 } else { 200 }, object),
+            Answer::Accepted(waiting) => {
+                return self.present(ask, *waiting, form).map(|presented| Presented { code: 202, ..presented });
+            }
             Answer::Value { object, code } => return self.present_value(code, &object, form),
             Answer::Scale(object) => {
                 let revision = api::meta::of(&object).resource_version().to_owned();
@@ -284,6 +288,10 @@ impl Registry {
         }
         let gvk = match form.shape {
             Shape::Object | Shape::Partial { many: true, .. } => {
+                // A number that upstream's internal type always has.
+                if let Some(Subresource::Scale { replicas, .. }) = definition.subresource("scale") {
+                    object.set_path(replicas, 0);
+                }
                 schema::normalise::object(&mut object, served.kind_type, definition.schemas());
                 served.gvk.clone()
             }

@@ -115,7 +115,12 @@ impl Change for Rescale<'_> {
         let write = ScaleWrite { ask, replicas, live, scale: &old, manager: &self.manager, now: &self.now };
         let (mut scale, entries) = match self.how {
             How::Make(make) => {
-                let scale = make(&old)?;
+                let mut owned = old.clone();
+                let owners = write.owners();
+                if !owners.is_null() {
+                    owned.set_path(managed::PATH, owners);
+                }
+                let scale = make(&owned)?;
                 let entries = write.updated(&scale);
                 (scale, entries)
             }
@@ -124,6 +129,13 @@ impl Change for Rescale<'_> {
         prepare::check_namespace(&mut scale, &ask.definition, ask.namespace())?;
         prepare::check_name(&scale, ask.name(), ask.namespace())?;
         check(&scale)?;
+        let (uid, found) = (meta::of(&scale).uid(), meta::of(live).uid());
+        if !uid.is_empty() && uid != found {
+            let mut scales = ask.definition.resource.clone();
+            scales.resource = format!("{}/scale", scales.resource).into();
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+            return Err(Status::conflict(&scales, ask.name(), why));
+        }
         let mut new = live.clone();
         new.set_path(self.paths.replicas, scale.at("spec").int("replicas"));
         let said = meta::of(&scale);

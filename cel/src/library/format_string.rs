@@ -298,7 +298,7 @@ fn fixed(value: f64, precision: usize) -> Result<String, String> {
         }
         grouped.push(digit);
     }
-    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let sign = if value < 0.0 { "-" } else { "" };
     Ok(part.map_or_else(|| format!("{sign}{grouped}"), |part| format!("{sign}{grouped}.{part}")))
 }
 

@@ -11,7 +11,7 @@ use crate::functions::{Cost, Row, global, member};
 use crate::types::Type;
 use crate::value::{EvalError, Object, Outcome, Value};
 
-use super::{int, object, text};
+use super::{int, mismatch, object, text};
 
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Row] = &[
@@ -44,6 +44,8 @@ pub struct Quantity {
     exponent: i32,
     /// Upstream holds it as a decimal of any length.
     is_long: bool,
+    /// It was added or subtracted. Upstream holds such a one by reference, and compares nothing with it.
+    is_result: bool,
 }
 
 /// What a suffix says.
@@ -60,7 +62,10 @@ impl Object for Quantity {
     }
 
     fn equals(&self, other: &Value) -> Result<bool, EvalError> {
-        Ok(self.order(*object::<Quantity>(other)?).is_eq())
+        match object::<Quantity>(other)? {
+            other if other.is_result => mismatch(),
+            other => Ok(self.order(*other).is_eq()),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -75,10 +80,14 @@ impl Quantity {
     }
 
     fn whole(value: i64) -> Quantity {
-        Quantity { mantissa: i128::from(value), exponent: 0, is_long: false }
+        Quantity { mantissa: i128::from(value), exponent: 0, is_long: false, is_result: false }
     }
 
     fn negated(self) -> Quantity {
+        // Upstream lets the smallest integer be its own opposite.
+        if !self.is_long && self.mantissa == i128::from(i64::MIN) {
+            return self;
+        }
         Quantity { mantissa: -self.mantissa, ..self }
     }
 
@@ -98,6 +107,10 @@ impl Quantity {
     }
 
     fn plus(self, other: Quantity) -> Quantity {
+        Quantity { is_result: true, ..self.sum(other) }
+    }
+
+    fn sum(self, other: Quantity) -> Quantity {
         if !self.is_long && !other.is_long && self.mantissa == 0 {
             return other;
         }
@@ -108,7 +121,7 @@ impl Quantity {
             Some((a, b, exponent)) => {
                 let mantissa = a.saturating_add(b);
                 let fits = [a, b, mantissa].iter().all(|value| i64::try_from(*value).is_ok());
-                Quantity { mantissa, exponent, is_long: self.is_long || other.is_long || !fits }
+                Quantity { mantissa, exponent, is_long: self.is_long || other.is_long || !fits, ..self }
             }
             // So far apart that the smaller one is lost.
             None if self.order(other).is_lt() == (other.mantissa > 0) => Quantity { is_long: true, ..other },
@@ -125,7 +138,9 @@ impl Quantity {
     }
 
     fn float(self) -> f64 {
-        if self.exponent == 0 { self.mantissa as f64 } else { self.mantissa as f64 * 10f64.powi(self.exponent) }
+        // The power as it is read from text is the nearest there is, which a product of tens is not.
+        let power: f64 = format!("1e{}", self.exponent).parse().unwrap_or(f64::INFINITY);
+        if self.exponent == 0 { self.mantissa as f64 } else { self.mantissa as f64 * power }
     }
 }
 
@@ -240,7 +255,7 @@ impl Number<'_> {
         }
         let value: i64 = format!("{}{}", self.whole, self.part).parse().map_err(|_| NUMERIC)?;
         let mantissa = value.checked_mul(factor);
-        Ok(mantissa.map(|m| Quantity { mantissa: i128::from(m), exponent: scale as i32, is_long: false }))
+        Ok(mantissa.map(|m| Quantity { mantissa: i128::from(m), exponent: scale as i32, ..Quantity::whole(0) }))
     }
 
     /// As a decimal: rounded up to the smallest part there is.
@@ -264,7 +279,13 @@ impl Number<'_> {
             mantissa = mantissa / 10 + up;
             exponent = if exponent < SMALLEST - 40 { SMALLEST - 1 } else { exponent + 1 };
         }
-        let quantity = Quantity { mantissa, exponent, is_long: true };
+        // Upstream writes all of them down to the smallest part.
+        let finest =
+            u32::try_from(exponent - SMALLEST).ok().and_then(|by| mantissa.checked_mul(10i128.checked_pow(by)?));
+        if let Some(finest) = finest.filter(|finest| *finest != 0) {
+            (mantissa, exponent) = (finest, SMALLEST);
+        }
+        let quantity = Quantity { mantissa, exponent, is_long: true, ..Quantity::whole(0) };
         let most = Quantity { is_long: true, ..Quantity::whole(i64::MAX) };
         let is_binary = matches!(suffix, Suffix::Binary(_));
         Ok(if is_binary && quantity.order(most).is_gt() { most } else { quantity })

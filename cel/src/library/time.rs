@@ -1,7 +1,7 @@
 //! Parts of times and durations. Upstream: cel-go common/stdlib/standard.go, common/types/{timestamp,duration}.go.
 
 use jiff::civil::DateTime;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
 use crate::functions::{Row, member};
 use crate::value::{EvalError, Outcome, Timestamp, Value};
@@ -130,12 +130,12 @@ fn number(text: &str) -> Result<i64, EvalError> {
 }
 
 fn local(time: &Timestamp, zone: &Zone) -> DateTime {
-    let bounded = |seconds: i64| {
-        let seconds = seconds.clamp(Timestamp::MIN_SECONDS, Timestamp::MAX_SECONDS);
-        jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    let east = match zone {
+        Zone::Fixed(east) => *east,
+        Zone::Named(zone) => {
+            let moment = jiff::Timestamp::from_second(time.seconds).unwrap_or(jiff::Timestamp::MAX);
+            i64::from(zone.to_offset(moment).seconds())
+        }
     };
-    match zone {
-        Zone::Fixed(offset) => Offset::UTC.to_datetime(bounded(time.seconds + offset)),
-        Zone::Named(zone) => zone.to_datetime(bounded(time.seconds)),
-    }
+    time.local(east)
 }

@@ -124,7 +124,13 @@ impl<'a> Machine<'a> {
     fn step(&mut self, value: &Value, step: &'a Step) -> Outcome {
         let key = match &step.key {
             Key::Constant(key) => key,
-            Key::Computed(attribute) => &self.computed_key(attribute)?,
+            Key::Computed(attribute) => {
+                let key = self.computed_key(attribute);
+                if key.as_ref().is_err_and(EvalError::is_plain) {
+                    self.charge(1)?;
+                }
+                &key?
+            }
         };
         let found = if step.test {
             find(value, key, true).map(|found| Value::Bool(found.is_some()))
@@ -147,13 +153,14 @@ impl<'a> Machine<'a> {
         Ok(found)
     }
 
-    /// What an index is computed to; an error costs the step, as a value does.
+    /// What an index is computed to.
     fn computed_key(&mut self, attribute: &'a Attribute) -> Outcome {
-        let key = self.resolve(attribute).and_then(|key| if is_key(&key) { Ok(key) } else { Err(invalid_key(&key)) });
-        if key.as_ref().is_err_and(EvalError::is_plain) {
-            self.charge(1)?;
+        match self.resolve(attribute)? {
+            key if is_key(&key) => Ok(key),
+            // Out of data, where Go has no type for it.
+            Value::Null => Err(EvalError::new("invalid qualifier type: <nil>")),
+            other => Err(invalid_key(&other)),
         }
-        key
     }
 }
 

@@ -16,6 +16,15 @@ impl Timestamp {
         is_within.then_some(Timestamp { seconds, nanos, offset_seconds: 0 })
     }
 
+    /// Date and time of day so many seconds east of UTC.
+    pub(crate) fn local(&self, east_seconds: i64) -> jiff::civil::DateTime {
+        let seconds = self.seconds + east_seconds;
+        let days = jiff::Span::new().try_days(seconds.div_euclid(86_400)).unwrap_or_default();
+        let date = jiff::civil::date(1970, 1, 1).checked_add(days).unwrap_or(jiff::civil::Date::MAX);
+        let of_day = seconds.rem_euclid(86_400);
+        date.at((of_day / 3600) as i8, (of_day / 60 % 60) as i8, (of_day % 60) as i8, 0)
+    }
+
     /// Out of text as RFC 3339 has it.
     pub fn parse(text: &str) -> Option<Timestamp> {
         parse_rfc3339(text)
@@ -98,7 +107,7 @@ fn double(value: f64, to: &Type) -> Option<Outcome> {
     Some(match to {
         Type::Int if value > i64::MIN as f64 && value < i64::MAX as f64 => Ok(Value::Int(value as i64)),
         Type::Int => Err(EvalError::new("integer overflow")),
-        Type::Uint if value >= 0.0 && value < 18_446_744_073_709_551_616.0 => Ok(Value::Uint(value as u64)),
+        Type::Uint if (0.0..18_446_744_073_709_551_616.0).contains(&value) => Ok(Value::Uint(value as u64)),
         Type::Uint => Err(EvalError::new("unsigned integer overflow")),
         Type::Double => Ok(Value::Double(value)),
         Type::String => Ok(Value::string(show::double(value))),

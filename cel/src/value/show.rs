@@ -1,7 +1,5 @@
 //! Values as text: in error messages ([`plain`]), and numbers and times as Go writes them.
 
-use jiff::tz::Offset;
-
 use super::{Timestamp, Value};
 
 /// As upstream's messages print a value (`%v`).
@@ -45,7 +43,7 @@ pub(crate) fn double(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..21).contains(&exponent) {
+    if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{mantissa}e{sign}{:02}", exponent.abs())
     } else {
@@ -137,10 +135,7 @@ fn go_duration(nanos: i64) -> String {
 
 /// Date and time of day where it was written down.
 fn civil(time: &Timestamp) -> jiff::civil::DateTime {
-    let seconds = time.seconds + i64::from(time.offset_seconds);
-    jiff::Timestamp::new(seconds.clamp(Timestamp::MIN_SECONDS, Timestamp::MAX_SECONDS), 0)
-        .map(|moment| Offset::UTC.to_datetime(moment))
-        .unwrap_or_default()
+    time.local(i64::from(time.offset_seconds))
 }
 
 /// Go's `%q`.
@@ -170,7 +165,10 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// What Go prints as it is; close enough to its tables for what people write.
 fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && (c == ' ' || !c.is_whitespace())
-        && !matches!(c as u32, 0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff0..=0xfffb | 0xe000..=0xf8ff)
+    let is_unprintable = matches!(
+        c as u32,
+        0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff0..=0xfffb | 0xe000..=0xf8ff
+            | 0x323b0..=0xe00ff | 0xe01f0..=0x10ffff
+    );
+    !c.is_control() && (c == ' ' || !c.is_whitespace()) && !is_unprintable
 }
