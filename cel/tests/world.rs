@@ -27,11 +27,14 @@ impl TypeProvider for Pod {
     }
 }
 
-struct NoSizes;
+/// Makes something up from the path, so that the path shows in what is estimated.
+struct ByPath;
 
-impl SizeEstimator for NoSizes {
-    fn estimate(&self, _: &[Arc<str>], _: &Type) -> Option<Bounds> {
-        None
+impl SizeEstimator for ByPath {
+    fn estimate(&self, path: &[Arc<str>], _: &Type) -> Option<Bounds> {
+        let len = path.len() as u64;
+        let sum: u64 = path.join(".").bytes().map(u64::from).sum();
+        (len > 0).then_some(Bounds { min: len, max: len + sum % 40 })
     }
 }
 
@@ -111,7 +114,7 @@ pub fn answer(environment: &Environment, mode: &str, text: &str) -> Json {
         }
     };
     say("type", json!(expression.result_type().to_string()));
-    let estimate = expression.cost_estimate(&NoSizes);
+    let estimate = expression.cost_estimate(&ByPath);
     say("estimate", json!([estimate.min, estimate.max]));
     let program = match expression.program() {
         Ok(program) => program,

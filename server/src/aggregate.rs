@@ -26,7 +26,7 @@ pub use told::Told;
 
 use crate::{
     Server,
-    metrics::{Counter, Gauge, Labeled, Page, rows},
+    metrics::{Counter, Gauge, Labeled},
     outgoing::Trust,
 };
 
@@ -36,7 +36,7 @@ pub struct Aggregate {
     kept: Mutex<Option<(u64, Arc<Remotes>)>>,
     /// What each told of itself, by the API service's name.
     told: RwLock<BTreeMap<String, Arc<Told>>>,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The API services of other servers at one time.
@@ -122,13 +122,4 @@ pub fn remote(server: &Server, attributes: &Attributes) -> Option<Remote> {
 /// By whom the other server has to be certified.
 pub fn trust(remote: &Remote) -> Trust {
     if remote.insecure { Trust::Anybody } else { Trust::Authorities(remote.authorities.clone()) }
-}
-
-// === impl Metrics ===
-
-impl Metrics {
-    pub fn write(&self, page: &mut Page) {
-        self.unavailable.write(page, &rows::API_SERVICE_UNAVAILABLE);
-        self.failures.write(page, &rows::API_SERVICE_FAILURES);
-    }
 }

@@ -90,7 +90,6 @@ impl Metrics {
         self.auth.write(&mut page);
         self.admission.write(&mut page);
         self.streams.write(&mut page);
-        server.aggregate.metrics.write(&mut page);
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);
         build(&server.config.version, &mut page);

@@ -106,6 +106,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     special::custom::work::run(&registry);
     let kept = upkeep::run(&server, &settings);
+    server.metrics.collect(outgoing::unavailable(server.aggregate.metrics.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     let running = parts.start(&server, &pki).await?;

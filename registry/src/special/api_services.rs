@@ -210,7 +210,7 @@ fn set(service: &mut Value, wanted: &Condition, now: &str) {
 
 impl Registry {
     /// Says of an API service how it is. What says so already is left alone.
-    pub async fn say_of_api_service(&self, name: &str, condition: &Condition) -> Result<(), Status> {
+    pub async fn say_how_it_is(&self, name: &str, condition: &Condition) -> Result<(), Status> {
         let Some(found) = self.cluster.look.get(&resource(), "", name) else { return Ok(()) };
         let mut changed = found.clone();
         set(&mut changed, condition, &time::seconds(self.clock.now()));

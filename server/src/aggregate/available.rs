@@ -66,7 +66,7 @@ fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, work: &mu
     for name in &remotes.unsaid {
         let (server, name) = (server.clone(), name.clone());
         work.spawn(async move {
-            if let Err(error) = server.registry.say_of_api_service(&name, &api_services::local()).await {
+            if let Err(error) = server.registry.say_how_it_is(&name, &api_services::local()).await {
                 tracing::warn!(%error, name, "how an API service is cannot be said");
             }
             Seen { name, answers: true }
@@ -119,7 +119,7 @@ async fn see(server: &Arc<Server>, remote: &Remote) -> Seen {
     if remote.available && !answers {
         metrics.failures.get([&remote.name, condition.reason], Counter::default).add(1);
     }
-    if let Err(error) = server.registry.say_of_api_service(&remote.name, &condition).await {
+    if let Err(error) = server.registry.say_how_it_is(&remote.name, &condition).await {
         tracing::warn!(%error, name = remote.name, "how an API service is cannot be said");
     }
     let before = server.aggregate.told(&remote.name);

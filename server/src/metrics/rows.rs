@@ -347,21 +347,6 @@ pub const CONDITION_EXCLUSIONS: Row = row(
     "Admission match condition evaluation exclusions count, identified by name of resource containing the match condition and broken out for each kind containing matchConditions (webhook or policy), operation and admission type (validate or admit).",
 );
 
-pub const API_SERVICE_UNAVAILABLE: Row = row(
-    "aggregator_unavailable_apiservice",
-    Gauge,
-    "ALPHA",
-    &["name"],
-    "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
-);
-pub const API_SERVICE_FAILURES: Row = row(
-    "aggregator_unavailable_apiservice_total",
-    Counter,
-    "ALPHA",
-    &["name", "reason"],
-    "Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
-);
-
 /// Upstream's bounds of a webhook's time.
 pub const WEBHOOK_SECONDS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
 

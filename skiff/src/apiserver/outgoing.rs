@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use certs::{PrivateKey, pki::Pki};
 use registry::Ids as _;
 use server::{
-    metrics::Metrics,
+    aggregate,
+    metrics::{Kind, Metrics, Page, Row},
     outgoing::{Outgoing, Settings},
 };
 
@@ -48,5 +49,29 @@ pub fn webhooks(outgoing: &Arc<Outgoing>, metrics: &Metrics) -> webhook::Outside
         tally: metrics.admission.clone(),
         uid: Arc::new(|| Random.uid()),
         ..webhook::Outside::default()
+    }
+}
+
+const UNAVAILABLE: Row = Row {
+    name: "aggregator_unavailable_apiservice",
+    kind: Kind::Gauge,
+    stability: "ALPHA",
+    labels: &["name"],
+    help: "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
+};
+
+const FAILURES: Row = Row {
+    name: "aggregator_unavailable_apiservice_total",
+    kind: Kind::Counter,
+    stability: "ALPHA",
+    labels: &["name", "reason"],
+    help: "Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
+};
+
+/// Writes which other servers do not answer. Upstream: kube-aggregator/pkg/controllers/status/metrics.
+pub fn unavailable(counted: Arc<aggregate::Metrics>) -> impl Fn(&mut Page) + Send + Sync {
+    move |page| {
+        counted.unavailable.write(page, &UNAVAILABLE);
+        counted.failures.write(page, &FAILURES);
     }
 }

@@ -47,7 +47,19 @@ type answer struct {
 
 type sizes struct{}
 
-func (sizes) EstimateSize(checker.AstNode) *checker.SizeEstimate { return nil }
+// EstimateSize makes something up from the path, so that the path shows in what is estimated.
+func (sizes) EstimateSize(element checker.AstNode) *checker.SizeEstimate {
+	path := element.Path()
+	if len(path) == 0 {
+		return nil
+	}
+	sum := uint64(0)
+	for _, c := range []byte(strings.Join(path, ".")) {
+		sum += uint64(c)
+	}
+	return &checker.SizeEstimate{Min: uint64(len(path)), Max: uint64(len(path)) + sum%40}
+}
+
 func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
 	return nil
 }
