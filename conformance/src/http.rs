@@ -40,6 +40,11 @@ impl Client {
         Ok(Client { sender, authority })
     }
 
+    /// The port at which the server listens.
+    pub fn port(&self) -> &str {
+        self.authority.rsplit_once(':').map_or("", |(_, port)| port)
+    }
+
     /// Sends one request and waits for its whole answer.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Response> {
         let (parts, body) = self.open(method, path, headers, body).await?.into_parts();

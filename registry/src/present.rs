@@ -288,8 +288,10 @@ impl Registry {
         }
         let gvk = match form.shape {
             Shape::Object | Shape::Partial { many: true, .. } => {
-                // A number that upstream's internal type always has.
-                if let Some(Subresource::Scale { replicas, .. }) = definition.subresource("scale") {
+                // A number that upstream's internal types always have, but for the one kind that is older than groups.
+                if let Some(Subresource::Scale { replicas, .. }) = definition.subresource("scale")
+                    && !definition.hub.group.is_empty()
+                {
                     object.set_path(replicas, 0);
                 }
                 schema::normalise::object(&mut object, served.kind_type, definition.schemas());
