@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod mutate;
 pub mod pair;
 pub mod recorded;
+pub mod refusals;
 pub mod requests;
 pub mod run;
 pub mod samples;

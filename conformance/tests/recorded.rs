@@ -2,7 +2,11 @@
 //!
 //! `conformance/recorded/twin.jsonl` is written by `make twin ARGS='--record conformance/recorded/twin.jsonl'`.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use api::Value;
@@ -47,7 +51,15 @@ async fn skiff_answers_as_upstream_did() -> Result<()> {
     for (resource, lines) in by_resource {
         let found = resources.iter().find(|versions| *versions[0].resource == *resource);
         let versions = found.with_context(|| format!("there is no {resource}"))?;
+        let stands_on = run::stands_on(&versions[0]);
+        let stands_on = resources.iter().flatten().find(|target| Some(&*target.resource) == stands_on);
+        if let Some(target) = stands_on {
+            run::make_live(&side, target).await?;
+        }
         wrong.extend(asked(&side, versions, &lines).await.with_context(|| resource.clone())?);
+        if let Some(target) = stands_on {
+            run::take_away(&side, target).await?;
+        }
     }
     ensure!(wrong.is_empty(), "{} answers differ:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
@@ -61,7 +73,10 @@ async fn asked(side: &Side, versions: &[Target], lines: &[Line]) -> Result<Vec<S
         let first = versions.iter().find(|target| !target.samples.is_empty());
         let (live, maker) = match (wanted.peek(), first) {
             (None, _) => continue,
-            (Some(_), Some(first)) if after => (run::make_live(side, first).await?, Some(first)),
+            (Some(_), Some(first)) if after => {
+                let made = run::make_live(side, first).await?;
+                (run::settled(side, first, made).await?, Some(first))
+            }
             _ => (Live::default(), None),
         };
         for line in wanted {
@@ -91,6 +106,18 @@ fn the_sample_is_large_and_of_both_sorts() -> Result<()> {
     ensure!(lines.len() >= LINES_MIN, "{} requests", lines.len());
     let accepted = lines.iter().filter(|line| line.wanted.status < 300).count();
     ensure!(accepted * 3 >= lines.len() && (lines.len() - accepted) * 3 >= lines.len(), "{accepted} accepted");
+    Ok(())
+}
+
+/// Every resource of the project's own discovery has lines.
+#[test]
+fn the_sample_is_of_all_resources() -> Result<()> {
+    let recorded: BTreeSet<String> = lines()?.into_iter().map(|line| line.resource).collect();
+    let group = |group: &str| if group.is_empty() { "core".to_owned() } else { group.to_owned() };
+    let rows =
+        resources::all().filter(|row| row.gate.is_empty()).map(|row| format!("{}/{}", group(row.group), row.plural));
+    let lacking: Vec<String> = rows.filter(|resource| !recorded.contains(resource)).collect();
+    ensure!(lacking.is_empty(), "no lines of {lacking:?}");
     Ok(())
 }
 

@@ -207,17 +207,23 @@ impl Registry {
         let (wanted, found) = (meta::of(new).uid(), meta::of(old).uid());
         match wanted.is_empty() || wanted == found {
             true => Ok(()),
-            false => Err(self.other_uid(ask, options.dry_run, wanted, found)),
+            false => Err(self.precondition_failed(ask, options.dry_run, "UID", (wanted, found))),
         }
     }
 
     /// A dry run does not come as far as to where keys have the server's prefix.
-    pub(crate) fn other_uid(&self, ask: &Ask, dry_run: bool, wanted: &str, found: &str) -> Status {
+    pub(crate) fn precondition_failed(
+        &self,
+        ask: &Ask,
+        dry_run: bool,
+        what: &str,
+        (wanted, found): (&str, &str),
+    ) -> Status {
         let key = match dry_run {
             true => format!("/{}", ask.definition.key(ask.namespace(), ask.name())),
             false => self.store_key(&ask.definition, ask.namespace(), ask.name()),
         };
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
         Status::conflict(&ask.definition.resource, ask.name(), crate::remove::invalid_object(&key, &why))
     }
 
@@ -234,7 +240,7 @@ impl Registry {
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         let uid = meta::of(&object).uid();
         if !uid.is_empty() && change.checks_uid() {
-            return Err(self.other_uid(ask, options.dry_run, uid, ""));
+            return Err(self.precondition_failed(ask, options.dry_run, "UID", (uid, "")));
         }
         if !uid.is_empty() {
             let why =

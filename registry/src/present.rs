@@ -292,9 +292,11 @@ impl Registry {
         }
         let gvk = match form.shape {
             Shape::Object | Shape::Partial { many: true, .. } => {
-                // A number that upstream's internal type always has; what users define is no type of Go's.
+                // A number that upstream's internal types always have, but for the one kind that is older than groups; what
+                // users define is no type of Go's.
                 if definition.world.has_protobuf()
                     && let Some(Subresource::Scale { replicas, .. }) = served.subresource("scale")
+                    && !definition.hub.group.is_empty()
                 {
                     object.set_path(replicas, 0);
                 }

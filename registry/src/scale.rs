@@ -49,6 +49,8 @@ struct Rescale<'a> {
     how: How<'a>,
     manager: String,
     now: String,
+    /// A PUT, whose uid is a precondition like any other's.
+    replaces: bool,
 }
 
 /// How the new scale comes out of the present one.
@@ -102,8 +104,10 @@ impl Registry {
 
     async fn rescale(&self, ask: &Ask, how: How<'_>, options: &WriteOptions) -> Result<Answer, Status> {
         let paths = Paths::of(ask)?;
+        let replaces = ask.attributes.verb == "update";
         let (manager, now) = (ask.manager(&options.field_manager), api::time::seconds(self.clock.now()));
-        let changed = match self.change(ask, &Rescale { paths: paths.clone(), how, manager, now }, options).await? {
+        let scaling = Rescale { paths: paths.clone(), how, manager, now, replaces };
+        let changed = match self.change(ask, &scaling, options).await? {
             Answer::Entry { entry, .. } => entry.tree(),
             Answer::Hub { object, .. } => object,
             other => return Ok(other),
@@ -147,7 +151,7 @@ impl Change for Rescale<'_> {
             check(&scale)?;
         }
         let (uid, found) = (meta::of(&scale).uid(), meta::of(live).uid());
-        if !uid.is_empty() && uid != found {
+        if !uid.is_empty() && uid != found && !self.replaces {
             let mut scales = ask.definition.resource.clone();
             scales.resource = format!("{}/scale", scales.resource).into();
             let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
@@ -178,6 +182,10 @@ impl Change for Rescale<'_> {
 
     fn take(&self, hub: &mut Value, seen: Value) {
         hub.set_path(&parts(&self.paths.replicas), seen.at("spec").int("replicas"));
+    }
+
+    fn checks_uid(&self) -> bool {
+        self.replaces
     }
 }
 

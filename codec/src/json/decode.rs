@@ -105,6 +105,8 @@ struct Reader<'a> {
     depth: usize,
     /// The first misfit.
     misfit: Option<Error>,
+    /// It came from a type's own parser, after which Go reads no further.
+    is_final: bool,
     strict: Vec<String>,
     seen: HashSet<String>,
     /// Where we are, for strict errors: names, keys and indices.
@@ -132,6 +134,7 @@ impl<'a> Reader<'a> {
             schemas,
             depth: 0,
             misfit: None,
+            is_final: false,
             strict: vec![],
             seen: HashSet::new(),
             path: vec![],
@@ -315,7 +318,12 @@ impl<'a> Reader<'a> {
         };
         match scalar::read(token, shape) {
             Ok(value) => return Ok(value),
-            Err(Misfit::Own(text)) => self.fail(Error(text)),
+            Err(Misfit::Own(text)) if matches!(shape, Shape::Bytes | Shape::Raw(_)) => self.fail(Error(text)),
+            Err(Misfit::Own(text)) => self.stop(Error(text)),
+            Err(Misfit::Inner(word, wanted)) => {
+                let error = self.type_error(&word, wanted);
+                self.stop(error);
+            }
             Err(Misfit::Type(word)) => self.misfit(&word, shape, go_type),
         }
         Ok(Value::Null)
@@ -333,14 +341,16 @@ impl<'a> Reader<'a> {
     fn skip_misfit(&mut self, word: &str, shape: &Shape, go_type: &str) -> Result<Value, Error> {
         self.lexer.skip()?;
         match shape {
-            Shape::Quantity => self.fail(Error(
+            Shape::Quantity => self.stop(Error(
                 "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".into(),
             )),
             Shape::Time | Shape::MicroTime | Shape::Duration => {
-                self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type string")));
+                let error = self.type_error(word, "string");
+                self.stop(error);
             }
             Shape::IntOrString => {
-                self.fail(Error(format!("json: cannot unmarshal {word} into Go value of type int32")))
+                let error = self.type_error(word, "int32");
+                self.stop(error);
             }
             _ => self.misfit(word, shape, go_type),
         }
@@ -350,23 +360,34 @@ impl<'a> Reader<'a> {
     /// Upstream: `UnmarshalTypeError.Error`.
     fn misfit(&mut self, word: &str, shape: &Shape, go_type: &str) {
         let wanted = if go_type.is_empty() { self.go_shape(shape) } else { go_type.to_string() };
+        let error = self.type_error(word, &wanted);
+        self.fail(error);
+    }
+
+    fn type_error(&self, word: &str, wanted: &str) -> Error {
         let names: Vec<&str> = self
             .path
             .iter()
             .filter_map(|s| if let Step::Field(n) | Step::Embedded(n) = s { Some(*n) } else { None })
             .collect();
-        let error = match names.is_empty() {
+        Error(match names.is_empty() {
             true => format!("json: cannot unmarshal {word} into Go value of type {wanted}"),
             false => {
                 let (context, path) = (&self.context, names.join("."));
                 format!("json: cannot unmarshal {word} into Go struct field {context}.{path} of type {wanted}")
             }
-        };
-        self.fail(Error(error));
+        })
     }
 
     fn fail(&mut self, error: Error) {
         self.misfit.get_or_insert(error);
+    }
+
+    /// What ends the reading is the error, whatever did not fit before.
+    fn stop(&mut self, error: Error) {
+        if !std::mem::replace(&mut self.is_final, true) {
+            self.misfit = Some(error);
+        }
     }
 
     fn note(&mut self, what: &str, name: &str) {

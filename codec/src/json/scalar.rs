@@ -18,6 +18,8 @@ pub enum Misfit {
     Type(String),
     /// A type's own parser said this.
     Own(String),
+    /// A type's own parser read it as another type, into which it does not fit.
+    Inner(String, &'static str),
 }
 
 /// Reads a scalar as `shape`. Upstream: `literalStore` and the types' own UnmarshalJSON.
@@ -39,17 +41,12 @@ pub fn read(token: Token<'_>, shape: &Shape) -> Result<Value, Misfit> {
         (Shape::MicroTime, Token::Str(s)) => time(s, true),
         (Shape::Quantity, token) => quantity(token),
         (Shape::IntOrString, Token::Str(s)) => Ok(Value::Str(s.clone())),
-        (Shape::IntOrString, Token::Number(n)) => n
-            .parse::<i32>()
-            .map(Value::from)
-            .map_err(|_| Misfit::Own(format!("json: cannot unmarshal number {n} into Go value of type int32"))),
-        (Shape::IntOrString, Token::Bool(_)) => {
-            Err(Misfit::Own("json: cannot unmarshal bool into Go value of type int32".into()))
+        (Shape::IntOrString, Token::Number(n)) => {
+            n.parse::<i32>().map(Value::from).map_err(|_| Misfit::Inner(format!("number {n}"), "int32"))
         }
+        (Shape::IntOrString, Token::Bool(_)) => Err(Misfit::Inner("bool".into(), "int32")),
         (Shape::Duration, Token::Str(s)) => duration(s),
-        (Shape::Time | Shape::MicroTime | Shape::Duration, token) => {
-            Err(Misfit::Own(format!("json: cannot unmarshal {} into Go value of type string", word(token))))
-        }
+        (Shape::Time | Shape::MicroTime | Shape::Duration, token) => Err(Misfit::Inner(word(token).into(), "string")),
         // Beyond every float it could only be written as what is no JSON.
         (Shape::Raw(_), Token::Number(n)) if n.parse::<i64>().is_err() && finite(n).is_none() => {
             Err(Misfit::Own(format!("json: cannot unmarshal number {n} into Go value of type float64")))
@@ -130,22 +127,35 @@ fn parsing_time(text: &str, layout: &str) -> String {
         (16, "04"),
         (17, ":"),
     ];
-    let quoted = api::field::quote(text);
+    let quoted = quoted_time(text);
     let mut from = 0;
     for (to, what) in STEPS {
         let part = text.get(from..to);
         let fits =
             part.is_some_and(|p| if what.len() == 1 { p == what } else { p.bytes().all(|b| b.is_ascii_digit()) });
         if !fits {
-            let rest = api::field::quote(text.get(from..).unwrap_or(""));
+            let rest = quoted_time(text.get(from..).unwrap_or(""));
             return format!("parsing time {quoted} as \"{layout}\": cannot parse {rest} as \"{what}\"");
         }
         from = to;
     }
-    let rest = api::field::quote(text.get(from..).unwrap_or(""));
+    let rest = quoted_time(text.get(from..).unwrap_or(""));
     let what = if text.len() >= 19 { "Z07:00" } else { "05" };
-    let rest = if text.len() >= 19 { api::field::quote(text.get(19..).unwrap_or("")) } else { rest };
+    let rest = if text.len() >= 19 { quoted_time(text.get(19..).unwrap_or("")) } else { rest };
     format!("parsing time {quoted} as \"{layout}\": cannot parse {rest} as \"{what}\"")
+}
+
+/// As Go's package for times quotes: byte by byte, whatever is not ASCII. Upstream: time/format.go `quote`.
+fn quoted_time(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' | 0x7f => out.push(char::from(byte)),
+            _ => out += &format!("\\x{byte:02x}"),
+        }
+    }
+    out + "\""
 }
 
 fn quantity(token: Token<'_>) -> Result<Value, Misfit> {

@@ -88,6 +88,22 @@ fn what_go_would_leave_out_is_left_out_but_for_empty_lists_and_maps() {
 }
 
 #[test]
+fn what_a_types_own_parser_says_ends_the_reading() {
+    let schemas = schema::builtin();
+    let id = schemas.id("io.k8s.api.core.v1.ConfigMap").expect("core has maps");
+    let said = |text: &str| object(text.as_bytes(), id, schemas).err().map(|e| e.0).unwrap_or_default();
+    let misfit = r#"{"data":"x","metadata":{"deletionTimestamp":7,"creationTimestamp":"é"}}"#;
+    assert_eq!(
+        said(misfit),
+        "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.deletionTimestamp of type string"
+    );
+    assert_eq!(
+        said(r#"{"data":"x","metadata":{"creationTimestamp":"é"}}"#),
+        r#"parsing time "\xc3\xa9" as "2006-01-02T15:04:05Z07:00": cannot parse "\xc3\xa9" as "2006""#
+    );
+}
+
+#[test]
 fn depth_is_bounded_in_trees_and_in_what_is_skipped() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     assert!(any(deep(500).as_bytes()).is_ok());

@@ -17,6 +17,7 @@ use conformance::twin::{
     ledger::Ledger,
     pair::Pair,
     recorded::{self, Line},
+    refusals,
     requests::Maker,
     run, samples, sequence,
     target::{self, Target},
@@ -61,6 +62,8 @@ struct Flags {
 
 /// Requests of a run when nothing is said.
 const COUNT: usize = 25_000;
+/// A run of so many shows every difference that is known.
+const WHOLE: usize = 100_000;
 /// Lines that a resource has in the recorded sample.
 const RECORDED: usize = 10;
 
@@ -111,11 +114,33 @@ impl Run {
         for side in self.pair.sides() {
             run::set_up(side).await?;
         }
+        match refusals::of_source() {
+            Ok(known) => {
+                for target in found.iter().filter_map(|versions| versions.first()) {
+                    if let Some(refusals) = known.get(&refusals::key(&target.gvk)) {
+                        self.ledger.known.insert(target.resource.clone(), refusals.clone());
+                    }
+                }
+            }
+            Err(error) => self.ledger.remarks.push(format!("without what upstream's source can refuse: {error:#}")),
+        }
         let share = self.flags.count / resources.len().max(1);
         for versions in resources {
             let begun = Instant::now();
             let before = (self.ledger.requests(), self.ledger.differences());
+            let stands_on = run::stands_on(&versions[0]);
+            let stands_on = found.iter().flatten().find(|target| Some(&*target.resource) == stands_on);
+            for (side, target) in self.pair.sides().into_iter().zip([stands_on; 2]) {
+                if let Some(target) = target {
+                    run::make_live(side, target).await?;
+                }
+            }
             self.resource(versions, share).await?;
+            for (side, target) in self.pair.sides().into_iter().zip([stands_on; 2]) {
+                if let Some(target) = target {
+                    run::take_away(side, target).await?;
+                }
+            }
             println!(
                 "{:<55} {:>6} requests {:>5} differences {:>6.1} s",
                 versions[0].resource,
@@ -161,9 +186,15 @@ impl Run {
             self.ledger.remarks.push(format!("{}: no sample, it is only read", versions[0].resource));
             for target in versions {
                 let cases = Maker::new(target, None, dice(target, "after")).after(share);
-                let ledger = &mut self.ledger;
-                run::all(&self.pair, cases, &Default::default(), |outcome| ledger.add(&outcome)).await?;
+                let (ledger, lines) = (&mut self.ledger, &mut lines);
+                run::all(&self.pair, cases, &Default::default(), |outcome| {
+                    ledger.add(&outcome);
+                    lines.extend(Line::of(&outcome, false));
+                })
+                .await?;
             }
+            let mut dice = dice(&versions[0], "recorded");
+            self.recorded.extend(recorded::choose(lines, RECORDED, &mut dice));
             return Ok(());
         };
         if first.can("get") && first.can("create") {
@@ -221,7 +252,7 @@ impl Run {
     }
 
     fn finish(self, known: &[Known], begun: Instant) -> Result<ExitCode> {
-        let whole = self.flags.only.is_empty() && self.flags.count >= COUNT && self.flags.seed == 1;
+        let whole = self.flags.only.is_empty() && self.flags.count >= WHOLE;
         let verdict = self.ledger.judge(known, whole);
         let causes = self.ledger.causes(known);
         println!("\n{causes}\n{}", self.ledger);

@@ -29,7 +29,7 @@ pub enum Class {
     Sequence,
 }
 
-/// A request. `$rv` and `$uid` in its path and body stand for what the live object has on each server.
+/// A request. `$rv`, `$uid` and `$moment` in its path and body stand for what the live object has on each server.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// `group/plural`, `core/pods`
@@ -78,6 +78,8 @@ pub enum Base {
 pub struct Live {
     pub resource_version: String,
     pub uid: String,
+    /// When its phase changed the last time, which clients send back and is no change then.
+    pub moment: String,
 }
 
 pub const JSON: &str = "application/json";
@@ -183,16 +185,29 @@ pub fn protobuf(tree: &Value, schemas: &Schemas) -> Option<Bytes> {
 // === impl Live ===
 
 impl Live {
+    pub fn of(object: &Value) -> Live {
+        let meta = meta::of(object);
+        Live {
+            resource_version: meta.resource_version().into(),
+            uid: meta.uid().into(),
+            moment: object.at("status").str("lastPhaseTransitionTime").into(),
+        }
+    }
+
     pub fn fill(&self, text: &str) -> String {
         match text.contains('$') {
-            true => text.replace("$rv", &self.resource_version).replace("$uid", &self.uid),
+            true => {
+                text.replace("$rv", &self.resource_version).replace("$uid", &self.uid).replace("$moment", &self.moment)
+            }
             false => text.to_owned(),
         }
     }
 
     fn fill_tree(&self, tree: &mut Value) {
         match tree {
-            Value::Str(text) if text.contains("$rv") || text.contains("$uid") => *tree = Value::from(self.fill(text)),
+            Value::Str(text) if ["$rv", "$uid", "$moment"].iter().any(|mark| text.contains(mark)) => {
+                *tree = Value::from(self.fill(text))
+            }
             Value::Array(items) => items.iter_mut().for_each(|item| self.fill_tree(item)),
             Value::Object(members) => members.iter_mut().for_each(|(_, member)| self.fill_tree(member)),
             _ => {}

@@ -97,7 +97,10 @@ fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
         return Some(Difference { field: place(&theirs.0), what: format!("words of {}", theirs.1), detail });
     }
     if our_causes != their_causes {
-        let detail = detail();
+        let at = our_causes.iter().zip(&their_causes).take_while(|(ours, theirs)| ours == theirs).count();
+        let shown =
+            |causes: &[(String, String, String)]| format!("{} causes, {at}: {:?}", causes.len(), causes.get(at));
+        let detail = format!("{} | {}", shown(&our_causes), shown(&their_causes));
         return Some(Difference { field: place(&their_causes.first()?.0), what: "order of causes".into(), detail });
     }
     let (a, b) = (ours.body.str("message"), theirs.body.str("message"));

@@ -21,6 +21,8 @@ pub struct Ledger {
     groups: BTreeMap<(String, String), Group>,
     /// Words about what could not be asked.
     pub remarks: Vec<String>,
+    /// What upstream's source can refuse, by resource.
+    pub known: BTreeMap<Arc<str>, BTreeSet<Refusal>>,
 }
 
 #[derive(Default)]
@@ -186,14 +188,23 @@ impl fmt::Display for Ledger {
         let head = |f: &mut fmt::Formatter<'_>, name: &str| {
             writeln!(
                 f,
-                "{name:<55} {:>8} {:>8} {:>8} {:>9} {:>11}",
-                "requests", "accepted", "refused", "refusals", "differences"
+                "{name:<55} {:>8} {:>8} {:>8} {:>9} {:>6} {:>8} {:>11}",
+                "requests", "accepted", "refused", "refusals", "known", "of these", "differences"
             )
         };
         let line = |f: &mut fmt::Formatter<'_>, name: &str, tally: &Tally| {
             let Tally { requests, accepted, refusals, differences } = tally;
             let refused = requests - accepted;
-            writeln!(f, "{name:<55} {requests:>8} {accepted:>8} {refused:>8} {:>9} {differences:>11}", refusals.len())
+            let known = self.known.get(name);
+            let (of_known, known) = match known {
+                Some(known) => (known.intersection(refusals).count().to_string(), known.len().to_string()),
+                None => Default::default(),
+            };
+            let len = refusals.len();
+            writeln!(
+                f,
+                "{name:<55} {requests:>8} {accepted:>8} {refused:>8} {len:>9} {known:>6} {of_known:>8} {differences:>11}"
+            )
         };
         head(f, "resource")?;
         for (resource, tally) in &self.resources {
@@ -208,6 +219,10 @@ impl fmt::Display for Ledger {
             3 * tally.accepted < tally.requests || 3 * (tally.requests - tally.accepted) < tally.requests
         };
         let uneven = self.resources.values().filter(|tally| uneven(tally)).count();
+        writeln!(
+            f,
+            "\nrefusals: distinct by field and error type; known: those that upstream's source was found to have"
+        )?;
         writeln!(
             f,
             "\n{few} resources with fewer than 200 requests, {uneven} with less than a third accepted or refused"

@@ -53,7 +53,11 @@ impl<'a> Maker<'a> {
     pub fn before(mut self, budget: usize) -> Vec<Case> {
         if self.target.can("create") {
             self.create_specials();
-            self.create_variations(budget);
+            let stores = self.target.can("get");
+            self.create_variations(if stores { budget } else { budget / 2 });
+            if !stores {
+                self.fill_creates(budget);
+            }
         }
         let out = std::mem::take(&mut self.out);
         self.some_of(out, budget)

@@ -29,9 +29,10 @@ pub type Lives = [Live; 2];
 
 const AT_ONCE: usize = 32;
 const WATCHES_AT_ONCE: usize = 64;
-const ASKED_AGAIN: usize = 4;
-/// Upstream's own loops have looked at a new object by then.
-const SETTLED_AFTER: Duration = Duration::from_secs(3);
+const ASKED_AGAIN: usize = 10;
+/// How often one looks whether a server's own loops have seen a new object, and after which time again.
+const SETTLED_LOOKS: usize = 60;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Sends all requests and hands what came of each to `told`, in the order of the requests.
@@ -92,6 +93,11 @@ pub async fn set_up(side: &Side) -> Result<()> {
     Ok(())
 }
 
+/// The resource of which an object has to be there, so that requests about this one can be accepted.
+pub fn stands_on(target: &Target) -> Option<&'static str> {
+    (&*target.resource == "core/bindings").then_some("core/pods")
+}
+
 /// Whether kube-apiserver itself writes the status of such objects, some time after their creation.
 pub fn is_touched_by_the_server(target: &Target) -> bool {
     matches!(&*target.resource, "apiextensions.k8s.io/customresourcedefinitions" | "apiregistration.k8s.io/apiservices")
@@ -109,24 +115,39 @@ pub async fn make_live(side: &Side, target: &Target) -> Result<Live> {
     }
     let meta = meta::of(&object);
     anyhow::ensure!(!meta.uid().is_empty(), "{}", String::from_utf8_lossy(&made.body));
-    Ok(Live { resource_version: meta.resource_version().into(), uid: meta.uid().into() })
+    Ok(Live::of(&object))
 }
 
-/// The live object after upstream's own loops have looked at it, where they do.
+/// The live object after the server's own loops have looked at it, where they do: when it has the condition that they
+/// write last, or as it is after a while.
 pub async fn settled(side: &Side, target: &Target, live: Live) -> Result<Live> {
-    if !is_touched_by_the_server(target) {
-        return Ok(live);
+    let last = match &*target.resource {
+        "apiextensions.k8s.io/customresourcedefinitions" => "Established",
+        "apiregistration.k8s.io/apiservices" => "Available",
+        "flowcontrol.apiserver.k8s.io/flowschemas" => "Dangling",
+        _ => return Ok(live),
+    };
+    let mut now = live;
+    for _ in 0..SETTLED_LOOKS {
+        let object = side.set_up("GET", &target.path(), "", "").await?.json();
+        now = Live::of(&object);
+        let conditions = object.at("status").list("conditions");
+        if conditions.iter().any(|condition| condition.str("type") == last) {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    tokio::time::sleep(SETTLED_AFTER).await;
-    let object = side.set_up("GET", &target.path(), "", "").await?.json();
-    let meta = meta::of(&object);
-    Ok(Live { resource_version: meta.resource_version().into(), uid: meta.uid().into() })
+    Ok(now)
 }
 
 /// The live object as a client would send it back: without what is the server's, its own uid as `$uid`.
 pub async fn read_live(side: &Side, target: &Target, live: &Live) -> Result<Value> {
     let text = side.set_up("GET", &target.path(), "", "").await?;
-    let text = String::from_utf8_lossy(&text.body).replace(&live.uid, "$uid");
+    let mut text = String::from_utf8_lossy(&text.body).replace(&live.uid, "$uid");
+    if !live.moment.is_empty() {
+        let member = |moment: &str| format!("\"lastPhaseTransitionTime\":\"{moment}\"");
+        text = text.replace(&member(&live.moment), &member("$moment"));
+    }
     let mut object = codec::json::any(text.as_bytes())?.value;
     for member in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
         object.remove_path(&["metadata", member]);

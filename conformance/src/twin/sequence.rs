@@ -129,8 +129,7 @@ pub async fn play(pair: &Pair, target: &Target, dice: &mut Dice, mut told: impl 
 impl Actor<'_> {
     async fn act(&mut self, target: &Target, next: Move) -> Result<(Case, Answer)> {
         let case = self.case(target, next);
-        let meta = meta::of(&self.last);
-        let live = Live { resource_version: meta.resource_version().into(), uid: meta.uid().into() };
+        let live = Live::of(&self.last);
         let response = timeout(PATIENCE, self.side.send(&case, &live)).await??;
         let object = response.json();
         if response.status < 300 && !meta::of(&object).uid().is_empty() {

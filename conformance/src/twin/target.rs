@@ -12,6 +12,7 @@ use api::{Gvk, Value, meta};
 use bytes::Bytes;
 use schema::TypeId;
 
+use super::refusals;
 use crate::http::Client;
 
 /// A resource in one version.
@@ -163,11 +164,7 @@ pub fn fixture(directory: &Path, gvk: &Gvk) -> Option<Value> {
 /// Where Go keeps upstream's fixtures; it fetches the module when it is not there yet.
 pub fn fixtures() -> Result<PathBuf> {
     const MODULE: &str = "k8s.io/api";
-    let source = schema::load::facts().lines().next().context("facts begin with their source")?;
-    let source = codec::json::any(source.as_bytes())?.value;
-    let modules = source.list("source").iter().filter_map(Value::as_str);
-    let version = modules.filter_map(|module| module.split_once(' ')).find(|(module, _)| *module == MODULE);
-    let (_, version) = version.context("facts come from k8s.io/api")?;
+    let version = refusals::version_of(MODULE)?;
     let mut go = Command::new("go");
     go.args(["mod", "download", "-json", &format!("{MODULE}@{version}")]).current_dir(std::env::temp_dir());
     let told = codec::json::any(&go.output().context("Go cannot be started")?.stdout)?.value;

@@ -28,7 +28,11 @@ impl Special for Pods {
     ) -> Result<Answer, Status> {
         let body = registry.mutate(ask, Operation::Create, body, Value::NULL, options).await?;
         match ask.attributes.subresource.as_str() {
-            "binding" => bind(registry, ask, ask.name(), &body, options).await,
+            "binding" => {
+                let mut body = body;
+                crate::prepare::check_namespace(&mut body, &ask.definition, ask.namespace())?;
+                bind(registry, ask, ask.name(), &body, options).await
+            }
             _ => evict(registry, ask, &body, options).await,
         }
     }
@@ -56,8 +60,13 @@ pub async fn bind(
     registry
         .edit(&pod_ask, ask.namespace(), name, options.dry_run, |pod| {
             let found = meta::of(pod);
-            if !said.uid().is_empty() && said.uid() != found.uid() {
-                return Err(registry.other_uid(ask, options.dry_run, said.uid(), found.uid()));
+            for (what, wanted, found) in [
+                ("UID", said.uid(), found.uid()),
+                ("ResourceVersion", said.resource_version(), found.resource_version()),
+            ] {
+                if !wanted.is_empty() && wanted != found {
+                    return Err(registry.precondition_failed(&pod_ask, options.dry_run, what, (wanted, found)));
+                }
             }
             if found.is_terminating() {
                 return Err(conflict(format!("pod {name} is being deleted, cannot be assigned to a host")));

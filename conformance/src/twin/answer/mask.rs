@@ -135,8 +135,9 @@ fn drawn_len(text: &str) -> usize {
         let more = bytes[19..].iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'Z' | b'+')).count();
         return 19 + more;
     }
-    match text.strip_prefix("10.96.") {
-        Some(rest) => 6 + rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'.')).count(),
+    // Addresses that services are given, and those that the two servers give for themselves.
+    match ["10.96.", "192.0.2."].into_iter().find_map(|range| Some((range.len(), text.strip_prefix(range)?))) {
+        Some((len, rest)) => len + rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'.')).count(),
         None => 0,
     }
 }
@@ -234,7 +235,7 @@ mod tests {
     fn what_is_drawn_is_marked() {
         let uid = "8d64b01a-9973-4a73-b268-f1744a900000";
         assert_eq!(drawn(&format!("uid {uid}, at 2026-11-21T12:00:00Z")), "uid …, at …");
-        assert_eq!(drawn("10.96.3.4 and 10.97.3.4"), "… and 10.97.3.4");
+        assert_eq!(drawn("10.96.3.4, 192.0.2.1 and 10.97.3.4"), "…, … and 10.97.3.4");
         assert_eq!(drawn("no kind in scheme \"pkg/a.go:1\": x"), "no kind in scheme \"…\": x");
         assert_eq!(drawn("2026-01-02T03:04:05Z is ours"), "2026-01-02T03:04:05Z is ours");
         assert_eq!(drawn("too old resource version: 1 (345)"), "too old resource version: … (…)");

@@ -6,7 +6,12 @@ use schema::Schemas;
 /// A message in upstream's envelope; lists are read item by item.
 pub fn object(bytes: &[u8], schemas: &Schemas) -> Value {
     let Ok((gvk, raw)) = codec::proto::envelope(bytes) else { return unread("no envelope", bytes) };
-    if let Some(id) = schemas.kind(&gvk) {
+    // The two versions of partial objects are one in all but the name.
+    let read_as = match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("meta.k8s.io", "PartialObjectMetadata") => Gvk { version: "v1".into(), ..gvk.clone() },
+        _ => gvk.clone(),
+    };
+    if let Some(id) = schemas.kind(&read_as) {
         return match codec::proto::object(bytes, id, schemas) {
             Ok(decoded) => checked(decoded.value, bytes, &gvk, schemas),
             Err(error) => unread(&error.0, bytes),

@@ -4,7 +4,7 @@ use api::{Value, value};
 
 use super::{
     super::mutate::{self, Point},
-    Class, Edit, Form, JSON, Maker, with,
+    Base, Body, Class, Edit, Form, JSON, Maker, with,
     writes::rv,
 };
 
@@ -29,9 +29,9 @@ impl Maker<'_> {
         let (end, mut dull, mut n) = (self.out.len() + wanted, 0, 0);
         while self.out.len() < end && dull < DULL_MAX {
             let before = self.out.len();
-            let edits = match self.dice.one_in(2) {
-                true => vec![self.harmless()],
-                false => self.mixed(&points, &grafts),
+            let edits = match self.dice.one_in(3) {
+                false => vec![self.harmless()],
+                true => self.mixed(&points, &grafts),
             };
             n += 1;
             if puts && (!patches || self.dice.one_in(2)) {
@@ -42,6 +42,25 @@ impl Maker<'_> {
             } else if let Some(edit) = edits.first() {
                 self.patch(n, &path, edit);
             }
+            dull = if self.out.len() == before { dull + 1 } else { 0 };
+        }
+    }
+
+    /// Creates of samples with several changes, where a resource knows no other verb.
+    pub(super) fn fill_creates(&mut self, end: usize) {
+        let Some(sample) = self.target.samples.first().cloned() else { return };
+        let points = self.points(&sample);
+        let path = with(&self.target.collection(), "dryRun=All");
+        let mut dull = 0;
+        while self.out.len() < end && dull < DULL_MAX {
+            let before = self.out.len();
+            let edits = match self.dice.one_in(3) {
+                false => vec![self.harmless()],
+                true => self.mixed(&points, &[]),
+            };
+            let title = edits.iter().map(Edit::title).collect::<Vec<_>>().join("; ");
+            let form = Form { class: Class::Create, method: "POST", path: &path, accept: "", content_type: JSON };
+            self.push(form, title, Body::Edited { base: Base::Sample(0), object: sample.clone(), edits });
             dull = if self.out.len() == before { dull + 1 } else { 0 };
         }
     }

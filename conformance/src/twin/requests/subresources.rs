@@ -68,6 +68,7 @@ impl Maker<'_> {
             edits.push(Edit::of(&["metadata", "annotations"], labels));
         }
         edits.push(Edit::of(&["metadata", "finalizers"], value!(["a/b"])));
+        edits.push(Edit::of(&["metadata", "finalizers"], value!(["abc"])));
         edits.push(Edit::of(&["spec"], Value::Null));
         edits.push(Edit::of(&["status"], Value::Null));
         edits.push(Edit::of(&["bogus"], 1));
