@@ -1,4 +1,4 @@
-//! Prints so many expressions from a seed, as questions for `answers` and for upstream's program.
+//! Prints so many expressions from a seed (a third argument: broken ones), as questions for `answers` and for upstream's program.
 
 #[path = "../tests/generate.rs"]
 mod generate;
@@ -8,8 +8,9 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut number = |otherwise| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
     let mut seed = generate::Seed(number(1));
-    for _ in 0..number(1000) {
-        let expression = generate::expression(&mut seed);
+    let (count, broken) = (number(1000), number(0));
+    for _ in 0..count {
+        let expression = if broken == 0 { generate::expression(&mut seed) } else { generate::broken(&mut seed) };
         println!("{}", serde_json::json!({ "mode": "new", "expr": expression }));
     }
 }

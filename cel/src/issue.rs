@@ -50,6 +50,12 @@ impl Issues {
         self.list.len()
     }
 
+    /// About the expression as a whole.
+    pub(crate) fn of(message: String) -> Issues {
+        let issue = Issue { message, line: -1, column: -1, snippet: None };
+        Issues { list: vec![issue], total: 1 }
+    }
+
     /// At an offset in the text; `None` for the expression as a whole.
     pub(crate) fn report(&mut self, source: &Source, offset: Option<usize>, message: String) {
         self.total += 1;
@@ -113,6 +119,10 @@ impl Source {
 
     /// Line from 1 and column from 0.
     fn location(&self, offset: usize) -> (i64, i64) {
+        // Upstream's parser begins before the first character, and never gets there when there is none.
+        if self.chars.is_empty() {
+            return (1, -1);
+        }
         let before = self.lines.partition_point(|start| *start <= offset);
         let start = if before == 0 { 0 } else { self.lines[before - 1] };
         (before as i64 + 1, (offset - start) as i64)

@@ -6,11 +6,13 @@
 //! [`Object`], types through [`TypeProvider`]: nothing here knows an object.
 //!
 //! The way of a text: `parse` (lexer, parser, macros) → `check` (types, overloads, literals) → `cost::estimate` and `run::plan`
-//! → `run::machine`. Nesting is bounded where the text is parsed, and with it all that walks a tree afterwards.
+//! → `run::machine`. Nesting is bounded where the text is parsed, and with it all that walks a tree afterwards; what
+//! is deep nevertheless gets a stack of its own (`depth`).
 
 mod ast;
 mod check;
 mod cost;
+mod depth;
 mod environment;
 mod functions;
 mod issue;

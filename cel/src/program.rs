@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::check::{self, Checked};
 use crate::cost::estimate;
 use crate::cost::{Bounds, SizeEstimator};
+use crate::depth;
 use crate::environment::Environment;
 use crate::issue::{Issues, Source};
 use crate::parse;
@@ -17,20 +18,26 @@ use crate::value::{EvalError, Value};
 pub struct Expression {
     checked: Checked,
     environment: Environment,
+    is_deep: bool,
 }
 
 /// An expression that can be evaluated, any number of times and by several at once.
 pub struct Program {
     planned: Planned,
     types: Arc<dyn TypeProvider>,
+    is_deep: bool,
 }
 
 /// Parses and checks an expression. All that is wrong with it is said at once, in upstream's words.
 pub fn compile(environment: &Environment, source: &str) -> Result<Expression, Issues> {
-    let source = Source::new(source);
-    let parsed = parse::parse(&source, environment.macros)?;
-    let checked = check::check(environment, &source, parsed)?;
-    Ok(Expression { checked, environment: environment.clone() })
+    let compiled = depth::with_room(depth::may_be_deep(source), || {
+        let source = Source::new(source);
+        let parsed = parse::parse(&source, environment.macros)?;
+        let checked = check::check(environment, &source, parsed)?;
+        let is_deep = depth::is_deep(&checked.expr);
+        Ok(Expression { checked, environment: environment.clone(), is_deep })
+    });
+    compiled.unwrap_or_else(|error| Err(Issues::of(error.to_string())))
 }
 
 impl Expression {
@@ -41,7 +48,10 @@ impl Expression {
 
     /// What it costs at least and at most.
     pub fn cost_estimate(&self, sizes: &dyn SizeEstimator) -> Bounds {
-        estimate::estimate(&self.checked, &self.environment.functions, sizes)
+        let estimated =
+            depth::with_room(self.is_deep, || estimate::estimate(&self.checked, &self.environment.functions, sizes));
+        // What cannot be estimated costs too much.
+        estimated.unwrap_or(Bounds::UNKNOWN)
     }
 
     /// Whether a name stands in it as a variable of its environment.
@@ -51,14 +61,18 @@ impl Expression {
 
     /// What can be evaluated. An error: something constant in it has no value, or is no pattern.
     pub fn program(&self) -> Result<Program, EvalError> {
-        let planned = plan::plan(&self.checked, &self.environment.functions)?;
-        Ok(Program { planned, types: self.environment.types.clone() })
+        let planned = depth::with_room(self.is_deep, || plan::plan(&self.checked, &self.environment.functions));
+        let planned = planned.unwrap_or_else(|error| Err(EvalError::new(error.to_string())))?;
+        Ok(Program { planned, types: self.environment.types.clone(), is_deep: self.is_deep })
     }
 }
 
 impl Program {
     /// What the expression comes to. What it cost is added to the budget, also when it comes to an error.
     pub fn evaluate<'a>(&'a self, variables: &'a dyn Variables, budget: &mut Budget<'a>) -> Result<Value, EvalError> {
-        machine::evaluate(&self.planned.node, self.planned.slots, &*self.types, variables, budget)
+        let Planned { node, slots } = &self.planned;
+        let outcome =
+            depth::with_room(self.is_deep, || machine::evaluate(node, *slots, &*self.types, variables, budget));
+        outcome.unwrap_or_else(|error| Err(EvalError::new(error.to_string())))
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::functions::{Cost, Function, Overload};
-use crate::value::{EvalError, Map, Outcome, Value};
+use crate::library::regex::Find;
+use crate::value::{EvalError, Map, Value};
 use attribute::Attribute;
 
 /// The number of a walk's variable.
@@ -51,7 +52,7 @@ pub(crate) struct Call {
 /// A function whose pattern is known beforehand.
 pub(crate) struct Pattern {
     pub regex: Regex,
-    pub run: fn(&Regex, &[Value]) -> Outcome,
+    pub run: Find,
 }
 
 pub(crate) struct Fold {
@@ -66,7 +67,7 @@ pub(crate) struct Fold {
 }
 
 /// Where a program finds the variables of its environment.
-pub trait Variables {
+pub trait Variables: Sync {
     /// The value of a variable, or the error that it comes to; `None` when there is none of this name.
     fn get(&self, name: &str) -> Option<Result<Value, EvalError>>;
 }
@@ -92,7 +93,7 @@ pub struct Budget<'a> {
     /// Of all evaluations so far.
     pub used: u64,
     /// Asked now and then whether to stop.
-    pub interrupt: Option<&'a dyn Fn() -> bool>,
+    pub interrupt: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 impl Budget<'_> {

@@ -251,8 +251,8 @@ impl Value {
             Value::Bytes(bytes) => bytes.is_empty(),
             Value::Timestamp(time) => time.seconds == Timestamp::MIN_SECONDS && time.nanos == 0,
             Value::Duration(nanos) => *nanos == 0,
-            Value::List(list) => list.len() == 0,
-            Value::Map(map) => map.len() == 0,
+            Value::List(list) => list.is_empty(),
+            Value::Map(map) => map.is_empty(),
             Value::Object(object) => object.is_zero(),
             Value::Optional(_) | Value::Type(_) => false,
         }

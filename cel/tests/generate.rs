@@ -223,7 +223,7 @@ const RULES: &[(char, &[&str])] = &[
             "pod.containers.all(V, V.name < {s})",
             "pod.containers.exists(V, has(V.privileged) && {b})",
             "{l}.all(V, W, V < W)",
-            "{m}.all(V, W, W > {i})",
+            "{m}.transformList(V, W, W).size() > {i}",
             "{y} == {y}",
             "{x} in {l}",
             "{q}.isInteger()",
@@ -346,4 +346,27 @@ fn of_type(seed: &mut Seed, mut t: char, depth: usize, walks: &mut usize) -> Str
         }
     }
     out
+}
+
+/// An expression out of which characters were taken, or into which some were put.
+pub fn broken(seed: &mut Seed) -> String {
+    let mut chars: Vec<char> = expression(seed).chars().collect();
+    chars.truncate(120);
+    for _ in 0..1 + seed.below(3) {
+        let at = seed.below(chars.len().max(1));
+        match seed.below(4) {
+            0 if !chars.is_empty() => {
+                chars.remove(at);
+            }
+            1 => chars.truncate(at),
+            _ => {
+                let put = seed.one_of(&[
+                    "(", ")", "[", "]", "{", "}", ".", ",", "?", ":", "!", "-", "+", "&&", "in ", "'", "`", "#", " ",
+                    "1", "a", "true", ".",
+                ]);
+                chars.splice(at..at, put.chars());
+            }
+        }
+    }
+    chars.into_iter().collect()
 }

@@ -19,6 +19,8 @@ pub enum Answer {
         object: Value,
         created: bool,
     },
+    /// What was deleted with its dependents and is there until somebody lets go of it: a 202.
+    Accepted(Box<Answer>),
     /// A finished object of a kind of its own: Status, Scale, reviews, TokenRequest.
     Value {
         object: Value,

@@ -44,7 +44,9 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
         return Err(unrecognized(body, expected, &format!("unexpected GroupVersion string: {version}")));
     }
     let gvk = with_defaults(api::meta::gvk(&object), expected.gvk);
-    expected.types.check_kind(&gvk, expected.gvk, &object, body.bytes)?;
+    if let Err(refused) = expected.types.check_kind(&gvk, expected.gvk, &object, body.bytes) {
+        return Err(in_its_own_words(ask, body, (&gvk, expected), validation, refused));
+    }
     if expected.kind_type == ask.served().kind_type {
         let convertible = (ask.definition.row.convertible)(&object);
         convertible.map_err(|why| cannot_be_handled(&gvk, expected.gvk, &why))?;
@@ -61,6 +63,30 @@ pub fn read(ask: &Ask, body: Body<'_>, expected: &Expected<'_>, validation: Vali
     }
     api::meta::set_gvk(&mut object, expected.gvk);
     Ok(object)
+}
+
+/// What is refused for its version is read by its own type first, which may not know some of its fields either.
+fn in_its_own_words(
+    ask: &Ask,
+    body: Body<'_>,
+    (gvk, expected): (&Gvk, &Expected<'_>),
+    validation: Validation,
+    refused: Status,
+) -> Status {
+    let own =
+        expected.types.schemas().kind(gvk).filter(|_| gvk.kind == expected.gvk.kind && is_in_scheme(gvk, expected.gvk));
+    let strict =
+        own.and_then(|id| expected.types.read(body, id).ok()).map(|decoded| decoded.strict).unwrap_or_default();
+    match validation {
+        Validation::Strict if !strict.is_empty() => {
+            cannot_be_handled(gvk, expected.gvk, &format!("strict decoding error: {}", strict.join(", ")))
+        }
+        Validation::Warn => {
+            strict.iter().for_each(|text| warn(ask, text));
+            refused
+        }
+        _ => refused,
+    }
 }
 
 /// Warns of what strict decoding found; of YAML's doubled keys each is a warning. Upstream: `parseYAMLWarnings`.

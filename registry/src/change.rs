@@ -174,13 +174,13 @@ impl Registry {
         let (wanted, found) = (meta::of(new).uid(), meta::of(old).uid());
         match wanted.is_empty() || wanted == found {
             true => Ok(()),
-            false => Err(self.other_uid(ask, options, wanted, found)),
+            false => Err(self.other_uid(ask, options.dry_run, wanted, found)),
         }
     }
 
     /// A dry run does not come as far as to where keys have the server's prefix.
-    fn other_uid(&self, ask: &Ask, options: &WriteOptions, wanted: &str, found: &str) -> Status {
-        let key = match options.dry_run {
+    pub(crate) fn other_uid(&self, ask: &Ask, dry_run: bool, wanted: &str, found: &str) -> Status {
+        let key = match dry_run {
             true => format!("/{}", ask.definition.key(ask.namespace(), ask.name())),
             false => self.store_key(&ask.definition, ask.namespace(), ask.name()),
         };
@@ -201,7 +201,7 @@ impl Registry {
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         let uid = meta::of(&object).uid();
         if !uid.is_empty() && change.checks_uid() {
-            return Err(self.other_uid(ask, options, uid, ""));
+            return Err(self.other_uid(ask, options.dry_run, uid, ""));
         }
         if !uid.is_empty() {
             let why =

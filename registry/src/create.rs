@@ -73,8 +73,11 @@ impl Registry {
     async fn store_new(&self, ask: &Ask, mut object: Value, options: &WriteOptions) -> Result<Answer, Status> {
         prepare::fill(&mut object, self.ids.uid(), api::time::seconds(self.clock.now()));
         if meta::of(&object).name().is_empty() && !meta::of(&object).generate_name().is_empty() {
-            let suffix = if ask.definition.row.draws_names { self.ids.suffix() } else { String::new() };
-            let name = generated_name(meta::of(&object).generate_name(), &suffix);
+            let base = meta::of(&object).generate_name();
+            let name = match ask.definition.row.draws_names {
+                true => generated_name(base, &self.ids.suffix()),
+                false => base.to_owned(),
+            };
             object.set_path(&["metadata", "name"], name);
         }
         let reservation = special::reserve(self, ask, &mut object, Value::NULL, options.dry_run).await?;

@@ -33,6 +33,12 @@ const ANNOTATIONS_LEN_MAX: usize = 256 * 1024;
 /// The versions of a definition.
 struct Kinds<'a>(&'a Definition);
 
+/// The one version of a kind that is no row: a scale, a token request.
+struct Only<'a> {
+    api_version: &'a str,
+    kind: TypeId,
+}
+
 /// An applied configuration.
 struct Apply {
     config: Value,
@@ -47,6 +53,20 @@ struct Apply {
 /// Notes who set the fields of a new object.
 pub fn created(registry: &Registry, ask: &Ask, object: &mut Value, options: &WriteOptions) {
     updated(registry, ask, object, Value::NULL, options);
+}
+
+/// The same of an object of another kind that is made below an object, and stored nowhere.
+pub fn created_below(registry: &Registry, ask: &Ask, object: &mut Value, schema: &str, options: &WriteOptions) {
+    let Some(kind) = ask.definition.schemas().id(schema) else { return };
+    let now = api::time::seconds(registry.clock.now());
+    let (manager, api_version) = (ask.manager(&options.field_manager), object.str("apiVersion").to_owned());
+    let (versions, nothing) = (Only { api_version: &api_version, kind }, Set::new());
+    let writer = writer(ask, schema::builtin(), &versions, &api_version, &manager, &now, &nothing);
+    let mut new = object.clone();
+    schema::normalise::object(&mut new, kind, ask.definition.schemas());
+    if let Ok(entries) = writer.update(&writer.empty(), &new, Entries::default()) {
+        object.set_path(PATH, entries.write());
+    }
 }
 
 /// Notes who changed which fields. What cannot be noted leaves the live object's entries as they are.
@@ -312,6 +332,16 @@ impl Kinds<'_> {
     }
 }
 
+impl Versions for Only<'_> {
+    fn type_of(&self, api_version: &str) -> Option<TypeId> {
+        (api_version == self.api_version).then_some(self.kind)
+    }
+
+    fn convert(&self, object: &Value, _: &str, _: &str) -> Value {
+        object.clone()
+    }
+}
+
 impl Versions for Kinds<'_> {
     fn type_of(&self, api_version: &str) -> Option<TypeId> {
         self.served(api_version).map(|s| s.kind_type)
@@ -380,7 +410,9 @@ fn is_reset(sent: &Value) -> bool {
 /// A new hub object in a version, as Go would write it. The hub version is normalised where it stands, unless it has
 /// empty lists and maps, which rules have yet to see.
 fn in_version<'v>(definition: &Definition, served: &Served, object: &'v mut Value) -> Cow<'v, Value> {
-    if served.gvk == definition.hub && !definition.normalise_keeping_empty(object) {
+    if served.gvk == definition.hub
+        && !schema::normalise::keeping_all(object, definition.hub_type, definition.schemas())
+    {
         return Cow::Borrowed(object);
     }
     let mut versioned = object.clone();

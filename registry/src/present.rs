@@ -88,6 +88,9 @@ impl Registry {
                 (code, entry.tree())
             }
             Answer::Hub { object, created } => (if created { 201 } else { 200 }, object),
+            Answer::Accepted(waiting) => {
+                return self.present(ask, *waiting, form).map(|presented| Presented { code: 202, ..presented });
+            }
             Answer::Value { object, code } => return self.present_value(code, &object, form),
             Answer::Scale(object) => {
                 let revision = api::meta::of(&object).resource_version().to_owned();
@@ -288,6 +291,10 @@ impl Registry {
         }
         let gvk = match form.shape {
             Shape::Object | Shape::Partial { many: true, .. } => {
+                // A number that upstream's internal type always has.
+                if let Some(paths) = served.scale.as_ref().filter(|_| definition.world.has_protobuf()) {
+                    object.set_path(&crate::scale::parts(&paths.replicas), 0);
+                }
                 definition.world.normalise(&mut object, served.kind_type);
                 served.gvk.clone()
             }

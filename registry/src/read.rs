@@ -5,6 +5,7 @@
 use std::{ops::Bound, sync::Arc};
 
 use api::{Gvk, Status, Value, field::quote, field_selector::FieldSelector, selector::Selector};
+use resources::row::LabelWords;
 use store::{Range, Revision};
 
 use crate::{
@@ -50,7 +51,11 @@ impl Registry {
             return Ok(Answer::Hub { object: reads.get(self, ask).await?, created: false });
         }
         ask.check_key()?;
-        self.wait_for(definition, resource_version).await?;
+        self.wait_for(definition, resource_version).await.map_err(|error| match definition.row.stored.expires {
+            // Kinds without a cache are read by a storage that says whose mistake it is.
+            true if error.code() == 500 => invalid_version(&error),
+            _ => error,
+        })?;
         let key = definition.local_key(ask.namespace(), ask.name());
         match definition.cache.get(&key) {
             Some(entry) => Ok(Answer::Entry { entry, created: false }),
@@ -66,8 +71,7 @@ impl Registry {
             return Ok(unstored(definition, &filter, reads.list(self).await?));
         }
         if !matches!(options.resource_version.as_str(), "" | "0") {
-            revision_of(&options.resource_version)
-                .map_err(|e| Status::bad_request(format!("invalid resource version: {}", e.message())))?;
+            revision_of(&options.resource_version).map_err(|e| invalid_version(&e))?;
         }
         let from = match options.continue_token.as_str() {
             "" => None,
@@ -91,7 +95,10 @@ impl Registry {
                 definition.cache.snapshot(self.filler.applied())
             }
         };
-        Ok(page(&snapshot, &filter, options.limit, from.as_ref()))
+        // Whom any state will do gets all of it at once, but for kinds of which upstream keeps no cache.
+        let is_cached = !definition.row.stored.expires;
+        let limit = if options.resource_version == "0" && from.is_none() && is_cached { 0 } else { options.limit };
+        Ok(page(&snapshot, &filter, limit, from.as_ref()))
     }
 
     /// Waits until the cache is as fresh as the request demands: `""` as now, `"0"` as it is, else at least so new.
@@ -178,6 +185,10 @@ fn expired(from: Option<&Continue>) -> Status {
             .with_continue(token.encode())
         }
     }
+}
+
+fn invalid_version(error: &Status) -> Status {
+    Status::bad_request(format!("invalid resource version: {}", error.message()))
 }
 
 /// A resourceVersion that a client sent. Upstream: `ParseResourceVersion`.
@@ -294,7 +305,7 @@ impl FieldTerm {
         let place = match key {
             "metadata.name" => Place::Name,
             // Kinds with a conversion function of their own know it only when they stand in one.
-            "metadata.namespace" if definition.row.namespaced || definition.row.selectable.is_empty() => {
+            "metadata.namespace" if definition.row.selects_namespace || definition.row.selectable.is_empty() => {
                 Place::Namespace
             }
             _ => match definition.row.selectable.iter().position(|s| s.label == key && s.is_known_in(&version.version))
@@ -320,8 +331,11 @@ impl FieldTerm {
 fn not_selectable(definition: &Definition, version: &Gvk, key: &str) -> Status {
     Status::bad_request(match definition.row.selectable.is_empty() {
         true => format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", quote(key)),
-        false if definition.row.labels_name_kind => format!("field label not supported for {version}: {key}"),
-        false => format!("field label not supported: {key}"),
+        false => match definition.row.label_words {
+            LabelWords::Plain => format!("field label not supported: {key}"),
+            LabelWords::Version => format!("field label not supported for {version}: {key}"),
+            LabelWords::Kind => format!("field label {} not supported for {}", quote(key), version.kind),
+        },
     })
 }
 

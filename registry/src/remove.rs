@@ -34,6 +34,13 @@ pub enum Plan {
     Pending,
 }
 
+/// When what was deleted is gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Now,
+    Later,
+}
+
 impl Registry {
     /// Deletes one object. Upstream answers the object, or a Status when it is gone.
     pub async fn remove(&self, ask: &Ask, options: &DeleteOptions) -> Result<Answer, Status> {
@@ -43,7 +50,9 @@ impl Registry {
             let why = format!("no unsafe deleter provided, can not honor {IGNORE_READ_ERROR}");
             return Err(Status::internal(why));
         }
-        warn_of_orphans(ask, options);
+        if !options.ignores_read_errors() {
+            warn_of_orphans(ask, options);
+        }
         let key = definition.local_key(ask.namespace(), ask.name());
         let mut live = match definition.cache.get(&key) {
             None if self.store.is_shared() => self.live(definition, ask.namespace(), ask.name()).await?,
@@ -57,7 +66,10 @@ impl Registry {
                 return Err(self.readable(ask));
             }
             match self.remove_once(ask, &entry, options).await? {
-                Ok(answer) => return Ok(answer),
+                Ok((answer, Over::Later)) if options.orphan_dependents == Some(false) => {
+                    return Ok(Answer::Accepted(Box::new(answer)));
+                }
+                Ok((answer, _)) => return Ok(answer),
                 Err(found) => live = found,
             }
         }
@@ -80,7 +92,7 @@ impl Registry {
         ask: &Ask,
         live: &Arc<Entry>,
         options: &DeleteOptions,
-    ) -> Result<Result<Answer, Option<Arc<Entry>>>, Status> {
+    ) -> Result<Result<(Answer, Over), Option<Arc<Entry>>>, Status> {
         let definition = &*ask.definition;
         let old = live.tree();
         match special::of(definition) {
@@ -94,10 +106,12 @@ impl Registry {
         drop(request);
         special::before_delete(self, ask, &old).await?;
         let written = match plan {
-            Plan::Pending => return Ok(Ok(Answer::Entry { entry: live.clone(), created: false })),
-            Plan::Wait(object) if options.dry_run => return Ok(Ok(Answer::Hub { object, created: false })),
-            Plan::Now if options.dry_run => return Ok(Ok(self.gone(ask, old))),
-            Plan::NowAfter(object) if options.dry_run => return Ok(Ok(self.gone(ask, object))),
+            Plan::Pending => return Ok(Ok((Answer::Entry { entry: live.clone(), created: false }, Over::Later))),
+            Plan::Wait(object) if options.dry_run => {
+                return Ok(Ok((Answer::Hub { object, created: false }, Over::Later)));
+            }
+            Plan::Now if options.dry_run => return Ok(Ok((self.gone(ask, old), Over::Now))),
+            Plan::NowAfter(object) if options.dry_run => return Ok(Ok((self.gone(ask, object), Over::Now))),
             Plan::NowAfter(mut object) => match self.put(ask, &mut object, Some(live.revision), Some(live)).await? {
                 // The deletion that is noted leaves no time, so that the next attempt takes it away.
                 Written::Done(entry) => return Ok(Err(Some(entry))),
@@ -107,13 +121,13 @@ impl Registry {
             Plan::Now => match self.delete(ask, live).await? {
                 Written::Done(entry) => {
                     special::after_delete(self, ask, &old).await;
-                    return Ok(Ok(self.gone(ask, entry.tree())));
+                    return Ok(Ok((self.gone(ask, entry.tree()), Over::Now)));
                 }
                 raced => raced,
             },
         };
         match written {
-            Written::Done(entry) => Ok(Ok(Answer::Entry { entry, created: false })),
+            Written::Done(entry) => Ok(Ok((Answer::Entry { entry, created: false }, Over::Later))),
             Written::Raced(found) => Ok(Err(found.map(|s| self.entry_of(definition, &s)).transpose()?)),
         }
     }

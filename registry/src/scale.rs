@@ -130,7 +130,12 @@ impl Change for Rescale<'_> {
         let write = ScaleWrite { ask, replicas: &replicas, live, scale: &old, manager: &self.manager, now: &self.now };
         let (mut scale, entries) = match self.how {
             How::Make(make) => {
-                let scale = make(&old)?;
+                let mut owned = old.clone();
+                let owners = write.owners();
+                if !owners.is_null() {
+                    owned.set_path(managed::PATH, owners);
+                }
+                let scale = make(&owned)?;
                 let entries = write.updated(&scale);
                 (scale, entries)
             }
@@ -140,6 +145,13 @@ impl Change for Rescale<'_> {
         prepare::check_name(&scale, ask.name(), ask.namespace())?;
         if !self.paths.wants_replicas {
             check(&scale)?;
+        }
+        let (uid, found) = (meta::of(&scale).uid(), meta::of(live).uid());
+        if !uid.is_empty() && uid != found {
+            let mut scales = ask.definition.resource.clone();
+            scales.resource = format!("{}/scale", scales.resource).into();
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+            return Err(Status::conflict(&scales, ask.name(), why));
         }
         let mut new = live.clone();
         new.set_path(&replicas, scale.at("spec").int("replicas"));
@@ -172,7 +184,7 @@ fn check(scale: &Value) -> Result<(), Status> {
     errors.into_status(&api::GroupResource::new("autoscaling", "Scale"), meta.name())
 }
 
-fn parts(path: &[EcoString]) -> Vec<&str> {
+pub(crate) fn parts(path: &[EcoString]) -> Vec<&str> {
     path.iter().map(EcoString::as_str).collect()
 }
 

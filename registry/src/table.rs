@@ -103,6 +103,9 @@ pub fn of(
         hubs.sort_by(|a, b| order(a, b));
     }
     let rows: Vec<Value> = hubs.into_iter().map(|hub| row(registry, kind, hub, version, include)).collect();
+    // Upstream's default for kinds without a printer of their own has no list before it has a row.
+    let is_default = columns.iter().any(|column| column.name == "Created At");
+    let rows = if rows.is_empty() && is_default { Value::Null } else { Value::array(rows) };
     let gv = format!("meta.k8s.io/{version}");
     value!({"kind": "Table", "apiVersion": gv, "metadata": {}, "columnDefinitions": heads, "rows": rows})
 }

@@ -6,9 +6,9 @@ mod world;
 use admission::Look;
 use api::{Gvk, Value, value};
 use registry::{
-    List, Media,
+    Answer, List, Media,
     look::Reader,
-    options::{DeleteOptions, ListOptions, Query},
+    options::{DeleteOptions, ListOptions, Query, Validation},
     patch::Form,
     present::{self, Content, Shape},
 };
@@ -401,4 +401,129 @@ async fn a_generation_goes_up_for_what_is_empty_where_upstream_compares_so() {
     let mut made = world.create(kind, policy, false).await.expect("it is right");
     made.set_path(&["spec", "ingress"], value!([]));
     assert_eq!(generation(&world.update(kind, made, true).await.expect("it is right")), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_any_state_is_not_cut_but_where_nothing_is_cached() {
+    let world = World::new().await;
+    for name in ["a", "b"] {
+        world.create("configmaps", map(name), false).await.expect("it is right");
+        let event = value!({"metadata": {"name": (name), "namespace": "ns"}, "involvedObject": {"namespace": "ns"}});
+        world.create("events", event, false).await.expect("it is right");
+    }
+    let any = |version: &str| ListOptions { limit: 1, resource_version: version.into(), ..ListOptions::default() };
+    for (resource, version, len) in [("configmaps", "0", 2), ("configmaps", "", 1), ("events", "0", 1)] {
+        let ask = world.ask("list", resource, "");
+        let list = world.registry.list(&ask, &any(version)).await.expect("it can be read");
+        assert_eq!((list.entries.len(), list.continue_token.is_empty()), (len, len == 2), "{resource} {version}");
+    }
+}
+
+#[tokio::test]
+async fn labels_are_refused_in_each_kinds_words() {
+    let world = World::new().await;
+    for (resource, selector, wanted) in [
+        ("jobs.batch", "bogus=1", "field label \"bogus\" not supported for Job"),
+        ("pods", "bogus=1", "field label not supported: bogus"),
+        (
+            "podcertificaterequests.certificates.k8s.io",
+            "metadata.namespace=a",
+            "field label not supported: metadata.namespace",
+        ),
+    ] {
+        let options = ListOptions { field_selector: selector.into(), ..ListOptions::default() };
+        let refused = world.registry.list(&world.ask("list", resource, ""), &options).await;
+        assert_eq!(refused.err().map(|e| e.message().to_owned()).as_deref(), Some(wanted));
+    }
+    let pods = ListOptions { field_selector: "metadata.namespace=a".into(), ..ListOptions::default() };
+    assert!(world.registry.list(&world.ask("list", "pods", ""), &pods).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_stands_twice_is_not_noted_beside_entries_of_another_version() {
+    let world = World::new().await;
+    let rule = value!({"metadata": {"name": "r"}, "spec": {
+        "deviceSelector": {"driver": "d.example.com"}, "taint": {"key": "a", "effect": "NoSchedule"}
+    }});
+    world.create("devicetaintrules.resource.k8s.io@v1", rule, false).await.expect("it is right");
+    let owners = async |version: &str, finalizers: &str| {
+        let resource = format!("devicetaintrules.resource.k8s.io@{version}");
+        let patch = format!(r#"{{"metadata":{{"finalizers":[{finalizers}]}}}}"#);
+        let patched = world.patch(&resource, "r", Form::Merge, &patch, true).await.expect("it is right");
+        patched.at("metadata").list("managedFields").len()
+    };
+    assert_eq!(owners("v1alpha3", r#""a/b""#).await, 2);
+    assert_eq!(owners("v1alpha3", r#""a/b","a/b""#).await, 1, "converted, it cannot be read");
+}
+
+#[tokio::test]
+async fn a_scale_that_is_patched_says_who_owns_it() {
+    let world = World::new().await;
+    let deployment = value!({"metadata": {"name": "d", "namespace": "ns"}, "spec": {
+        "replicas": 2, "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    }});
+    world.create("deployments.apps", deployment, false).await.expect("it is right");
+    let (ask, options) = (world.ask("patch", "deployments.apps/scale", "d"), Default::default());
+    let refused = world.registry.patch_scale(&ask, Form::Merge, br#"{"spec":"x"}"#, &options).await;
+    let message = refused.err().map(|e| e.message().to_owned()).expect("a spec is no text");
+    let uid = world.registry.patch_scale(&ask, Form::Merge, br#"{"metadata":{"uid":"x"}}"#, &options).await;
+    assert!(uid.is_err_and(|e| e.code() == 409 && e.message().contains("on deployments/scale.apps")));
+    assert!(message.contains(r#"\"apiVersion\":\"autoscaling/v1\""#) && message.contains("f:replicas"), "{message}");
+}
+
+#[tokio::test]
+async fn a_deletion_that_waits_is_accepted_when_dependents_are_not_to_be_orphans() {
+    let world = World::new().await;
+    let mut held = map("m");
+    held.set_path(&["metadata", "finalizers"], value!(["a/b"]));
+    world.create("configmaps", held, false).await.expect("it is right");
+    for (query, accepted) in [("orphanDependents=false&dryRun=All", true), ("orphanDependents=true&dryRun=All", false)]
+    {
+        let options = DeleteOptions::from_query(&Query::parse(query)).expect("they are options");
+        let answer = world.registry.remove(&world.ask("delete", "configmaps", "m"), &options).await.expect("it may go");
+        assert_eq!(matches!(answer, Answer::Accepted(_)), accepted, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_version_is_warned_of_by_its_own_type() {
+    let world = World::new().await;
+    let event =
+        value!({"kind": "Event", "apiVersion": "v1", "metadata": {"name": "e", "namespace": "ns"}, "regarding": {}});
+    let ask = world.ask("create", "events.events.k8s.io", "");
+    let text = codec::json::to_string(&event);
+    let body = registry::Body { media: Media::Json, bytes: text.as_bytes() };
+    let options = registry::options::WriteOptions { validation: Validation::Warn, ..Default::default() };
+    let refused = world.registry.create(&ask, body, &options).await;
+    assert!(refused.is_err_and(|e| e.message().contains("does not match the expected API version")));
+    assert_eq!(ask.take_warnings(), ["unknown field \"regarding\""]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_drawn_is_not_cut() {
+    let world = World::new().await;
+    let address = value!({"metadata": {"generateName": ("a".repeat(70))}, "spec": {
+        "parentRef": {"resource": "services", "name": "s", "namespace": "ns"}
+    }});
+    let refused = world.create("ipaddresses.networking.k8s.io", address, true).await.expect_err("it is no address");
+    assert!(refused.message().contains(&"a".repeat(70)), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn a_token_request_says_who_made_it_and_empty_bytes_are_bytes() {
+    let world = World::new().await;
+    let request = value!({"spec": {"request": "", "signerName": "example.com/s", "usages": ["client auth"]},
+        "metadata": {"name": "r"}});
+    let kind = "certificatesigningrequests.certificates.k8s.io";
+    let refused = world.create(kind, request, true).await.expect_err("it is no request");
+    assert!(refused.message().contains("spec.request: Invalid value: \"\": PEM"), "{}", refused.message());
+
+    let status = value!({"metadata": {"name": "v"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/a"},
+        "claimRef": {"kind": "PersistentVolumeClaim", "namespace": "ns", "name": "c"}
+    }});
+    let made = world.create("persistentvolumes", status, true).await.expect("it is right");
+    let claim = made.at("metadata").list("managedFields")[0].at_path(&["fieldsV1", "f:spec", "f:claimRef"]);
+    assert!(claim.has("f:name"), "a reference to a claim is owned member by member: {claim:?}");
 }

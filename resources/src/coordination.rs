@@ -55,6 +55,7 @@ const LEASE_CANDIDATE: Row = Row {
     stored: stored(GROUP, "v1beta1", "leasecandidates"),
     unconditional_update: false,
     create_on_update: true,
+    name_on_update: false,
     name_rule: |name, _| words::config_map_key(name),
     columns: &[
         NAME,

@@ -149,7 +149,7 @@ const RESOURCE_SLICE: Row = Row {
         Selectable { label: "spec.driver", value: |s| s.at("spec").str("driver").into() },
         Selectable { label: "spec.pool.name", value: |s| s.at("spec").at("pool").str("name").into() },
     ],
-    labels_name_kind: true,
+    label_words: crate::row::LabelWords::Version,
     columns: SLICE_COLUMNS,
     dated: Some(prepare::date_taints),
     rules: Rules {
@@ -196,10 +196,11 @@ pub const DEFAULTS: &[TypeDefault] = &[
 
 /// Upstream: `SetDefaults_ExactDeviceRequest`, `SetDefaults_DeviceSubRequest`.
 fn default_request(request: &mut Value) {
-    if request.str("allocationMode").is_empty() {
+    // Of a request that was converted it may be left open: then it is there, and empty.
+    if !request.has("allocationMode") {
         request.set("allocationMode", "ExactCount");
     }
-    if request.str("allocationMode") == "ExactCount" && request.int("count") == 0 {
+    if request.str("allocationMode") == "ExactCount" && !request.has("count") {
         request.set("count", 1);
     }
 }

@@ -56,8 +56,10 @@ pub struct Row {
     pub table_order: Option<fn(&Value, &Value) -> Ordering>,
     /// Field selectors beside metadata.name and metadata.namespace: label and path in the hub.
     pub selectable: &'static [Selectable],
-    /// Who selects by another label reads the kind beside it.
-    pub labels_name_kind: bool,
+    /// What somebody is told who selects by another label.
+    pub label_words: LabelWords,
+    /// The namespace is among the labels, where there are others. Upstream: conversion functions of field labels.
+    pub selects_namespace: bool,
     pub deletion: Deletion,
     /// Its status can be had as a table. Upstream: storages of a status that are no `rest.TableConvertor`.
     pub status_tables: bool,
@@ -218,6 +220,16 @@ pub struct Selectable {
     pub value: fn(hub: &Value) -> String,
 }
 
+/// How upstream's conversion function of field labels refuses one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LabelWords {
+    Plain,
+    /// With the whole kind in the request's version.
+    Version,
+    /// With the kind's name, the label in quotes.
+    Kind,
+}
+
 /// What a delete without options does.
 #[derive(Clone, Copy)]
 pub struct Deletion {
@@ -311,7 +323,8 @@ impl Row {
         columns: NAME_AND_AGE,
         row_conditions: None,
         status_tables: true,
-        labels_name_kind: false,
+        label_words: LabelWords::Plain,
+        selects_namespace: true,
         dated: None,
         convertible: |_| Ok(()),
         gate: "",
@@ -323,7 +336,7 @@ impl Row {
     };
 
     /// A cluster-wide resource with nothing special.
-    pub const CLUSTER: Row = Row { namespaced: false, ..Row::NAMESPACED };
+    pub const CLUSTER: Row = Row { namespaced: false, selects_namespace: false, ..Row::NAMESPACED };
 
     /// Whether objects of it are kept, and not answered at once.
     pub fn stores(&self) -> bool {

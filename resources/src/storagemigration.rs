@@ -4,7 +4,7 @@
 
 use api::{
     Value,
-    field::{Errors, Path, quote},
+    field::{Errors, Path},
     names, value,
 };
 
@@ -93,7 +93,7 @@ fn validate_status(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
     let (is, was) = (new.at("status"), old.at("status"));
     let revision = is.str("resourceVersion");
     if !revision.is_empty() && !is_revision(revision) {
-        let text = format!("resource version is not well formed: {}", quote(revision));
+        let text = format!("resource version is not well formed: {revision}");
         errs.invalid(&at.child("resourceVersion"), revision, text);
     }
     let (conditions, at_conditions) = (is.at("conditions"), at.child("conditions"));
@@ -128,6 +128,14 @@ mod tests {
 
     fn a_migration(resource: &str) -> Value {
         value!({"spec": {"resource": {"group": "apps", "resource": resource}}})
+    }
+
+    #[test]
+    fn a_revision_is_a_number_and_shown_as_it_is() {
+        let mut new = a_migration("deployments");
+        new.set_path(&["status", "resourceVersion"], "a b");
+        let errs = texts(&validate_status(&new, &a_migration("deployments"), &context()));
+        assert_eq!(errs, ["status.resourceVersion: Invalid value: \"a b\": resource version is not well formed: a b"]);
     }
 
     #[test]

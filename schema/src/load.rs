@@ -211,6 +211,7 @@ impl FieldRow<'_> {
             },
             keys: self.keys,
             atomic: self.map == "atomic",
+            granular: self.map == "granular",
             patch_strategy: self.patch.into(),
             patch_merge_key: self.merge_key.into(),
             // An empty default says only that Go has no absence there, except for a pointer.

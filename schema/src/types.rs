@@ -94,6 +94,8 @@ pub struct Field {
     pub keys: Vec<EcoString>,
     /// A map or struct field that server-side apply treats as one value.
     pub atomic: bool,
+    /// A struct field that is not one value, though its type is.
+    pub granular: bool,
     /// Strategic merge: `merge`, `replace`, `retainKeys` (comma-separated as Go's tag).
     pub patch_strategy: EcoString,
     pub patch_merge_key: EcoString,

@@ -134,7 +134,7 @@ const MODULES: &[Module] = &[
 
 /// What tests start beside Skiff.
 const BESIDE_TESTS: &[&str] =
-    &["control", "kube-proxy", "coredns", "containerd", "containerd-shim-runc-v2", "ctr", "runc"];
+    &["control", "suite", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "runc"];
 
 /// What runs the conformance suite.
 const SUITE: &[&str] = &["ginkgo", "e2e.test"];

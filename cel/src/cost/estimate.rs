@@ -13,7 +13,7 @@ use super::library::{self, Given};
 use super::{Bounds, LIST, MAP, PATTERN, STRUCT, TEXT};
 
 /// How large a value may be: known from a schema's limits.
-pub trait SizeEstimator {
+pub trait SizeEstimator: Sync {
     /// By the path from a variable on: names of fields, `@items` and `@indices` of a list, `@keys` and `@values` of a map.
     /// Empty when the value comes from no variable. `None` when nothing is known.
     fn estimate(&self, path: &[Arc<str>], t: &Type) -> Option<Bounds>;

@@ -84,6 +84,10 @@ impl Quantity {
     }
 
     fn negated(self) -> Quantity {
+        // Upstream lets the smallest integer be its own opposite.
+        if !self.is_long && self.mantissa == i128::from(i64::MIN) {
+            return self;
+        }
         Quantity { mantissa: -self.mantissa, ..self }
     }
 
@@ -134,7 +138,9 @@ impl Quantity {
     }
 
     fn float(self) -> f64 {
-        if self.exponent == 0 { self.mantissa as f64 } else { self.mantissa as f64 * 10f64.powi(self.exponent) }
+        // The power as it is read from text is the nearest there is, which a product of tens is not.
+        let power: f64 = format!("1e{}", self.exponent).parse().unwrap_or(f64::INFINITY);
+        if self.exponent == 0 { self.mantissa as f64 } else { self.mantissa as f64 * power }
     }
 }
 
@@ -272,6 +278,12 @@ impl Number<'_> {
             let up = i128::from(mantissa % 10 != 0 || (exponent < SMALLEST - 40 && mantissa != 0));
             mantissa = mantissa / 10 + up;
             exponent = if exponent < SMALLEST - 40 { SMALLEST - 1 } else { exponent + 1 };
+        }
+        // Upstream writes all of them down to the smallest part.
+        let finest =
+            u32::try_from(exponent - SMALLEST).ok().and_then(|by| mantissa.checked_mul(10i128.checked_pow(by)?));
+        if let Some(finest) = finest.filter(|finest| *finest != 0) {
+            (mantissa, exponent) = (finest, SMALLEST);
         }
         let quantity = Quantity { mantissa, exponent, is_long: true, ..Quantity::whole(0) };
         let most = Quantity { is_long: true, ..Quantity::whole(i64::MAX) };

@@ -18,8 +18,11 @@ pub(crate) const ROWS: &[Row] = &[
     member("findAll", "string_find_all_string_int", "string, string, int", "list(string)", find_all).cost(Cost::Find),
 ];
 
+/// What such a function does with a pattern that is compiled already.
+pub(crate) type Find = fn(&Regex, &[Value]) -> Outcome;
+
 /// The functions whose second argument is a pattern, which is compiled once when it is a literal.
-pub(crate) const WITH_PATTERN: &[(&str, fn(&Regex, &[Value]) -> Outcome)] =
+pub(crate) const WITH_PATTERN: &[(&str, Find)] =
     &[("matches", matches_compiled), ("find", find_compiled), ("findAll", find_all_compiled)];
 
 pub(crate) fn matches(arguments: &[Value]) -> Outcome {

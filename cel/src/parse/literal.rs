@@ -65,15 +65,22 @@ fn push(out: &mut Vec<u8>, c: char) {
 fn escape(chars: &mut std::str::Chars<'_>, is_bytes: bool, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let bad = "unable to unescape string";
     let c = chars.next().ok_or("unable to unescape string, found '\\' as last character")?;
+    let simple = match c {
+        'a' => Some('\u{7}'),
+        'b' => Some('\u{8}'),
+        'f' => Some('\u{c}'),
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'v' => Some('\u{b}'),
+        '\\' | '\'' | '"' | '`' | '?' => Some(c),
+        _ => None,
+    };
+    if let Some(simple) = simple {
+        push(out, simple);
+        return Ok(());
+    }
     let (count, base, first) = match c {
-        'a' => return Ok(out.push(7)),
-        'b' => return Ok(out.push(8)),
-        'f' => return Ok(out.push(12)),
-        'n' => return Ok(out.push(b'\n')),
-        'r' => return Ok(out.push(b'\r')),
-        't' => return Ok(out.push(b'\t')),
-        'v' => return Ok(out.push(11)),
-        '\\' | '\'' | '"' | '`' | '?' => return Ok(push(out, c)),
         'x' | 'X' => (2, 16, 0),
         'u' if !is_bytes => (4, 16, 0),
         'U' if !is_bytes => (8, 16, 0),

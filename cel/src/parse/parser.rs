@@ -147,7 +147,7 @@ impl<'a> Parser<'a> {
     /// A call, or what a macro makes of it.
     fn call(&mut self, at: usize, function: &str, target: Option<Expr>, arguments: Vec<Expr>) -> Expr {
         let mut request = Request { at, function, target, arguments };
-        if let Some(expanded) = self.macros.clone().expand(self, &mut request) {
+        if let Some(expanded) = self.macros.expand(self, &mut request) {
             return expanded;
         }
         let Request { target, arguments, .. } = request;

@@ -155,7 +155,12 @@ impl<'a> Machine<'a> {
 
     /// What an index is computed to.
     fn computed_key(&mut self, attribute: &'a Attribute) -> Outcome {
-        self.resolve(attribute).and_then(|key| if is_key(&key) { Ok(key) } else { Err(invalid_key(&key)) })
+        match self.resolve(attribute)? {
+            key if is_key(&key) => Ok(key),
+            // Out of data, where Go has no type for it.
+            Value::Null => Err(EvalError::new("invalid qualifier type: <nil>")),
+            other => Err(invalid_key(&other)),
+        }
     }
 }
 
@@ -165,9 +170,7 @@ pub(crate) fn is_key(value: &Value) -> bool {
 }
 
 pub(crate) fn invalid_key(value: &Value) -> EvalError {
-    // A null comes out of data, where Go has no type for it.
-    let name = if matches!(value, Value::Null) { "<nil>" } else { super::machine::go_type(value) };
-    EvalError::new(format!("invalid qualifier type: {name}"))
+    EvalError::new(format!("invalid qualifier type: {}", super::machine::go_type(value)))
 }
 
 fn missing(value: &Value, key: &Value) -> EvalError {

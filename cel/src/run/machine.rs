@@ -21,7 +21,7 @@ pub(crate) struct Machine<'a> {
     locals: Vec<Local<'a>>,
     pub(super) cost: u64,
     limit: u64,
-    interrupt: Option<&'a dyn Fn() -> bool>,
+    interrupt: Option<&'a (dyn Fn() -> bool + Sync)>,
     turns: u32,
 }
 
@@ -343,7 +343,7 @@ impl<'a> Machine<'a> {
             outcome => self.set(fold.accumulator, outcome),
         }
         self.turns += 1;
-        if self.turns % TURNS_BETWEEN_CHECKS == 0 && self.interrupt.is_some_and(|interrupt| interrupt()) {
+        if self.turns.is_multiple_of(TURNS_BETWEEN_CHECKS) && self.interrupt.is_some_and(|interrupt| interrupt()) {
             let message = "operation interrupted".to_owned();
             return Err(EvalError { message, kind: ErrorKind::Interrupted });
         }
@@ -365,7 +365,15 @@ pub(crate) fn go_type(value: &Value) -> &'static str {
         Value::Duration(_) => "types.Duration",
         Value::List(_) => "*types.baseList",
         Value::Map(_) => "*types.baseMap",
-        Value::Object(_) => "ref.Val",
+        Value::Object(object) => match object.value_type().runtime_name() {
+            "net.IP" => "cel.IP",
+            "net.CIDR" => "cel.CIDR",
+            "kubernetes.Quantity" => "cel.Quantity",
+            "kubernetes.Semver" => "cel.Semver",
+            "kubernetes.URL" => "cel.URL",
+            "kubernetes.NamedFormat" => "cel.Format",
+            _ => "ref.Val",
+        },
         Value::Optional(_) => "*types.Optional",
         Value::Type(_) => "*types.Type",
     }

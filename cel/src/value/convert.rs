@@ -107,7 +107,7 @@ fn double(value: f64, to: &Type) -> Option<Outcome> {
     Some(match to {
         Type::Int if value > i64::MIN as f64 && value < i64::MAX as f64 => Ok(Value::Int(value as i64)),
         Type::Int => Err(EvalError::new("integer overflow")),
-        Type::Uint if value >= 0.0 && value < 18_446_744_073_709_551_616.0 => Ok(Value::Uint(value as u64)),
+        Type::Uint if (0.0..18_446_744_073_709_551_616.0).contains(&value) => Ok(Value::Uint(value as u64)),
         Type::Uint => Err(EvalError::new("unsigned integer overflow")),
         Type::Double => Ok(Value::Double(value)),
         Type::String => Ok(Value::string(show::double(value))),

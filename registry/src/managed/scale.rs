@@ -7,12 +7,12 @@ use api::{Reason, Status, Value, meta};
 use schema::{
     TypeId,
     apply::{
-        Entries, Form, Set, Versions, Writer,
+        Entries, Form, Set, Writer,
         scale::{API_VERSION, Replicas},
     },
 };
 
-use super::{Kinds, PATH, writer};
+use super::{Kinds, Only, PATH, writer};
 use crate::Ask;
 
 /// A write of a scale by a manager.
@@ -36,6 +36,15 @@ impl ScaleWrite<'_> {
             Ok(((), writer.update(live, &new, entries).map_err(Status::from)?))
         });
         noted.map_or_else(|_| self.live.at_path(PATH).clone(), |((), managed)| managed)
+    }
+
+    /// Who owns what of the scale, as it stands.
+    pub fn owners(&self) -> Value {
+        let kinds = Kinds(&self.ask.definition);
+        let is_served = |version: &str| kinds.served(version).is_some();
+        let replicas = Replicas { path: Set::of_names(&[&self.replicas.join(".")]), is_served: &is_served };
+        let object = Entries::stored(self.live.at_path(PATH).clone()).unwrap_or_default();
+        replicas.of_scale(&object).write()
     }
 
     /// The scale that an apply makes, and the object's entries after it.
@@ -69,7 +78,7 @@ impl ScaleWrite<'_> {
         let is_served = |version: &str| kinds.served(version).is_some();
         let replicas = Replicas { path: Set::of_names(&[&self.replicas.join(".")]), is_served: &is_served };
         let object = Entries::stored(self.live.at_path(PATH).clone()).map_err(failed)?;
-        let (nothing, scales) = (Set::new(), Scales(self.kind_type()));
+        let (nothing, scales) = (Set::new(), Only { api_version: API_VERSION, kind: self.kind_type() });
         let writer = writer(self.ask, schema::builtin(), &scales, API_VERSION, self.manager, self.now, &nothing);
         let (made, entries) = write(&writer, &self.normal(self.scale), replicas.of_scale(&object))?;
         let api_version = self.ask.served().gvk.api_version();
@@ -86,18 +95,5 @@ impl ScaleWrite<'_> {
     fn kind_type(&self) -> TypeId {
         const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
         schema::builtin().id(SCALE).expect("the facts have Scale: rows with a scale are tested with them")
-    }
-}
-
-/// The one version of scales.
-struct Scales(TypeId);
-
-impl Versions for Scales {
-    fn type_of(&self, api_version: &str) -> Option<TypeId> {
-        (api_version == API_VERSION).then_some(self.0)
-    }
-
-    fn convert(&self, object: &Value, _: &str, _: &str) -> Value {
-        object.clone()
     }
 }

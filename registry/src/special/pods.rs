@@ -57,11 +57,7 @@ pub async fn bind(
         .edit(&pod_ask, ask.namespace(), name, options.dry_run, |pod| {
             let found = meta::of(pod);
             if !said.uid().is_empty() && said.uid() != found.uid() {
-                return Err(conflict(format!(
-                    "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                    said.uid(),
-                    found.uid()
-                )));
+                return Err(registry.other_uid(ask, options.dry_run, said.uid(), found.uid()));
             }
             if found.is_terminating() {
                 return Err(conflict(format!("pod {name} is being deleted, cannot be assigned to a host")));

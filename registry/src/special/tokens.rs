@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use auth::authenticate::service_account::{Bound, EXTENDED_SECONDS, Grant, WARN_ONLY_SECONDS};
 
 use super::Special;
-use crate::{Answer, Ask, Registry, options::WriteOptions};
+use crate::{Answer, Ask, Registry, managed, options::WriteOptions};
+
+const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
 
 pub struct ServiceAccounts;
 
@@ -33,7 +35,10 @@ impl Special for ServiceAccounts {
         body: Value,
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
-        let mut request = registry.mutate(ask, Operation::Create, body, Value::NULL, options).await?;
+        let mut request = body;
+        request.entry("spec").default("expirationSeconds", 3600);
+        managed::created_below(registry, ask, &mut request, TOKEN_REQUEST, options);
+        let mut request = registry.mutate(ask, Operation::Create, request, Value::NULL, options).await?;
         check_target(ask, &request)?;
         let account = registry
             .cluster
@@ -55,7 +60,6 @@ impl Special for ServiceAccounts {
         if request.at("spec").list("audiences").is_empty() {
             request.set_path(&["spec", "audiences"], outside.api_audiences.clone());
         }
-        request.entry("spec").default("expirationSeconds", 3600);
         let now = registry.clock.now();
         for (member, text) in [
             ("name", ask.name()),
@@ -72,6 +76,9 @@ impl Special for ServiceAccounts {
         let token = issue(registry, ask, &uid, &anchor, &request, now.as_second())?;
         let expires = now + jiff::SignedDuration::from_secs(seconds);
         request.set("status", api::value!({"token": token, "expirationTimestamp": time::seconds(expires)}));
+        if let Some(id) = ask.definition.schemas().id(TOKEN_REQUEST) {
+            schema::normalise::object(&mut request, id, ask.definition.schemas());
+        }
         api::meta::set_gvk(&mut request, &api::Gvk::new("authentication.k8s.io", "v1", "TokenRequest"));
         Ok(Answer::Value { object: request, code: 201 })
     }

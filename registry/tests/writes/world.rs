@@ -189,6 +189,7 @@ fn options(dry_run: bool) -> WriteOptions {
 
 pub fn shown(answer: Result<Answer, Status>) -> Outcome {
     Ok(match answer? {
+        Answer::Accepted(waiting) => return shown(Ok(*waiting)),
         Answer::Entry { entry, .. } => entry.tree(),
         Answer::Hub { object, .. } | Answer::Value { object, .. } | Answer::Scale(object) => object,
         Answer::List(_) => return Err(Status::internal("a write answers an object")),

@@ -15,7 +15,7 @@ use super::GROUP;
 use crate::{
     cells, checks, pod,
     row::{AGE, Column, Context, Generation, NAME, Row, Rules, StatusRules, Subresource, Version, column},
-    strategy::{keep_status, stored},
+    strategy::{keep_spec, keep_status, stored},
     workload,
 };
 
@@ -65,8 +65,15 @@ const COLUMNS: &[Column] = &[
     workload::SELECTOR,
 ];
 
-const STATUS: StatusRules =
-    StatusRules { validate: |new, old, _| validate_status(new, old), ..StatusRules::STATUS_AND_METADATA };
+const STATUS: StatusRules = StatusRules {
+    prepare: |new, old, context| {
+        keep_spec(new, old, context);
+        // To upstream it is a part of the spec.
+        set_template_generation(new, template_generation(old));
+    },
+    validate: |new, old, _| validate_status(new, old),
+    ..StatusRules::STATUS_AND_METADATA
+};
 
 /// Upstream: `SetDefaults_DaemonSet`, and the annotation that every conversion to v1 writes.
 pub fn default(set: &mut Value) {

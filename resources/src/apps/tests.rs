@@ -153,6 +153,16 @@ fn a_stateful_set_mounts_its_claims_and_keeps_them() {
 }
 
 #[test]
+fn a_status_keeps_the_generation_of_the_template() {
+    let old = object(&daemonset::ROW, daemonset::default, |_| {});
+    let mut new = old.clone();
+    new.entry("metadata").remove("annotations");
+    let status = daemonset::ROW.subresources[0].rules().expect("it is a status");
+    (status.prepare)(&mut new, &old, &context());
+    assert_eq!(api::meta::of(&new).annotation("deprecated.daemonset.template.generation"), Some("0"));
+}
+
+#[test]
 fn revisions_hold_an_object() {
     let cases = [
         (value!({"data": {"a": 1}, "revision": 1}), ""),

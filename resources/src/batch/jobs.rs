@@ -21,8 +21,8 @@ use crate::{
     checks::{self, SelectorOptions},
     pod,
     row::{
-        AGE, Column, Context, Deletion, Generation, NAME, Policy, Row, Rules, Selectable, StatusRules, Subresource,
-        Version, column,
+        AGE, Column, Context, Deletion, Generation, LabelWords, NAME, Policy, Row, Rules, Selectable, StatusRules,
+        Subresource, Version, column,
     },
     strategy::{drop_unless_used, keep_status, stored},
     workload,
@@ -47,6 +47,7 @@ pub const ROW: Row = Row {
     group: GROUP,
     kind: "Job",
     name_on_update: false,
+    label_words: LabelWords::Kind,
     plural: "jobs",
     categories: &["all"],
     versions: &[Version::stable("v1", "io.k8s.api.batch.v1.Job")],

@@ -43,6 +43,7 @@ pub const ROW: Row = Row {
     subresources: &[Subresource::Status(StatusRules { validate: validate_status, ..StatusRules::STATUS_ONLY })],
     reset: &["status"],
     unconditional_update: false,
+    selects_namespace: false,
     selectable: &[
         BY_SIGNER,
         Selectable { label: "spec.podName", value: |r| r.at("spec").str("podName").into() },

@@ -73,7 +73,8 @@ pub const EVENTS_EVENT: Row = Row {
     }],
     name_rule: crate::names::dns_subdomain,
     name_on_update: false,
-    metadata: Metadata::Last,
+    // Which is looked at in the midst of the rules.
+    metadata: Metadata::Else,
     selectable: &[
         selectable("regarding.kind", |o| o.at("involvedObject").str("kind").into()),
         selectable("regarding.namespace", |o| o.at("involvedObject").str("namespace").into()),
@@ -226,7 +227,9 @@ fn at_most(text: &str, member: &str, max: usize, errs: &mut Errors) {
 /// Upstream: the second half of `ValidateEventCreate`.
 fn validate_strict(event: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = validate(event, "reportingController");
-    crate::meta::each_standard_finalizer(event, &Path::new("metadata").child("finalizers"), &mut errs);
+    let at = Path::new("metadata");
+    errs.extend(crate::meta::validate_any(event, true, crate::names::dns_subdomain, &at));
+    crate::meta::each_standard_finalizer(event, &at.child("finalizers"), &mut errs);
     series(event, &mut errs);
     required(event.str("eventTime"), "eventTime", &mut errs);
     let kind = event.str("type");

@@ -31,10 +31,16 @@ pub fn template(template: &Value, at: &Path, errs: &mut Errors) {
 pub fn template_metadata(metadata: &Value, at: &Path, errs: &mut Errors) {
     super::annotations::general(metadata.at("annotations"), &at.child("annotations"), errs);
     checks::labels(metadata.at("labels"), &at.child("labels"), errs);
-    for member in METADATA.into_iter().filter(|member| !metadata.at(member).is_empty()) {
+    for member in METADATA.into_iter().filter(|member| is_set(metadata, member)) {
         let shown = if member == "uid" { "uID" } else { member };
         errs.forbidden(&at.child(shown), "cannot be set");
     }
+}
+
+/// No time at all is a time, of which Go has a pointer.
+fn is_set(metadata: &Value, member: &str) -> bool {
+    let value = metadata.at(member);
+    if member == "deletionGracePeriodSeconds" { !value.is_null() } else { !value.is_empty() }
 }
 
 /// What else metadata could have, in Go's order.

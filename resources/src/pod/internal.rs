@@ -130,9 +130,11 @@ fn indent(value: &Value, depth: usize, out: &mut String) {
             line(depth, out);
             out.push(']');
         }
-        Value::Object(members) if !members.is_empty() => {
+        // Of a struct that is shown as it is, what is empty is left out.
+        Value::Object(members) if members.iter().any(|(_, item)| !item.as_object().is_some_and(Map::is_keyless)) => {
             out.push('{');
-            for (i, (key, item)) in members.iter().enumerate() {
+            let is_shown = |item: &Value| !item.as_object().is_some_and(Map::is_keyless);
+            for (i, (key, item)) in members.iter().filter(|(_, item)| is_shown(item)).enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
                 line(depth + 1, out);
                 field::write_json_string(key, out);
@@ -160,6 +162,15 @@ mod tests {
         let text = r#"{"Limits":{"cpu":"1","memory":"1Gi"},"Requests":null,"Claims":null}"#;
         assert_eq!(json("ResourceRequirements", &requirements), text);
         assert_eq!(pretty("ResourceClaim", &value!({"name": "a"})), "{\n \"Name\": \"a\",\n \"Request\": \"\"\n}");
+    }
+
+    #[test]
+    fn a_map_without_keys_is_shown_where_the_struct_is_upstreams_own() {
+        let requirements = value!({"limits": (Map::keyless())});
+        assert_eq!(json("ResourceRequirements", &requirements), r#"{"Limits":{},"Requests":null,"Claims":null}"#);
+        let spread = value!({"labelSelector": {"matchLabels": (Map::keyless())}});
+        assert!(json("TopologySpreadConstraint", &spread).contains(r#""LabelSelector":{},"#));
+        assert!(pretty("TopologySpreadConstraint", &spread).contains("\"LabelSelector\": {},"));
     }
 
     #[test]

@@ -47,6 +47,11 @@ fn request_to_hub(request: &mut Value) {
             exactly.set(member, value);
         }
     }
+    // This version leaves open how many devices are wanted of no class, and nothing is filled in later.
+    if !exactly.is_empty() && !exactly.has("deviceClassName") {
+        exactly.default("allocationMode", "");
+        exactly.default("count", 0);
+    }
     if !exactly.is_empty() {
         request.set("exactly", exactly);
     }

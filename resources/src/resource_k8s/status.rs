@@ -20,9 +20,6 @@ const CONFIG_MAX: usize = 64;
 const CONDITIONS_MAX: usize = 8;
 const DATA_LEN_MAX: usize = 10 * 1024;
 
-/// Any device as upstream's messages show it: its names are interned, and JSON of what stands for them has no members.
-const SHOWN_DEVICE: &str = r#"{"Driver":{},"Pool":{},"Device":{},"ShareID":{}}"#;
-
 /// A device, and which share of it.
 fn device_key(of: &Value) -> String {
     let share = of.opt_str("shareID").map(|share| format!("/{share}")).unwrap_or_default();
@@ -120,7 +117,11 @@ fn validate_device(device: &Value, allocated: &[String], at: &Path, errs: &mut E
         uid(share, &at.child("shareID"), errs);
     }
     if !allocated.contains(&device_key(device)) {
-        errs.invalid_raw(at, SHOWN_DEVICE, "must be an allocated device in the claim");
+        let text = |member: &str| Value::from(device.str(member));
+        let shown = api::value!({
+            "Driver": (text("driver")), "Pool": (text("pool")), "Device": (text("device")), "ShareID": (text("shareID"))
+        });
+        errs.invalid(at, shown, "must be an allocated device in the claim");
     }
     let (conditions, conditions_at) = (device.list("conditions"), at.child("conditions"));
     if conditions.len() > CONDITIONS_MAX {

@@ -5,8 +5,7 @@ use api::value;
 use super::*;
 use crate::testing::{context, texts};
 
-/// Upstream's words, which do not say which device it is.
-const UNALLOCATED: &str = "status.devices[0]: Invalid value: {\"Driver\":{},\"Pool\":{},\"Device\":{},\"ShareID\":{}}: \
+const UNALLOCATED: &str = "status.devices[0]: Invalid value: {\"Driver\":\"d\",\"Pool\":\"p\",\"Device\":\"x\",\"ShareID\":\"\"}: \
      must be an allocated device in the claim";
 
 fn a_claim(request: Value) -> Value {
@@ -40,6 +39,31 @@ fn a_request_is_exact_or_has_alternatives() {
             ),
         ]
     );
+}
+
+#[test]
+fn an_old_request_of_no_class_is_left_as_it_is() {
+    let of = |request: Value| {
+        let mut claim = a_claim(request);
+        (convert::CLAIM.to_hub)(&mut claim);
+        let mut exactly = claim.at_path(&["spec", "devices"]).list("requests")[0].at("exactly").clone();
+        default_request(&mut exactly);
+        exactly
+    };
+    let left = of(value!({"name": "r", "allocationMode": "ExactCount"}));
+    assert_eq!((left.str("allocationMode"), left.int("count")), ("ExactCount", 0));
+    let left = of(value!({"name": "r", "tolerations": []}));
+    assert_eq!((left.str("allocationMode"), left.int("count")), ("", 0));
+    let filled = of(value!({"name": "r", "deviceClassName": "c"}));
+    assert_eq!((filled.str("allocationMode"), filled.int("count")), ("ExactCount", 1));
+}
+
+#[test]
+fn no_time_to_delete_is_a_time() {
+    let template = value!({"spec": {}, "metadata": {"deletionGracePeriodSeconds": 0, "generation": 0}});
+    let mut errs = Errors::new();
+    crate::pod::claim::template_metadata(template.at("metadata"), &Path::new("metadata"), &mut errs);
+    assert_eq!(texts(&errs), ["metadata.deletionGracePeriodSeconds: Forbidden: cannot be set"]);
 }
 
 #[test]

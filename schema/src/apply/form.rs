@@ -80,7 +80,7 @@ impl<'a> Form<'a> {
     pub fn of_field(field: &'a Field, schemas: &'a Schemas) -> Form<'a> {
         match Form::of_shape(&field.shape, schemas) {
             Form::List { item, .. } => Form::List { item, listing: field.listing, keys: &field.keys },
-            Form::Struct { kind, atomic } => Form::Struct { kind, atomic: atomic || field.atomic },
+            Form::Struct { kind, atomic } => Form::Struct { kind, atomic: (atomic && !field.granular) || field.atomic },
             Form::Map { item, .. } => Form::Map { item, atomic: field.atomic },
             Form::Open if field.atomic => Form::Any,
             other => other,

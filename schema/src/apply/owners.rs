@@ -229,6 +229,13 @@ impl<'a> Writer<'a> {
         let Some(form) = self.form(api_version) else { return Ok(None) };
         let old = self.converted(old, self.api_version, api_version);
         let new = self.converted(new, self.api_version, api_version);
+        // What has been converted is read anew, and now without leave for elements that stand twice.
+        if api_version != self.api_version {
+            for object in [&old, &new] {
+                super::check(form, object, self.schemas)
+                    .map_err(|e| plain(format!("failed to convert object: {e}")))?;
+            }
+        }
         let found = compare(form, &old, &new, self.schemas);
         let comparison = found.map_err(|e| plain(format!("failed to compare objects: {e}")))?;
         Ok(Some(comparison.without(self.reset)))

@@ -27,7 +27,7 @@ fn go(into: &Path) -> Result<()> {
     fs::create_dir_all(into)?;
     let mut build = run::command("go");
     build.args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o"]).arg(into);
-    run::run(build.args(["./verbs", "./reconciler"]).env("CGO_ENABLED", "0").current_dir(source("go")))
+    run::run(build.args(["./verbs", "./reconciler", "./expressions"]).env("CGO_ENABLED", "0").current_dir(source("go")))
 }
 
 /// So does cargo; the target directory is its own, for the profile is.

@@ -164,16 +164,16 @@ pub fn shown_failure(policy: &Value) -> Value {
         value!({
             "Action": (rule.str("action")),
             "OnExitCodes": (shown_codes(rule.at("onExitCodes"))),
-            "OnPodConditions": (shown_patterns(rule.list("onPodConditions")))
+            "OnPodConditions": (shown_patterns(rule.at("onPodConditions")))
         })
     })
 }
 
 fn shown_rules(policy: &Value, rule: impl Fn(&Value) -> Value) -> Value {
-    match policy.list("rules") {
+    match policy.at("rules") {
         _ if policy.is_null() => Value::Null,
-        [] => value!({"Rules": null}),
-        rules => value!({"Rules": (rules.iter().map(rule).collect::<Value>())}),
+        Value::Null => value!({"Rules": null}),
+        rules => value!({"Rules": (rules.items().iter().map(rule).collect::<Value>())}),
     }
 }
 
@@ -186,9 +186,26 @@ fn shown_codes(codes: &Value) -> Value {
     })
 }
 
-fn shown_patterns(patterns: &[Value]) -> Value {
-    if patterns.is_empty() {
+fn shown_patterns(patterns: &Value) -> Value {
+    if patterns.is_null() {
         return Value::Null;
     }
-    patterns.iter().map(|p| value!({"Type": (p.str("type")), "Status": (p.str("status"))})).collect()
+    patterns.items().iter().map(|p| value!({"Type": (p.str("type")), "Status": (p.str("status"))})).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::shown_failure;
+
+    #[test]
+    fn no_patterns_are_not_the_same_as_none() {
+        let shown = |patterns: api::Value| {
+            let policy = value!({"rules": [{"action": "Ignore", "onPodConditions": (patterns)}]});
+            shown_failure(&policy).list("Rules")[0].at("OnPodConditions").clone()
+        };
+        assert_eq!(shown(value!([])), value!([]));
+        assert_eq!(shown(api::Value::Null), api::Value::Null);
+    }
 }

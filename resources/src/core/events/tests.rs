@@ -55,6 +55,16 @@ fn new_events_say_who_reports_what() {
 }
 
 #[test]
+fn the_metadata_of_new_events_is_looked_at_in_the_midst_of_them() {
+    let mut event = new_style();
+    event.entry("metadata").remove("name");
+    event.remove("eventTime");
+    let errs = texts(&validate_strict(&event, &context()));
+    let wanted = ["metadata.name: Required value: name or generateName is required", "eventTime: Required value"];
+    assert_eq!(errs, wanted);
+}
+
+#[test]
 fn only_the_series_may_change() {
     let old = new_style();
     let mut new = new_style();
