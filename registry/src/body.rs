@@ -73,8 +73,8 @@ fn in_its_own_words(
     validation: Validation,
     refused: Status,
 ) -> Status {
-    let schemas = ask.definition.schemas();
-    let own = schemas.kind(gvk).filter(|_| gvk.kind == expected.gvk.kind && is_in_scheme(gvk, expected.gvk));
+    let own =
+        expected.types.schemas().kind(gvk).filter(|_| gvk.kind == expected.gvk.kind && is_in_scheme(gvk, expected.gvk));
     let strict =
         own.and_then(|id| expected.types.read(body, id).ok()).map(|decoded| decoded.strict).unwrap_or_default();
     match validation {

@@ -200,7 +200,7 @@ fn check(scale: &Value) -> Result<(), Status> {
     errors.into_status(&api::GroupResource::new("autoscaling", "Scale"), meta.name())
 }
 
-fn parts(path: &[EcoString]) -> Vec<&str> {
+pub(crate) fn parts(path: &[EcoString]) -> Vec<&str> {
     path.iter().map(EcoString::as_str).collect()
 }
 
