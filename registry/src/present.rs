@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use api::{Gvk, Status, Value};
 use bytes::Bytes;
+use resources::row::Subresource;
 
 use crate::{
     Answer, Ask, List, Media, Registry,
