@@ -44,12 +44,7 @@ pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>) -> Result<Arc<O
 
 /// What admission needs to call webhooks.
 pub fn webhooks(outgoing: &Arc<Outgoing>, metrics: &Metrics) -> webhook::Outside {
-    webhook::Outside {
-        call: outgoing.clone(),
-        tally: metrics.admission.clone(),
-        uid: Arc::new(|| Random.uid()),
-        ..webhook::Outside::default()
-    }
+    webhook::Outside { call: outgoing.clone(), tally: metrics.admission.clone(), uid: Arc::new(|| Random.uid()) }
 }
 
 const UNAVAILABLE: Row = Row {
