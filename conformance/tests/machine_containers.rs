@@ -10,6 +10,13 @@ use conformance::{
     skiff,
 };
 
+/// A machine of tests is full at times, which is no reason here to send pods away or to throw images out.
+const SETTINGS: &str = r#"{
+    "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+    "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
+    "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"}
+}"#;
+
 /// A cluster of one machine.
 struct Cluster {
     node: Node,
@@ -17,6 +24,7 @@ struct Cluster {
     program: String,
     kubeconfig: String,
     agent_kubeconfig: String,
+    agent_settings: String,
     _directory: tempfile::TempDir,
 }
 
@@ -33,7 +41,10 @@ impl Cluster {
         let kubeconfig = format!("{data}/admin.kubeconfig");
         until("skiff", || Ok(Path::new(&kubeconfig).exists()), |there| *there)?;
         let agent_kubeconfig = directory.path().join("node.kubeconfig").display().to_string();
-        let mut cluster = Cluster { node, agent: 0, program, kubeconfig, agent_kubeconfig, _directory: directory };
+        let agent_settings = directory.path().join("kubelet.json").display().to_string();
+        std::fs::write(&agent_settings, SETTINGS)?;
+        let mut cluster =
+            Cluster { node, agent: 0, program, kubeconfig, agent_kubeconfig, agent_settings, _directory: directory };
         let made = cluster.inside(&[
             &cluster.program,
             "kubeconfig",
@@ -55,9 +66,12 @@ impl Cluster {
     fn start_agent(&mut self) -> Result<()> {
         let (socket, group) = (self.node.socket(), self.node.cgroup());
         let (program, kubeconfig) = (self.program.clone(), self.agent_kubeconfig.clone());
+        let settings = self.agent_settings.clone();
         let agent = [
             &program,
             "node",
+            "--config",
+            &settings,
             "--kubeconfig",
             &kubeconfig,
             "--hostname-override",

@@ -136,6 +136,15 @@ pub fn set_warnings(definition: &Value) -> BTreeSet<String> {
     found
 }
 
+/// Whether some schema has rules in it that are expressions.
+pub fn has_rules(definition: &Value) -> bool {
+    let mut found = false;
+    for schema in all_of(definition.at("spec")) {
+        each(schema, &mut |s| found |= !s.list(RULES).is_empty());
+    }
+    found
+}
+
 /// Upstream: `ValidateCustomResourceDefinitionOpenAPISchema`.
 pub fn validate(schema: &Value, at: &Path, place: &Place, options: &Options, errs: &mut Errors) {
     if schema.as_object().is_none() {

@@ -154,10 +154,29 @@ fn selectable_fields_are_scalars_of_the_schema() {
 fn rules_and_formats_that_say_nothing_are_named() {
     let schema = value!({"type": "object", "x-kubernetes-validations": [{"rule": " "}], "properties": {"a": {"type": "string", "format": "poem"}}});
     let definition = a_definition(schema.clone());
-    assert_eq!(warn(&definition, None), ["unrecognized format \"poem\""]);
+    assert_eq!(
+        warn(&definition, None),
+        ["unrecognized format \"poem\"", "x-kubernetes-validations: this server does not evaluate rules yet"]
+    );
     assert!(warn(&definition, Some(&definition)).is_empty());
     assert_eq!(
         wrong(schema),
         ["spec.validation.openAPIV3Schema.x-kubernetes-validations[0].rule: Required value: rule is not specified"]
     );
+}
+
+#[test]
+fn what_is_accepted_and_not_done_is_said_once() {
+    let schema = value!({"type": "object", "properties": {"spec": {
+        "type": "object", "x-kubernetes-validations": [{"rule": "self.a > 0"}], "properties": {"a": {"type": "integer"}}
+    }}});
+    let definition = value!({"spec": {
+        "conversion": {"strategy": "Webhook"},
+        "versions": [{"name": "v1", "schema": {"openAPIV3Schema": (schema)}}]
+    }});
+    let said = warn(&definition, None);
+    assert!(said.iter().any(|text| text.starts_with("x-kubernetes-validations: ")), "{said:?}");
+    assert!(said.iter().any(|text| text.starts_with("spec.conversion.strategy: ")), "{said:?}");
+    assert!(warn(&definition, Some(&definition)).is_empty());
+    assert!(warn(&value!({"spec": {"conversion": {"strategy": "None"}}}), None).is_empty());
 }
