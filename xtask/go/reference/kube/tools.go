@@ -11,5 +11,6 @@ import (
 	_ "k8s.io/kubernetes/cmd/kube-scheduler"
 	_ "k8s.io/kubernetes/cmd/kubectl"
 	_ "k8s.io/kubernetes/cmd/kubelet"
+	_ "k8s.io/kubernetes/test/conformance/image/go-runner"
 	_ "k8s.io/kubernetes/test/images/agnhost"
 )
