@@ -97,16 +97,6 @@ const VALIDATING_POLICY: Row = Row {
 const POLICY_RULES: Rules =
     Rules { warn: |new, old| if old.is_some() { static_name_warning(new) } else { Vec::new() }, ..Rules::NONE };
 
-/// A binding is what makes a policy count. Of ours: upstream says nothing; nobody is to take what was accepted for what is
-/// done.
-const BINDING_RULES: Rules = Rules {
-    warn: |new, old| match old {
-        Some(_) => static_name_warning(new),
-        None => vec!["this server does not evaluate admission policies yet".into()],
-    },
-    ..Rules::NONE
-};
-
 const VALIDATING_BINDING: Row = Row {
     kind: "ValidatingAdmissionPolicyBinding",
     plural: "validatingadmissionpolicybindings",
@@ -116,7 +106,7 @@ const VALIDATING_BINDING: Row = Row {
     rules: Rules {
         validate: |new, _| with_static_name(new, policy::validate_validating_binding(new)),
         validate_update: |new, _, _| policy::validate_validating_binding(new),
-        ..BINDING_RULES
+        ..POLICY_RULES
     },
     ..BASE
 };
@@ -171,7 +161,7 @@ const MUTATING_BINDING: Row = Row {
     rules: Rules {
         validate: |new, _| with_static_name(new, policy::validate_mutating_binding(new)),
         validate_update: |new, _, _| policy::validate_mutating_binding(new),
-        ..BINDING_RULES
+        ..POLICY_RULES
     },
     ..BASE
 };
