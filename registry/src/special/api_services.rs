@@ -4,6 +4,7 @@
 
 use admission::Look;
 use api::{GroupResource, Status, Value, field::quote, meta, time, value};
+use schema::order::compare_versions;
 
 use super::backends;
 use crate::Registry;
@@ -58,32 +59,12 @@ pub fn sorted(look: &dyn Look) -> Vec<(String, Vec<String>)> {
     let versions = |mut services: Vec<Value>| -> Vec<String> {
         services.sort_by(|a, b| {
             let (a, b) = (a.at("spec"), b.at("spec"));
-            let by_rank = || rank(b.str("version")).cmp(&rank(a.str("version")));
+            let by_rank = || compare_versions(b.str("version"), a.str("version"));
             b.int("versionPriority").cmp(&a.int("versionPriority")).then_with(by_rank)
         });
         services.iter().map(|s| s.at("spec").str("version").to_owned()).collect()
     };
     groups.into_iter().map(|(name, services)| (name, versions(services))).collect()
-}
-
-/// Where a version stands among others, the highest first: stable before beta before alpha, and all else by its name.
-/// Upstream: apimachinery/pkg/version CompareKubeAwareVersionStrings.
-fn rank(version: &str) -> (u8, u64, u64, std::cmp::Reverse<&str>) {
-    let other = (0, 0, 0, std::cmp::Reverse(version));
-    let Some(rest) = version.strip_prefix('v') else { return other };
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    let (major, tail) = rest.split_at(digits);
-    let Ok(major) = major.parse() else { return other };
-    let stages = [(3, ""), (2, "beta"), (1, "alpha")];
-    let staged = stages.into_iter().find_map(|(stage, word)| {
-        let minor = tail.strip_prefix(word)?;
-        match (word, minor) {
-            ("", "") => Some((stage, 0)),
-            ("", _) => None,
-            (_, minor) => Some((stage, minor.parse().ok()?)),
-        }
-    });
-    staged.map_or(other, |(stage, minor)| (stage, major, minor, std::cmp::Reverse("")))
 }
 
 /// The API services that other servers answer for.
@@ -288,13 +269,6 @@ mod tests {
             sorted(&world).into_iter().map(|(name, versions)| format!("{name} {}", versions.join(","))).collect();
         assert_eq!(names, ["c v1", "a v1", "b v2,v1"]);
         assert_eq!((remotes(&world).len(), unsaid(&world).len()), (0, 4));
-    }
-
-    #[test]
-    fn stable_versions_are_preferred_and_new_ones_before_old_ones() {
-        let mut versions = ["v1alpha1", "foo", "v1", "v10", "v2beta1", "v1beta2", "bar", "v2"];
-        versions.sort_by_key(|version| std::cmp::Reverse(rank(version)));
-        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1alpha1", "bar", "foo"]);
     }
 
     #[test]
