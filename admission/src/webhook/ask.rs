@@ -131,10 +131,7 @@ impl Hook {
     /// What a failure means for the request; none when it goes on without.
     pub fn refusal(&self, failure: Failure) -> Option<Status> {
         match failure {
-            Failure::Calling { why, .. } if self.ignores_failure => {
-                let _ = why;
-                None
-            }
+            Failure::Calling { .. } if self.ignores_failure => None,
             Failure::Calling { why, .. } => Some(Failure::closed(&self.name, &why)),
             Failure::Rejected(status) | Failure::Own(status) => Some(status),
         }
