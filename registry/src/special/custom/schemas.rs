@@ -86,10 +86,6 @@ impl Structures {
         })
     }
 
-    fn place(&self, served: &Served) -> TypeId {
-        served.kind_type
-    }
-
     fn fitted(&self, mut value: Value, id: TypeId, malformed: Malformed) -> Result<(Value, Vec<String>), Error> {
         let unknown = fit::object(&mut value, Some(self.node(id)), malformed, &Meta).map_err(Error)?;
         Ok((value, unknown))
@@ -260,7 +256,7 @@ impl Types for Structures {
         };
         let new = ours.as_ref().unwrap_or(new);
         let old = if converts { theirs.as_ref() } else { old };
-        let node = self.node(self.place(served));
+        let node = self.node(served.kind_type);
         let mut errors = Errors::new();
         if subresource == "status" {
             let of = node.properties.get("status");
