@@ -30,7 +30,7 @@ pub use environment::{Environment, Extra, Mode};
 pub use issue::{Issue, Issues};
 pub use library::authz;
 pub use library::quantity::Quantity;
-pub use names::{escape_name, unescape_name};
+pub use names::{escape_name, is_reserved, unescape_name};
 pub use program::{Expression, Program, compile};
 pub use run::{Budget, Variables};
 pub use types::{NoTypes, Type, TypeProvider};

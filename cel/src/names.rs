@@ -30,12 +30,17 @@ const RESERVED: &[&str] = &[
 /// What stands for characters that a name may not have.
 const STAND_INS: &[(&str, &str)] = &[("__", "underscores"), (".", "dot"), ("-", "dash"), ("/", "slash")];
 
+/// Whether no field may be called so in an expression.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// A property's name as expressions write it; `None` for one that they cannot write.
 pub fn escape_name(name: &str) -> Option<String> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Some(format!("__{name}__"));
     }
     let (mut escaped, mut rest) = (String::with_capacity(name.len()), name);

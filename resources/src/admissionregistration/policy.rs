@@ -11,29 +11,6 @@ use crate::{checks, names};
 
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
 const AUDIT_EXPRESSION_LEN_MAX: usize = 5 * 1024;
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// Whether conditions and what they may speak about are the old ones, which are not judged again.
 pub fn same_conditions(new: &Value, old: &Value) -> bool {
@@ -210,7 +187,7 @@ fn validate_variable(variable: &Value, at: &Path, errs: &mut Errors) {
 fn words_of_expressions(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !RESERVED.contains(&name)
+        && !cel::is_reserved(name)
 }
 
 fn validate_validation(validation: &Value, at: &Path, errs: &mut Errors) {
