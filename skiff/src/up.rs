@@ -35,12 +35,16 @@ const MACHINE_NETWORKS: &str = "/etc/cni/net.d";
 /// Runs until it is told to stop.
 pub fn run(flags: flags::Up) -> Result<()> {
     let data = flags.data_dir.to_str().context("--data-dir has to be UTF-8")?;
-    let seen = look::at(&flags::Check {
-        data_dir: flags.data_dir.clone(),
-        secure_port: flags.secure_port,
-        container_runtime_endpoint: flags.container_runtime_endpoint.clone(),
+    // Looking takes time, of which who wants no node has no use.
+    let wants_node = flags.parts.is_empty() || flags.parts.iter().any(|part| part == "node");
+    let seen = wants_node.then(|| {
+        look::at(&flags::Check {
+            data_dir: flags.data_dir.clone(),
+            secure_port: flags.secure_port,
+            container_runtime_endpoint: flags.container_runtime_endpoint.clone(),
+        })
     });
-    let parts = chosen(&flags.parts, check::no_node(&seen))?;
+    let parts = chosen(&flags.parts, seen.as_ref().and_then(check::no_node))?;
     let runs = |part: &str| parts.iter().any(|named| named == part);
     let bind_address = flags.bind_address.unwrap_or(match runs("node") {
         true => IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -48,7 +52,7 @@ pub fn run(flags: flags::Up) -> Result<()> {
     });
     let (settings, told) = server(data, &flags, bind_address)?;
     clock::say(&format!("export KUBECONFIG={data}/admin.kubeconfig"));
-    let site = Site::of(&flags, seen.runtime);
+    let site = Site::of(&flags, seen.and_then(|seen| seen.runtime));
     let beside = Beside {
         controllers: runs("controllers").then(controllers).transpose()?,
         scheduler: runs("scheduler").then(scheduler).transpose()?,
