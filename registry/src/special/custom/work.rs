@@ -3,7 +3,7 @@
 //! Upstream: pkg/controller/{status,establish,finalizer}. Several servers may do the same at once: a write that comes
 //! second is refused, and nothing is lost by that.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{EcoString, Status, Value, meta, time};
 
@@ -14,6 +14,9 @@ use crate::{
     options::{DeleteOptions, ListOptions},
 };
 
+/// Between attempts to end a definition.
+const AGAIN_FIRST: Duration = Duration::from_millis(100);
+const AGAIN_MAX: Duration = Duration::from_secs(60);
 /// Events taken at once.
 const BATCH_LEN_MAX: usize = 64;
 
@@ -118,8 +121,15 @@ impl Work {
         }
         let (registry, ending, stored) = (self.registry.clone(), self.ending.clone(), stored.clone());
         tokio::spawn(async move {
-            if let Err(error) = finish(&registry, stored).await {
+            let (mut stored, mut wait) = (stored, AGAIN_FIRST);
+            // Nothing else may come that would have it tried again: an instance is held, a webhook says no.
+            while let Err(error) = finish(&registry, stored.clone()).await {
                 tracing::debug!(%error, "the instances of a definition are still there");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(AGAIN_MAX);
+                let found = registry.cluster.look.get(&resource(), "", meta::of(&stored).name());
+                let Some(found) = found.filter(|found| meta::of(found).uid() == uid) else { break };
+                stored = found;
             }
             ending.lock().remove(&uid);
         });
