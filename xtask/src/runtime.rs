@@ -17,16 +17,16 @@ use crate::{bootstrap, reference, run};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
-/// Where a container runtime listens that the machine has by itself.
-const USUAL: [&str; 2] = ["/run/containerd/containerd.sock", "/run/crio/crio.sock"];
 /// `ctr` loads the images that lie in `DIR/images`.
 const PROGRAMS: [&str; 4] = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"];
 /// Of `man 7 capabilities`, its number.
 const CAP_SYS_RESOURCE: u32 = 24;
 
 /// Sees to it that a runtime answers; the error says why none does, and a cluster without nodes can be had all the same.
-pub fn start(data: &Path) -> Result<()> {
-    if USUAL.iter().any(|socket| answers(Path::new(socket))) || answers(&socket(data)) {
+/// Whether one does already is what `skiff check` says: a containerd may be there that runs nothing for nodes.
+pub fn start(skiff: &Path, data: &Path) -> Result<()> {
+    let seen = Command::new(skiff).args(["check", "--data-dir"]).arg(data).output()?;
+    if String::from_utf8_lossy(&seen.stdout).lines().any(|line| line.starts_with("ok container runtime")) {
         return Ok(());
     }
     let user = run::capture(Command::new("id").arg("-u"))?;

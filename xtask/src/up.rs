@@ -25,13 +25,14 @@ pub fn up(flags: &[&str]) -> Result<()> {
         return say_how_to_use(&directory);
     }
     fs::create_dir_all(&directory)?;
+    let program = run::root().join("target/release/skiff");
     if wants_node(flags)
-        && let Err(why) = runtime::start(&directory)
+        && let Err(why) = runtime::start(&program, &directory)
     {
         println!("No container runtime can be had here: {why:#}.");
     }
     let log = fs::File::create(directory.join("skiff.log"))?;
-    let mut skiff = run::command(run::root().join("target/release/skiff"));
+    let mut skiff = run::command(&program);
     skiff
         .env("PATH", runtime::path(&reference::directory()))
         .arg("up")
