@@ -163,6 +163,35 @@ async fn a_definition_takes_its_instances_along() {
     assert!(world.registry.catalog.get(&GroupResource::new("example.com", "tabs")).is_none());
 }
 
+/// Nobody writes the definition meanwhile, so that nothing but its own clock has it looked at again.
+#[tokio::test(start_paused = true)]
+async fn a_definition_whose_instances_are_held_ends_when_they_are_not() {
+    const GUARDS: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+    let world = with_tabs().await;
+    world.create(TABS, tab("a", value!({})), false).await.expect("it is right");
+    // This server calls no webhooks, so one that has to be asked refuses everything.
+    let guard = value!({"metadata": {"name": "guard"}, "webhooks": [{
+        "name": "guard.example.com", "clientConfig": {"url": "https://127.0.0.1/no"}, "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+        "rules": [{"operations": ["DELETE"], "apiGroups": ["example.com"], "apiVersions": ["*"], "resources": ["tabs"]}]
+    }]});
+    world.create(GUARDS, guard, false).await.expect("it is right");
+    let options = DeleteOptions::read(value!({})).expect("they are options");
+    world.registry.remove(&world.ask("delete", DEFINITIONS, TABS), &options).await.expect("it is there");
+    let in_progress = |stored: Option<&Value>| {
+        let conditions = stored.map_or(&[][..], |stored| stored.at("status").list("conditions"));
+        conditions.iter().any(|c| c.str("reason") == "InstanceDeletionInProgress")
+    };
+    until(&world, TABS, in_progress).await;
+    // Everything runs on this thread: what can be done without the clock has been done, in vain.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!world.ask("get", TABS, "a").definition.cache.is_empty(), "the guard holds it");
+    world.registry.remove(&world.ask("delete", GUARDS, "guard"), &options).await.expect("it is there");
+    until(&world, TABS, |stored| stored.is_none()).await;
+}
+
 #[tokio::test]
 async fn a_kind_belongs_to_who_came_first() {
     let world = with_tabs().await;
