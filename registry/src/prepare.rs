@@ -4,7 +4,7 @@
 
 use api::{
     GroupResource, Reason, Status, Value,
-    field::{Errors, FieldError, Path},
+    field::{Errors, Path},
     meta,
 };
 use resources::row::{Context, Generation, Metadata};
@@ -181,7 +181,7 @@ pub fn before_update(
         errors.extend(of_meta());
     }
     if rules.is_none() && row.name_on_update {
-        errors.extend(names_only(resources::meta::validate(new, row.namespaced, row.name_rule, &path)));
+        errors.extend(resources::meta::validate_names(new, row.namespaced, row.name_rule, &path));
     }
     let (found, warnings) = match rules {
         Some(rules) => ((rules.validate)(new, old, context), (rules.warn)(new, Some(old))),
@@ -197,12 +197,6 @@ pub fn before_update(
     warnings.into_iter().for_each(warn);
     (row.rules.canonicalize)(new);
     Ok(())
-}
-
-/// Of what is wrong with metadata, what the kind's own rule says about names: the rest is said already.
-fn names_only(errors: Errors) -> Errors {
-    let about_names = |e: &FieldError| matches!(e.field.as_str(), "metadata.name" | "metadata.generateName");
-    Errors(errors.0.into_iter().filter(about_names).collect())
 }
 
 fn keep_system_fields(new: &mut Value, old: &Value) {
