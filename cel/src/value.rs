@@ -227,6 +227,15 @@ impl Value {
         }
     }
 
+    /// A time or a duration as JSON has it.
+    pub fn time_text(&self) -> Option<String> {
+        match self {
+            Value::Timestamp(time) => Some(show::rfc3339(time)),
+            Value::Duration(nanos) => Some(show::seconds(*nanos)),
+            _ => None,
+        }
+    }
+
     /// What `size()` counts; `None` for what has no size. Code points of a string, bytes, elements, entries.
     pub(crate) fn size(&self) -> Option<u64> {
         Some(match self {
