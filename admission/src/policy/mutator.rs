@@ -79,7 +79,24 @@ fn configuration(value: &cel::Value) -> Result<Value, String> {
         return Err(format!("unsupported return type from ApplyConfiguration expression: {found}"));
     };
     check_names(made)?;
-    tree_of(value).map_err(|why| format!("invalid return type: {why}"))
+    let tree = tree_of(value).map_err(|why| format!("invalid return type: {why}"))?;
+    match null_in(&tree) {
+        // A configuration says what is there; nothing is taken away by it.
+        Some(at) => Err(format!(
+            "error applying patch: failed to convert patch object to typed object: {at}: got structpb.NullValue"
+        )),
+        None => Ok(tree),
+    }
+}
+
+/// The path to the first null in a tree.
+fn null_in(tree: &Value) -> Option<String> {
+    let below = |step: String, value: &Value| null_in(value).map(|rest| format!("{step}{rest}"));
+    match tree {
+        Value::Null => Some(String::new()),
+        Value::Array(items) => items.iter().enumerate().find_map(|(i, item)| below(format!("[{i}]"), item)),
+        _ => tree.members().find_map(|(name, member)| below(format!(".{name}"), member)),
+    }
 }
 
 fn check_names(made: &Made) -> Result<(), String> {

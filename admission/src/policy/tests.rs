@@ -408,6 +408,10 @@ fn mutations_that_do_not_work_are_told_in_upstreams_words() {
             "expression 'Object{data: object.nothing}' resulted in error: no such key: nothing",
         ),
         (
+            lays("Object{data: Object.data{a: null}}"),
+            "error applying patch: failed to convert patch object to typed object: .data.a: got structpb.NullValue",
+        ),
+        (
             patches("[JSONPatch{op: 'remove', path: '/nothing/x'}]"),
             "JSON Patch: remove operation does not apply: doc is missing path: \"/nothing/x\": missing value",
         ),

@@ -38,7 +38,8 @@ pub(super) fn field(object: &str, field: &str) -> Option<Type> {
     match (object == JSON_PATCH, field) {
         (true, "op" | "path" | "from") => Some(Type::String),
         (true, "value") | (false, _) => Some(Type::Dyn),
-        (true, _) => None,
+        // Upstream knows the field, and no type of it: nothing that has one fits.
+        (true, _) => Some(Type::object("")),
     }
 }
 
