@@ -100,7 +100,7 @@ pub fn before_create(
     definition: &Definition,
     object: &mut Value,
     context: &Context<'_>,
-    warn: impl FnMut(String),
+    mut warn: impl FnMut(String),
 ) -> Result<(), Status> {
     let row = &definition.row;
     check_namespace(object, definition, context.namespace)?;
@@ -123,7 +123,7 @@ pub fn before_create(
     if errors.is_empty() {
         errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
     }
-    declared::merge(&mut errors, definition, object, None, (context.version, ""));
+    declared::merge(&mut errors, definition, object, None, (context.version, "")).into_iter().for_each(&mut warn);
     let name = meta::of(object).name().to_string();
     errors.into_status(&definition.kind, &name)?;
     (row.rules.warn)(object, None).into_iter().for_each(warn);
@@ -146,7 +146,7 @@ pub fn before_update(
     old: &Value,
     subresource: &str,
     context: &Context<'_>,
-    warn: impl FnMut(String),
+    mut warn: impl FnMut(String),
 ) -> Result<(), Status> {
     let row = &definition.row;
     check_namespace(new, definition, context.namespace)?;
@@ -188,7 +188,8 @@ pub fn before_update(
         None => ((row.rules.validate_update)(new, old, context), (row.rules.warn)(new, Some(old))),
     };
     errors.extend(found);
-    declared::merge(&mut errors, definition, new, Some(old), (context.version, subresource));
+    let at = (context.version, subresource);
+    declared::merge(&mut errors, definition, new, Some(old), at).into_iter().for_each(&mut warn);
     let name = meta::of(new).name().to_string();
     match row.metadata {
         Metadata::Twice => errors.into_status_repeating(&definition.kind, &name)?,

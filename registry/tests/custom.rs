@@ -208,3 +208,85 @@ async fn a_kind_belongs_to_who_came_first() {
     until(&world, "others.example.com", |stored| says(stored, "Established", "True")).await;
     assert!(world.registry.catalog.get(&GroupResource::new("example.com", "others")).is_some());
 }
+
+/// A kind whose counters may not fall, neither what is wanted nor what is told.
+fn counter() -> Value {
+    let counter = value!({
+        "type": "object", "properties": {"n": {"type": "integer"}, "note": {"type": "string"}},
+        "x-kubernetes-validations": [
+            {"rule": "!has(self.n) || self.n < 10", "messageExpression": "self.n == 12 ? 'a dozen is too many' : 'too many'", "fieldPath": ".n"},
+            {"rule": "!has(oldSelf.n) || self.n >= oldSelf.n", "message": "n may not fall", "reason": "FieldValueForbidden"}
+        ]
+    });
+    let schema = value!({
+        "type": "object", "properties": {"spec": (counter.clone()), "status": counter},
+        "x-kubernetes-validations": [{"rule": "self.metadata.name.size() < 5"}]
+    });
+    value!({
+        "metadata": {"name": "counters.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "counters", "kind": "Counter"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                "subresources": {"status": {}}
+            }]
+        }
+    })
+}
+
+#[tokio::test]
+async fn rules_hold_whichever_way_an_object_is_written() {
+    const COUNTERS: &str = "counters.example.com";
+    let world = with_tabs().await;
+    world.create(DEFINITIONS, counter(), false).await.expect("its rules compile");
+    until(&world, COUNTERS, |stored| says(stored, "Established", "True")).await;
+    let new = |name: &str, n: i64| {
+        value!({
+            "apiVersion": "example.com/v1", "kind": "Counter", "metadata": {"name": name, "namespace": "ns"}, "spec": {"n": n}
+        })
+    };
+    let refused = world.create(COUNTERS, new("toolong", 12), false).await.expect_err("two rules are broken");
+    let said = "[<nil>: Invalid value: failed rule: self.metadata.name.size() < 5, spec.n: Invalid value: a dozen is too many]";
+    assert!(refused.message().ends_with(said), "{}", refused.message());
+    world.create(COUNTERS, new("a", 5), false).await.expect("it is right");
+    let status = format!("{COUNTERS}/status");
+    for (resource, patch) in [(COUNTERS, r#"{"spec":{"n":4}}"#), (status.as_str(), r#"{"status":{"n":12}}"#)] {
+        let refused = world.patch(resource, "a", Form::Merge, patch, false).await.expect_err(patch);
+        let said = refused.message();
+        assert!(
+            said.contains("spec: Forbidden: n may not fall")
+                || said.contains("status.n: Invalid value: a dozen is too many"),
+            "{said}"
+        );
+    }
+    world.patch(&status, "a", Form::Merge, r#"{"status":{"n":3}}"#, false).await.expect("a status may begin");
+    let refused =
+        world.patch(&status, "a", Form::Merge, r#"{"status":{"n":2}}"#, false).await.expect_err("and not fall");
+    assert!(refused.message().contains("status: Forbidden: n may not fall"), "{}", refused.message());
+    let apply = r#"{"apiVersion":"example.com/v1","kind":"Counter","spec":{"n":11}}"#;
+    let refused =
+        world.patch(COUNTERS, "a", Form::Apply { cbor: false }, apply, false).await.expect_err("it is too many");
+    assert!(
+        refused.message().contains("spec.n: Invalid value: too many") || refused.message().contains("conflict"),
+        "{}",
+        refused.message()
+    );
+}
+
+#[tokio::test]
+async fn a_rule_that_comes_later_judges_what_changes() {
+    let world = with_tabs().await;
+    world.create(TABS, tab("a", value!({"short": "abc"})), false).await.expect("it is right");
+    let patch = r#"[{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/short/x-kubernetes-validations",
+        "value":[{"rule":"self == 'x'"}]}]"#;
+    world.patch(DEFINITIONS, TABS, Form::Json, patch, false).await.expect("it compiles");
+    let kept = world.patch(TABS, "a", Form::Merge, r#"{"spec":{"replicas":1}}"#, false).await;
+    assert_eq!(kept.expect("what was wrong before may stay").at("spec").str("short"), "abc");
+    let refused = world.patch(TABS, "a", Form::Merge, r#"{"spec":{"short":"abd"}}"#, false).await;
+    let refused = refused.expect_err("what is new may not be wrong");
+    assert!(
+        refused.message().ends_with(r#"spec.short: Invalid value: "abd": failed rule: self == 'x'"#),
+        "{}",
+        refused.message()
+    );
+}
