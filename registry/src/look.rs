@@ -128,7 +128,10 @@ impl Look for Reader {
     async fn in_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let mut object = object.clone();
         match self.serving(request.resource, kind) {
-            Some((definition, place)) => definition.from_hub(&mut object, &definition.versions[place]),
+            Some((definition, place)) => match definition.asked() {
+                Some(asked) => object = asked.one(&definition, object, place).await?,
+                None => definition.from_hub(&mut object, &definition.versions[place]),
+            },
             None => {
                 let schemas = schema::builtin();
                 if let Some(id) = schemas.kind(kind) {
@@ -150,8 +153,14 @@ impl Look for Reader {
             let served = &definition.versions[place];
             let mut object = read(&*definition.world, served.kind_type)?;
             api::meta::set_gvk(&mut object, kind);
-            definition.to_hub(&mut object, served);
-            return Ok(object);
+            let Some(asked) = definition.asked() else {
+                definition.to_hub(&mut object, served);
+                return Ok(object);
+            };
+            // The hub of a request is its own version.
+            definition.world.default(&mut object, served.kind_type);
+            let own = definition.versions.iter().position(|v| v.gvk.version == request.version);
+            return asked.one(&definition, object, own.unwrap_or(place)).await;
         }
         let Some(id) = Plain.schemas().kind(kind) else { return Ok(object.clone()) };
         let mut object = read(&Plain, id)?;

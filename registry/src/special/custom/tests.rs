@@ -45,7 +45,16 @@ fn definition(schema: &Value) -> Definition {
         body: 0,
         message: Default::default(),
     };
-    compile::definition(&stored, &Arc::new(entry), None, Cache::new()).expect("it has a storage version")
+    let outside = crate::convert::Outside::alone(Arc::new(Still));
+    compile::definition(&stored, &Arc::new(entry), None, Cache::new(), &outside).expect("it has a storage version")
+}
+
+struct Still;
+
+impl api::time::Clock for Still {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
 }
 
 /// What a create of a value comes to, in the form of the cases.
