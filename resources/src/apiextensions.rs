@@ -275,13 +275,6 @@ fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     let mut warnings: Vec<String> = formats.map(|format| format!("unrecognized format {}", quote(&format))).collect();
     let known: BTreeSet<String> = old.map(schema::set_warnings).unwrap_or_default();
     warnings.extend(schema::set_warnings(new).difference(&known).cloned());
-    // Of ours: upstream has none. Nobody is to take what was accepted for what is done.
-    let old = old.unwrap_or(Value::NULL);
-    if is_converted_by_webhook(new) && !is_converted_by_webhook(old) {
-        warnings.push(
-            "spec.conversion.strategy: this server calls no webhook yet and serves the storage version alone".into(),
-        );
-    }
     warnings
 }
 

@@ -49,7 +49,16 @@ pub(super) fn of_root(root: &Value) -> Definition {
         body: 0,
         message: Default::default(),
     };
-    compile::definition(&stored, &Arc::new(entry), None, Cache::new()).expect("it has a storage version")
+    let outside = crate::convert::Outside::alone(Arc::new(Still));
+    compile::definition(&stored, &Arc::new(entry), None, Cache::new(), &outside).expect("it has a storage version")
+}
+
+struct Still;
+
+impl api::time::Clock for Still {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
 }
 
 /// What a create of a value comes to, in the form of the cases.
