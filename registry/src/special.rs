@@ -12,6 +12,7 @@ pub mod furniture;
 mod namespaces;
 mod pods;
 pub mod policy;
+pub mod relations;
 mod reviews;
 mod roles;
 pub mod services;
