@@ -67,6 +67,18 @@ pub fn list_name(served: &Served) -> String {
     }
 }
 
+/// Texts for the members of objects within, which are other ones than those of the object itself.
+const EMBEDDED: [(&str, &str); 2] = [
+    (
+        "apiVersion",
+        "apiVersion defines the versioned schema of this representation of an object. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+    ),
+    (
+        "kind",
+        "kind is a string value representing the type of this object. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+    ),
+];
+
 struct Own<'a> {
     definition: &'a Definition,
     served: &'a Served,
@@ -82,8 +94,9 @@ impl Own<'_> {
             value!({"type": "object"})
         } else {
             let mut schema = declared;
-            if v2 {
-                to_v2(&mut schema);
+            match v2 {
+                true => to_v2(&mut schema),
+                false => unfold(&mut schema),
             }
             self.embed(&mut schema);
             self.with_meta(&mut schema, META, 1);
@@ -150,6 +163,9 @@ impl Own<'_> {
             return;
         }
         self.with_meta(schema, META, 1);
+        for (name, text) in EMBEDDED {
+            schema.set_path(&["properties", name, "description"], text);
+        }
         let required = schema.entry("required").make_array();
         for name in ["kind", "apiVersion"] {
             if !required.iter().any(|r| r.as_str() == Some(name)) {
@@ -173,6 +189,28 @@ impl Own<'_> {
                 schema
             }
             Dialect::V3 => value!({"description": text, "allOf": [reference]}),
+        }
+    }
+}
+
+/// Says of what is a number or a text that it is either. Upstream: apiserver/schema/unfold.go.
+fn unfold(schema: &mut Value) {
+    if schema.bool("x-kubernetes-int-or-string") {
+        let either = value!([{"type": "integer"}, {"type": "string"}]);
+        let is_said = *schema.at("anyOf") == either
+            || schema.list("allOf").first().is_some_and(|first| *first.at("anyOf") == either);
+        if !is_said && schema.list("anyOf").is_empty() {
+            schema.set("anyOf", either);
+        } else if !is_said {
+            schema.entry("allOf").make_array().insert(0, value!({"anyOf": either}));
+        }
+    }
+    if let Some(members) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        members.iter_mut().for_each(|(_, member)| unfold(member));
+    }
+    for name in ["items", "additionalProperties"] {
+        if let Some(below) = schema.get_mut(name).filter(|b| b.as_object().is_some()) {
+            unfold(below);
         }
     }
 }
