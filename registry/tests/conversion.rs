@@ -349,7 +349,7 @@ async fn a_webhook_changes_no_metadata_but_labels_and_annotations() {
     let refused = get(&world, V2, "a").await.expect_err("it is another one");
     let text =
         "conversion webhook for example.com/v1, Kind=Site returned invalid object: must have the same name: a != b";
-    assert_eq!((refused.code(), refused.message()), (500, text));
+    assert!(refused.message().ends_with(text), "{refused}");
 }
 
 #[tokio::test]
