@@ -2,7 +2,15 @@
 //!
 //! Upstream: apiserver/pkg/admission/plugin/cel/compile.go BuildRequestType, BuildNamespaceType, createEnvForOpts.
 
+mod compose;
+mod patches;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, LazyLock};
+
+pub use compose::{Compiled, Composer, Refused, Returns};
+pub use patches::{JsonPatch, Made};
 
 use crate::environment::{Environment, Mode};
 use crate::library::authz;
@@ -15,7 +23,12 @@ pub struct Declares {
     pub params: bool,
     /// `authorizer` and `authorizer.requestResource`
     pub authorizer: bool,
+    /// `Object{…}`, `JSONPatch{…}` and `jsonpatch.escapeKey(…)`
+    pub patches: bool,
 }
+
+/// What the expressions of a policy may cost together for one binding. Upstream: RuntimeCELCostBudget.
+pub const POLICY_BUDGET: u64 = 10_000_000;
 
 /// What an admitted expression may cost together with all match conditions beside it. Upstream:
 /// RuntimeCELCostBudgetMatchConditions.
@@ -23,8 +36,11 @@ pub const MATCH_CONDITIONS_BUDGET: u64 = 2_500_000;
 
 /// An environment with `object`, `oldObject`, `namespaceObject`, `request` and what else is declared.
 pub fn environment(mode: Mode, declares: Declares) -> Environment {
-    let mut environment = Environment::new(mode)
-        .types(TYPES.clone())
+    declare(Environment::new(mode).types(TYPES.clone()), declares)
+}
+
+fn declare(environment: Environment, declares: Declares) -> Environment {
+    let mut environment = environment
         .variable("object", Type::Dyn)
         .variable("oldObject", Type::Dyn)
         .variable("namespaceObject", Type::object("kubernetes.Namespace"))
@@ -119,33 +135,4 @@ fn declared() -> Declared {
             with(strings(&["status", "type", "message", "reason"]), vec![("lastTransitionTime", Type::Timestamp)]),
         ),
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::compile;
-
-    #[test]
-    fn an_expression_names_what_its_place_declares() {
-        let all = environment(Mode::NewExpressions, Declares { params: true, authorizer: true });
-        for text in [
-            "object.metadata.name == 'a' && request.userInfo.groups.exists(g, g == 'b')",
-            "request.kind.group == '' && request.options.dryRun == 'All'",
-            "authorizer.requestResource.check('delete').allowed() || params.x == 1",
-            "namespaceObject.metadata.labels['a'] == 'b'",
-        ] {
-            let compiled = compile(&all, text).map_err(|issues| issues.to_string()).expect(text);
-            assert_eq!(compiled.result_type(), &Type::Bool, "{text}");
-        }
-        let bare = environment(Mode::NewExpressions, Declares::default());
-        for (text, why) in [
-            ("params.x", "undeclared reference to 'params'"),
-            ("authorizer.group('a')", "undeclared reference to 'authorizer'"),
-            ("request.object", "undefined field 'object'"),
-        ] {
-            let issues = compile(&bare, text).map(drop).expect_err(text).to_string();
-            assert!(issues.contains(why), "{issues}");
-        }
-    }
 }

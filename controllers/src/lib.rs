@@ -47,6 +47,7 @@ mod service_accounts;
 mod service_cidrs;
 mod services;
 mod statefulsets;
+mod storage_versions;
 mod taint_eviction;
 mod token_cleaner;
 mod trust_bundle;
@@ -112,6 +113,7 @@ pub const ALL: &[&Spec] = &[
     &autoscaler::SPEC,
     &resource_claims::SPEC,
     &device_taint_eviction::SPEC,
+    &storage_versions::SPEC,
     &garbage_collector::SPEC,
 ];
 

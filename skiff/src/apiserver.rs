@@ -65,6 +65,8 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
     let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
+    let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
+    special::custom::follow(&registry.filler, &registry.catalog, conversions);
     let filling = fill(&flags, &registry, &store, &clock).await?;
     policy.follow(&registry);
     if !store.is_shared() {
@@ -156,7 +158,6 @@ async fn fill(
         let told = registry.clone();
         tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every), move |at| told.forget_before(at)));
     }
-    special::custom::follow(&registry.filler, &registry.catalog);
     let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
     let (filler, clock) = (registry.filler.clone(), clock.clone());
     Ok(tokio::spawn(async move { filler.run(feed, || clock.now().as_second()).await }))

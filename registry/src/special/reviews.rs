@@ -42,7 +42,7 @@ impl Answers for Review {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         // Nothing of it is stored, and yet upstream says who wrote it.
-        managed::created(registry, ask, &mut object, options);
+        managed::created(registry, ask, &mut object, options).await;
         let mut object = registry.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
         let errors = registry
             .with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
