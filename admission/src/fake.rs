@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, atomic::AtomicI64, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use api::{Attributes, GroupResource, Gvk, Reason, Status, User, Value, meta, value};
@@ -28,6 +31,9 @@ pub struct World {
     revision: AtomicI64,
     /// Writes that fail before one works.
     conflicts: AtomicI64,
+    /// Becomes more with every object that is put.
+    generation: AtomicU64,
+    lists: AtomicI64,
 }
 
 impl World {
@@ -43,6 +49,7 @@ impl World {
     /// `resource` as `pods` or `deployments.apps`.
     pub fn put(&self, resource: &str, object: Value) {
         self.cached.lock().insert(key(resource, &object), object);
+        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn with_live(self: Arc<World>, resource: &str, object: Value) -> Arc<World> {
@@ -62,6 +69,11 @@ impl World {
 
     pub fn live_reads(&self) -> i64 {
         self.live_reads.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody asked for a list.
+    pub fn lists(&self) -> i64 {
+        self.lists.load(Ordering::Relaxed)
     }
 
     pub fn pass(&self, seconds: i64) {
@@ -95,6 +107,7 @@ impl Look for World {
     }
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
         let inside = |k: &Key| k.0 == *resource && (namespace.is_empty() || k.1 == namespace);
         self.cached.lock().iter().filter(|(k, _)| inside(k)).map(|(_, v)| v.clone()).collect()
     }
@@ -104,6 +117,39 @@ impl Look for World {
         let key = (resource.clone(), namespace.into(), name.into());
         let live = self.live.lock().get(&key).cloned();
         Ok(live.or_else(|| self.cached.lock().get(&key).cloned()))
+    }
+
+    fn generation(&self, _: &GroupResource) -> Option<u64> {
+        Some(self.generation.load(Ordering::Relaxed))
+    }
+
+    /// Members are laid over members, whatever else there is as one.
+    async fn merge(
+        &self,
+        _: &Request<'_>,
+        object: &Value,
+        configuration: &Value,
+        kind: &Gvk,
+    ) -> Result<Result<Value, String>, Status> {
+        fn lay(over: &mut Value, more: &Value) {
+            for (name, member) in more.members() {
+                match member {
+                    Value::Object(_) => lay(over.entry(name), member),
+                    other => over.set(name, other.clone()),
+                }
+            }
+        }
+        if kind.kind == "Nothing" {
+            return Err(crate::unknown_kind(kind));
+        }
+        if configuration.has("wrong") {
+            return Ok(Err(
+                "failed to convert patch object to typed object: .wrong: field not declared in schema".into()
+            ));
+        }
+        let mut merged = object.clone();
+        lay(&mut merged, configuration);
+        Ok(Ok(merged))
     }
 
     fn resources_of(&self, kind: &Gvk) -> Vec<Mapped> {

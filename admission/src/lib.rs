@@ -8,8 +8,10 @@ mod amounts;
 mod expressions;
 #[cfg(test)]
 mod fake;
+mod matching;
 pub mod plugins;
 mod pod;
+mod policy;
 mod tolerations;
 pub mod webhook;
 
@@ -154,6 +156,24 @@ pub trait Look: Send + Sync {
         Ok(object.clone())
     }
 
+    /// Lays a configuration over an object, both in a version, as a server-side apply without owners does. The inner error
+    /// says what is wrong with the configuration, in upstream's words.
+    async fn merge(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+        configuration: &Value,
+        kind: &Gvk,
+    ) -> Result<Result<Value, String>, Status> {
+        let _ = (request, object, configuration);
+        Err(unknown_kind(kind))
+    }
+
+    /// As [`Look::to_hub`], but what is unknown to the type is an error.
+    async fn to_hub_strictly(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        self.to_hub(request, object, kind).await
+    }
+
     /// Back from a version, which somebody changed meanwhile: read as its type, with defaults, in the hub.
     async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let _ = (request, kind);
@@ -234,6 +254,20 @@ impl Chain {
             plugin.validate(request, cluster).await?;
         }
         Ok(())
+    }
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// As rules and reviews name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
     }
 }
 
@@ -328,6 +362,13 @@ impl Cluster {
             None => Ok(self.look.get_live(&resource, namespace, name).await?.map(Arc::new)),
         }
     }
+}
+
+/// Of a kind nothing is known that a merge would need. Upstream: mutating/dispatcher.go dispatchOne.
+pub fn unknown_kind(kind: &Gvk) -> Status {
+    Status::service_unavailable(format!(
+        "Resource kind {kind} not found. There can be a delay between when CustomResourceDefinitions are created and when they are available."
+    ))
 }
 
 /// What a client reads of an error that upstream returns without making it an API error.

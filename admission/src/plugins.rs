@@ -17,6 +17,7 @@ mod event_rate_limit;
 mod extended_resource_toleration;
 mod limit_pod_hard_anti_affinity_topology;
 mod limit_ranger;
+mod mutating_admission_policy;
 mod mutating_admission_webhook;
 mod namespace_auto_provision;
 mod namespace_exists;
@@ -37,6 +38,7 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+mod validating_admission_policy;
 mod validating_admission_webhook;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -44,7 +46,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use api::{Value, field::quote};
 
 #[cfg(test)]
+pub(crate) use mutating_admission_policy::MutatingAdmissionPolicy;
+#[cfg(test)]
 pub(crate) use mutating_admission_webhook::MutatingAdmissionWebhook;
+#[cfg(test)]
+pub(crate) use validating_admission_policy::ValidatingAdmissionPolicy;
 #[cfg(test)]
 pub(crate) use validating_admission_webhook::ValidatingAdmissionWebhook;
 
@@ -166,11 +172,11 @@ pub const ALL: &[Entry] = &[
         Ok(node_declared_feature_validator::NodeDeclaredFeatureValidator)
     }),
     entry!(on "PodResizeValidator" |_| Ok(pod_resize_validator::PodResizeValidator)),
-    entry!(on "MutatingAdmissionPolicy"),
+    entry!(on "MutatingAdmissionPolicy" |_| Ok(mutating_admission_policy::MutatingAdmissionPolicy::new())),
     entry!(on "MutatingAdmissionWebhook" |s| {
         Ok(mutating_admission_webhook::MutatingAdmissionWebhook::new(s.webhooks.clone()))
     }),
-    entry!(on "ValidatingAdmissionPolicy"),
+    entry!(on "ValidatingAdmissionPolicy" |_| Ok(validating_admission_policy::ValidatingAdmissionPolicy::new())),
     entry!(on "ValidatingAdmissionWebhook" |s| {
         Ok(validating_admission_webhook::ValidatingAdmissionWebhook::new(s.webhooks.clone()))
     }),

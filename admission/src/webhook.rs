@@ -1,16 +1,13 @@
 //! What users' own servers say of a request: who of them is asked, what they are asked, what their answers come to.
 //!
-//! A configuration is compiled once into [`Hook`]s and kept for as long as no configuration changes. [`Hook::matches`] tells
+//! A configuration is compiled once into [`Hook`]s and kept for as long as no configuration changes. Its criteria tell
 //! whether it is asked and in which version, [`review`] makes the question and reads the answer; calling is handed in as
 //! [`Call`]. The two plugins hold it together. Upstream: apiserver/pkg/admission/plugin/webhook.
 
 mod ask;
-mod conditions;
 mod failure;
 mod hooks;
 pub(crate) mod review;
-mod rules;
-mod select;
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +17,6 @@ use std::{sync::Arc, time::Duration};
 use api::{Status, Value};
 use async_trait::async_trait;
 
-pub(crate) use ask::View;
 pub(crate) use failure::Failure;
 pub(crate) use hooks::{Hook, Hooks};
 

@@ -2,7 +2,17 @@
 //!
 //! Upstream: apiserver/pkg/admission/plugin/cel/compile.go BuildRequestType, BuildNamespaceType, createEnvForOpts.
 
+mod checker;
+mod compose;
+mod patches;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, LazyLock};
+
+pub use checker::Checker;
+pub use compose::{Compiled, Composer, Refused, Returns};
+pub use patches::{JsonPatch, Made};
 
 use crate::environment::{Environment, Mode};
 use crate::library::authz;
@@ -15,7 +25,12 @@ pub struct Declares {
     pub params: bool,
     /// `authorizer` and `authorizer.requestResource`
     pub authorizer: bool,
+    /// `Object{…}`, `JSONPatch{…}` and `jsonpatch.escapeKey(…)`
+    pub patches: bool,
 }
+
+/// What the expressions of a policy may cost together for one binding. Upstream: RuntimeCELCostBudget.
+pub const POLICY_BUDGET: u64 = 10_000_000;
 
 /// What an admitted expression may cost together with all match conditions beside it. Upstream:
 /// RuntimeCELCostBudgetMatchConditions.
@@ -23,12 +38,11 @@ pub const MATCH_CONDITIONS_BUDGET: u64 = 2_500_000;
 
 /// An environment with `object`, `oldObject`, `namespaceObject`, `request` and what else is declared.
 pub fn environment(mode: Mode, declares: Declares) -> Environment {
-    let mut environment = Environment::new(mode)
-        .types(TYPES.clone())
-        .variable("object", Type::Dyn)
-        .variable("oldObject", Type::Dyn)
-        .variable("namespaceObject", Type::object("kubernetes.Namespace"))
-        .variable("request", Type::object("kubernetes.AdmissionRequest"));
+    declare(Environment::new(mode).types(TYPES.clone()), declares)
+}
+
+fn declare(environment: Environment, declares: Declares) -> Environment {
+    let mut environment = with_request(environment).variable("object", Type::Dyn).variable("oldObject", Type::Dyn);
     if declares.params {
         environment = environment.variable("params", Type::Dyn);
     }
@@ -38,6 +52,12 @@ pub fn environment(mode: Mode, declares: Declares) -> Environment {
             .variable("authorizer.requestResource", authz::resource_check_type());
     }
     environment
+}
+
+fn with_request(environment: Environment) -> Environment {
+    environment
+        .variable("namespaceObject", Type::object("kubernetes.Namespace"))
+        .variable("request", Type::object("kubernetes.AdmissionRequest"))
 }
 
 /// Object types with their fields.
@@ -119,33 +139,4 @@ fn declared() -> Declared {
             with(strings(&["status", "type", "message", "reason"]), vec![("lastTransitionTime", Type::Timestamp)]),
         ),
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::compile;
-
-    #[test]
-    fn an_expression_names_what_its_place_declares() {
-        let all = environment(Mode::NewExpressions, Declares { params: true, authorizer: true });
-        for text in [
-            "object.metadata.name == 'a' && request.userInfo.groups.exists(g, g == 'b')",
-            "request.kind.group == '' && request.options.dryRun == 'All'",
-            "authorizer.requestResource.check('delete').allowed() || params.x == 1",
-            "namespaceObject.metadata.labels['a'] == 'b'",
-        ] {
-            let compiled = compile(&all, text).map_err(|issues| issues.to_string()).expect(text);
-            assert_eq!(compiled.result_type(), &Type::Bool, "{text}");
-        }
-        let bare = environment(Mode::NewExpressions, Declares::default());
-        for (text, why) in [
-            ("params.x", "undeclared reference to 'params'"),
-            ("authorizer.group('a')", "undeclared reference to 'authorizer'"),
-            ("request.object", "undefined field 'object'"),
-        ] {
-            let issues = compile(&bare, text).map(drop).expect_err(text).to_string();
-            assert!(issues.contains(why), "{issues}");
-        }
-    }
 }

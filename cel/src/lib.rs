@@ -22,6 +22,7 @@ mod names;
 mod parse;
 mod program;
 mod run;
+pub mod schema;
 mod types;
 mod value;
 

@@ -91,8 +91,8 @@ impl Type {
         }
     }
 
-    /// As a conversion error at run time names it: `google.protobuf.Duration`, `list(dyn)`.
-    pub(crate) fn declared_name(&self) -> String {
+    /// As Go prints it, and errors at run time say it: `google.protobuf.Duration`, `list(dyn)`.
+    pub fn declared_name(&self) -> String {
         match self.parameters().as_slice() {
             [] => self.runtime_name().to_owned(),
             some => format!("{}({})", self.runtime_name(), joined(some.iter().map(|p| p.declared_name()))),

@@ -77,6 +77,11 @@ pub trait ListLike: fmt::Debug + Send + Sync {
     fn concat(&self, _other: &List) -> Option<Result<Value, EvalError>> {
         None
     }
+
+    /// For whoever made it, to know it again.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// A map, or an object whose fields are read by name, in somebody else's tree.
@@ -95,6 +100,11 @@ pub trait MapLike: fmt::Debug + Send + Sync {
 
     /// Equality of its own; `None` for key by key.
     fn equals(&self, _other: &Value) -> Option<Result<bool, EvalError>> {
+        None
+    }
+
+    /// For whoever made it, to know it again.
+    fn as_any(&self) -> Option<&dyn Any> {
         None
     }
 }
@@ -223,6 +233,15 @@ impl Value {
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Value::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A time or a duration as JSON has it.
+    pub fn time_text(&self) -> Option<String> {
+        match self {
+            Value::Timestamp(time) => Some(show::rfc3339(time)),
+            Value::Duration(nanos) => Some(show::seconds(*nanos)),
             _ => None,
         }
     }

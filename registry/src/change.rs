@@ -160,6 +160,9 @@ impl Registry {
         self.with_context(ask, options.dry_run, |context| {
             prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
+        if ask.attributes.subresource.is_empty() {
+            special::confirm(self, ask, &new, old)?;
+        }
         managed::keep_unchanged_times(&mut new, old);
         match (change.seen(&new), change.seen(old)) {
             (Some(mut shown), Some(before)) => {

@@ -5,6 +5,11 @@ use std::sync::Arc;
 use admission::{Equivalent, Look, Mapped, Request};
 use api::{GroupResource, Gvk, Status, Value};
 use async_trait::async_trait;
+use codec::Decoded;
+use schema::{
+    Schemas, TypeId,
+    apply::{self, Form},
+};
 use store::Store;
 
 use crate::{
@@ -52,6 +57,38 @@ impl Reader {
             .get(resource)
             .and_then(found)
             .or_else(|| self.catalog.current().iter().find_map(|d| found(d.clone())))
+    }
+
+    /// Reads an object of a version as its type, with defaults, in the hub.
+    async fn read(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+        kind: &Gvk,
+        take: fn(Decoded) -> Result<Value, Status>,
+    ) -> Result<Value, Status> {
+        let read = |types: &dyn Types, id| {
+            let text = codec::json::to_string(object);
+            let decoded = types.read(Body { media: Media::Json, bytes: text.as_bytes() }, id);
+            decoded.map_err(|e| Status::bad_request(e.to_string())).and_then(take)
+        };
+        if let Some((definition, place)) = self.serving(request.resource, kind) {
+            let served = &definition.versions[place];
+            let mut object = read(&*definition.world, served.kind_type)?;
+            api::meta::set_gvk(&mut object, kind);
+            let Some(asked) = definition.asked() else {
+                definition.to_hub(&mut object, served);
+                return Ok(object);
+            };
+            // The hub of a request is its own version.
+            definition.world.default(&mut object, served.kind_type);
+            let own = definition.versions.iter().position(|v| v.gvk.version == request.version);
+            return asked.one(&definition, object, own.unwrap_or(place)).await;
+        }
+        let Some(id) = Plain.schemas().kind(kind) else { return Ok(object.clone()) };
+        let mut object = read(&Plain, id)?;
+        api::meta::set_gvk(&mut object, kind);
+        Ok(object)
     }
 }
 
@@ -143,30 +180,46 @@ impl Look for Reader {
         Ok(object)
     }
 
-    async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
-        let text = codec::json::to_string(object);
-        let read = |types: &dyn Types, id| {
-            let decoded = types.read(Body { media: Media::Json, bytes: text.as_bytes() }, id);
-            decoded.map(|decoded| decoded.value).map_err(|e| Status::bad_request(e.to_string()))
-        };
+    async fn merge(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+        configuration: &Value,
+        kind: &Gvk,
+    ) -> Result<Result<Value, String>, Status> {
         if let Some((definition, place)) = self.serving(request.resource, kind) {
-            let served = &definition.versions[place];
-            let mut object = read(&*definition.world, served.kind_type)?;
-            api::meta::set_gvk(&mut object, kind);
-            let Some(asked) = definition.asked() else {
-                definition.to_hub(&mut object, served);
-                return Ok(object);
-            };
-            // The hub of a request is its own version.
-            definition.world.default(&mut object, served.kind_type);
-            let own = definition.versions.iter().position(|v| v.gvk.version == request.version);
-            return asked.one(&definition, object, own.unwrap_or(place)).await;
+            return Ok(laid_over(object, configuration, definition.versions[place].kind_type, definition.schemas()));
         }
-        let Some(id) = Plain.schemas().kind(kind) else { return Ok(object.clone()) };
-        let mut object = read(&Plain, id)?;
-        api::meta::set_gvk(&mut object, kind);
-        Ok(object)
+        match Plain.schemas().kind(kind) {
+            Some(id) => Ok(laid_over(object, configuration, id, Plain.schemas())),
+            None => Err(admission::unknown_kind(kind)),
+        }
     }
+
+    async fn to_hub_strictly(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        self.read(request, object, kind, |decoded| match decoded.strict.as_slice() {
+            [] => Ok(decoded.value),
+            wrong => Err(Status::bad_request(format!("strict decoding error: {}", wrong.join(", ")))),
+        })
+        .await
+    }
+
+    async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
+        self.read(request, object, kind, |decoded| Ok(decoded.value)).await
+    }
+}
+
+/// Lays a configuration over an object. The error is upstream's: mutating/patch/smd.go ApplyStructuredMergeDiff.
+fn laid_over(object: &Value, configuration: &Value, id: TypeId, schemas: &Schemas) -> Result<Value, String> {
+    let form = Form::of_type(schemas.get(id), schemas);
+    apply::check(form, configuration, schemas)
+        .map_err(|misfits| format!("failed to convert patch object to typed object: {misfits}"))?;
+    let atomics = apply::atomics::atomics(form, configuration, schemas);
+    if !atomics.is_empty() {
+        let atomics = atomics.join(", ");
+        return Err(format!("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {atomics}"));
+    }
+    apply::merge::merge(form, object, configuration, schemas).map_err(|why| format!("failed to merge patch: {why}"))
 }
 
 /// The kind of requests to a subresource, where it is not the resource's own; none when there is no such subresource.

@@ -203,8 +203,8 @@ impl Registry {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, Status> {
-        warn_of_orphans(ask, options);
         let found = self.list(ask, list).await?;
+        warn_of_orphans(ask, options);
         for entry in &found.entries {
             let one = ask.about(&entry.head.namespace, &entry.head.name);
             match self.remove(&one, options).await {

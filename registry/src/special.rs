@@ -1,5 +1,6 @@
 //! What is not a plain row: a closed list, one file each, and the only place where kinds have names.
 
+mod admission_policies;
 pub mod api_services;
 pub mod backends;
 mod bindings;
@@ -11,6 +12,7 @@ pub mod furniture;
 mod namespaces;
 mod pods;
 pub mod policy;
+pub mod relations;
 mod reviews;
 mod roles;
 pub mod services;
@@ -92,6 +94,12 @@ pub trait Special: Send + Sync {
         Errors::new()
     }
 
+    /// Whether the asker may say what a valid object says.
+    fn confirm(&self, registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Errors {
+        let _ = (registry, ask, new, old);
+        Errors::new()
+    }
+
     /// Whether a terminating object without finalizers may go: namespaces have finalizers of their own.
     fn may_vanish(&self, object: &Value) -> bool {
         let _ = object;
@@ -159,13 +167,25 @@ pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
 }
 
 /// The closed list.
-static ALL: [(&str, &str, &dyn Special); 17] = [
+static ALL: [(&str, &str, &dyn Special); 21] = [
     ("", "bindings", &bindings::Bindings),
     ("", "componentstatuses", &components::Components),
     ("", "namespaces", &namespaces::Namespaces),
     ("", "pods", &pods::Pods),
     ("", "serviceaccounts", &tokens::ServiceAccounts),
     ("", "services", &services::Services),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", &admission_policies::Params::Policy),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings",
+        &admission_policies::Params::Binding("mutatingadmissionpolicies"),
+    ),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", &admission_policies::Params::Policy),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        &admission_policies::Params::Binding("validatingadmissionpolicies"),
+    ),
     ("apiextensions.k8s.io", "customresourcedefinitions", &custom::Definitions),
     ("authentication.k8s.io", "selfsubjectreviews", &reviews::Review::SelfIdentity),
     ("authentication.k8s.io", "tokenreviews", &reviews::Review::Token),
@@ -190,6 +210,12 @@ pub(crate) async fn reserve(
         Some(special) => special.reserve(registry, ask, new, old, dry_run).await,
         None => Ok(Reservation::default()),
     }
+}
+
+/// Refuses what the asker may not say. Upstream: what strategies authorize once an object is valid.
+pub(crate) fn confirm(registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Result<(), Status> {
+    let Some(special) = of(&ask.definition) else { return Ok(()) };
+    special.confirm(registry, ask, new, old).into_status(&ask.definition.kind, api::meta::of(new).name())
 }
 
 pub(crate) async fn before_delete(registry: &Registry, ask: &Ask, object: &Value) -> Result<(), Status> {
@@ -225,7 +251,8 @@ impl Registry {
         let gvk = Gvk::new(*group, *version, *kind);
         let kind_type = schema::builtin().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
         let expected = body::Expected { gvk: &gvk, kind_type, types: &Plain };
-        let object = body::read(ask, body, &expected, options.validation)?;
+        let mut object = body::read(ask, body, &expected, options.validation)?;
+        crate::prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
         match of(&ask.definition) {
             Some(special) => special.create_below(self, ask, object, options).await,
             None => Err(Status::no_such_resource()),

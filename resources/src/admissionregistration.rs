@@ -1,7 +1,6 @@
 //! admissionregistration.k8s.io: who may change or refuse requests beside the server.
 //!
-//! Of expressions only match conditions are compiled here. Whether the user may read what a policy takes as its parameters is
-//! not judged.
+//! Whether the user may read what a policy takes as its parameters is not judged here.
 //! Upstream: pkg/apis/admissionregistration/validation, pkg/registry/admissionregistration.
 
 mod hook;
@@ -86,8 +85,8 @@ const VALIDATING_POLICY: Row = Row {
     rules: Rules {
         prepare_create: drop_status,
         prepare_update: keep_status,
-        validate: |new, _| with_static_name(new, policy::validate_validating(new, false)),
-        validate_update: |new, old, _| policy::validate_validating(new, policy::same_conditions(new, old)),
+        validate: |new, _| with_static_name(new, policy::validate_validating(new, &policy::Stored::default())),
+        validate_update: |new, old, _| policy::validate_validating(new, &policy::Stored::of(new, old)),
         ..POLICY_RULES
     },
     ..BASE
@@ -134,8 +133,8 @@ const MUTATING_POLICY: Row = Row {
         AGE,
     ],
     rules: Rules {
-        validate: |new, _| with_static_name(new, policy::validate_mutating(new, false)),
-        validate_update: |new, old, _| policy::validate_mutating(new, policy::same_conditions(new, old)),
+        validate: |new, _| with_static_name(new, policy::validate_mutating(new, &policy::Stored::default())),
+        validate_update: |new, old, _| policy::validate_mutating(new, &policy::Stored::of(new, old)),
         ..POLICY_RULES
     },
     ..BASE

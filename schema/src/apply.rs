@@ -6,6 +6,7 @@
 //! Every write comes through here, so the common one is kept cheap: a walk over both forms of the object that makes
 //! nothing where they are equal, and, when what changed is its manager's already, no set is read or written at all.
 
+pub mod atomics;
 pub mod check;
 pub mod collect;
 pub mod compare;

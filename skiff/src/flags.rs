@@ -129,6 +129,9 @@ pub struct Apiserver {
     pub api_audiences: Vec<String>,
     #[arg(long)]
     pub token_auth_file: Option<PathBuf>,
+    /// Take tokens with which machines join: secrets of type bootstrap.kubernetes.io/token in kube-system.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub enable_bootstrap_token_auth: bool,
     #[arg(long, default_value = "")]
     pub runtime_config: String,
     #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]
@@ -137,7 +140,7 @@ pub struct Apiserver {
     pub enable_admission_plugins: Vec<String>,
     #[arg(long, value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
-    /// Modes in order: RBAC, AlwaysAllow, AlwaysDeny.
+    /// Modes in order: Node, RBAC, AlwaysAllow, AlwaysDeny.
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
     pub authorization_mode: Vec<String>,
     #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use api::{Status, Value, field::quote, patch::json_patch::Patch};
 use async_trait::async_trait;
 
-use super::validating_admission_webhook::in_version;
 use crate::{
     Cluster, Operation, Plugin, Request,
-    webhook::{Failure, Hook, Hooks, Outside, Side, View, review::Verdict},
+    expressions::View,
+    webhook::{Failure, Hook, Hooks, Outside, Side, review::Verdict},
 };
 
 pub struct MutatingAdmissionWebhook {
@@ -48,14 +48,10 @@ impl MutatingAdmissionWebhook {
     ) -> Result<(), Status> {
         let mut kept: Option<View> = None;
         for (i, hook) in hooks.iter().enumerate() {
-            let Some(seen) = hook.wants(request, &request.object, cluster).await? else { continue };
+            let Some(seen) = hook.criteria.wants(request, &request.object, cluster).await? else { continue };
             let view = match kept.take().filter(|view| view.seen == seen) {
                 Some(view) => view,
-                None => {
-                    let object = in_version(request, &request.object, &seen.kind, cluster).await?;
-                    let old = in_version(request, request.old, &seen.kind, cluster).await?;
-                    View { seen, object, old }
-                }
+                None => View::of(request, &request.object, seen, cluster).await?,
             };
             let view = &*kept.insert(view);
             if !hook.conditions_hold(request, view, cluster, Side::Mutating, &self.outside)? {
@@ -149,10 +145,11 @@ async fn patched(
         return Err(Failure::calling(format!("unsupported patch type {}", quote(&verdict.patch_type)), 400));
     }
     let own = |why: String| Failure::Own(Status::internal(why));
-    let patched = patch.apply(view.object.clone()).map_err(own)?;
+    let patched = patch.apply(Value::clone(&view.object)).map_err(own)?;
     let hub = cluster.look.to_hub(request, &patched, &view.seen.kind).await;
     let hub = hub.map_err(|status| own(status.message().into()))?;
-    let again = in_version(request, &hub, &view.seen.kind, cluster).await.map_err(Failure::Own)?;
+    let again = cluster.look.in_version(request, &hub, &view.seen.kind).await;
+    let again = again.map_err(|status| Failure::Own(Status::internal(status)))?;
     Ok(if again.is_same(&view.object) { None } else { Some(hub) })
 }
 

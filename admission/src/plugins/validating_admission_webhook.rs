@@ -2,13 +2,14 @@
 //!
 //! Upstream: apiserver/pkg/admission/plugin/webhook/validating/dispatcher.go.
 
-use api::{Gvk, Status};
+use api::Status;
 use async_trait::async_trait;
 use futures::future;
 
 use crate::{
     Cluster, Operation, Plugin, Request,
-    webhook::{Failure, Hook, Hooks, Outside, Side, View},
+    expressions::View,
+    webhook::{Failure, Hook, Hooks, Outside, Side},
 };
 
 pub struct ValidatingAdmissionWebhook {
@@ -62,14 +63,11 @@ impl Plugin for ValidatingAdmissionWebhook {
         let mut views: Vec<View> = Vec::new();
         let mut asked: Vec<(&Hook, usize)> = Vec::new();
         for hook in hooks.iter() {
-            let Some(seen) = hook.wants(request, &request.object, cluster).await? else { continue };
+            let Some(seen) = hook.criteria.wants(request, &request.object, cluster).await? else { continue };
             let place = match views.iter().position(|view| view.seen == seen) {
                 Some(place) => place,
                 None => {
-                    let kind: Gvk = seen.kind.clone();
-                    let object = in_version(request, &request.object, &kind, cluster).await?;
-                    let old = in_version(request, request.old, &kind, cluster).await?;
-                    views.push(View { seen, object, old });
+                    views.push(View::of(request, &request.object, seen, cluster).await?);
                     views.len() - 1
                 }
             };
@@ -81,18 +79,5 @@ impl Plugin for ValidatingAdmissionWebhook {
         let asking = asking.map(|(i, (hook, view))| self.ask(hook, i, request, &views[*view], cluster));
         // The first refusal is the answer; upstream waits for all as well.
         future::join_all(asking).await.into_iter().collect()
-    }
-}
-
-/// A hub object in a version; of nothing, nothing.
-pub async fn in_version(
-    request: &Request<'_>,
-    object: &api::Value,
-    kind: &Gvk,
-    cluster: &Cluster,
-) -> Result<api::Value, Status> {
-    match object.is_null() {
-        true => Ok(api::Value::Null),
-        false => cluster.look.in_version(request, object, kind).await.map_err(Status::internal),
     }
 }

@@ -2,45 +2,22 @@
 
 use std::time::Duration;
 
-use api::{Status, Value, names};
+use api::{Status, names};
 use jiff::Timestamp;
 
 use super::{
-    CallError, Called, Failure, Hook, Outside, Place, Side, conditions,
-    hooks::word,
+    CallError, Called, Failure, Hook, Outside, Place, Side,
     review::{self, Verdict},
-    rules::Seen,
 };
-use crate::{Cluster, Request};
+use crate::{
+    Cluster, Request,
+    expressions::{Activation, Stage, View, conditions},
+};
 
 /// For a webhook that says nothing of its time. Upstream's requests end after 34 seconds.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// A request in the version that a webhook sees.
-pub struct View {
-    pub seen: Seen,
-    pub object: Value,
-    pub old: Value,
-}
-
 impl Hook {
-    /// As what the webhook sees the request; none when it is not asked. `object` is the hub's, as it is by now.
-    pub async fn wants(
-        &self,
-        request: &Request<'_>,
-        object: &Value,
-        cluster: &Cluster,
-    ) -> Result<Option<Seen>, Status> {
-        let Some(seen) = self.sees(request, cluster)? else { return Ok(None) };
-        let namespace = self.selects_namespace(request, object, cluster).await;
-        let selected = self.selects_object(request, object);
-        if namespace == Ok(false) || selected == Ok(false) {
-            return Ok(None);
-        }
-        namespace.and(selected)?;
-        Ok(Some(seen))
-    }
-
     /// Whether the match conditions hold.
     pub fn conditions_hold(
         &self,
@@ -53,10 +30,13 @@ impl Hook {
         if self.conditions.is_empty() {
             return Ok(true);
         }
-        let holds = conditions::hold(&self.conditions, request, view, cluster, self.ignores_failure)
+        let stage = Stage::new(request, cluster);
+        // Webhooks are told neither parameters nor the namespace.
+        let scene = stage.conditions_scene(view, self.needs, None);
+        let holds = conditions::hold(&self.conditions, &Activation::new(scene), self.ignores_failure)
             .map_err(|why| Status::forbidden(request.resource, request.name_known(), why))?;
         if !holds {
-            outside.tally.excluded(&self.name, side, word(request.operation));
+            outside.tally.excluded(&self.name, side, request.operation.word());
         }
         Ok(holds)
     }
@@ -119,7 +99,7 @@ impl Hook {
         outside.tally.called(&Called {
             name: &self.name,
             side,
-            operation: word(request.operation),
+            operation: request.operation.word(),
             seconds: until.duration_since(since).as_secs_f64(),
             rejected: failed.is_some() && !failed_open,
             code: failed.map_or(200, |(_, code)| code),

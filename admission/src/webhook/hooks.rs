@@ -2,12 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{GroupResource, Value, meta, selector::Selector};
+use api::{GroupResource, Value, meta};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 
-use super::{Address, Place, conditions::Condition, rules::Rule};
-use crate::{Cluster, Operation, Request};
+use super::{Address, Place};
+use crate::{
+    Cluster, Request,
+    expressions::{Expression, Needs},
+    matching::{Criteria, GROUP, is_review},
+};
 
 /// One webhook of a configuration.
 pub struct Hook {
@@ -16,13 +20,10 @@ pub struct Hook {
     pub configuration: String,
     pub name: String,
     pub address: Address,
-    pub rules: Vec<Rule>,
-    /// Whether a request to an equivalent resource counts as one that the rules name.
-    pub equivalent: bool,
-    /// Errors are texts about a selector that cannot be read.
-    pub namespaces: Result<Selector, String>,
-    pub objects: Result<Selector, String>,
-    pub conditions: Vec<Condition>,
+    pub criteria: Criteria,
+    pub conditions: Vec<Expression>,
+    /// What the conditions name.
+    pub needs: Needs,
     /// When it cannot be asked the request goes on without.
     pub ignores_failure: bool,
     /// `None` or `NoneOnDryRun`; none where nothing is said.
@@ -38,8 +39,6 @@ pub struct Hooks {
     kept: Mutex<Option<(u64, Arc<[Hook]>)>>,
 }
 
-const GROUP: &str = "admissionregistration.k8s.io";
-
 /// Kinds of the group that no webhook sees, or one could keep everybody from taking it away.
 const OWN: [&str; 6] = [
     "MutatingAdmissionPolicy",
@@ -48,17 +47,6 @@ const OWN: [&str; 6] = [
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
-];
-
-/// Reviews reach no webhook, or one could keep everybody from proving who he is. Upstream:
-/// ExcludeAdmissionWebhookVirtualResources.
-const REVIEWS: [(&str, &str); 6] = [
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authentication.k8s.io", "tokenreviews"),
-    ("authorization.k8s.io", "localsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "subjectaccessreviews"),
 ];
 
 // === impl Hooks ===
@@ -92,10 +80,7 @@ impl Hooks {
 
 fn is_exempt(request: &Request<'_>) -> bool {
     let kind = request.kind;
-    (kind.group == GROUP && OWN.contains(&kind.kind.as_str()))
-        || REVIEWS
-            .iter()
-            .any(|(group, plural)| request.resource.group == *group && request.resource.resource == *plural)
+    (kind.group == GROUP && OWN.contains(&kind.kind.as_str())) || is_review(request)
 }
 
 // === impl Hook ===
@@ -110,16 +95,15 @@ impl Hook {
 
     fn compile(configuration: &str, hook: &Value, number: usize) -> Hook {
         let name = hook.str("name").to_owned();
-        let selector = |member: &str| Selector::from_label_selector(hook.at(member));
+        let mut needs = Needs::default();
+        let conditions = hook.list("matchConditions");
         Hook {
             uid: format!("{configuration}/{name}/{number}"),
             configuration: configuration.into(),
             address: address(hook.at("clientConfig")),
-            rules: hook.list("rules").iter().map(Rule::compile).collect(),
-            equivalent: hook.str("matchPolicy") == "Equivalent",
-            namespaces: selector("namespaceSelector"),
-            objects: selector("objectSelector"),
-            conditions: hook.list("matchConditions").iter().map(Condition::compile).collect(),
+            criteria: Criteria::of_hook(hook),
+            conditions: conditions.iter().map(|c| Expression::condition(c, false, &mut needs)).collect(),
+            needs,
             ignores_failure: hook.str("failurePolicy") == "Ignore",
             side_effects: hook.opt_str("sideEffects").map(Into::into),
             within: hook.opt_int("timeoutSeconds").and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
@@ -148,14 +132,4 @@ fn address(config: &Value) -> Address {
         (true, url) => Place::Url(url.into()),
     };
     Address { place, authorities: STANDARD.decode(config.str("caBundle")).unwrap_or_default() }
-}
-
-/// The word of an operation in rules and reviews.
-pub fn word(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Create => "CREATE",
-        Operation::Update => "UPDATE",
-        Operation::Delete => "DELETE",
-        Operation::Connect => "CONNECT",
-    }
 }

@@ -5,8 +5,7 @@
 use api::{GroupResource, Gvk, User, Value, field::quote, value};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{hooks::word, rules::Seen};
-use crate::Request;
+use crate::{Request, matching::Seen};
 
 /// What a webhook said, checked.
 #[derive(Debug, Default, PartialEq)]
@@ -46,7 +45,7 @@ pub fn question(version: &str, uid: &str, request: &Request<'_>, seen: &Seen, ob
     set(&mut asked, "requestSubResource", request.subresource);
     set(&mut asked, "name", request.name_known());
     set(&mut asked, "namespace", request.namespace_known());
-    asked.set("operation", word(request.operation));
+    asked.set("operation", request.operation.word());
     asked.set("userInfo", user(request.user));
     asked.set("object", object.clone());
     asked.set("oldObject", old.clone());

@@ -119,6 +119,11 @@ impl Patch {
     }
 }
 
+/// Whether an error of [`Patch::apply`] is that something tested is not as it should be.
+pub fn is_failed_test(error: &str) -> bool {
+    error.ends_with(TEST_FAILED)
+}
+
 /// What a client reads when a patch does not apply: upstream keeps the reason to itself.
 pub fn rejected() -> Status {
     let message = "the server rejected our request due to an error in our request";

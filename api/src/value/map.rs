@@ -121,7 +121,13 @@ impl Map {
         self.push(key, value);
     }
 
-    fn position(&self, key: &str) -> Option<usize> {
+    /// The member at a place in the order.
+    pub fn nth(&self, place: usize) -> Option<(&EcoString, &Value)> {
+        self.entries.get(place).map(|(key, value)| (key, value))
+    }
+
+    /// The place of a key in the order.
+    pub fn position(&self, key: &str) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(key).map(|i| *i as usize),
             None => self.entries.iter().position(|(k, _)| k == key),

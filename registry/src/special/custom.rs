@@ -6,6 +6,7 @@
 
 mod compile;
 mod names;
+mod rules;
 mod schemas;
 pub mod work;
 

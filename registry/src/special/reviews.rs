@@ -101,7 +101,7 @@ impl Review {
 
     fn status(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<Value, Status> {
         let spec = object.at("spec");
-        let decide = |user: &User| access::status(&registry.authorizer.decide(user, &access::attributes(spec)));
+        let decide = |user: &User| access::status(&registry.authorizer.decide(user, &access::attributes(spec)), spec);
         Ok(match self {
             Review::Subject | Review::Local => decide(&access::user(spec)),
             Review::SelfSubject => decide(&ask.user),

@@ -5,6 +5,10 @@ use api::{
     field::{Errors, Path},
     names as words,
 };
+use cel::{
+    Mode,
+    admission::{Composer, Declares, Refused, Returns},
+};
 
 use super::rule;
 use crate::{checks, names};
@@ -12,14 +16,86 @@ use crate::{checks, names};
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
 const AUDIT_EXPRESSION_LEN_MAX: usize = 5 * 1024;
 
-/// Whether conditions and what they may speak about are the old ones, which are not judged again.
-pub fn same_conditions(new: &Value, old: &Value) -> bool {
-    let (new, old) = (new.at("spec"), old.at("spec"));
-    ["paramKind", "matchConditions"].iter().all(|member| checks::same(new.at(member), old.at(member)))
+/// What is stored already, by where it stands: it is not judged again, or may use what is too new for others.
+#[derive(Default)]
+pub struct Stored {
+    ignore_conditions: bool,
+    conditions: Vec<String>,
+    validations: Vec<String>,
+    messages: Vec<String>,
+    annotations: Vec<String>,
+    configurations: Vec<String>,
+}
+
+/// The expressions of one policy, as they are judged one after the other.
+struct Judge<'a> {
+    composer: Composer,
+    params: bool,
+    stored: &'a Stored,
+}
+
+// === impl Stored ===
+
+impl Stored {
+    pub fn of(new: &Value, old: &Value) -> Stored {
+        let (new, old) = (new.at("spec"), old.at("spec"));
+        let texts = |list: &str, path: &[&str]| {
+            let text = |item: &Value| item.at_path(path).as_str().map(Into::into);
+            old.list(list).iter().filter_map(text).collect()
+        };
+        Stored {
+            ignore_conditions: ["paramKind", "matchConditions"]
+                .iter()
+                .all(|member| checks::same(new.at(member), old.at(member))),
+            conditions: texts("matchConditions", &["expression"]),
+            validations: texts("validations", &["expression"]),
+            messages: texts("validations", &["messageExpression"]),
+            annotations: texts("auditAnnotations", &["valueExpression"]),
+            configurations: texts("mutations", &["applyConfiguration", "expression"]),
+        }
+    }
+}
+
+// === impl Judge ===
+
+impl Judge<'_> {
+    fn declares(&self) -> Declares {
+        Declares { params: self.params, authorizer: true, patches: false }
+    }
+
+    /// Judges an expression; `shown` is how a refusal quotes it.
+    fn expression(&self, text: &str, shown: &str, place: Expected<'_>, at: &Path, errs: &mut Errors) {
+        let Expected { stored, declares, returns } = place;
+        if let Err(refused) = self.composer.compile(text, mode(stored, shown), declares, returns) {
+            refuse(refused, shown, at, errs);
+        }
+    }
+}
+
+/// What is expected of an expression.
+struct Expected<'a> {
+    stored: &'a [String],
+    declares: Declares,
+    returns: Returns,
+}
+
+fn mode(stored: &[String], text: &str) -> Mode {
+    match stored.iter().any(|stored| stored.trim() == text.trim()) {
+        true => Mode::StoredExpressions,
+        false => Mode::NewExpressions,
+    }
+}
+
+/// Upstream: `convertCELErrorToValidationError`.
+fn refuse(refused: Refused, shown: &str, at: &Path, errs: &mut Errors) {
+    match refused.internal {
+        true => errs.internal(at, refused.detail),
+        false => errs.invalid(at, shown, refused.detail),
+    }
 }
 
 /// What both kinds of policy begin with.
-fn common(spec: &Value, at: &Path, ignore_conditions: bool, mutating: bool, errs: &mut Errors) {
+fn common(spec: &Value, at: &Path, mutating: bool, judge: &Judge<'_>, errs: &mut Errors) {
     match spec.opt_str("failurePolicy") {
         None => errs.required(&at.child("failurePolicy"), ""),
         Some(policy) => checks::one_of(errs, &at.child("failurePolicy"), policy, &["Fail", "Ignore"]),
@@ -39,20 +115,27 @@ fn common(spec: &Value, at: &Path, ignore_conditions: bool, mutating: bool, errs
             rule::only_mutable(constraints, &constraints_at, errs);
         }
     }
-    if !ignore_conditions {
-        let place = Place { params: spec.has("paramKind"), stored: &[] };
+    if !judge.stored.ignore_conditions {
+        let place = Place { params: judge.params, stored: &judge.stored.conditions };
         match_conditions(spec.list("matchConditions"), place, &at.child("matchConditions"), errs);
     }
+    // Upstream asks here what is known of validations, which mutating policies have none of.
+    let stored: &[String] = if mutating { &[] } else { &judge.stored.validations };
     for (i, variable) in spec.list("variables").iter().enumerate() {
-        validate_variable(variable, &at.child("variables").index(i), errs);
+        validate_variable(variable, judge, stored, &at.child("variables").index(i), errs);
     }
 }
 
 /// Upstream: `validateValidatingAdmissionPolicySpec`.
-pub fn validate_validating(policy: &Value, ignore_conditions: bool) -> Errors {
+pub fn validate_validating(policy: &Value, stored: &Stored) -> Errors {
     let mut errs = Errors::new();
     let (spec, at) = (policy.at("spec"), Path::new("spec"));
-    common(spec, &at, ignore_conditions, false, &mut errs);
+    let composer = match spec.list("variables").is_empty() {
+        true => Composer::without_variables(),
+        false => Composer::new(),
+    };
+    let judge = Judge { composer, params: spec.has("paramKind"), stored };
+    common(spec, &at, false, &judge, &mut errs);
     let (validations, annotations) = (spec.list("validations"), spec.list("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         let text = "validations or auditAnnotations must contain at least one item";
@@ -61,7 +144,7 @@ pub fn validate_validating(policy: &Value, ignore_conditions: bool) -> Errors {
         return errs;
     }
     for (i, validation) in validations.iter().enumerate() {
-        validate_validation(validation, &at.child("validations").index(i), &mut errs);
+        validate_validation(validation, &judge, &at.child("validations").index(i), &mut errs);
     }
     let at = at.child("auditAnnotations");
     if annotations.len() > AUDIT_ANNOTATIONS_MAX {
@@ -69,7 +152,7 @@ pub fn validate_validating(policy: &Value, ignore_conditions: bool) -> Errors {
         errs.invalid(&at, spec.at("auditAnnotations"), text);
     }
     for (i, annotation) in annotations.iter().enumerate() {
-        audit_annotation(annotation, api::meta::of(policy).name(), &at.index(i), &mut errs);
+        audit_annotation(annotation, api::meta::of(policy).name(), &judge, &at.index(i), &mut errs);
         if annotations[..i].iter().any(|a| a.str("key") == annotation.str("key")) {
             errs.duplicate(&at.index(i).child("key"), annotation.str("key"));
         }
@@ -78,15 +161,16 @@ pub fn validate_validating(policy: &Value, ignore_conditions: bool) -> Errors {
 }
 
 /// Upstream: `validateMutatingAdmissionPolicySpec`.
-pub fn validate_mutating(policy: &Value, ignore_conditions: bool) -> Errors {
+pub fn validate_mutating(policy: &Value, stored: &Stored) -> Errors {
     let mut errs = Errors::new();
     let (spec, at) = (policy.at("spec"), Path::new("spec"));
-    common(spec, &at, ignore_conditions, true, &mut errs);
+    let judge = Judge { composer: Composer::new(), params: spec.has("paramKind"), stored };
+    common(spec, &at, true, &judge, &mut errs);
     if spec.list("mutations").is_empty() {
         errs.required(&at.child("mutations"), "mutations must contain at least one item");
     }
     for (i, mutation) in spec.list("mutations").iter().enumerate() {
-        validate_mutation(mutation, &at.child("mutations").index(i), &mut errs);
+        validate_mutation(mutation, &judge, &at.child("mutations").index(i), &mut errs);
     }
     match spec.str("reinvocationPolicy") {
         "" => errs.required(&at.child("reinvocationPolicy"), ""),
@@ -157,29 +241,24 @@ pub fn match_conditions(conditions: &[Value], place: Place<'_>, at: &Path, errs:
 
 /// Upstream: `validateMatchConditionsExpression`.
 fn check_expression(expression: &str, place: Place<'_>, at: &Path, errs: &mut Errors) {
-    let mode = match place.stored.iter().any(|stored| stored == expression) {
-        true => cel::Mode::StoredExpressions,
-        false => cel::Mode::NewExpressions,
-    };
-    let declares = cel::admission::Declares { params: place.params, authorizer: true };
-    match cel::compile(&cel::admission::environment(mode, declares), expression) {
-        Err(issues) => errs.invalid(at, expression, format!("compilation failed: {issues}")),
-        Ok(compiled) if *compiled.result_type() != cel::Type::Bool => {
-            errs.invalid(at, expression, format!("must evaluate to bool but got {}", compiled.result_type()));
-        }
-        Ok(_) => {}
+    let declares = Declares { params: place.params, authorizer: true, patches: false };
+    let composer = Composer::without_variables();
+    if let Err(refused) = composer.compile(expression, mode(place.stored, expression), declares, Returns::Bool) {
+        refuse(refused, expression, at, errs);
     }
 }
 
-fn validate_variable(variable: &Value, at: &Path, errs: &mut Errors) {
-    let name = variable.str("name");
+fn validate_variable(variable: &Value, judge: &Judge<'_>, stored: &[String], at: &Path, errs: &mut Errors) {
+    let (name, text) = (variable.str("name"), variable.str("expression"));
     if name.trim().is_empty() {
         errs.required(&at.child("name"), "name is not specified");
     } else if !words_of_expressions(name) {
         errs.invalid(&at.child("name"), name, "must be a valid CEL identifier");
     }
-    if variable.str("expression").trim().is_empty() {
+    if text.trim().is_empty() {
         errs.required(&at.child("expression"), "expression is not specified");
+    } else if let Err(refused) = judge.composer.variable(name, text, mode(stored, text), judge.declares()) {
+        refuse(refused, text, &at.child("expression"), errs);
     }
 }
 
@@ -190,13 +269,23 @@ fn words_of_expressions(name: &str) -> bool {
         && !cel::is_reserved(name)
 }
 
-fn validate_validation(validation: &Value, at: &Path, errs: &mut Errors) {
-    let (message, expression) = (validation.str("message"), validation.str("messageExpression"));
-    if validation.str("expression").trim().is_empty() {
+fn validate_validation(validation: &Value, judge: &Judge<'_>, at: &Path, errs: &mut Errors) {
+    let (message, telling) = (validation.str("message"), validation.str("messageExpression"));
+    let text = validation.str("expression");
+    if text.trim().is_empty() {
         errs.required(&at.child("expression"), "expression is not specified");
+    } else {
+        let (stored, declares) = (&*judge.stored.validations, judge.declares());
+        let expected = Expected { stored, declares, returns: Returns::Bool };
+        judge.expression(text, text, expected, &at.child("expression"), errs);
     }
-    if !expression.is_empty() && expression.trim().is_empty() {
-        errs.invalid(&at.child("messageExpression"), expression, "must be non-empty if specified");
+    let telling_at = at.child("messageExpression");
+    if !telling.is_empty() && telling.trim().is_empty() {
+        errs.invalid(&telling_at, telling, "must be non-empty if specified");
+    } else if !telling.is_empty() {
+        let declares = Declares { authorizer: false, ..judge.declares() };
+        let expected = Expected { stored: &judge.stored.messages, declares, returns: Returns::Text };
+        judge.expression(telling, telling, expected, &telling_at, errs);
     }
     if !message.is_empty() && message.trim().is_empty() {
         errs.invalid(&at.child("message"), message, "must be non-empty if specified");
@@ -208,34 +297,43 @@ fn validate_validation(validation: &Value, at: &Path, errs: &mut Errors) {
     }
 }
 
-fn audit_annotation(annotation: &Value, policy: &str, at: &Path, errs: &mut Errors) {
+fn audit_annotation(annotation: &Value, policy: &str, judge: &Judge<'_>, at: &Path, errs: &mut Errors) {
     let key = annotation.str("key");
     if policy.is_empty() {
         errs.invalid(&at.child("key"), key, "requires metadata.name be non-empty");
     } else {
         checks::label_name(&format!("{policy}/{key}"), &at.child("key"), errs);
     }
-    let expression = annotation.str("valueExpression").trim();
-    if expression.is_empty() {
-        errs.required(&at.child("valueExpression"), "valueExpression is not specified");
-    } else if expression.len() > AUDIT_EXPRESSION_LEN_MAX {
-        let text = format!("must not exceed {AUDIT_EXPRESSION_LEN_MAX} bytes in length");
-        errs.required(&at.child("valueExpression"), text);
+    let (text, at) = (annotation.str("valueExpression"), at.child("valueExpression"));
+    if text.trim().is_empty() {
+        errs.required(&at, "valueExpression is not specified");
+    } else if text.trim().len() > AUDIT_EXPRESSION_LEN_MAX {
+        errs.required(&at, format!("must not exceed {AUDIT_EXPRESSION_LEN_MAX} bytes in length"));
+    } else {
+        let (stored, declares) = (&*judge.stored.annotations, judge.declares());
+        let expected = Expected { stored, declares, returns: Returns::TextOrNull };
+        judge.expression(text.trim(), text, expected, &at, errs);
     }
 }
 
-fn validate_mutation(mutation: &Value, at: &Path, errs: &mut Errors) {
+fn validate_mutation(mutation: &Value, judge: &Judge<'_>, at: &Path, errs: &mut Errors) {
     let kind = mutation.str("patchType");
-    let (own, other) = match kind {
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+    let (own, other, returns) = match kind {
+        "JSONPatch" => ("jsonPatch", "applyConfiguration", Returns::Patches),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", Returns::Configuration),
         "" => return errs.required(&at.child("patchType"), ""),
         _ => return errs.not_supported(&at.child("patchType"), kind, &["ApplyConfiguration", "JSONPatch"]),
     };
+    let (text, text_at) = (mutation.at(own).str("expression").trim(), at.child(own).child("expression"));
     if !mutation.has(own) {
         errs.required(&at.child(own), format!("must be specified when patchType is {kind}"));
-    } else if mutation.at(own).str("expression").trim().is_empty() {
-        errs.required(&at.child(own).child("expression"), "");
+    } else if text.is_empty() {
+        errs.required(&text_at, "");
+    } else {
+        // Upstream asks for both what is known of configurations.
+        let declares = Declares { patches: true, ..judge.declares() };
+        let expected = Expected { stored: &judge.stored.configurations, declares, returns };
+        judge.expression(text, text, expected, &text_at, errs);
     }
     if mutation.has(other) {
         errs.invalid(

@@ -84,11 +84,11 @@ fn a_policy() -> Value {
 
 #[test]
 fn a_policy_says_something_about_something() {
-    assert!(policy::validate_validating(&a_policy(), false).is_empty());
+    assert!(policy::validate_validating(&a_policy(), &policy::Stored::default()).is_empty());
     assert_eq!(
         texts(&policy::validate_validating(
             &value!({"spec": {"paramKind": {"apiVersion": "a/b/c"}, "variables": [{"name": "in"}]}}),
-            false
+            &policy::Stored::default()
         )),
         [
             "spec.failurePolicy: Required value",
@@ -111,13 +111,99 @@ fn a_mutation_has_one_form_and_deletes_nothing() {
     spec.set("reinvocationPolicy", "Never");
     spec.entry("matchConstraints").entry("resourceRules").make_array()[0].set("operations", value!(["DELETE"]));
     assert_eq!(
-        texts(&policy::validate_mutating(&policy, false)),
+        texts(&policy::validate_mutating(&policy, &policy::Stored::default())),
         [
             "spec.matchConstraints.resourceRules.operations: Unsupported value: \"DELETE\": supported values: \"*\", \"CONNECT\", \"CREATE\", \"UPDATE\"",
             "spec.mutations[0].jsonPatch: Required value: must be specified when patchType is JSONPatch",
             "spec.mutations[0].applyConfiguration: Invalid value: \"{applyConfiguration}\": must not be specified when patchType is JSONPatch",
         ]
     );
+}
+
+/// What is wrong with a policy's expressions: fields, and the first lines of the texts.
+fn wrong(policy: &Value, old: Option<&Value>) -> Vec<String> {
+    let stored = old.map_or_else(policy::Stored::default, |old| policy::Stored::of(policy, old));
+    let mutating = policy.at("spec").has("mutations");
+    let errors = if mutating {
+        policy::validate_mutating(policy, &stored)
+    } else {
+        policy::validate_validating(policy, &stored)
+    };
+    texts(&errors)
+        .iter()
+        .map(|text| text.split("\\n |").next().unwrap_or_default().lines().next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn expressions_are_compiled_where_they_stand() {
+    let mut policy = a_policy();
+    let spec = policy.entry("spec");
+    spec.set(
+        "matchConditions",
+        value!([{"name": "a", "expression": "variables.x"}, {"name": "b", "expression": "'b'"}]),
+    );
+    spec.set("variables", value!([{"name": "x", "expression": "params.x"}, {"name": "y", "expression": "object.y"}]));
+    spec.set(
+        "validations",
+        value!([
+            {"expression": "variables.z", "messageExpression": "authorizer.path('/').check('get').reason()"},
+            {"expression": "variables.y == 'a'", "messageExpression": "1"}
+        ]),
+    );
+    spec.set(
+        "auditAnnotations",
+        value!([{"key": "a", "valueExpression": " 1"}, {"key": "b", "valueExpression": "null"}]),
+    );
+    assert_eq!(
+        wrong(&policy, None),
+        [
+            "spec.matchConditions[0].expression: Invalid value: \"variables.x\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'variables' (in container '')",
+            "spec.matchConditions[1].expression: Invalid value: \"'b'\": must evaluate to bool but got string",
+            "spec.variables[0].expression: Invalid value: \"params.x\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')",
+            "spec.validations[0].expression: Invalid value: \"variables.z\": compilation failed: ERROR: <input>:1:10: undefined field 'z'",
+            "spec.validations[0].messageExpression: Invalid value: \"authorizer.path('/').check('get').reason()\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'authorizer' (in container '')",
+            "spec.validations[1].messageExpression: Invalid value: \"1\": must evaluate to string but got int",
+            "spec.auditAnnotations[0].valueExpression: Invalid value: \" 1\": must evaluate to one of [string null_type] but got int",
+        ]
+    );
+    policy.entry("spec").set("paramKind", value!({"apiVersion": "v1", "kind": "ConfigMap"}));
+    policy.entry("spec").remove("matchConditions");
+    assert_eq!(wrong(&policy, None).len(), 4, "parameters are known now, and the others are as wrong as before");
+}
+
+#[test]
+fn mutations_make_what_they_say() {
+    let mut policy = a_policy();
+    let spec = policy.entry("spec");
+    spec.remove("validations");
+    spec.set("reinvocationPolicy", "Never");
+    spec.set(
+        "mutations",
+        value!([
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{spec: Object.spec{replicas: 1}}"}},
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": " {'spec': 1}"}},
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"}},
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 1}]"}}
+        ]),
+    );
+    assert_eq!(
+        wrong(&policy, None),
+        [
+            "spec.mutations[1].applyConfiguration.expression: Invalid value: \"{'spec': 1}\": must evaluate to Object but got map(string, int)",
+            "spec.mutations[3].jsonPatch.expression: Invalid value: \"[JSONPatch{op: 1}]\": compilation failed: ERROR: <input>:1:14: expected type of field 'op' is 'string' but provided type is 'int'",
+        ]
+    );
+}
+
+#[test]
+fn conditions_that_did_not_change_are_not_judged_again() {
+    let mut old = a_policy();
+    old.entry("spec").set("matchConditions", value!([{"name": "a", "expression": "variables.x"}]));
+    assert_eq!((wrong(&old, None).len(), wrong(&old, Some(&old)).len()), (1, 0));
+    let mut new = old.clone();
+    new.entry("spec").set("paramKind", value!({"apiVersion": "v1", "kind": "ConfigMap"}));
+    assert_eq!(wrong(&new, Some(&old)).len(), 1, "they may name something else now");
 }
 
 #[test]

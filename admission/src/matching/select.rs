@@ -1,18 +1,18 @@
-//! Whether a request's namespace and object are those that a webhook wants to hear of.
+//! Whether a request's namespace and object are those that are wanted.
 //!
 //! Upstream: plugin/webhook/predicates/{namespace,object}/matcher.go.
 
 use api::{GroupResource, Status, Value, meta, selector::Selector};
 
-use super::Hook;
+use super::Criteria;
 use crate::{Cluster, Operation, Request};
 
 /// What a selector comes to. A failure counts only where the rules want the request.
-pub type Selected = Result<bool, Status>;
+pub(super) type Selected = Result<bool, Status>;
 
-impl Hook {
+impl Criteria {
     /// `object` is the request's as it is by now.
-    pub async fn selects_namespace(&self, request: &Request<'_>, object: &Value, cluster: &Cluster) -> Selected {
+    pub(super) async fn selects_namespace(&self, request: &Request<'_>, object: &Value, cluster: &Cluster) -> Selected {
         let of_namespace = request.resource.resource == "namespaces";
         if request.namespace.is_empty() && !of_namespace {
             return Ok(true);
@@ -32,7 +32,7 @@ impl Hook {
         }
     }
 
-    pub fn selects_object(&self, request: &Request<'_>, object: &Value) -> Selected {
+    pub(super) fn selects_object(&self, request: &Request<'_>, object: &Value) -> Selected {
         let selector = self.objects.as_ref().map_err(Status::internal)?;
         Ok(selector.is_everything() || has(object, selector) || has(request.old, selector))
     }

@@ -1,11 +1,11 @@
-//! Which requests a webhook wants to hear of.
+//! Rules over operations and resources.
 //!
-//! Upstream: plugin/webhook/predicates/rules/rules.go, plugin/webhook/generic/webhook.go ShouldCallHook.
+//! Upstream: plugin/webhook/predicates/rules/rules.go, plugin/policy/matching/matching.go matchesResourceRules.
 
-use api::{GroupResource, Gvk, Status, Value};
+use api::{GroupResource, Value};
 
-use super::{Hook, hooks::word};
-use crate::{Cluster, Request};
+use super::{Criteria, Seen};
+use crate::{Cluster, Equivalent, Request};
 
 /// Operations on resources in groups and versions; `*` stands for all.
 pub struct Rule {
@@ -15,14 +15,8 @@ pub struct Rule {
     /// `pods`, `pods/exec`, `*/scale`, `*/*`.
     resources: Vec<String>,
     scope: String,
-}
-
-/// As what a webhook sees a request: the resource that its rules name, and the kind of that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub resource: GroupResource,
-    pub version: String,
-    pub kind: Gvk,
+    /// Of objects; empty for all.
+    names: Vec<String>,
 }
 
 // === impl Rule ===
@@ -36,19 +30,21 @@ impl Rule {
             versions: texts("apiVersions"),
             resources: texts("resources"),
             scope: rule.opt_str("scope").unwrap_or("*").into(),
+            names: texts("resourceNames"),
         }
     }
 
     fn matches(&self, request: &Request<'_>, resource: &GroupResource, version: &str) -> bool {
         let names = |list: &[String], text: &str| list.iter().any(|item| item == "*" || item == text);
         self.is_in_scope(request, resource, version)
-            && names(&self.operations, word(request.operation))
+            && names(&self.operations, request.operation.word())
             && names(&self.groups, &resource.group)
             && names(&self.versions, version)
             && self.resources.iter().any(|named| {
                 let (name, below) = named.split_once('/').unwrap_or((named, ""));
                 (name == "*" || name == resource.resource) && (below == "*" || below == request.subresource)
             })
+            && (self.names.is_empty() || self.names.iter().any(|name| name == request.name_known()))
     }
 
     /// A namespace's own request is in that namespace, and yet namespaces are of the cluster.
@@ -63,27 +59,36 @@ impl Rule {
     }
 }
 
-// === impl Hook ===
+// === impl Criteria ===
 
-impl Hook {
+impl Criteria {
     /// As what the rules want to see a request; none when they do not.
-    pub fn sees(&self, request: &Request<'_>, cluster: &Cluster) -> Result<Option<Seen>, Status> {
-        if self.rules.iter().any(|rule| rule.matches(request, request.resource, request.version)) {
-            let (resource, kind) = (request.resource.clone(), request.kind.clone());
-            return Ok(Some(Seen { resource, version: request.version.into(), kind }));
+    pub(super) fn sees(&self, request: &Request<'_>, cluster: &Cluster) -> Option<Seen> {
+        let seen = match &self.rules {
+            Some(rules) => self.matching(rules, request, cluster)?,
+            None => itself(request),
+        };
+        let is_excluded = !self.excluded.is_empty() && self.matching(&self.excluded, request, cluster).is_some();
+        (!is_excluded).then_some(seen)
+    }
+
+    fn matching(&self, rules: &[Rule], request: &Request<'_>, cluster: &Cluster) -> Option<Seen> {
+        if rules.iter().any(|rule| rule.matches(request, request.resource, request.version)) {
+            return Some(itself(request));
         }
         if !self.equivalent {
-            return Ok(None);
+            return None;
         }
         let others = cluster.look.equivalents(request.resource, request.subresource);
-        for rule in &self.rules {
-            let itself = |o: &crate::Equivalent| o.resource == *request.resource && o.version == request.version;
-            let fits = |o: &&crate::Equivalent| !itself(o) && rule.matches(request, &o.resource, &o.version);
-            if let Some(found) = others.iter().find(fits) {
-                let crate::Equivalent { resource, version, kind } = found.clone();
-                return Ok(Some(Seen { resource, version, kind }));
-            }
-        }
-        Ok(None)
+        let is_other = |o: &&Equivalent| o.resource != *request.resource || o.version != request.version;
+        let found = rules
+            .iter()
+            .find_map(|rule| others.iter().filter(is_other).find(|o| rule.matches(request, &o.resource, &o.version)))?;
+        let Equivalent { resource, version, kind } = found.clone();
+        Some(Seen { resource, version, kind })
     }
+}
+
+fn itself(request: &Request<'_>) -> Seen {
+    Seen { resource: request.resource.clone(), version: request.version.into(), kind: request.kind.clone() }
 }
