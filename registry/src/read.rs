@@ -284,7 +284,9 @@ impl Filter {
         }
         let names_one = fields.iter().any(|term: &FieldTerm| matches!(term.place, Place::Name) && !term.negated);
         let is_single = names_one && (!definition.row.namespaced || !ask.namespace().is_empty());
-        Ok(Filter { namespace: ask.namespace().into(), labels, fields, is_single })
+        // A request about a namespace is in it (`/api/v1/watch/namespaces/NAME`), and what is cluster-wide is not.
+        let namespace = if definition.row.namespaced { ask.namespace().into() } else { Default::default() };
+        Ok(Filter { namespace, labels, fields, is_single })
     }
 
     pub fn lets_through(&self, entry: &Entry) -> bool {

@@ -160,6 +160,101 @@ pub fn word(text: &str, word: &str, mark: &str) -> String {
     if word.is_empty() || !text.contains(word) {
         return text.to_owned();
     }
+    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let (mut out, mut from) = (String::new(), 0);
+    for (at, found) in text.match_indices(word) {
+        let end = at + found.len();
+        let bounded = !is_part(text[..at].chars().next_back()) && !is_part(text[end..].chars().next());
+        out += &text[from..at];
+        out += if bounded { mark } else { word };
+        from = end;
+    }
+    out + &text[from..]
+}
+
+/// Orders what upstream tells in the order in which its goroutines end or its maps are walked: component statuses, the
+/// rules of a review, the causes of a conflict between managers, the misfits of an applied configuration.
+pub fn unordered(answer: &mut Value) {
+    const COMPONENTS: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
+    let name = |item: &Value| item.at("metadata").str("name").to_owned();
+    let of_row = |row: &Value| row.list("cells").first().and_then(Value::as_str).unwrap_or("").to_owned();
+    for (member, name) in [("items", &name as &dyn Fn(&Value) -> String), ("rows", &of_row)] {
+        if let Some(Value::Array(items)) = answer.get_mut(member)
+            && items.iter().all(|item| COMPONENTS.contains(&name(item).as_str()))
+        {
+            items.sort_by_key(name);
+        }
+    }
+    if answer.str("kind") == "SelfSubjectRulesReview" {
+        for rules in ["resourceRules", "nonResourceRules"] {
+            if let Some(Value::Array(rules)) = answer.path_mut(&["status", rules]) {
+                rules.sort_by_key(codec::json::to_string);
+            }
+        }
+    }
+    // Misfits of an applied configuration, a line each.
+    if let Some((head, lines)) = answer.str("message").split_once("errors:\n") {
+        let mut lines: Vec<&str> = lines.lines().collect();
+        lines.sort_unstable();
+        let text = format!("{head}errors:\n{}", lines.join("\n"));
+        answer.set("message", text);
+    }
+    if let Some(Value::Array(causes)) = answer.path_mut(&["details", "causes"])
+        && causes.iter().all(|cause| cause.str("reason") == "FieldManagerConflict")
+    {
+        causes.sort_by_key(codec::json::to_string);
+    }
+}
+
+/// How much of the beginning of a text is drawn.
+fn drawn_len(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let hex = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if hex == SHA256_LEN {
+        return hex;
+    }
+    let uid = bytes.len() >= 36
+        && bytes[..36].iter().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if uid {
+        return if text.starts_with("11111111-") { 0 } else { 36 };
+    }
+    let shape = b"dddd-dd-ddTdd:dd:dd";
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'd' => byte.is_ascii_digit(),
+        other => byte == other || (*other == b'T' && *byte == b' '),
+    };
+    if bytes.len() >= 19 && bytes.iter().zip(shape).all(fits) && !text.starts_with(OWN_TIME) {
+        let more = bytes[19..].iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'Z' | b'+')).count();
+        return 19 + more;
+    }
+    // Addresses that services are given, and those that the two servers give for themselves.
+    match ["10.96.", "192.0.2."].into_iter().find_map(|range| Some((range.len(), text.strip_prefix(range)?))) {
+        Some((len, rest)) => len + rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'.')).count(),
+        None => 0,
+    }
+}
+
+/// Numbers as marks.
+fn digits(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c.is_ascii_digit() {
+            true if out.ends_with(MARK) => {}
+            true => out += MARK,
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text with another in place of a word.
+pub fn word(text: &str, word: &str, mark: &str) -> String {
+    if word.is_empty() || !text.contains(word) {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(word) {
@@ -277,6 +372,7 @@ mod tests {
     #[test]
     fn words_are_whole() {
         assert_eq!(word("12 of 123, 12", "12", "$rv"), "$rv of 123, $rv");
+        assert_eq!(word("a-1212", "12", "$rv"), "a-1212");
     }
 
     #[test]
