@@ -388,6 +388,19 @@ pub fn go_plain(value: &Value) -> String {
     }
 }
 
+/// Go's name of a decoded value's type (`%T`).
+pub fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int64",
+        Value::Float(_) => "float64",
+        Value::Str(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
 /// A float as `encoding/json` writes it.
 pub fn go_float(f: f64) -> String {
     let magnitude = f.abs();

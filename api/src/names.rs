@@ -266,6 +266,20 @@ pub fn domain_prefixed_key(at: &Path, key: &str) -> Errors {
     errors
 }
 
+/// A sysctl's name with dots as separators: `net/ipv4/conf/eth0.100/x` is `net.ipv4.conf.eth0/100.x`. The first separator
+/// says which is meant, and the other one belongs to the names. Upstream: component-helpers NormalizeName.
+pub fn dotted_sysctl(name: &str) -> String {
+    let swapped = |c| match c {
+        '/' => '.',
+        '.' => '/',
+        other => other,
+    };
+    match name.find(['.', '/']) {
+        Some(at) if name[at..].starts_with('/') => name.chars().map(swapped).collect(),
+        _ => name.to_owned(),
+    }
+}
+
 // --- the texts
 
 /// Upstream: `MaxLenError` of util/validation.

@@ -20,9 +20,9 @@ const VOLUMES: [&[&str]; 10] = [
 ];
 
 /// Whether the pod names a secret of which this holds. What is named by nothing is not asked about.
-pub fn any(pod: &Value, mut holds: impl FnMut(&str) -> bool) -> bool {
+pub fn any<'p>(pod: &'p Value, mut holds: impl FnMut(&'p str) -> bool) -> bool {
     let spec = pod.at("spec");
-    let mut is = |value: &Value| value.as_str().is_some_and(|name| !name.is_empty() && holds(name));
+    let mut is = |value: &'p Value| value.as_str().is_some_and(|name| !name.is_empty() && holds(name));
     let mut containers = ["initContainers", "containers", "ephemeralContainers"].iter().flat_map(|l| spec.list(l));
     spec.list("imagePullSecrets").iter().any(|s| is(s.at("name")))
         || containers.any(|container| {

@@ -16,6 +16,8 @@ pub const MASTERS: &str = "system:masters";
 pub const AUTHENTICATED: &str = "system:authenticated";
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 pub const ANONYMOUS: &str = "system:anonymous";
+/// The group of all nodes.
+pub const NODES: &str = "system:nodes";
 
 impl User {
     pub fn new(name: impl Into<String>, groups: &[&str]) -> User {
@@ -33,5 +35,10 @@ impl User {
     /// `(namespace, name)` when this is a service account.
     pub fn service_account(&self) -> Option<(&str, &str)> {
         self.name.strip_prefix("system:serviceaccount:")?.split_once(':')
+    }
+
+    /// The name of the node that this is; it may be empty. Upstream: pkg/auth/nodeidentifier.
+    pub fn node(&self) -> Option<&str> {
+        self.name.strip_prefix("system:node:").filter(|_| self.is_in(NODES))
     }
 }

@@ -6,6 +6,7 @@
 //! Upstream: pkg/kubeapiserver/authorizer/reload.go, apiserver pkg/authorization/union.
 
 pub mod fixed;
+pub mod node;
 pub mod rbac;
 pub mod review;
 pub mod rule;
@@ -18,6 +19,7 @@ use api::{Attributes, GroupResource, Status, User, user};
 use crate::text;
 
 pub use fixed::{AlwaysAllow, AlwaysDeny};
+pub use node::{Node, Relations};
 pub use rbac::{Index, Rbac};
 pub use rule::{Rule, Rules};
 

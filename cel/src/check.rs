@@ -178,7 +178,10 @@ impl Checker<'_> {
         {
             let joined = names.join(".");
             let hidden = self.is_local(&names[0]);
-            if let Some(found) = self.global(joined.strip_prefix('.').unwrap_or(&joined), hidden) {
+            let name = joined.strip_prefix('.').unwrap_or(&joined);
+            if let Some(found) = self.global(name, hidden) {
+                // A type's name is one name, with dots in it: no part of it is read, and none costs.
+                expr.kind = Kind::Ident(name.into());
                 return self.refer(expr, found);
             }
         }

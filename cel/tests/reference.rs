@@ -24,18 +24,32 @@ fn is_upstreams_own_fault(answer: &Json) -> bool {
     answer["error"].as_str().is_some_and(|error| error.starts_with("internal error: "))
 }
 
-/// Where both do not say the same, one line each.
-fn differences(theirs: &[Json]) -> Vec<String> {
+/// Upstream's answers that are not ours, each with ours.
+fn differing(theirs: &[Json]) -> Vec<(&Json, Json)> {
     let (new, stored) = (world::environment("new"), world::environment("stored"));
     let mut found = Vec::new();
     for theirs in theirs.iter().filter(|answer| !is_upstreams_own_fault(answer)) {
-        let (mode, text) = (theirs["mode"].as_str().unwrap_or("new"), theirs["expr"].as_str().unwrap_or(""));
+        let (mode, text) = question(theirs);
         let ours = world::answer(if mode == "stored" { &stored } else { &new }, mode, text);
         if ours != *theirs {
-            found.push(format!("{text}\n  upstream: {theirs}\n  here:     {ours}"));
+            found.push((theirs, ours));
         }
     }
     found
+}
+
+/// What was asked: mode and text.
+fn question(answer: &Json) -> (&str, &str) {
+    (answer["mode"].as_str().unwrap_or("new"), answer["expr"].as_str().unwrap_or(""))
+}
+
+/// None may differ.
+fn assert_none(differing: &[(&Json, Json)]) {
+    let lines: Vec<_> = differing
+        .iter()
+        .map(|(theirs, ours)| format!("{}\n  upstream: {theirs}\n  here:     {ours}", question(theirs).1))
+        .collect();
+    assert!(lines.is_empty(), "{} differ:\n{}", lines.len(), lines.join("\n"));
 }
 
 fn parsed(lines: &str) -> Vec<Json> {
@@ -48,8 +62,7 @@ fn recorded_answers_are_ours() {
     let asked: Vec<_> = answers.iter().map(|answer| (answer["mode"].clone(), answer["expr"].clone())).collect();
     let listed: Vec<_> = expressions().into_iter().map(|(mode, text)| (Json::from(mode), Json::from(text))).collect();
     assert_eq!(asked, listed, "answers.jsonl is not of expressions.txt: record it anew");
-    let differences = differences(&answers);
-    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+    assert_none(&differing(&answers));
 }
 
 #[test]
@@ -94,6 +107,24 @@ mod clients {
         parsed(&String::from_utf8(output.stdout).expect("it writes text"))
     }
 
+    /// How often upstream is asked about a walk before its answer is taken for another than ours.
+    const WALKS: usize = 64;
+
+    /// Upstream walks a map in another order each time, and where the walk ends early its cost, or the order of a list, hangs
+    /// on that. So what it says otherwise than we is asked again, and differs when none of its answers is ours.
+    fn assert_upstream_agrees(questions: Vec<(String, String)>) {
+        let answers = upstream(questions);
+        let mut differing = differing(&answers);
+        let again = differing.iter().flat_map(|(theirs, _)| {
+            let (mode, text) = question(theirs);
+            std::iter::repeat_n((mode.to_owned(), text.to_owned()), WALKS)
+        });
+        let again = upstream(again.collect());
+        let mut walks = again.chunks(WALKS);
+        differing.retain(|(_, ours)| walks.next().is_some_and(|answers| !answers.contains(ours)));
+        assert_none(&differing);
+    }
+
     #[test]
     fn the_record_is_what_upstream_says() {
         let questions = expressions().into_iter().map(|(mode, text)| (mode.to_owned(), text.to_owned())).collect();
@@ -104,15 +135,13 @@ mod clients {
     fn seeded_expressions_come_to_the_same() {
         let mut seed = generate::Seed(20_261_121);
         let questions = (0..10_000).map(|_| ("new".to_owned(), generate::expression(&mut seed))).collect();
-        let differences = differences(&upstream(questions));
-        assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+        assert_upstream_agrees(questions);
     }
 
     /// The expressions of the language's own conformance tests, out of the module that upstream's engine is built with. Most of
     /// their variables are not declared here, which is as good a question as any.
     ///
-    /// Left out: literals of protobuf's well-known types, which are not here, and what walks a map of several keys, whose order
-    /// is another each time upstream.
+    /// Left out: literals of protobuf's well-known types, which are not here.
     #[test]
     fn expressions_of_the_languages_own_tests_come_to_the_same() {
         let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance/clients/go");
@@ -129,10 +158,9 @@ mod clients {
             let text = std::fs::read_to_string(path).expect("a test is text");
             questions.extend(textproto::expressions(&text).into_iter().map(|text| ("new".to_owned(), text)));
         }
-        questions.retain(|(_, text)| !text.contains("google.protobuf.") && !text.contains("'baz': 0}.transformMap"));
+        questions.retain(|(_, text)| !text.contains("google.protobuf."));
         assert!(questions.len() > 2000, "only {} expressions were found", questions.len());
-        let differences = differences(&upstream(questions));
-        assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+        assert_upstream_agrees(questions);
     }
 
     /// What is broken is refused by both. In the words there is a difference left: upstream looks at what remains of a broken

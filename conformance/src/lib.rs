@@ -9,6 +9,7 @@ pub mod images;
 pub mod machine;
 pub mod machines;
 pub mod node;
+pub mod nodes;
 pub mod services;
 pub mod skiff;
 pub mod suite;

@@ -57,8 +57,6 @@ impl Cluster {
         ])?;
         std::fs::write(&cluster.agent_kubeconfig, made.stdout)?;
         until("the API", || Ok(cluster.kubectl(&["get", "--raw", "/readyz"]).is_ok()), |ready| *ready)?;
-        let rights = ["create", "clusterrolebinding", "nodes", "--clusterrole=system:node", "--group=system:nodes"];
-        cluster.kubectl(&rights)?;
         cluster.start_agent()?;
         Ok(cluster)
     }

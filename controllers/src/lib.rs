@@ -48,6 +48,7 @@ mod service_accounts;
 mod service_cidrs;
 mod services;
 mod statefulsets;
+mod storage_versions;
 mod taint_eviction;
 mod token_cleaner;
 mod trust_bundle;
@@ -114,6 +115,7 @@ pub const ALL: &[&Spec] = &[
     &policy_status::SPEC,
     &resource_claims::SPEC,
     &device_taint_eviction::SPEC,
+    &storage_versions::SPEC,
     &garbage_collector::SPEC,
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/kubelet/sysctl/{allowlist,safe_sysctls}.go, component-helpers/node/util/sysctl.
 
-use api::{Value, field::quote};
+use api::{Value, field::quote, names::dotted_sysctl};
 
 /// All that a kernel of this decade keeps apart for each pod, and that is of no weight to others.
 const SAFE: [&str; 14] = [
@@ -48,7 +48,7 @@ fn namespace(name: &str) -> Option<&'static str> {
 
 /// Whether a pattern that the node's owner allows can be one: a name, or the beginning of names and `*`.
 pub fn check(pattern: &str) -> Result<(), String> {
-    let name = dotted(pattern.trim_end_matches('*'));
+    let name = dotted_sysctl(pattern.trim_end_matches('*'));
     match namespace(&name) {
         Some(_) => Ok(()),
         None => Err(format!("the sysctls {} are not known to be namespaced", quote(&name))),
@@ -64,11 +64,11 @@ pub fn forbidden(pod: &Value, allowed: &[String]) -> Option<String> {
         "User" => spec.opt_bool("hostUsers").unwrap_or(true),
         _ => false,
     };
-    let mut set = spec.at("securityContext").list("sysctls").iter().map(|sysctl| dotted(sysctl.str("name")));
+    let mut set = spec.at("securityContext").list("sysctls").iter().map(|sysctl| dotted_sysctl(sysctl.str("name")));
     let why = set.find_map(|name| {
         let matches = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(beginning) => name.starts_with(&dotted(beginning)),
-            None => name == dotted(pattern),
+            Some(beginning) => name.starts_with(&dotted_sysctl(beginning)),
+            None => name == dotted_sysctl(pattern),
         };
         let is_allowed = SAFE.contains(&name.as_str()) || allowed.iter().any(|pattern| matches(pattern));
         match namespace(&name).filter(|_| is_allowed) {
@@ -78,25 +78,6 @@ pub fn forbidden(pod: &Value, allowed: &[String]) -> Option<String> {
         }
     })?;
     Some(format!("forbidden sysctl: {why}"))
-}
-
-/// `net/ipv4/conf/eth0.100/x` as `net.ipv4.conf.eth0/100.x`. Upstream: NormalizeName.
-pub fn dotted(name: &str) -> String {
-    match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
-        Some(b'/') => name
-            .chars()
-            .map(|c| {
-                if c == '/' {
-                    '.'
-                } else if c == '.' {
-                    '/'
-                } else {
-                    c
-                }
-            })
-            .collect(),
-        _ => name.to_owned(),
-    }
 }
 
 #[cfg(test)]

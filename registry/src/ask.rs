@@ -7,7 +7,10 @@ use auth::authorize::{Authorized, Authorizer};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::definition::{Definition, Served};
+use crate::{
+    convert::Answers,
+    definition::{Definition, Served},
+};
 
 /// A request that was authorised, with the definition it is about. There is no other way to a verb.
 pub struct Ask {
@@ -19,6 +22,8 @@ pub struct Ask {
     pub user_agent: String,
     /// When it came.
     pub now: Timestamp,
+    /// What a webhook converted on the way.
+    pub(crate) answers: Answers,
     version: usize,
     warnings: Mutex<Vec<String>>,
     authorized: Authorized,
@@ -33,6 +38,7 @@ impl Ask {
         version: usize,
         now: Timestamp,
     ) -> Ask {
+        let definition = definition.view(version);
         let served = &definition.versions[version];
         let below = served.subresource(&authorized.attributes().subresource);
         let kind = below.and_then(|s| s.kind()).unwrap_or_else(|| served.gvk.clone());
@@ -43,6 +49,7 @@ impl Ask {
             kind,
             user_agent: user_agent.into(),
             now,
+            answers: Answers::default(),
             version,
             warnings: Mutex::default(),
             authorized,
@@ -93,6 +100,7 @@ impl Ask {
             kind: self.kind.clone(),
             user_agent: self.user_agent.clone(),
             now: self.now,
+            answers: Answers::default(),
             version: self.version,
             warnings: Mutex::default(),
             authorized: self.authorized.clone(),

@@ -111,15 +111,15 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Attempt, Status> {
         let definition = &*ask.definition;
-        let old = live.tree();
-        let mut new = change.make(ask, &old)?;
+        let old = definition.seen(live.clone()).await?.tree();
+        let mut new = made(ask, change, &old).await?;
         prepare::check_namespace(&mut new, definition, ask.namespace())?;
         prepare::check_name(&new, ask.name(), ask.namespace())?;
         if change.checks_uid() {
             self.check_uid(ask, options, &new, &old)?;
         }
         if !change.manages_fields() {
-            managed::updated(self, ask, &mut new, &old, options);
+            managed::updated(self, ask, &mut new, &old, options).await;
         }
         let mut new = self.mutate_seen(ask, change, new, &old, options).await?;
         prepare::dedup_owners(&mut new, |w| ask.warn(w), true);
@@ -238,7 +238,7 @@ impl Registry {
         if !applied && !definition.row.create_on_update {
             return Err(Status::not_found(&definition.resource, ask.name()));
         }
-        let mut object = change.make(ask, Value::NULL)?;
+        let mut object = made(ask, change, Value::NULL).await?;
         prepare::check_namespace(&mut object, definition, ask.namespace())?;
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         let uid = meta::of(&object).uid();
@@ -261,10 +261,21 @@ impl Registry {
             meta.remove("resourceVersion");
         }
         if !change.manages_fields() {
-            managed::created(self, ask, &mut object, options);
+            managed::created(self, ask, &mut object, options).await;
         }
         Box::pin(self.admit_and_store(ask, object, options)).await
     }
+}
+
+/// Makes the new object. A change that needs an object in other versions is made again, once they are there.
+async fn made(ask: &Ask, change: &dyn Change, old: &Value) -> Result<Value, Status> {
+    let mut made = change.make(ask, old);
+    if let Some(asked) = ask.definition.asked() {
+        while Box::pin(ask.answers.fetch(asked, &ask.definition)).await {
+            made = change.make(ask, old);
+        }
+    }
+    made
 }
 
 // It lives for a moment, once for each attempt.

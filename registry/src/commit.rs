@@ -28,7 +28,8 @@ impl Registry {
         format!("{}/{}", self.config.prefix, definition.key(namespace, name))
     }
 
-    /// Writes a hub object where nothing may stand (`at` none) or over what stands at a revision.
+    /// Writes a hub object where nothing may stand (`at` none) or over what stands at a revision. What is done comes back as
+    /// the definition's hub has it.
     pub(crate) async fn put(
         &self,
         ask: &Ask,
@@ -42,10 +43,19 @@ impl Registry {
             (meta.namespace().to_string(), meta.name().to_string())
         };
         let key = self.store_key(definition, &namespace, &name);
-        let json = storage::json(definition, hub);
-        if let Some(live) = live.filter(|l| l.json == json) {
+        let mut json = storage::json(definition, hub);
+        let mut stored = None;
+        if let Some(asked) = definition.asked() {
+            let object = stored.insert(Box::pin(asked.into_store(definition, hub)).await?);
+            let (gvk, kind_type) = asked.written(definition);
+            json = storage::json_of(definition, object, gvk, kind_type);
+        }
+        let hub = stored.as_ref().unwrap_or(&*hub);
+        if let Some(live) = live.filter(|l| l.json == json)
+            && self.lies_as(definition, &key, &json).await?
+        {
             // Nothing changed: no commit, no event, the same revision.
-            return Ok(Written::Done(live.clone()));
+            return Ok(Written::Done(definition.seen(live.clone()).await?));
         }
         let local = definition.local_key(&namespace, &name);
         let entry = Arc::new(Entry::new(definition, local, json, hub, 0));
@@ -60,7 +70,7 @@ impl Registry {
         match self.store.commit(Txn { guards: vec![guard], ops: vec![op] }).await {
             Ok(Outcome::Committed(revision)) => {
                 self.filler.wait(revision).await;
-                Ok(Written::Done(Arc::new(entry.at(revision))))
+                Ok(Written::Done(definition.seen(Arc::new(entry.at(revision))).await?))
             }
             Ok(Outcome::Refused(mut found)) => {
                 self.filler.forget(&key, &entry);
@@ -71,6 +81,16 @@ impl Registry {
                 Err(unavailable(error, &definition.resource, if at.is_some() { "update" } else { "create" }))
             }
         }
+    }
+
+    /// Whether an object lies in the store as it is in the cache. One of a user's kind may lie there in a version from before,
+    /// or without what its schema says by now, and what changes nothing else brings it up to date.
+    async fn lies_as(&self, definition: &Definition, key: &str, json: &[u8]) -> Result<bool, Status> {
+        if definition.world.adopts() {
+            return Ok(true);
+        }
+        let found = self.store.get(key).await.map_err(|e| unavailable(e, &definition.resource, "get"))?.0;
+        Ok(found.is_none_or(|found| found.value.trim_ascii_end() == json))
     }
 
     /// Takes an object out that stands at a revision; `Raced` when something else does.

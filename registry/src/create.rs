@@ -45,7 +45,7 @@ impl Registry {
             return answer.answer(self, ask, object, options).await;
         }
         prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
-        managed::created(self, ask, &mut object, options);
+        managed::created(self, ask, &mut object, options).await;
         Box::pin(self.admit_and_store(ask, object, options)).await
     }
 

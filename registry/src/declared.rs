@@ -15,20 +15,27 @@ use schema::constraints::{self, Declared};
 use crate::{definition::Definition, special};
 
 /// Adds declared errors of the request's version to those of the rules, and drops what they cover. `at` is the version and
-/// the subresource.
-pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Option<&Value>, at: (&str, &str)) {
+/// the subresource. Returns what the client is warned of.
+pub fn merge(
+    errors: &mut Errors,
+    definition: &Definition,
+    new: &Value,
+    old: Option<&Value>,
+    at: (&str, &str),
+) -> Vec<String> {
     let (version, subresource) = at;
-    let Some(served) = definition.served(version) else { return };
+    let Some(served) = definition.served(version) else { return Vec::new() };
     if errors.is_empty()
         && let Some(special) = special::of(definition)
     {
         errors.extend(special.judge(new, old));
     }
-    if let Some(found) = definition.world.judge(definition, served, new, old, subresource) {
-        return errors.extend(found);
+    if let Some(found) = definition.world.judge(definition, served, new, old, subresource, errors) {
+        errors.extend(found.errors);
+        return found.warnings;
     }
     if !constraints::builtin().reaches(served.kind_type) {
-        return;
+        return Vec::new();
     }
     let check = |new: &Value, old: Option<&Value>| definition.world.declared(served, new, old);
     let found = if served.gvk == definition.hub {
@@ -47,6 +54,7 @@ pub fn merge(errors: &mut Errors, definition: &Definition, new: &Value, old: Opt
         !found.iter().zip(&fields).any(|(declared, at)| *at == field && covers(declared, hand))
     });
     errors.0.extend(found.into_iter().map(|d| d.error));
+    Vec::new()
 }
 
 fn covers(declared: &Declared, hand: &FieldError) -> bool {

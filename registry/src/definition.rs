@@ -11,7 +11,7 @@ use resources::{
 };
 use schema::{Schemas, TypeId};
 
-use crate::{cache::Cache, scale::Paths, table::Column, types::Types};
+use crate::{cache::Cache, convert::Conversion, scale::Paths, table::Column, types::Types};
 
 pub use crate::types::World;
 
@@ -32,6 +32,9 @@ pub struct Definition {
     pub closed: Option<&'static str>,
     pub world: Arc<dyn Types>,
     pub cache: Arc<Cache>,
+    pub conversion: Conversion,
+    /// How requests for each version see this, where a webhook converts; none elsewhere, and of a view.
+    pub views: Vec<Arc<Definition>>,
 }
 
 /// A row under its own names. What a kind does is declared, in a row; how it is called may be a user's choice.
@@ -142,6 +145,8 @@ impl Definition {
             closed: None,
             world,
             cache,
+            conversion: Conversion::Own,
+            views: Vec::new(),
         })
     }
 

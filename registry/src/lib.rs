@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod change;
 pub mod commit;
 pub mod continuation;
+pub mod convert;
 pub mod create;
 mod declared;
 pub mod definition;

@@ -60,24 +60,30 @@ impl Reader {
     }
 
     /// Reads an object of a version as its type, with defaults, in the hub.
-    fn read(
+    async fn read(
         &self,
         request: &Request<'_>,
         object: &Value,
         kind: &Gvk,
-        take: impl Fn(Decoded) -> Result<Value, Status>,
+        take: fn(Decoded) -> Result<Value, Status>,
     ) -> Result<Value, Status> {
-        let text = codec::json::to_string(object);
         let read = |types: &dyn Types, id| {
+            let text = codec::json::to_string(object);
             let decoded = types.read(Body { media: Media::Json, bytes: text.as_bytes() }, id);
-            decoded.map_err(|e| Status::bad_request(e.to_string())).and_then(&take)
+            decoded.map_err(|e| Status::bad_request(e.to_string())).and_then(take)
         };
         if let Some((definition, place)) = self.serving(request.resource, kind) {
             let served = &definition.versions[place];
             let mut object = read(&*definition.world, served.kind_type)?;
             api::meta::set_gvk(&mut object, kind);
-            definition.to_hub(&mut object, served);
-            return Ok(object);
+            let Some(asked) = definition.asked() else {
+                definition.to_hub(&mut object, served);
+                return Ok(object);
+            };
+            // The hub of a request is its own version.
+            definition.world.default(&mut object, served.kind_type);
+            let own = definition.versions.iter().position(|v| v.gvk.version == request.version);
+            return asked.one(&definition, object, own.unwrap_or(place)).await;
         }
         let Some(id) = Plain.schemas().kind(kind) else { return Ok(object.clone()) };
         let mut object = read(&Plain, id)?;
@@ -159,7 +165,10 @@ impl Look for Reader {
     async fn in_version(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
         let mut object = object.clone();
         match self.serving(request.resource, kind) {
-            Some((definition, place)) => definition.from_hub(&mut object, &definition.versions[place]),
+            Some((definition, place)) => match definition.asked() {
+                Some(asked) => object = asked.one(&definition, object, place).await?,
+                None => definition.from_hub(&mut object, &definition.versions[place]),
+            },
             None => {
                 let schemas = schema::builtin();
                 if let Some(id) = schemas.kind(kind) {
@@ -192,10 +201,11 @@ impl Look for Reader {
             [] => Ok(decoded.value),
             wrong => Err(Status::bad_request(format!("strict decoding error: {}", wrong.join(", ")))),
         })
+        .await
     }
 
     async fn to_hub(&self, request: &Request<'_>, object: &Value, kind: &Gvk) -> Result<Value, Status> {
-        self.read(request, object, kind, |decoded| Ok(decoded.value))
+        self.read(request, object, kind, |decoded| Ok(decoded.value)).await
     }
 }
 

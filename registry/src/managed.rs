@@ -30,8 +30,8 @@ pub const PATH: &[&str] = &["metadata", "managedFields"];
 /// Annotations together may not be longer. Upstream: `TotalAnnotationSizeLimitB`.
 const ANNOTATIONS_LEN_MAX: usize = 256 * 1024;
 
-/// The versions of a definition.
-struct Kinds<'a>(&'a Definition);
+/// The versions of a request's definition.
+struct Kinds<'a>(&'a Ask);
 
 /// The one version of a kind that is no row: a scale, a token request.
 struct Only<'a> {
@@ -51,8 +51,8 @@ struct Apply {
 }
 
 /// Notes who set the fields of a new object.
-pub fn created(registry: &Registry, ask: &Ask, object: &mut Value, options: &WriteOptions) {
-    updated(registry, ask, object, Value::NULL, options);
+pub async fn created(registry: &Registry, ask: &Ask, object: &mut Value, options: &WriteOptions) {
+    updated(registry, ask, object, Value::NULL, options).await;
 }
 
 /// The same of an object of another kind that is made below an object, and stored nowhere.
@@ -70,9 +70,18 @@ pub fn created_below(registry: &Registry, ask: &Ask, object: &mut Value, schema:
 }
 
 /// Notes who changed which fields. What cannot be noted leaves the live object's entries as they are.
-pub fn updated(registry: &Registry, ask: &Ask, object: &mut Value, live: &Value, options: &WriteOptions) {
+pub async fn updated(registry: &Registry, ask: &Ask, object: &mut Value, live: &Value, options: &WriteOptions) {
     let now = api::time::seconds(registry.clock.now());
-    note(ask, object, live, &ask.manager(&options.field_manager), &now);
+    let manager = ask.manager(&options.field_manager);
+    let Some(asked) = ask.definition.asked() else { return note(ask, object, live, &manager, &now) };
+    loop {
+        let mut noted = object.clone();
+        note(ask, &mut noted, live, &manager, &now);
+        if !Box::pin(ask.answers.fetch(asked, &ask.definition)).await {
+            *object = noted;
+            return;
+        }
+    }
 }
 
 fn note(ask: &Ask, object: &mut Value, live: &Value, manager: &str, now: &str) {
@@ -81,7 +90,7 @@ fn note(ask: &Ask, object: &mut Value, live: &Value, manager: &str, now: &str) {
     let sent = object.remove_path(PATH).unwrap_or_default();
     let entries = believed(sent, live.at_path(PATH), &ask.attributes.subresource);
     let reset = reset_of(ask);
-    let kinds = Kinds(definition);
+    let kinds = Kinds(ask);
     let api_version = served.gvk.api_version();
     let writer = writer(ask, definition.schemas(), &kinds, &api_version, manager, now, &reset);
     let new = in_version(definition, served, object);
@@ -191,7 +200,7 @@ impl Change for Apply {
         self.check(ask)?;
         let (definition, served) = (&*ask.definition, ask.served());
         let reset = reset_of(ask);
-        let kinds = Kinds(definition);
+        let kinds = Kinds(ask);
         let api_version = served.gvk.api_version();
         let writer = writer(ask, definition.schemas(), &kinds, &api_version, &self.manager, &self.now, &reset);
         let mut current = if live.is_null() { writer.empty() } else { live.clone() };
@@ -328,7 +337,7 @@ pub(crate) fn sort_members(value: &mut Value) {
 impl Kinds<'_> {
     fn served(&self, api_version: &str) -> Option<&Served> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.0.versions.iter().find(|v| v.gvk.version == version && v.gvk.group == group)
+        self.0.definition.versions.iter().find(|v| v.gvk.version == version && v.gvk.group == group)
     }
 }
 
@@ -337,8 +346,8 @@ impl Versions for Only<'_> {
         (api_version == self.api_version).then_some(self.kind)
     }
 
-    fn convert(&self, object: &Value, _: &str, _: &str) -> Value {
-        object.clone()
+    fn convert(&self, object: &Value, _: &str, _: &str) -> Result<Value, String> {
+        Ok(object.clone())
     }
 }
 
@@ -347,12 +356,17 @@ impl Versions for Kinds<'_> {
         self.served(api_version).map(|s| s.kind_type)
     }
 
-    fn convert(&self, object: &Value, from: &str, to: &str) -> Value {
-        let mut object = object.clone();
-        if let (Some(from), Some(to)) = (self.served(from), self.served(to)) {
-            self.0.recast(&mut object, from, to);
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Result<Value, String> {
+        let definition = &self.0.definition;
+        let (Some(from), Some(to)) = (self.served(from), self.served(to)) else { return Ok(object.clone()) };
+        // What has no name is an object that nobody has set anything of.
+        if definition.asked().is_some() && object.has("metadata") {
+            let place = definition.versions.iter().position(|v| v.gvk == to.gvk).unwrap_or(0);
+            return self.0.answers.find(object, place);
         }
-        object
+        let mut object = object.clone();
+        definition.recast(&mut object, from, to);
+        Ok(object)
     }
 }
 

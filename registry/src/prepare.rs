@@ -4,7 +4,7 @@
 
 use api::{
     GroupResource, Reason, Status, Value,
-    field::{Errors, FieldError, Path},
+    field::{Errors, Path},
     meta,
 };
 use resources::row::{Context, Generation, Metadata};
@@ -100,7 +100,7 @@ pub fn before_create(
     definition: &Definition,
     object: &mut Value,
     context: &Context<'_>,
-    warn: impl FnMut(String),
+    mut warn: impl FnMut(String),
 ) -> Result<(), Status> {
     let row = &definition.row;
     check_namespace(object, definition, context.namespace)?;
@@ -123,7 +123,7 @@ pub fn before_create(
     if errors.is_empty() {
         errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
     }
-    declared::merge(&mut errors, definition, object, None, (context.version, ""));
+    declared::merge(&mut errors, definition, object, None, (context.version, "")).into_iter().for_each(&mut warn);
     let name = meta::of(object).name().to_string();
     errors.into_status(&definition.kind, &name)?;
     (row.rules.warn)(object, None).into_iter().for_each(warn);
@@ -146,7 +146,7 @@ pub fn before_update(
     old: &Value,
     subresource: &str,
     context: &Context<'_>,
-    warn: impl FnMut(String),
+    mut warn: impl FnMut(String),
 ) -> Result<(), Status> {
     let row = &definition.row;
     check_namespace(new, definition, context.namespace)?;
@@ -181,14 +181,15 @@ pub fn before_update(
         errors.extend(of_meta());
     }
     if rules.is_none() && row.name_on_update {
-        errors.extend(names_only(resources::meta::validate(new, row.namespaced, row.name_rule, &path)));
+        errors.extend(resources::meta::validate_names(new, row.namespaced, row.name_rule, &path));
     }
     let (found, warnings) = match rules {
         Some(rules) => ((rules.validate)(new, old, context), (rules.warn)(new, Some(old))),
         None => ((row.rules.validate_update)(new, old, context), (row.rules.warn)(new, Some(old))),
     };
     errors.extend(found);
-    declared::merge(&mut errors, definition, new, Some(old), (context.version, subresource));
+    let at = (context.version, subresource);
+    declared::merge(&mut errors, definition, new, Some(old), at).into_iter().for_each(&mut warn);
     let name = meta::of(new).name().to_string();
     match row.metadata {
         Metadata::Twice => errors.into_status_repeating(&definition.kind, &name)?,
@@ -197,12 +198,6 @@ pub fn before_update(
     warnings.into_iter().for_each(warn);
     (row.rules.canonicalize)(new);
     Ok(())
-}
-
-/// Of what is wrong with metadata, what the kind's own rule says about names: the rest is said already.
-fn names_only(errors: Errors) -> Errors {
-    let about_names = |e: &FieldError| matches!(e.field.as_str(), "metadata.name" | "metadata.generateName");
-    Errors(errors.0.into_iter().filter(about_names).collect())
 }
 
 fn keep_system_fields(new: &mut Value, old: &Value) {

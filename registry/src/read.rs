@@ -12,6 +12,7 @@ use crate::{
     Answer, Ask, List, Registry,
     cache::{Entry, Interest, Snapshot},
     continuation::Continue,
+    convert::Asked,
     definition::Definition,
     options::ListOptions,
     special, storage, unavailable,
@@ -58,7 +59,7 @@ impl Registry {
         })?;
         let key = definition.local_key(ask.namespace(), ask.name());
         match definition.cache.get(&key) {
-            Some(entry) => Ok(Answer::Entry { entry, created: false }),
+            Some(entry) => Ok(Answer::Entry { entry: definition.seen(entry).await?, created: false }),
             None => Err(Status::not_found(&definition.resource, ask.name())),
         }
     }
@@ -98,7 +99,8 @@ impl Registry {
         // Whom any state will do gets all of it at once, but for kinds of which upstream keeps no cache.
         let is_cached = !definition.row.stored.expires;
         let limit = if options.resource_version == "0" && from.is_none() && is_cached { 0 } else { options.limit };
-        Ok(page(&snapshot, &filter, limit, from.as_ref()))
+        let Some(asked) = definition.asked() else { return Ok(page(&snapshot, &filter, limit, from.as_ref())) };
+        Box::pin(page_seen(asked, definition, snapshot, &filter, limit, from.as_ref())).await
     }
 
     /// Waits until the cache is as fresh as the request demands: `""` as now, `"0"` as it is, else at least so new.
@@ -242,6 +244,26 @@ fn page(snapshot: &Snapshot, filter: &Filter, limit: i64, from: Option<&Continue
     list
 }
 
+/// The same, of objects that a webhook converts: all that may be let through, where their values say whether they are, else
+/// those of the page.
+async fn page_seen(
+    asked: &Asked,
+    definition: &Definition,
+    mut snapshot: Snapshot,
+    filter: &Filter,
+    limit: i64,
+    from: Option<&Continue>,
+) -> Result<List, Status> {
+    if !filter.is_open() {
+        let named = snapshot.objects.values().filter(|entry| filter.names(entry)).cloned().collect();
+        let seen = asked.seen(definition, named, false).await?;
+        snapshot.objects = seen.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+    }
+    let mut list = page(&snapshot, filter, limit, from);
+    list.entries = asked.seen(definition, std::mem::take(&mut list.entries), false).await?;
+    Ok(list)
+}
+
 fn in_namespace(key: &str, namespace: &str) -> bool {
     key.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -270,25 +292,33 @@ impl Filter {
             && self.labels.matches(&entry.head.labels)
     }
 
+    /// Whether an object may be let through, by what is the same in all versions of it.
+    pub fn names(&self, entry: &Entry) -> bool {
+        (self.namespace.is_empty() || entry.head.namespace == self.namespace)
+            && self.fields.iter().filter(|term| !matches!(term.place, Place::Field(_))).all(|term| term.matches(entry))
+    }
+
     /// The narrowest interest that holds everything that gets through.
     pub fn interest(&self, namespaced: bool) -> Interest {
-        let wanted = |term: &&FieldTerm| !term.negated;
-        let name = self.fields.iter().filter(wanted).find(|term| matches!(term.place, Place::Name));
-        if let Some(name) = name {
-            match (namespaced, self.namespace.as_str()) {
-                (false, _) => return Interest::Object(name.value.as_str().into()),
-                (true, "") => {}
-                (true, namespace) => return Interest::Object(format!("{namespace}/{}", name.value).into()),
-            }
-        }
-        let field = self.fields.iter().filter(wanted).find_map(|term| match term.place {
+        let place = self.place(namespaced);
+        let field = self.fields.iter().filter(|term| !term.negated).find_map(|term| match term.place {
             Place::Field(place) => Some(Interest::Field(place, term.value.as_str().into())),
             _ => None,
         });
-        match (field, self.namespace.as_str()) {
-            (Some(field), _) => field,
-            (None, "") => Interest::Everything,
-            (None, namespace) => Interest::Namespace(namespace.into()),
+        match (&place, field) {
+            (Interest::Object(_), _) | (_, None) => place,
+            (_, Some(field)) => field,
+        }
+    }
+
+    /// The narrowest such interest that goes by names alone.
+    pub fn place(&self, namespaced: bool) -> Interest {
+        let name = self.fields.iter().find(|term| !term.negated && matches!(term.place, Place::Name));
+        match (name, namespaced, self.namespace.as_str()) {
+            (Some(name), false, _) => Interest::Object(name.value.as_str().into()),
+            (_, true, "") | (None, _, "") => Interest::Everything,
+            (Some(name), true, namespace) => Interest::Object(format!("{namespace}/{}", name.value).into()),
+            (None, _, namespace) => Interest::Namespace(namespace.into()),
         }
     }
 

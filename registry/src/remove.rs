@@ -94,7 +94,7 @@ impl Registry {
         options: &DeleteOptions,
     ) -> Result<Result<(Answer, Over), Option<Arc<Entry>>>, Status> {
         let definition = &*ask.definition;
-        let old = live.tree();
+        let old = definition.seen(live.clone()).await?.tree();
         match special::of(definition) {
             Some(special) if special.checks_preconditions() => special.check_preconditions(&old, options)?,
             _ => check_preconditions(ask, &old, options)?,
@@ -110,7 +110,10 @@ impl Registry {
         outcome?;
         special::before_delete(self, ask, &old).await?;
         let written = match plan {
-            Plan::Pending => return Ok(Ok((Answer::Entry { entry: live.clone(), created: false }, Over::Later))),
+            Plan::Pending => {
+                let entry = definition.seen(live.clone()).await?;
+                return Ok(Ok((Answer::Entry { entry, created: false }, Over::Later)));
+            }
             Plan::Wait(object) if options.dry_run => {
                 return Ok(Ok((Answer::Hub { object, created: false }, Over::Later)));
             }
@@ -200,8 +203,8 @@ impl Registry {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, Status> {
-        warn_of_orphans(ask, options);
         let found = self.list(ask, list).await?;
+        warn_of_orphans(ask, options);
         for entry in &found.entries {
             let one = ask.about(&entry.head.namespace, &entry.head.name);
             match self.remove(&one, options).await {

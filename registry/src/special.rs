@@ -12,6 +12,7 @@ pub mod furniture;
 mod namespaces;
 mod pods;
 pub mod policy;
+pub mod relations;
 mod reviews;
 mod roles;
 pub mod services;
@@ -250,7 +251,8 @@ impl Registry {
         let gvk = Gvk::new(*group, *version, *kind);
         let kind_type = schema::builtin().id(schema).ok_or_else(|| Status::internal(format!("{schema} is no type")))?;
         let expected = body::Expected { gvk: &gvk, kind_type, types: &Plain };
-        let object = body::read(ask, body, &expected, options.validation)?;
+        let mut object = body::read(ask, body, &expected, options.validation)?;
+        crate::prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
         match of(&ask.definition) {
             Some(special) => special.create_below(self, ask, object, options).await,
             None => Err(Status::no_such_resource()),

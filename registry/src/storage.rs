@@ -32,14 +32,19 @@ pub enum Error {
 
 /// The bytes under which a hub object is kept in the cache: canonical JSON without a resourceVersion.
 pub fn json(definition: &Definition, hub: &mut Value) -> Bytes {
-    if let Some(meta) = hub.get_mut("metadata") {
+    json_of(definition, hub, &definition.hub, definition.hub_type)
+}
+
+/// The same of an object of any version.
+pub fn json_of(definition: &Definition, object: &mut Value, gvk: &Gvk, kind_type: TypeId) -> Bytes {
+    if let Some(meta) = object.get_mut("metadata") {
         meta.remove("resourceVersion");
         meta.remove("selfLink");
     }
-    api::meta::set_gvk(hub, &definition.hub);
-    definition.world.settle(hub, definition.hub_type);
+    api::meta::set_gvk(object, gvk);
+    definition.world.settle(object, kind_type);
     let mut out = Vec::with_capacity(SCRATCH_LEN);
-    codec::json::write(hub, &mut out);
+    codec::json::write(object, &mut out);
     // It is kept for as long as the object lives: in as many bytes as it has.
     Bytes::copy_from_slice(&out)
 }
@@ -86,6 +91,9 @@ fn is_protobuf(value: &[u8]) -> bool {
 pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Error> {
     let key = local.into();
     let revision = stored.mod_revision;
+    if definition.asked().is_some() {
+        return as_stored(definition, key, stored);
+    }
     if let Some(json) = adoptable(definition, &stored.value) {
         let hub = codec::json::any(&json)?.value;
         return Ok(Entry::new(definition, key, json, &hub, revision));
@@ -97,6 +105,20 @@ pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Resu
         json = stored.value.clone();
     }
     Ok(Entry::new(definition, key, json, &hub, revision))
+}
+
+/// Reads an object in the version that it lies in the store in: what that is in others is known to a webhook alone.
+fn as_stored(definition: &Definition, key: api::EcoString, stored: &store::Entry) -> Result<Entry, Error> {
+    let gvk = api::meta::gvk(&codec::json::any(&stored.value)?.value);
+    let version = definition.versions.iter().find(|v| v.gvk == gvk).ok_or_else(|| Error::Unknown(gvk.to_string()))?;
+    let body = crate::Body { media: crate::Media::Json, bytes: &stored.value };
+    let mut tree = definition.world.read_stored(body, version.kind_type)?;
+    definition.world.default(&mut tree, version.kind_type);
+    let mut json = json_of(definition, &mut tree, &gvk, version.kind_type);
+    if json == stored.value {
+        json = stored.value.clone();
+    }
+    Ok(Entry::new(definition, key, json, &tree, stored.mod_revision))
 }
 
 /// The bytes without their final line break, when they are JSON of the hub version as this server writes it.

@@ -113,6 +113,7 @@ pub trait Types: Send + Sync {
     }
 
     /// What schemas of users say about an object, beside its metadata, on the main resource (`""`) or a subresource.
+    /// `before`: what is wrong with it already.
     fn judge(
         &self,
         definition: &Definition,
@@ -120,10 +121,18 @@ pub trait Types: Send + Sync {
         new: &Value,
         old: Option<&Value>,
         subresource: &str,
-    ) -> Option<Errors> {
-        let _ = (definition, served, new, old, subresource);
+        before: &Errors,
+    ) -> Option<Judged> {
+        let _ = (definition, served, new, old, subresource, before);
         None
     }
+}
+
+/// What schemas of users say about an object.
+#[derive(Debug, Default)]
+pub struct Judged {
+    pub errors: Errors,
+    pub warnings: Vec<String>,
 }
 
 /// What all built-in definitions share: the types and what is hung on them.

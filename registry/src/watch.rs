@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -17,6 +18,7 @@ use tokio::sync::watch as signal;
 use crate::{
     Ask, Registry,
     cache::{Cursor, Entry, Event},
+    convert::Asked,
     definition::Definition,
     options::ListOptions,
     read::{Filter, revision_of},
@@ -41,6 +43,8 @@ pub struct Watch {
     initial_end: Option<Revision>,
     cursor: Cursor,
     ready: Vec<Arc<Event>>,
+    /// Where a webhook converts what is to be told.
+    asking: Option<Box<Asking>>,
     applied: signal::Receiver<Revision>,
     /// The revision of the last thing said.
     told: Revision,
@@ -71,7 +75,17 @@ pub enum Kind {
 pub enum End {
     /// It fell behind: closed without an error, the client resumes.
     Behind,
+    /// What is to be told cannot be had in the watcher's version.
+    Failed(Status),
 }
+
+/// What is being converted.
+struct Asking {
+    asked: Arc<Asked>,
+    under_way: Option<Coming>,
+}
+
+type Coming = Pin<Box<dyn Future<Output = Result<Vec<Notice>, Status>> + Send>>;
 
 impl Registry {
     /// Begins a watch.
@@ -83,11 +97,17 @@ impl Registry {
             text => revision_of(text)?,
         };
         let with_state = options.send_initial_events.unwrap_or(false);
-        let interest = filter.interest(definition.row.namespaced);
+        let asking = definition.asked().map(|asked| Box::new(Asking { asked: asked.clone(), under_way: None }));
+        // What a webhook makes of an object is seen when it has been asked.
+        let interest = match &asking {
+            None => filter.interest(definition.row.namespaced),
+            Some(_) => filter.place(definition.row.namespaced),
+        };
         let (initial, revision, cursor) = if with_state {
             self.wait_for(&definition, if from == 0 { &options.resource_version } else { "" }).await?;
             let (snapshot, cursor) = definition.cache.snapshot_and_cursor_on(interest, self.filler.applied());
-            let entries = snapshot.objects.values().filter(|e| filter.lets_through(e)).cloned().collect();
+            let shown = |e: &&Arc<Entry>| if asking.is_some() { filter.names(e) } else { filter.lets_through(e) };
+            let entries = snapshot.objects.values().filter(shown).cloned().collect();
             (entries, snapshot.revision, cursor)
         } else {
             let start = if from == 0 { self.filler.applied() } else { from };
@@ -104,6 +124,7 @@ impl Registry {
             initial_end: asked.then_some(revision),
             applied: self.filler.subscribe(),
             ready: Vec::new(),
+            asking,
             told: revision,
             definition,
             filter,
@@ -128,9 +149,11 @@ impl Watch {
 
     /// The same, for those who are polled themselves.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<Notice>) -> Poll<Result<(), End>> {
+        if self.asking.is_some() {
+            return self.poll_asking(cx, out);
+        }
         if !self.initial.is_empty() {
-            let batch = self.initial.len().min(BATCH_LEN_MAX);
-            out.extend(self.initial.drain(..batch).map(Notice::Added));
+            out.extend(self.next_initial().map(Notice::Added));
             if self.initial.is_empty() {
                 self.initial = VecDeque::new();
             }
@@ -153,9 +176,46 @@ impl Watch {
         Poll::Ready(Ok(()))
     }
 
+    fn next_initial(&mut self) -> impl Iterator<Item = Arc<Entry>> {
+        let batch = self.initial.len().min(BATCH_LEN_MAX);
+        self.initial.drain(..batch)
+    }
+
+    /// The same of what a webhook has to convert, and which the filter sees only then.
+    fn poll_asking(&mut self, cx: &mut Context<'_>, out: &mut Vec<Notice>) -> Poll<Result<(), End>> {
+        while out.is_empty() {
+            let Some(asking) = &mut self.asking else { return Poll::Pending };
+            if let Some(coming) = &mut asking.under_way {
+                let told = ready!(coming.as_mut().poll(cx));
+                asking.under_way = None;
+                out.extend(told.map_err(End::Failed)?);
+                continue;
+            }
+            let (asked, definition, filter) = (asking.asked.clone(), self.definition.clone(), self.filter.clone());
+            let coming: Coming = if !self.initial.is_empty() {
+                let initial: Vec<Arc<Entry>> = self.next_initial().collect();
+                Box::pin(async move { initial_as_seen(&asked, &definition, &filter, initial).await })
+            } else if let Some(revision) = self.initial_end.take() {
+                out.push(Notice::Bookmark { revision, initial_end: true });
+                continue;
+            } else {
+                self.ready.clear();
+                ready!(self.cursor.poll_next(cx, BATCH_LEN_MAX, &mut self.ready)).map_err(|_| End::Behind)?;
+                let events = std::mem::take(&mut self.ready);
+                self.told = events.iter().map(|event| event.revision()).fold(self.told, Revision::max);
+                Box::pin(async move { events_as_seen(&asked, &definition, &filter, events).await })
+            };
+            if let Some(asking) = &mut self.asking {
+                asking.under_way = Some(coming);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// A bookmark, when the watcher has been told everything up to a later revision than it knows of.
     pub fn bookmark(&mut self) -> Option<Notice> {
-        if !self.bookmarks || !self.initial.is_empty() || self.initial_end.is_some() {
+        let is_asking = self.asking.as_ref().is_some_and(|asking| asking.under_way.is_some());
+        if !self.bookmarks || !self.initial.is_empty() || self.initial_end.is_some() || is_asking {
             return None;
         }
         // What is applied has reached the log: nothing ready means nothing up to there was left out.
@@ -166,6 +226,43 @@ impl Watch {
         self.told = self.told.max(applied);
         Some(Notice::Bookmark { revision: self.told, initial_end: false })
     }
+}
+
+async fn initial_as_seen(
+    asked: &Asked,
+    definition: &Definition,
+    filter: &Filter,
+    initial: Vec<Arc<Entry>>,
+) -> Result<Vec<Notice>, Status> {
+    let seen = asked.seen_in_turn(definition, initial).await?;
+    Ok(seen.into_iter().filter(|entry| filter.lets_through(entry)).map(Notice::Added).collect())
+}
+
+/// Events as a version has them. Of a deletion that is the object before it, at the deletion's revision.
+async fn events_as_seen(
+    asked: &Asked,
+    definition: &Definition,
+    filter: &Filter,
+    events: Vec<Arc<Event>>,
+) -> Result<Vec<Notice>, Status> {
+    let mut entries = Vec::new();
+    for event in &events {
+        entries.extend(event.previous.clone());
+        entries.extend((!event.deleted).then(|| event.entry.clone()));
+    }
+    let mut seen = asked.seen_in_turn(definition, entries).await?.into_iter();
+    let mut notices = Vec::new();
+    for event in events {
+        let previous = event.previous.as_ref().and_then(|_| seen.next());
+        let entry = match (event.deleted, &previous) {
+            (false, _) => seen.next(),
+            (true, previous) => previous.as_ref().map(|previous| Arc::new(previous.at(event.revision()))),
+        };
+        let Some(entry) = entry else { continue };
+        let event = Arc::new(Event::new(entry, previous, event.deleted));
+        notices.extend(self::seen(&event, filter).map(|kind| Notice::Changed(kind, event)));
+    }
+    Ok(notices)
 }
 
 /// A change as a filter sees it; none when it neither did nor does match.

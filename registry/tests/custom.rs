@@ -163,6 +163,35 @@ async fn a_definition_takes_its_instances_along() {
     assert!(world.registry.catalog.get(&GroupResource::new("example.com", "tabs")).is_none());
 }
 
+/// Nobody writes the definition meanwhile, so that nothing but its own clock has it looked at again.
+#[tokio::test(start_paused = true)]
+async fn a_definition_whose_instances_are_held_ends_when_they_are_not() {
+    const GUARDS: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+    let world = with_tabs().await;
+    world.create(TABS, tab("a", value!({})), false).await.expect("it is right");
+    // This server calls no webhooks, so one that has to be asked refuses everything.
+    let guard = value!({"metadata": {"name": "guard"}, "webhooks": [{
+        "name": "guard.example.com", "clientConfig": {"url": "https://127.0.0.1/no"}, "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+        "rules": [{"operations": ["DELETE"], "apiGroups": ["example.com"], "apiVersions": ["*"], "resources": ["tabs"]}]
+    }]});
+    world.create(GUARDS, guard, false).await.expect("it is right");
+    let options = DeleteOptions::read(value!({})).expect("they are options");
+    world.registry.remove(&world.ask("delete", DEFINITIONS, TABS), &options).await.expect("it is there");
+    let in_progress = |stored: Option<&Value>| {
+        let conditions = stored.map_or(&[][..], |stored| stored.at("status").list("conditions"));
+        conditions.iter().any(|c| c.str("reason") == "InstanceDeletionInProgress")
+    };
+    until(&world, TABS, in_progress).await;
+    // Everything runs on this thread: what can be done without the clock has been done, in vain.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!world.ask("get", TABS, "a").definition.cache.is_empty(), "the guard holds it");
+    world.registry.remove(&world.ask("delete", GUARDS, "guard"), &options).await.expect("it is there");
+    until(&world, TABS, |stored| stored.is_none()).await;
+}
+
 #[tokio::test]
 async fn a_kind_belongs_to_who_came_first() {
     let world = with_tabs().await;
@@ -178,4 +207,86 @@ async fn a_kind_belongs_to_who_came_first() {
     world.registry.remove(&world.ask("delete", DEFINITIONS, TABS), &options).await.expect("it is there");
     until(&world, "others.example.com", |stored| says(stored, "Established", "True")).await;
     assert!(world.registry.catalog.get(&GroupResource::new("example.com", "others")).is_some());
+}
+
+/// A kind whose counters may not fall, neither what is wanted nor what is told.
+fn counter() -> Value {
+    let counter = value!({
+        "type": "object", "properties": {"n": {"type": "integer"}, "note": {"type": "string"}},
+        "x-kubernetes-validations": [
+            {"rule": "!has(self.n) || self.n < 10", "messageExpression": "self.n == 12 ? 'a dozen is too many' : 'too many'", "fieldPath": ".n"},
+            {"rule": "!has(oldSelf.n) || self.n >= oldSelf.n", "message": "n may not fall", "reason": "FieldValueForbidden"}
+        ]
+    });
+    let schema = value!({
+        "type": "object", "properties": {"spec": (counter.clone()), "status": counter},
+        "x-kubernetes-validations": [{"rule": "self.metadata.name.size() < 5"}]
+    });
+    value!({
+        "metadata": {"name": "counters.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "counters", "kind": "Counter"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                "subresources": {"status": {}}
+            }]
+        }
+    })
+}
+
+#[tokio::test]
+async fn rules_hold_whichever_way_an_object_is_written() {
+    const COUNTERS: &str = "counters.example.com";
+    let world = with_tabs().await;
+    world.create(DEFINITIONS, counter(), false).await.expect("its rules compile");
+    until(&world, COUNTERS, |stored| says(stored, "Established", "True")).await;
+    let new = |name: &str, n: i64| {
+        value!({
+            "apiVersion": "example.com/v1", "kind": "Counter", "metadata": {"name": name, "namespace": "ns"}, "spec": {"n": n}
+        })
+    };
+    let refused = world.create(COUNTERS, new("toolong", 12), false).await.expect_err("two rules are broken");
+    let said = "[<nil>: Invalid value: failed rule: self.metadata.name.size() < 5, spec.n: Invalid value: a dozen is too many]";
+    assert!(refused.message().ends_with(said), "{}", refused.message());
+    world.create(COUNTERS, new("a", 5), false).await.expect("it is right");
+    let status = format!("{COUNTERS}/status");
+    for (resource, patch) in [(COUNTERS, r#"{"spec":{"n":4}}"#), (status.as_str(), r#"{"status":{"n":12}}"#)] {
+        let refused = world.patch(resource, "a", Form::Merge, patch, false).await.expect_err(patch);
+        let said = refused.message();
+        assert!(
+            said.contains("spec: Forbidden: n may not fall")
+                || said.contains("status.n: Invalid value: a dozen is too many"),
+            "{said}"
+        );
+    }
+    world.patch(&status, "a", Form::Merge, r#"{"status":{"n":3}}"#, false).await.expect("a status may begin");
+    let refused =
+        world.patch(&status, "a", Form::Merge, r#"{"status":{"n":2}}"#, false).await.expect_err("and not fall");
+    assert!(refused.message().contains("status: Forbidden: n may not fall"), "{}", refused.message());
+    let apply = r#"{"apiVersion":"example.com/v1","kind":"Counter","spec":{"n":11}}"#;
+    let refused =
+        world.patch(COUNTERS, "a", Form::Apply { cbor: false }, apply, false).await.expect_err("it is too many");
+    assert!(
+        refused.message().contains("spec.n: Invalid value: too many") || refused.message().contains("conflict"),
+        "{}",
+        refused.message()
+    );
+}
+
+#[tokio::test]
+async fn a_rule_that_comes_later_judges_what_changes() {
+    let world = with_tabs().await;
+    world.create(TABS, tab("a", value!({"short": "abc"})), false).await.expect("it is right");
+    let patch = r#"[{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/short/x-kubernetes-validations",
+        "value":[{"rule":"self == 'x'"}]}]"#;
+    world.patch(DEFINITIONS, TABS, Form::Json, patch, false).await.expect("it compiles");
+    let kept = world.patch(TABS, "a", Form::Merge, r#"{"spec":{"replicas":1}}"#, false).await;
+    assert_eq!(kept.expect("what was wrong before may stay").at("spec").str("short"), "abc");
+    let refused = world.patch(TABS, "a", Form::Merge, r#"{"spec":{"short":"abd"}}"#, false).await;
+    let refused = refused.expect_err("what is new may not be wrong");
+    assert!(
+        refused.message().ends_with(r#"spec.short: Invalid value: "abd": failed rule: self == 'x'"#),
+        "{}",
+        refused.message()
+    );
 }

@@ -1,13 +1,13 @@
 //! apiextensions.k8s.io: kinds that users define.
 //!
-//! What needs the expression language is judged elsewhere: that rules (`x-kubernetes-validations`) compile and what they
-//! cost, and that defaults are pruned and valid. Upstream: apiextensions-apiserver/pkg/apis/apiextensions,
+//! That defaults are pruned and valid is judged elsewhere. Upstream: apiextensions-apiserver/pkg/apis/apiextensions,
 //! apiextensions-apiserver/pkg/registry/customresourcedefinition.
 
-mod field_path;
+pub mod field_path;
 pub mod instances;
 mod internal;
 pub(crate) mod older;
+pub mod rules;
 mod schema;
 mod spec;
 mod structural;
@@ -275,16 +275,6 @@ fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     let mut warnings: Vec<String> = formats.map(|format| format!("unrecognized format {}", quote(&format))).collect();
     let known: BTreeSet<String> = old.map(schema::set_warnings).unwrap_or_default();
     warnings.extend(schema::set_warnings(new).difference(&known).cloned());
-    // Of ours: upstream has neither. Nobody is to take what was accepted for what is done.
-    let old = old.unwrap_or(Value::NULL);
-    if schema::has_rules(new) && !schema::has_rules(old) {
-        warnings.push("x-kubernetes-validations: this server does not evaluate rules yet".into());
-    }
-    if is_converted_by_webhook(new) && !is_converted_by_webhook(old) {
-        warnings.push(
-            "spec.conversion.strategy: this server calls no webhook yet and serves the storage version alone".into(),
-        );
-    }
     warnings
 }
 

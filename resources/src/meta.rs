@@ -47,6 +47,14 @@ pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> V
     errs
 }
 
+/// Of what [`validate`] finds, what the kind's own rule says about names: where the rest is said already.
+pub fn validate_names(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
+    let names = [at.child("name").to_string(), at.child("generateName").to_string()];
+    let mut errs = validate(object, namespaced, name_rule, at);
+    errs.0.retain(|error| names.contains(&error.field));
+    errs
+}
+
 /// As [`validate`], by what holds for all kinds. Upstream: apimachinery's `ValidateObjectMeta`.
 pub fn validate_any(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
     let mut errs = Errors::new();

@@ -9,7 +9,7 @@ pub mod defaults;
 pub mod embedded;
 pub mod fill;
 pub mod fit;
-mod formats;
+pub mod formats;
 pub mod lists;
 mod luhn;
 pub mod pattern;
@@ -48,6 +48,8 @@ pub struct Node {
     pub additional: Additional,
     pub items: Option<Box<Node>>,
     pub checks: Checks,
+    /// Expressions that have to hold, as they are written; who runs them is no concern of this.
+    pub rules: Vec<Value>,
 }
 
 /// What members beside the declared ones may be.
@@ -97,6 +99,16 @@ impl Node {
             (None, Additional::Schema(node)) => Some(node),
             _ => None,
         }
+    }
+
+    /// Whether a rule stands here or below, where objects are looked at.
+    pub fn has_rules(&self) -> bool {
+        let additional = match &self.additional {
+            Additional::Schema(node) => Some(&**node),
+            _ => None,
+        };
+        let mut below = self.items.as_deref().into_iter().chain(additional).chain(self.properties.values());
+        !self.rules.is_empty() || below.any(Node::has_rules)
     }
 
     /// Whether members that nobody declares are known all the same, and by what.

@@ -5,6 +5,7 @@
 //! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
 
 mod admission;
+mod conversion;
 mod requests;
 pub mod rows;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use http::{HeaderValue, Response, header};
 use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
 pub use admission::Admission;
+pub use conversion::Conversion;
 pub use pages::{Counter, Family, Gauge, Histogram, Kind, Labeled, Metrics as Page, Row};
 pub use requests::{Key, Record, Requests};
 pub use watermark::Watermark;
@@ -35,6 +37,7 @@ pub struct Metrics {
     pub store: StoreRequests,
     pub auth: Auth,
     pub admission: Arc<Admission>,
+    pub conversion: Arc<Conversion>,
     pub reading: Watermark,
     pub mutating: Watermark,
     pub reading_waits: Watermark,
@@ -89,6 +92,7 @@ impl Metrics {
         self.store.write(&mut page);
         self.auth.write(&mut page);
         self.admission.write(&mut page);
+        self.conversion.write(&mut page);
         self.streams.write(&mut page);
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);

@@ -1,4 +1,4 @@
-//! What this server asks of other people's servers: admission webhooks, extension servers.
+//! What this server asks of other people's servers: webhooks of admission and of conversion, extension servers.
 //!
 //! One set of kept connections serves all of it. Whom to believe comes with each address, services become one of their
 //! endpoints, nobody is followed where he points, answers have a bound, and everything ends in time.
@@ -144,7 +144,9 @@ impl Outgoing {
 #[async_trait]
 impl Call for Outgoing {
     async fn call(&self, to: &Address, review: &Value, within: Duration) -> Result<Value, CallError> {
-        let asked = Asked::of(to, within).map_err(CallError::Unreachable)?;
+        // Upstream tells those their time that have one of their own.
+        let told = (review.str("kind") == answer::ADMISSION).then_some(within);
+        let asked = Asked::of(to, told).map_err(CallError::Unreachable)?;
         match tokio::time::timeout(within, self.post(&asked, review)).await {
             Ok(said) => said,
             Err(_) => Err(asked.failed("context deadline exceeded")),
@@ -178,9 +180,10 @@ struct Asked {
 // === impl Asked ===
 
 impl Asked {
-    fn of(address: &Address, within: Duration) -> Result<Asked, String> {
+    /// `told` is the time that the other side is told of.
+    fn of(address: &Address, told: Option<Duration>) -> Result<Asked, String> {
         let authorities = address.authorities.clone();
-        let query = format!("?timeout={}s", within.as_secs());
+        let query = told.map_or(String::new(), |within| format!("?timeout={}s", within.as_secs()));
         match &address.place {
             Place::Nowhere => Err("webhook configuration must have either service or URL".into()),
             Place::Service { namespace, name, path, port } => {

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use registry::{
     present::{self, Form},
-    watch::{Notice, Watch},
+    watch::{End, Notice, Watch},
 };
 use tokio::time::{Instant, Sleep};
 
@@ -42,6 +42,8 @@ pub struct Stream {
     alarm: Pin<Box<Sleep>>,
     until: Instant,
     ended: bool,
+    /// The last frame: why it ends.
+    last: Option<Bytes>,
     counted: WatchCells,
 }
 
@@ -59,8 +61,8 @@ pub fn respond(server: Arc<Server>, watch: Watch, form: Form, packed: bool) -> R
     // Upstream packs only those that begin with a list.
     let packed = packed && watch.begins_with_list;
     let counted = cells(&server, &watch);
-    let (notices, shown, ended) = (Vec::new(), false, false);
-    let stream = Stream { server, watch, form, packed, shown, notices, alarm, until, ended, counted };
+    let (notices, shown, ended, last) = (Vec::new(), false, false, None);
+    let stream = Stream { server, watch, form, packed, shown, notices, alarm, until, ended, last, counted };
     respond::stream(media, Body::Watch(Box::new(stream)), packed)
 }
 
@@ -97,7 +99,7 @@ impl Stream {
             }
         }
         self.ended = true;
-        Poll::Ready(None)
+        Poll::Ready(self.last.take())
     }
 
     /// Waits for something to tell; false at the end.
@@ -113,7 +115,16 @@ impl Stream {
         if !self.notices.is_empty() {
             return Poll::Ready(true);
         }
-        Poll::Ready(ready!(self.watch.poll_next(cx, &mut self.notices)).is_ok())
+        let told = ready!(self.watch.poll_next(cx, &mut self.notices));
+        if let Err(End::Failed(status)) = &told {
+            self.last = self.refusal(status);
+        }
+        Poll::Ready(told.is_ok())
+    }
+
+    fn refusal(&self, status: &Status) -> Option<Bytes> {
+        let frame = present::event_frame("ERROR", &status.to_value(), &self.form).ok()?;
+        Some(if self.packed { registry::pack::whole(&frame) } else { frame })
     }
 
     /// The frames of what is to be told; none when they cannot be made. One alone is the bytes that everyone shares.

@@ -4,6 +4,7 @@ mod act;
 mod components;
 mod identity;
 mod measured;
+mod modes;
 mod nodes;
 mod outgoing;
 mod probe;
@@ -22,7 +23,6 @@ use std::{
 use admission::Cluster;
 use anyhow::{Context, Result, bail};
 use api::{time::Clock, value};
-use auth::authorize::{AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Rbac};
 use certs::{Names, pki::Pki};
 use registry::{
     Catalog, Definition, Ids as _, Registry, RuntimeConfig,
@@ -64,15 +64,17 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
-    let (registry, index, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
+    let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
+    let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
+    special::custom::follow(&registry.filler, &registry.catalog, conversions);
     let filling = fill(&flags, &registry, &store, &clock).await?;
-    special::policy::follow(&registry, &index);
+    policy.follow(&registry);
     if !store.is_shared() {
         special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     }
     let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
     let beside = components::all(&store, &parts);
-    registry.bind(identity::outside(&flags, &pki, &authenticators, &index, beside)?);
+    registry.bind(identity::outside(&flags, &pki, &authenticators, &policy.index, beside)?);
     metrics.collect(process::collect);
     let offer = Offer { cbor: features.is_on(CBOR) };
     metrics.collect(process::features(features));
@@ -156,7 +158,6 @@ async fn fill(
         let told = registry.clone();
         tokio::spawn(storage::compact(store.clone(), Duration::from_nanos(every), move |at| told.forget_before(at)));
     }
-    special::custom::follow(&registry.filler, &registry.catalog);
     let feed = registry.filler.load().await.context("the objects in the store cannot be read")?;
     let (filler, clock) = (registry.filler.clone(), clock.clone());
     Ok(tokio::spawn(async move { filler.run(feed, || clock.now().as_second()).await }))
@@ -169,7 +170,7 @@ fn assemble(
     clock: &Arc<dyn Clock>,
     pki: &Pki,
     metrics: &Metrics,
-) -> Result<(Arc<Registry>, Arc<Index>, Arc<Outgoing>)> {
+) -> Result<(Arc<Registry>, modes::Policy, Arc<Outgoing>)> {
     let schemas = schema::builtin();
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(schemas, runs).map_err(anyhow::Error::msg)?;
@@ -189,8 +190,8 @@ fn assemble(
     let gates = features.each().filter(|(_, _, on)| *on).map(|(name, ..)| name.to_owned());
     let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
-    let index = Arc::new(Index::default());
-    let authorizer = Arc::new(Authorizer::new(modes(&flags.authorization_mode, &index)?));
+    let (authorizer, policy) = modes::authorizer(&flags.authorization_mode)?;
+    let authorizer = Arc::new(authorizer);
     let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
@@ -217,20 +218,7 @@ fn assemble(
     };
     let registry = Arc::new(Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random)));
     acting.bind(&registry);
-    Ok((registry, index, outgoing))
-}
-
-fn modes(names: &[String], index: &Arc<Index>) -> Result<Vec<Box<dyn Mode>>> {
-    let mut modes: Vec<Box<dyn Mode>> = Vec::new();
-    for name in names {
-        match name.as_str() {
-            "RBAC" => modes.push(Box::new(Rbac { index: index.clone() })),
-            "AlwaysAllow" => modes.push(Box::new(AlwaysAllow)),
-            "AlwaysDeny" => modes.push(Box::new(AlwaysDeny)),
-            other => bail!("--authorization-mode: {other} is not built yet; there are RBAC, AlwaysAllow, AlwaysDeny"),
-        }
-    }
-    Ok(modes)
+    Ok((registry, policy, outgoing))
 }
 
 fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {

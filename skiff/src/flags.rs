@@ -137,7 +137,7 @@ pub struct Apiserver {
     pub enable_admission_plugins: Vec<String>,
     #[arg(long, value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
-    /// Modes in order: RBAC, AlwaysAllow, AlwaysDeny.
+    /// Modes in order: Node, RBAC, AlwaysAllow, AlwaysDeny.
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
     pub authorization_mode: Vec<String>,
     #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]

@@ -99,35 +99,15 @@ pub fn beside(
     clients_ca: &str,
     running: &mut JoinSet<()>,
 ) -> Result<()> {
-    let user = User::new(format!("system:node:{}", name(flags)), &["system:nodes", api::user::AUTHENTICATED]);
+    let user = User::new(format!("system:node:{}", name(flags)), &[api::user::NODES, api::user::AUTHENTICATED]);
     let client = Client::new(Arc::new(Inside::new(server, user)), AGENT);
     let (config, parts) = settled(flags, client, Some(clients_ca.to_owned()))?;
-    let administrator = User::new("system:admin", &["system:masters", api::user::AUTHENTICATED]);
-    let grants = Client::new(Arc::new(Inside::new(server, administrator)), AGENT);
     running.spawn(async move {
-        grant(&grants).await;
         // A pod that came before its image would wait for a pull that may take a minute to fail.
         let _ = tokio::task::spawn_blocking(move || images.load()).await;
         node::run(config, parts).await;
     });
     Ok(())
-}
-
-/// Gives nodes their role. Upstream's own binding names nobody since it has an authorizer for nodes; there is none here.
-async fn grant(client: &Client) {
-    let bindings = client::Resource::new("rbac.authorization.k8s.io", "v1", "clusterrolebindings");
-    let binding = value!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "skiff:nodes"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}]
-    });
-    loop {
-        match client.create(bindings.all(), &binding).await {
-            Err(error) if !error.is_already_exists() => tracing::debug!(%error, "nodes have no rights yet"),
-            _ => return,
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
 }
 
 fn name(flags: &Node) -> String {

@@ -120,7 +120,10 @@ fn server(data: &str, flags: &flags::Up, bind_address: IpAddr) -> Result<(Box<fl
         "--bind-address",
         &address,
         "--authorization-mode",
-        "RBAC",
+        "Node,RBAC",
+        // The mode says which objects a node may touch, the plugin what it may make of them.
+        "--enable-admission-plugins",
+        "NodeRestriction",
         "--storage-media-type",
         "application/json",
         // Names of machines are known to nobody here; upstream's default begins with them.

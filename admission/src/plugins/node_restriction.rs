@@ -42,7 +42,7 @@ impl Plugin for NodeRestriction {
 
     async fn mutate(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
         let request: &Request<'_> = request;
-        let Some(node) = node_of(request) else { return Ok(()) };
+        let Some(node) = request.user.node() else { return Ok(()) };
         if node.is_empty() {
             let why = format!("could not determine node from user {}", quote(&request.user.name));
             return Err(request.forbid(why));
@@ -61,12 +61,6 @@ impl Plugin for NodeRestriction {
             _ => Ok(()),
         }
     }
-}
-
-/// The node that asks. Upstream: `NodeIdentity`.
-fn node_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
-    let node = request.user.name.strip_prefix("system:node:")?;
-    request.user.is_in("system:nodes").then_some(node)
 }
 
 /// An operation as Go prints it.

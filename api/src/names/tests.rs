@@ -112,3 +112,11 @@ fn cidrs() {
         ["cidr: CIDR value \"10.0.0.1/8\" is ambiguous in this context (should be \"10.0.0.0/8\" or \"10.0.0.1/32\"?)"]
     );
 }
+
+#[test]
+fn a_sysctls_first_separator_says_which_is_meant() {
+    assert_eq!(dotted_sysctl("net/ipv4/conf/eth0.100/x"), "net.ipv4.conf.eth0/100.x");
+    for same in ["net.ipv4.conf.eth0/100.x", "kernel.shm_rmid_forced", "x", ""] {
+        assert_eq!(dotted_sysctl(same), same);
+    }
+}

@@ -58,12 +58,16 @@ fn merge(old: &mut Value, mut patch: Value) {
     }
 }
 
+/// Takes the nulls out of objects, at any depth; each has gone through a Go map then.
 fn prune_nulls(value: &mut Value) {
     match value {
-        Value::Object(members) => members.retain(|_, value| {
-            prune_nulls(value);
-            !value.is_null()
-        }),
+        Value::Object(members) => {
+            members.retain(|_, value| {
+                prune_nulls(value);
+                !value.is_null()
+            });
+            members.sort();
+        }
         Value::Array(items) => items.iter_mut().for_each(prune_nulls),
         _ => {}
     }
@@ -99,6 +103,23 @@ mod tests {
         }
         assert_eq!(merged(value!({}), value!("x")), Err(BAD_PATCH.into()));
         assert_eq!(merged(value!({}), value!(null)), Err(BAD_PATCH.into()));
+    }
+
+    #[test]
+    fn what_is_new_is_sorted_where_nulls_were_looked_for() {
+        let cases = [
+            (
+                value!({}),
+                value!({"a": {"c": 1, "b": [{"e": 1, "d": 2}]}}),
+                value!({"a": {"b": [{"d": 2, "e": 1}], "c": 1}}),
+            ),
+            (value!({"a": 1}), value!({"a": {"c": 1, "b": 2}}), value!({"a": {"b": 2, "c": 1}})),
+            (value!({"a": {}}), value!({"a": [{"c": 1, "b": 2}]}), value!({"a": [{"c": 1, "b": 2}]})),
+        ];
+        for (document, patch, want) in cases {
+            // Members are the same in any order; as they are shown, they are not.
+            assert_eq!(format!("{:?}", merged(document, patch)), format!("{:?}", Ok::<_, String>(want)));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Messages and the order of modes.
 
 use super::*;
-use api::value;
+use api::{Value, value};
 
 fn user(name: &str, groups: &[&str]) -> Arc<User> {
     Arc::new(User::new(name, groups))
@@ -133,9 +133,38 @@ fn reviews_are_read_and_answered() {
     assert_eq!((attributes.version.as_str(), attributes.subresource.as_str()), ("*", "scale"));
     let path = review::attributes(&value!({"nonResourceAttributes": {"verb": "get", "path": "/x"}}));
     assert!(!path.is_resource && path.path == "/x");
-    assert_eq!(review::status(&Decision::allow("because")), value!({"allowed": true, "reason": "because"}));
+    assert_eq!(
+        review::status(&Decision::allow("because"), &Value::NULL),
+        value!({"allowed": true, "reason": "because"})
+    );
     let denied = Decision { verdict: Verdict::Deny, reason: String::new(), error: Some("e".to_owned()) };
-    assert_eq!(review::status(&denied), value!({"allowed": false, "denied": true, "evaluationError": "e"}));
+    assert_eq!(
+        review::status(&denied, &Value::NULL),
+        value!({"allowed": false, "denied": true, "evaluationError": "e"})
+    );
+}
+
+#[test]
+fn selectors_of_reviews_are_read_as_far_as_they_can_be() {
+    let read = |fields: Value, labels: Value| {
+        let spec = value!({"resourceAttributes": {"verb": "list", "resource": "pods", "fieldSelector": fields, "labelSelector": labels}});
+        let attributes = review::attributes(&spec);
+        let status = review::status(&Decision::no_opinion(""), &spec);
+        (attributes.field_selector, attributes.label_selector, status.str("evaluationError").to_owned())
+    };
+    let raw = read(value!({"rawSelector": "spec.nodeName==n"}), value!({"rawSelector": "a in (b)"}));
+    assert_eq!(raw, ("spec.nodeName=n".into(), "a in (b)".into(), String::new()));
+    let in_parts = read(
+        value!({"requirements": [{"key": "a", "operator": "In", "values": ["b"]}, {"key": "c", "operator": "NotIn", "values": ["d=,"]}]}),
+        value!({"requirements": [{"key": "e", "operator": "Exists"}]}),
+    );
+    assert_eq!(in_parts, ("a=b,c!=d\\=\\,".into(), "e".into(), String::new()));
+    let unknown = read(
+        value!({"requirements": [{"key": "a", "operator": "In", "values": ["b"]}, {"key": "c", "operator": "In", "values": ["d", "e"]}]}),
+        value!({"rawSelector": "!!"}),
+    );
+    let errors = "spec.resourceAttributes.fieldSelector partially ignored due to parse error; spec.resourceAttributes.labelSelector ignored due to parse error";
+    assert_eq!(unknown, ("a=b".into(), String::new(), errors.into()));
 }
 
 #[test]

@@ -159,6 +159,8 @@ fn costs_follow_the_limits_of_schemas() {
     assert_eq!(cost(&json!({"type": "string", "maxLength": 10}), "self.contains('test')"), 5);
     let map = json!({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 10});
     assert_eq!(cost(&map, "self.all(x, true)"), 32);
+    let time = json!({"type": "object", "properties": {"t": {"type": "string", "format": "date"}}});
+    assert_eq!(cost(&time, "type(self.t) == google.protobuf.Timestamp"), 4);
     let choice = json!({"type": "string", "enum": ["a", "bcd"]});
     assert_eq!(cost(&choice, "self == 'abcdef'"), 2);
 }

@@ -134,16 +134,6 @@ impl Joined {
         let start = |number| Machine::start(number, directory, control, &images, agents);
         let nodes: Vec<Machine> = (1..=NODES).map(start).collect::<Result<_>>()?;
         let kubectl = |words: &[&str]| kubectl(&control.kubeconfig, words);
-        if let Agents::Skiff(_) = agents {
-            // Upstream's authorizer for nodes is not there yet; a role stands in for it.
-            kubectl(&[
-                "create",
-                "clusterrolebinding",
-                "skiff:nodes",
-                "--clusterrole=system:node",
-                "--group=system:nodes",
-            ])?;
-        }
         machines::connect(&nodes, &kubectl)?;
         kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/dns.yaml")])?;
         kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"])?;

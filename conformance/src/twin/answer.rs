@@ -95,7 +95,9 @@ impl Reader {
                             }
                         }
                         Value::Int(_) if matches!(key, "nodePort" | "healthCheckNodePort") => *member = value!("…"),
-                        Value::Int(port) if key == "port" && self.port == port.to_string() => *member = value!("$port"),
+                        Value::Int(port) if matches!(key, "port" | "targetPort") && self.port == port.to_string() => {
+                            *member = value!("$port")
+                        }
                         _ => self.normalise(member),
                     }
                 }

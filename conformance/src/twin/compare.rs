@@ -1,6 +1,6 @@
 //! The first thing that differs between two answers, and what it is called when it is counted.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use api::Value;
 
@@ -20,8 +20,12 @@ pub struct Difference {
 /// One of a refusal's causes, and `(field, type)` is what refusals are counted by.
 pub type Refusal = (String, String);
 
+/// A cause with its words: field, type, message.
+type Cause = (String, String, String);
+
 /// What differs between two answers; none when nothing does.
 pub fn difference(ours: &Answer, theirs: &Answer) -> Option<Difference> {
+    let (ours, theirs) = (&*without_order_of_maps(ours), &*without_order_of_maps(theirs));
     statuses(ours, theirs)
         .or_else(|| causes(ours, theirs))
         .or_else(|| members(ours, theirs))
@@ -73,12 +77,12 @@ fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
     if ours.status < 300 || ours.body == theirs.body {
         return None;
     }
-    let of = |answer: &Answer| -> Vec<(String, String, String)> {
+    let of = |answer: &Answer| -> Vec<Cause> {
         let causes = answer.body.at("details").list("causes");
         causes.iter().map(|c| (c.str("field").into(), c.str("reason").into(), c.str("message").into())).collect()
     };
     let (our_causes, their_causes) = (of(ours), of(theirs));
-    let names = |causes: &[(String, String, String)]| -> BTreeSet<(String, String)> {
+    let names = |causes: &[Cause]| -> BTreeSet<(String, String)> {
         causes.iter().map(|(field, kind, _)| (field.clone(), kind.clone())).collect()
     };
     let (our_names, their_names) = (names(&our_causes), names(&their_causes));
@@ -98,8 +102,7 @@ fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
     }
     if our_causes != their_causes {
         let at = our_causes.iter().zip(&their_causes).take_while(|(ours, theirs)| ours == theirs).count();
-        let shown =
-            |causes: &[(String, String, String)]| format!("{} causes, {at}: {:?}", causes.len(), causes.get(at));
+        let shown = |causes: &[Cause]| format!("{} causes, {at}: {:?}", causes.len(), causes.get(at));
         let detail = format!("{} | {}", shown(&our_causes), shown(&their_causes));
         return Some(Difference { field: place(&their_causes.first()?.0), what: "order of causes".into(), detail });
     }
@@ -109,6 +112,32 @@ fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
     }
     let what = format!("message of {}: {}", theirs.status, skeleton(b));
     Some(Difference { field: String::new(), what, detail: format!("{} | {}", short(a), short(b)) })
+}
+
+/// Upstream walks a map in another order each time: causes that stand at keys of one map, and the message that lists them,
+/// are compared without it.
+fn without_order_of_maps(answer: &Answer) -> Cow<'_, Answer> {
+    let field = |cause: &Value| cause.str("field").to_owned();
+    let same_map = |a: &Value, b: &Value| map_of(a.str("field")).is_some_and(|map| Some(map) == map_of(b.str("field")));
+    let causes = answer.body.at("details").list("causes");
+    if causes.windows(2).all(|pair| !same_map(&pair[0], &pair[1])) {
+        return Cow::Borrowed(answer);
+    }
+    let mut causes = causes.to_vec();
+    causes
+        .chunk_by_mut(same_map)
+        .for_each(|run| run.sort_by_key(|cause| (field(cause), cause.str("message").to_owned())));
+    let mut answer = answer.clone();
+    let message = answer.body.str("message").split(" is invalid: ").next().unwrap_or_default().to_owned();
+    answer.body.set("message", message);
+    answer.body.set_path(&["details", "causes"], causes);
+    Cow::Owned(answer)
+}
+
+/// The map at whose key a field begins to differ from its neighbours: `status.hard` of `status.hard[cpu]`.
+fn map_of(field: &str) -> Option<&str> {
+    let (map, key) = field.split_once('[')?;
+    (!key.starts_with(|c: char| c.is_ascii_digit())).then_some(map)
 }
 
 /// The first words of a message that are its own, without names and values.
@@ -239,6 +268,26 @@ mod tests {
         let found = difference(&ours, &answer(200, value!({"a": 1, "b": 2, "c": [3]}))).expect("one is missing");
         assert_eq!((found.field.as_str(), found.what.as_str()), ("c", "missing"));
         assert_eq!(difference(&ours, &ours.clone()), None);
+    }
+
+    #[test]
+    fn causes_at_the_keys_of_one_map_have_no_order() {
+        let refused = |fields: [&str; 3]| {
+            let cause = |field: &&str| value!({"reason": "FieldValueInvalid", "message": "bad", "field": (*field)});
+            let causes: Vec<api::Value> = fields.iter().map(cause).collect();
+            answer(
+                422,
+                value!({"reason": "Invalid", "message": (format!("x is invalid: {fields:?}")), "details": {"causes": causes}}),
+            )
+        };
+        let ours = refused(["spec.a", "status.hard[b]", "status.hard[a]"]);
+        assert_eq!(difference(&ours, &refused(["spec.a", "status.hard[a]", "status.hard[b]"])), None);
+        let found =
+            difference(&ours, &refused(["status.hard[a]", "status.hard[b]", "spec.a"])).expect("the order differs");
+        assert_eq!(found.what, "order of causes");
+        let found =
+            difference(&refused(["a[0]", "a[1]", "b"]), &refused(["a[1]", "a[0]", "b"])).expect("lists have one");
+        assert_eq!(found.what, "order of causes");
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Pair {
 /// Skiff's API server with the flags that upstream's has.
 pub fn start_skiff(program: &Path, directory: &Path) -> Result<Skiff> {
     let range = format!("--service-cluster-ip-range={}", crate::upstream::SERVICE_RANGE);
-    Skiff::start_apiserver(program, directory, &[&range, ALL_VERSIONS, "--authorization-mode=RBAC"])
+    Skiff::start_apiserver(program, directory, &[&range, ALL_VERSIONS, "--authorization-mode=Node,RBAC"])
 }
 
 // === impl Side ===

@@ -54,7 +54,7 @@ impl<'a> Maker<'a> {
         if self.target.can("create") {
             self.create_specials();
             let stores = self.target.can("get");
-            self.create_variations(if stores { budget } else { budget / 2 });
+            self.create_variations(if stores { budget } else { budget / 4 });
             if !stores {
                 self.fill_creates(budget);
             }

@@ -32,6 +32,8 @@ const WATCHES_AT_ONCE: usize = 64;
 const ASKED_AGAIN: usize = 10;
 /// How often one looks whether a server's own loops have seen a new object, and after which time again.
 const SETTLED_LOOKS: usize = 60;
+/// So often in a row it was as it had been.
+const STILL_LOOKS: usize = 15;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -127,14 +129,18 @@ pub async fn settled(side: &Side, target: &Target, live: Live) -> Result<Live> {
         "flowcontrol.apiserver.k8s.io/flowschemas" => "Dangling",
         _ => return Ok(live),
     };
-    let mut now = live;
+    let (mut now, mut before, mut still) = (live, String::new(), 0);
     for _ in 0..SETTLED_LOOKS {
         let object = side.set_up("GET", &target.path(), "", "").await?.json();
         now = Live::of(&object);
         let conditions = object.at("status").list("conditions");
-        if conditions.iter().any(|condition| condition.str("type") == last) {
+        let seen = conditions.iter().any(|condition| condition.str("type") == last);
+        let same = now.resource_version == before;
+        still = if seen && same { still + 1 } else { 0 };
+        if still == STILL_LOOKS {
             break;
         }
+        before.clone_from(&now.resource_version);
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     Ok(now)

@@ -16,7 +16,6 @@ use crate::{
     qos,
     runtime::{ContainerSpec, ImageSpec, Mount, PodName, PortMapping, Protocol, SandboxSpec, Words, labels},
     security::{self, ImageUser},
-    sysctls,
     tell::Tell as _,
     volumes::{self, Mounted, mounts},
 };
@@ -81,7 +80,7 @@ pub fn sandbox(ground: &Ground, pod: &Value, attempt: u32, handler: &str) -> Res
 
 /// The runtime takes names with dots only. Upstream: ConvertPodSysctlsVariableToDotsSeparator.
 fn dotted(named: Words) -> Words {
-    named.into_iter().map(|(name, word)| (sysctls::dotted(&name), word)).collect()
+    named.into_iter().map(|(name, word)| (api::names::dotted_sysctl(&name), word)).collect()
 }
 
 fn port(port: &Value) -> Option<PortMapping> {

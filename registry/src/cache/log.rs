@@ -51,7 +51,7 @@ pub(super) struct Log {
 // === impl Event ===
 
 impl Event {
-    pub(super) fn new(entry: Arc<Entry>, previous: Option<Arc<Entry>>, deleted: bool) -> Event {
+    pub(crate) fn new(entry: Arc<Entry>, previous: Option<Arc<Entry>>, deleted: bool) -> Event {
         Event { entry, previous, deleted, frames: Mutex::default() }
     }
 

@@ -40,7 +40,7 @@ impl ScaleWrite<'_> {
 
     /// Who owns what of the scale, as it stands.
     pub fn owners(&self) -> Value {
-        let kinds = Kinds(&self.ask.definition);
+        let kinds = Kinds(self.ask);
         let is_served = |version: &str| kinds.served(version).is_some();
         let replicas = Replicas { path: Set::of_names(&[&self.replicas.join(".")]), is_served: &is_served };
         let object = Entries::stored(self.live.at_path(PATH).clone()).unwrap_or_default();
@@ -73,7 +73,7 @@ impl ScaleWrite<'_> {
         &self,
         write: impl FnOnce(&Writer<'_>, &Value, Entries) -> Result<(T, Entries), Status>,
     ) -> Result<(T, Value), Status> {
-        let kinds = Kinds(&self.ask.definition);
+        let kinds = Kinds(self.ask);
         let failed = |e: String| Status::new(500, Reason::Unknown, e);
         let is_served = |version: &str| kinds.served(version).is_some();
         let replicas = Replicas { path: Set::of_names(&[&self.replicas.join(".")]), is_served: &is_served };

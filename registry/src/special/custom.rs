@@ -6,6 +6,7 @@
 
 mod compile;
 mod names;
+mod rules;
 mod schemas;
 pub mod work;
 
@@ -25,6 +26,7 @@ use crate::{
         fill::{Filler, Follow, Turn},
     },
     catalog::Catalog,
+    convert::Outside,
     definition::Definition,
     options::DeleteOptions,
     remove::Plan,
@@ -38,6 +40,7 @@ const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 /// The definitions that this server knows.
 pub struct Custom {
     catalog: Arc<Catalog>,
+    outside: Outside,
     known: Mutex<HashMap<EcoString, Known>>,
 }
 
@@ -56,9 +59,9 @@ fn resource() -> GroupResource {
 }
 
 /// Has the catalog follow the stored definitions. Before anything is loaded.
-pub fn follow(filler: &Filler, catalog: &Arc<Catalog>) {
+pub fn follow(filler: &Filler, catalog: &Arc<Catalog>, outside: Outside) {
     let Some(definition) = catalog.get(&resource()) else { return };
-    let custom = Custom { catalog: catalog.clone(), known: Mutex::default() };
+    let custom = Custom { catalog: catalog.clone(), outside, known: Mutex::default() };
     filler.follow(definition.row.stored.prefix.clone(), Arc::new(custom));
 }
 
@@ -112,7 +115,7 @@ impl Custom {
         let cache = before.map_or_else(Cache::new, |known| known.definition.cache.clone());
         let types = kept.map(|known| known.definition.world.clone());
         let reload = types.is_none();
-        let definition = Arc::new(compile::definition(&stored, entry, types, cache)?);
+        let definition = Arc::new(compile::definition(&stored, entry, types, cache, &self.outside)?);
         let served = compile::served_versions(&stored);
         known.insert(entry.key.clone(), Known { entry: entry.clone(), definition: definition.clone() });
         Some(Turn::Serve { definition, served, reload })

@@ -13,6 +13,7 @@ pub mod service;
 use std::{collections::HashSet, future::Future, sync::Arc};
 
 use api::{GroupResource, Reason, Status, Value, value};
+use auth::authorize::Rule;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -161,6 +162,14 @@ fn priority_classes() -> [Value; 2] {
             "value": number, "description": text
         })
     })
+}
+
+/// The rules of a role of the cluster that upstream's policy begins with.
+pub fn rules_of(role: &str) -> Result<Vec<Rule>, Status> {
+    let facts = codec::json::any(ROLES.as_bytes()).map_err(Status::internal)?.value;
+    let found = facts.list("clusterRoles").iter().find(|fact| api::meta::of(fact).name() == role);
+    let found = found.ok_or_else(|| Status::internal(format!("there is no role {role}")))?;
+    Ok(found.list("rules").iter().map(Rule::from_value).collect())
 }
 
 type Named = Vec<(&'static str, Value)>;

@@ -2,6 +2,8 @@
 //!
 //! Upstream: pkg/registry/core/namespace/storage/storage.go Delete.
 
+use std::borrow::Cow;
+
 use api::{GroupResource, Status, Value, meta, time};
 
 use super::Special;
@@ -44,7 +46,7 @@ impl Special for Namespaces {
             let mut new = old.clone();
             new.set_path(&["metadata", "deletionTimestamp"], time::seconds(now));
             new.set_path(&["status", "phase"], "Terminating");
-            set_finalizers(&mut new, Policy::Background, options);
+            set_finalizers(&mut new, Policy::Background, &with_propagation(options));
             return Some(Plan::Wait(new));
         }
         (!self.may_vanish(old)).then_some(Plan::Pending)
@@ -53,4 +55,12 @@ impl Special for Namespaces {
     fn may_vanish(&self, object: &Value) -> bool {
         object.at("spec").list("finalizers").is_empty()
     }
+}
+
+/// To namespaces `orphanDependents: false` means foreground. Upstream: `shouldHaveDeleteDependentsFinalizer`.
+fn with_propagation(options: &DeleteOptions) -> Cow<'_, DeleteOptions> {
+    if options.orphan_dependents != Some(false) {
+        return Cow::Borrowed(options);
+    }
+    Cow::Owned(DeleteOptions { orphan_dependents: None, propagation: Some("Foreground".to_owned()), ..options.clone() })
 }

@@ -28,11 +28,7 @@ impl Special for Pods {
     ) -> Result<Answer, Status> {
         let body = registry.mutate(ask, Operation::Create, body, Value::NULL, options).await?;
         match ask.attributes.subresource.as_str() {
-            "binding" => {
-                let mut body = body;
-                crate::prepare::check_namespace(&mut body, &ask.definition, ask.namespace())?;
-                bind(registry, ask, ask.name(), &body, options).await
-            }
+            "binding" => bind(registry, ask, ask.name(), &body, options).await,
             _ => evict(registry, ask, &body, options).await,
         }
     }

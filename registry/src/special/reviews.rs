@@ -42,7 +42,7 @@ impl Answers for Review {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         // Nothing of it is stored, and yet upstream says who wrote it.
-        managed::created(registry, ask, &mut object, options);
+        managed::created(registry, ask, &mut object, options).await;
         let mut object = registry.mutate(ask, Operation::Create, object, Value::NULL, options).await?;
         let errors = registry
             .with_context(ask, options.dry_run, |context| (ask.definition.row.rules.validate)(&object, context));
@@ -101,7 +101,7 @@ impl Review {
 
     fn status(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<Value, Status> {
         let spec = object.at("spec");
-        let decide = |user: &User| access::status(&registry.authorizer.decide(user, &access::attributes(spec)));
+        let decide = |user: &User| access::status(&registry.authorizer.decide(user, &access::attributes(spec)), spec);
         Ok(match self {
             Review::Subject | Review::Local => decide(&access::user(spec)),
             Review::SelfSubject => decide(&ask.user),

@@ -6,7 +6,7 @@ use admission::Operation;
 use api::{
     GroupResource, Status, Value,
     field::{Errors, Path, quote},
-    meta, time,
+    meta, names, time,
 };
 use async_trait::async_trait;
 use auth::authenticate::service_account::{Bound, EXTENDED_SECONDS, Grant, WARN_ONLY_SECONDS};
@@ -116,7 +116,49 @@ fn check(request: &Value) -> Result<(), Status> {
             "may not specify a duration larger than 2^32 seconds",
         );
     }
+    let attestations = spec.at("attestations");
+    if is_webhook(spec.at("boundObjectRef")) {
+        let audiences = spec.at("audiences");
+        if audiences.items().len() != 1 {
+            errors.invalid(&path.child("audiences"), audiences, "must be length 1 when bound to a webhook config");
+        }
+        check_attestations(attestations, &path.child("attestations"), &mut errors);
+    } else if !attestations.is_empty() {
+        errors = Errors::new();
+        let why = "attestations may only be specified with a webhook bound object reference";
+        errors.invalid(&path.child("attestations"), attestations, why);
+    }
     errors.into_status(&GroupResource::new("authentication.k8s.io", "TokenRequest"), "")
+}
+
+/// Upstream: `isWebhookRef`.
+fn is_webhook(reference: &Value) -> bool {
+    reference.str("apiVersion") == "admissionregistration.k8s.io/v1"
+        && matches!(reference.str("kind"), "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration")
+}
+
+/// Upstream: `validateWebhookAttestations`.
+fn check_attestations(attestations: &Value, path: &Path, errors: &mut Errors) {
+    const GROUPS: &str = "admissionReviewAPIGroups";
+    let mut members = attestations.members();
+    let (Some((key, values)), None) = (members.next(), members.next()) else {
+        let why = "webhook bound requests require exactly one admissionReviewAPIGroups attestation";
+        return errors.invalid(path, attestations, why);
+    };
+    let path = path.key(key);
+    match values.items() {
+        _ if key != GROUPS => errors.not_supported(&path, key, &[GROUPS]),
+        [group] => match group.as_str().unwrap_or_default() {
+            "" => errors.invalid(&path.index(0), group, "may not be an empty string"),
+            "*" => {}
+            name => {
+                for why in names::dns1123_subdomain(name) {
+                    errors.invalid(&path.index(0), name, format!("must specify a valid API Group: {why}"));
+                }
+            }
+        },
+        _ => errors.invalid(&path, values, "must specify a single value"),
+    }
 }
 
 fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, Status> {
@@ -131,6 +173,11 @@ fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, S
         ("v1", "Node") => ("nodes", ""),
         _ => {
             let gvk = api::meta::gvk(reference);
+            if is_webhook(reference) {
+                return Err(Status::bad_request(format!(
+                    "cannot bind token to object of type {gvk} (feature gate APIServerWebhookAuthenticationToken is disabled)"
+                )));
+            }
             return Err(Status::bad_request(format!("cannot bind token to object of type {gvk}")));
         }
     };

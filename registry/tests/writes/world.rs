@@ -8,13 +8,14 @@ use std::{
     },
 };
 
-use admission::{Act, Cluster, May};
+use admission::{Act, Cluster, May, webhook::Call};
 use api::{Attributes, GroupResource, Status, User, Value, time::Clock};
 use async_trait::async_trait;
 use auth::authorize::{AlwaysAllow, Authorizer};
 use registry::{
     Answer, Ask, Body, Catalog, Definition, Ids, Media, Registry, RuntimeConfig,
     cache::{Cache, fill::Filler},
+    convert::Outside,
     definition::World as Types,
     look::Reader,
     options::WriteOptions,
@@ -73,9 +74,15 @@ impl May for Nobody {
 impl World {
     /// With a namespace `ns` and its service account.
     pub async fn new() -> World {
+        World::with_webhook(admission::webhook::Outside::default().call).await
+    }
+
+    /// The same, where conversions go to `call`.
+    pub async fn with_webhook(call: Arc<dyn Call>) -> World {
+        let outside = Outside { call, ..Outside::alone(Arc::new(Still)) };
         let world = World { registry: Arc::new(assemble()) };
         let filler = world.registry.filler.clone();
-        registry::special::custom::follow(&filler, &world.registry.catalog);
+        registry::special::custom::follow(&filler, &world.registry.catalog, outside);
         let feed = filler.load().await.expect("memory can be read");
         tokio::spawn(async move { filler.run(feed, || 0).await });
         for (resource, object) in [

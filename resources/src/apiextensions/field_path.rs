@@ -2,10 +2,18 @@
 
 use api::{Value, field::Path};
 
+/// One step down a schema: the path there and what stands there, or upstream's word for that there is nothing.
+pub type Stepped<S> = Result<(Path, S), String>;
+
 /// Follows a path through `schema`; the error is what upstream says about it.
-pub fn follow<'a>(path: &str, schema: &'a Value, brackets: bool) -> Result<(Path, &'a Value), String> {
+pub fn follow<'a>(path: &str, schema: &'a Value, brackets: bool) -> Stepped<&'a Value> {
+    walk(path, schema, brackets, step)
+}
+
+/// The same through any tree of schemas.
+pub fn walk<S>(path: &str, mut schema: S, brackets: bool, step: impl Fn(&Path, S, &str) -> Stepped<S>) -> Stepped<S> {
     let mut tokens = tokens(path).into_iter();
-    let (mut at, mut schema) = (Path::root(), schema);
+    let mut at = Path::root();
     let end = || "unexpected end of JSON path".to_string();
     while let Some(token) = tokens.next() {
         let name = match token {
@@ -13,7 +21,7 @@ pub fn follow<'a>(path: &str, schema: &'a Value, brackets: bool) -> Result<(Path
             "[" => {
                 let token = tokens.next().ok_or_else(end)?;
                 let inner = token.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
-                inner.ok_or_else(|| format!("expected single quoted string but got {token}"))?.replace("\\'", "'")
+                unquoted(inner.ok_or_else(|| format!("expected single quoted string but got {token}"))?)?
             }
             "." => tokens.next().ok_or_else(end)?.to_string(),
             other => return Err(format!("expected [ or . but got: {other}")),
@@ -29,8 +37,12 @@ pub fn follow<'a>(path: &str, schema: &'a Value, brackets: bool) -> Result<(Path
     Ok((at, schema))
 }
 
-fn step<'a>(at: &Path, schema: &'a Value, name: &str) -> Result<(Path, &'a Value), String> {
-    let nothing = || "does not refer to a valid field".to_string();
+/// What a schema without such a field is answered with.
+pub fn nothing() -> String {
+    "does not refer to a valid field".into()
+}
+
+fn step<'a>(at: &Path, schema: &'a Value, name: &str) -> Stepped<&'a Value> {
     if schema.at("properties").members().next().is_some() {
         let found = schema.at("properties").get(name).ok_or_else(nothing)?;
         return Ok((at.child(name), found));
@@ -39,6 +51,30 @@ fn step<'a>(at: &Path, schema: &'a Value, name: &str) -> Result<(Path, &'a Value
         Value::Null => Err(nothing()),
         found => Ok((at.key(name), found)),
     }
+}
+
+/// Upstream: `unescapeSingleQuote`.
+fn unquoted(text: &str) -> Result<String, String> {
+    let (mut plain, mut chars) = (String::with_capacity(text.len()), text.chars());
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            plain.push(c);
+            continue;
+        }
+        plain.push(match chars.next() {
+            Some('a') => '\u{7}',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('v') => '\u{b}',
+            Some(c @ ('\'' | '\\')) => c,
+            Some(other) => return Err(format!("invalid string literal: invalid escape char \\{other}")),
+            None => '\\',
+        });
+    }
+    Ok(plain)
 }
 
 /// Splits at `.`, `[` and `]`, which are tokens themselves; quoted text is one token.

@@ -1,4 +1,4 @@
-//! The OpenAPI schemas of a definition: what may stand in them, but for expressions.
+//! The OpenAPI schemas of a definition: what may stand in them.
 //!
 //! Upstream: validation.go ValidateCustomResourceDefinitionOpenAPISchema, specStandardValidatorV3.
 
@@ -9,7 +9,11 @@ use api::{
     field::{Errors, Path},
 };
 
-use super::{field_path, spec::Options};
+use super::{
+    field_path,
+    rules::{Findings, Scope, Step, Strictness},
+    spec::Options,
+};
 use crate::checks;
 
 pub const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -51,10 +55,12 @@ pub struct Place {
     /// Why no default may stand here; `None` where one may.
     no_defaults: Option<String>,
     in_metadata: bool,
+    /// The highest schema above whose values' old ones nobody can tell.
+    uncorrelated: Option<Path>,
 }
 
 impl Place {
-    pub const ROOT: Place = Place { is_root: true, no_defaults: None, in_metadata: false };
+    pub const ROOT: Place = Place { is_root: true, no_defaults: None, in_metadata: false, uncorrelated: None };
 }
 
 /// Calls `look` with a schema and every schema in it. Upstream: `SchemaHas`.
@@ -136,77 +142,111 @@ pub fn set_warnings(definition: &Value) -> BTreeSet<String> {
     found
 }
 
-/// Whether some schema has rules in it that are expressions.
-pub fn has_rules(definition: &Value) -> bool {
-    let mut found = false;
-    for schema in all_of(definition.at("spec")) {
-        each(schema, &mut |s| found |= !s.list(RULES).is_empty());
-    }
-    found
+/// What judges a schema beside its place.
+pub struct Judge<'a> {
+    pub options: &'a Options,
+    /// A schema that is as it was may have rules that are too dear.
+    pub any_cost: bool,
+    /// What is wrong with schemas, and with rules.
+    pub errs: &'a mut Errors,
+    pub findings: &'a mut Findings,
 }
 
-/// Upstream: `ValidateCustomResourceDefinitionOpenAPISchema`.
-pub fn validate(schema: &Value, at: &Path, place: &Place, options: &Options, errs: &mut Errors) {
-    if schema.as_object().is_none() {
-        return;
-    }
-    supported(schema, at, place, options, errs);
-    if schema.bool("uniqueItems") {
-        let text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-        errs.forbidden(&at.child("uniqueItems"), text);
-    }
-    properties(schema, at, place, options, errs);
-    let inner = Place { is_root: false, ..place.clone() };
-    let mut go = |s: &Value, at: &Path| validate(s, at, &inner, options, errs);
-    go(schema.at("not"), &at.child("not"));
-    for junctor in ["allOf", "oneOf", "anyOf"] {
-        for (i, clause) in schema.list(junctor).iter().enumerate() {
-            go(clause, &at.child(junctor).index(i));
+impl Judge<'_> {
+    /// Judges a schema; no scope: its rules are not looked at. Upstream: `ValidateCustomResourceDefinitionOpenAPISchema`.
+    pub fn validate(&mut self, schema: &Value, at: &Path, place: &Place, scope: Option<&Scope<'_>>) {
+        if schema.as_object().is_none() {
+            return;
         }
-    }
-    for (name, definition) in schema.at("definitions").members() {
-        go(definition, &at.child("definitions").key(name));
-    }
-    match schema.at("items") {
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, s)| go(s, &at.child("items").index(i))),
-        item => go(item, &at.child("items")),
-    }
-    for (name, dependency) in schema.at("dependencies").members() {
-        go(dependency, &at.child("dependencies").key(name));
-    }
-    extensions(schema, at, options, errs);
-    if options.require_map_keys {
-        map_and_set_items(schema, at, errs);
-    }
-    for (i, rule) in schema.list(RULES).iter().enumerate() {
-        validate_rule(rule, schema, &at.child(RULES).index(i), errs);
-    }
-}
-
-fn properties(schema: &Value, at: &Path, place: &Place, options: &Options, errs: &mut Errors) {
-    let additional = schema.at("additionalProperties");
-    let has_properties = schema.at("properties").members().next().is_some();
-    if !additional.is_null() {
-        if has_properties && additional.as_bool() != Some(true) {
-            let text = "additionalProperties and properties are mutual exclusive";
-            errs.forbidden(&at.child("additionalProperties"), text);
+        let before = self.errs.len();
+        supported(schema, at, place, self.options, self.errs);
+        if schema.bool("uniqueItems") {
+            let text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+            self.errs.forbidden(&at.child("uniqueItems"), text);
         }
-        let mut inner = Place { is_root: false, ..place.clone() };
-        if place.in_metadata {
-            inner.no_defaults = Some("inside additionalProperties applying to object metadata".into());
-        }
-        validate(additional, &at.child("additionalProperties"), &inner, options, errs);
-    }
-    for (name, property) in schema.at("properties").members() {
-        let mut inner = Place { is_root: false, ..place.clone() };
-        let embedded = schema.bool("x-kubernetes-embedded-resource");
-        if (place.is_root || embedded) && matches!(name, "metadata" | "kind" | "apiVersion") {
-            inner.in_metadata = true;
-            if place.is_root {
-                inner.no_defaults = Some(format!("in top-level {name}"));
+        self.properties(schema, at, place, scope);
+        let inner = Place { is_root: false, ..place.clone() };
+        self.validate(schema.at("not"), &at.child("not"), &inner, None);
+        for junctor in ["allOf", "oneOf", "anyOf"] {
+            for (i, clause) in schema.list(junctor).iter().enumerate() {
+                self.validate(clause, &at.child(junctor).index(i), &inner, None);
             }
         }
-        validate(property, &at.child("properties").key(name), &inner, options, errs);
+        for (name, definition) in schema.at("definitions").members() {
+            self.validate(definition, &at.child("definitions").key(name), &inner, None);
+        }
+        self.items(schema, at, &inner, scope);
+        for (name, dependency) in schema.at("dependencies").members() {
+            self.validate(dependency, &at.child("dependencies").key(name), &inner, None);
+        }
+        extensions(schema, at, self.options, self.errs);
+        if self.options.require_map_keys {
+            map_and_set_items(schema, at, self.errs);
+        }
+        for (i, rule) in schema.list(RULES).iter().enumerate() {
+            validate_rule(rule, schema, &at.child(RULES).index(i), self.errs);
+        }
+        // Rules over a schema that is wrong here or below say nothing that helps.
+        if self.errs.len() == before
+            && !schema.list(RULES).is_empty()
+            && let Some(scope) = scope
+        {
+            let uncorrelated = place.uncorrelated.as_ref();
+            let strictness = Strictness { stored: &self.options.stored, any_cost: self.any_cost, uncorrelated };
+            scope.judge(at, &strictness, self.findings);
+        }
+    }
+
+    fn properties(&mut self, schema: &Value, at: &Path, place: &Place, scope: Option<&Scope<'_>>) {
+        let additional = schema.at("additionalProperties");
+        let has_properties = schema.at("properties").members().next().is_some();
+        if !additional.is_null() {
+            if has_properties && additional.as_bool() != Some(true) {
+                let text = "additionalProperties and properties are mutual exclusive";
+                self.errs.forbidden(&at.child("additionalProperties"), text);
+            }
+            let mut inner = Place { is_root: false, ..place.clone() };
+            if place.in_metadata {
+                inner.no_defaults = Some("inside additionalProperties applying to object metadata".into());
+            }
+            let below = scope.map(|scope| scope.below(additional, Step::Element));
+            self.validate(additional, &at.child("additionalProperties"), &inner, below.as_ref());
+        }
+        for (name, property) in schema.at("properties").members() {
+            let mut inner = Place { is_root: false, ..place.clone() };
+            if !matches!(schema.opt_str(MAP_TYPE), None | Some("granular" | "atomic")) {
+                inner.uncorrelated.get_or_insert_with(|| at.clone());
+            }
+            let embedded = schema.bool("x-kubernetes-embedded-resource");
+            if (place.is_root || embedded) && matches!(name, "metadata" | "kind" | "apiVersion") {
+                inner.in_metadata = true;
+                if place.is_root {
+                    inner.no_defaults = Some(format!("in top-level {name}"));
+                }
+            }
+            let below = scope.map(|scope| scope.below(property, Step::Property(name)));
+            self.validate(property, &at.child("properties").key(name), &inner, below.as_ref());
+        }
+    }
+
+    /// Old elements can be told by new ones in lists that are maps alone.
+    fn items(&mut self, schema: &Value, at: &Path, inner: &Place, scope: Option<&Scope<'_>>) {
+        let mut inner = inner.clone();
+        if schema.str(LIST_TYPE) != "map" {
+            inner.uncorrelated.get_or_insert_with(|| at.clone());
+        }
+        let at = at.child("items");
+        match schema.at("items") {
+            Value::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.validate(item, &at.index(i), &inner, None);
+                }
+            }
+            item => {
+                let below = scope.map(|scope| scope.below(item, Step::Element));
+                self.validate(item, &at, &inner, below.as_ref());
+            }
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use api::{
 
 use super::{
     field_path,
-    schema::{self, Place},
+    rules::{Findings, Scope, Stored},
+    schema::{self, Judge, Place},
     structural,
 };
 use crate::{checks, webhook};
@@ -32,6 +33,9 @@ pub struct Options {
     invalid_bundle: bool,
     /// Versions (`""` for the top) that have too many selectable fields already.
     many_selectable: BTreeSet<String>,
+    /// Versions whose schemas are as they were.
+    unchanged: BTreeSet<String>,
+    pub stored: Stored,
 }
 
 impl Options {
@@ -46,6 +50,8 @@ impl Options {
             immutable_names: false,
             invalid_bundle: true,
             many_selectable: BTreeSet::new(),
+            unchanged: BTreeSet::new(),
+            stored: Stored::default(),
         }
     }
 
@@ -70,6 +76,8 @@ impl Options {
             immutable_names: established,
             invalid_bundle: !established || !webhook::ca_bundle_is_valid(bundle),
             many_selectable: many_selectable(new, old),
+            unchanged: unchanged(new, old),
+            stored: Stored::of(old),
         }
     }
 }
@@ -96,6 +104,21 @@ fn many_selectable(new: &Value, old: &Value) -> BTreeSet<String> {
     found
 }
 
+/// Upstream: `findVersionsWithUnchangedSchemas`.
+fn unchanged(new: &Value, old: &Value) -> BTreeSet<String> {
+    let schema = |spec: &Value, name: &str| {
+        let top = spec.at("validation");
+        let own = spec.list("versions").iter().find(|v| v.str("name") == name)?;
+        Some(if top.is_null() { own.at("schema").clone() } else { top.clone() })
+    };
+    let names = new.list("versions").iter().map(|v| v.str("name"));
+    let same = |name: &&str| match (schema(new, name), schema(old, name)) {
+        (Some(new), Some(old)) => checks::same(&new, &old),
+        _ => false,
+    };
+    names.filter(same).map(String::from).collect()
+}
+
 fn is_known_review(version: &Value) -> bool {
     version.as_str().is_some_and(|v| REVIEW_VERSIONS.contains(&v))
 }
@@ -115,8 +138,13 @@ pub fn validate(spec: &Value, options: &Options, errs: &mut Errors) {
         errs.invalid(&at.child("preserveUnknownFields"), true, "must be false in order to use defaults in the schema");
     }
     let structural = options.require_structural || needs_structure(spec);
-    let options =
-        &Options { require_structural: structural, many_selectable: options.many_selectable.clone(), ..*options };
+    let options = &Options {
+        require_structural: structural,
+        many_selectable: options.many_selectable.clone(),
+        unchanged: options.unchanged.clone(),
+        stored: options.stored.clone(),
+        ..*options
+    };
     versions(spec, options, &at, errs);
     let names_at = at.child("names");
     for member in ["plural", "singular", "kind", "listKind"] {
@@ -126,7 +154,8 @@ pub fn validate(spec: &Value, options: &Options, errs: &mut Errors) {
     }
     validate_names(spec.at("names"), &names_at, errs);
     let any_status = std::iter::once(spec).chain(spec.list("versions")).any(|o| o.at("subresources").has("status"));
-    validate_schema(spec.at("validation"), any_status, options, &at.child("validation"), errs);
+    let any_cost = options.unchanged.contains(spec.str("version"));
+    validate_schema(spec.at("validation"), any_status, any_cost, options, &at.child("validation"), errs);
     subresources(spec.at("subresources"), &at.child("subresources"), errs);
     columns(spec, &at, errs);
     if !spec.list("selectableFields").is_empty() {
@@ -244,7 +273,8 @@ fn shown_versions(versions: &[Value]) -> Value {
 
 fn validate_version(version: &Value, has_status: bool, options: &Options, at: &Path, errs: &mut Errors) {
     deprecation(version, &at.child("deprecationWarning"), errs);
-    validate_schema(version.at("schema"), has_status, options, &at.child("schema"), errs);
+    let any_cost = options.unchanged.contains(version.str("name"));
+    validate_schema(version.at("schema"), has_status, any_cost, options, &at.child("schema"), errs);
     subresources(version.at("subresources"), &at.child("subresources"), errs);
     columns(version, at, errs);
     if version.list("selectableFields").is_empty() {
@@ -277,7 +307,14 @@ fn deprecation(version: &Value, at: &Path, errs: &mut Errors) {
 }
 
 /// Upstream: `validateCustomResourceDefinitionValidation`.
-fn validate_schema(validation: &Value, has_status: bool, options: &Options, at: &Path, errs: &mut Errors) {
+fn validate_schema(
+    validation: &Value,
+    has_status: bool,
+    any_cost: bool,
+    options: &Options,
+    at: &Path,
+    errs: &mut Errors,
+) {
     let schema = validation.at("openAPIV3Schema");
     if schema.is_null() {
         return;
@@ -291,13 +328,21 @@ fn validate_schema(validation: &Value, has_status: bool, options: &Options, at: 
         errs.forbidden(&at.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root");
     }
     let unreadable = if options.require_structural { structural::unreadable(schema) } else { None };
+    let mut is_structural = false;
     if options.require_structural && unreadable.is_none() {
-        errs.extend(structural::validate(schema, &schema_at));
+        let wrong = structural::validate(schema, &schema_at);
+        is_structural = wrong.is_empty();
+        errs.extend(wrong);
     }
-    schema::validate(schema, &schema_at, &Place::ROOT, options, errs);
+    let scope = is_structural.then(|| Scope::root(schema));
+    let mut findings = Findings::default();
+    let mut judge = Judge { options, any_cost, errs, findings: &mut findings };
+    judge.validate(schema, &schema_at, &Place::ROOT, scope.as_ref());
+    errs.extend(std::mem::take(&mut findings.errors));
     if let Some(why) = unreadable.filter(|_| errs.len() == before) {
         errs.invalid(&schema_at, "", why);
     }
+    findings.total(&schema_at, errs);
 }
 
 /// With a status of its own only some members may stand at the root, so that none is lost for the status.

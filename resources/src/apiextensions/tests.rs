@@ -154,10 +154,7 @@ fn selectable_fields_are_scalars_of_the_schema() {
 fn rules_and_formats_that_say_nothing_are_named() {
     let schema = value!({"type": "object", "x-kubernetes-validations": [{"rule": " "}], "properties": {"a": {"type": "string", "format": "poem"}}});
     let definition = a_definition(schema.clone());
-    assert_eq!(
-        warn(&definition, None),
-        ["unrecognized format \"poem\"", "x-kubernetes-validations: this server does not evaluate rules yet"]
-    );
+    assert_eq!(warn(&definition, None), ["unrecognized format \"poem\""]);
     assert!(warn(&definition, Some(&definition)).is_empty());
     assert_eq!(
         wrong(schema),
@@ -167,16 +164,67 @@ fn rules_and_formats_that_say_nothing_are_named() {
 
 #[test]
 fn what_is_accepted_and_not_done_is_said_once() {
-    let schema = value!({"type": "object", "properties": {"spec": {
-        "type": "object", "x-kubernetes-validations": [{"rule": "self.a > 0"}], "properties": {"a": {"type": "integer"}}
-    }}});
-    let definition = value!({"spec": {
-        "conversion": {"strategy": "Webhook"},
-        "versions": [{"name": "v1", "schema": {"openAPIV3Schema": (schema)}}]
-    }});
+    let definition = value!({"spec": {"conversion": {"strategy": "Webhook"}, "versions": [{"name": "v1"}]}});
     let said = warn(&definition, None);
-    assert!(said.iter().any(|text| text.starts_with("x-kubernetes-validations: ")), "{said:?}");
     assert!(said.iter().any(|text| text.starts_with("spec.conversion.strategy: ")), "{said:?}");
     assert!(warn(&definition, Some(&definition)).is_empty());
     assert!(warn(&value!({"spec": {"conversion": {"strategy": "None"}}}), None).is_empty());
+}
+
+#[test]
+fn rules_are_compiled_and_costed() {
+    let rule = |rule: &str| value!({"rule": rule});
+    let schema = value!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "a": {"type": "integer", "x-kubernetes-validations": [(rule("self > 0")), (rule("self == 'x'")), (rule("self + 1"))]},
+        "b": {"type": "array", "items": {"type": "string", "x-kubernetes-validations": [(rule("self == oldSelf"))]}},
+        "c": {"type": "array", "items": {"type": "string"}, "x-kubernetes-validations": [
+            (rule("self.all(x, self.exists(y, x == y))"))
+        ]}
+    }}}});
+    let at = "spec.validation.openAPIV3Schema.properties[spec].properties";
+    let shown = r#"{"Rule":"self + 1","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}"#;
+    let found = wrong(schema.clone());
+    assert_eq!(found.len(), 8, "{found:?}");
+    assert!(
+        found[0].starts_with(&format!("{at}[a].x-kubernetes-validations[1].rule: Invalid value: {{\"Rule\":")),
+        "{}",
+        found[0]
+    );
+    assert!(found[0].contains(
+        "compilation failed: ERROR: <input>:1:6: found no matching overload for '_==_' applied to '(int, string)'"
+    ));
+    assert_eq!(
+        found[1],
+        format!(
+            "{at}[a].x-kubernetes-validations[2].rule: Invalid value: {shown}: cel expression must evaluate to a bool"
+        )
+    );
+    let within = format!("{at}[b]");
+    assert_eq!(
+        found[3],
+        format!(
+            "{within}.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the \
+             uncorrelatable portion of the schema within {within}"
+        )
+    );
+    let dear = "estimated rule cost exceeds budget by factor of more than 100x";
+    assert!(
+        found
+            .iter()
+            .any(|text| text.starts_with(&format!("{at}[c].x-kubernetes-validations[0].rule: Forbidden: {dear}")))
+    );
+    let whole = "spec.validation.openAPIV3Schema: Forbidden: x-kubernetes-validations estimated rule cost total";
+    assert!(found[7].starts_with(whole), "{}", found[7]);
+}
+
+#[test]
+fn a_schema_that_is_as_it_was_may_be_dear() {
+    let schema = value!({"type": "array", "items": {"type": "integer"}, "maxItems": 3000, "x-kubernetes-validations": [
+        {"rule": "self.all(x, self.exists(y, y == x))"}
+    ]});
+    let definition = a_definition(value!({"type": "object", "properties": {"spec": schema}}));
+    let found = texts(&validate(&definition, &context()));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("Forbidden: estimated rule cost exceeds budget by factor of"), "{}", found[0]);
+    assert_eq!(texts(&validate_update(&definition, &definition, &context())), Vec::<String>::new());
 }

@@ -111,23 +111,22 @@ const SUBRESOURCES: &[Subresource] = &[
     }),
 ];
 
+// Upstream's strategies of these two know filters for the managers of fields, but their REST storages do not hand them on
+// (`rest.ResetFieldsFilterStrategy`): what is sent and not taken has a manager all the same.
+
 const EPHEMERAL_CONTAINERS: StatusRules = StatusRules {
     prepare: prepare_ephemeral_containers,
     validate: |new, old, _| update::validate_ephemeral_containers(new, old),
-    reset: NOT_EPHEMERAL_CONTAINERS,
+    reset: &[],
     ..StatusRules::STATUS
 };
 
 const RESIZE: StatusRules = StatusRules {
     prepare: resize::prepare,
     validate: |new, old, _| resize::validate(new, old),
-    reset: &["metadata", "status"],
+    reset: &[],
     ..StatusRules::STATUS
 };
-
-/// All but the one member that `ephemeralcontainers` writes.
-const NOT_EPHEMERAL_CONTAINERS: &[&str] =
-    &["metadata", "status", "spec.containers", "spec.initContainers", "spec.volumes"];
 
 fn first_ip(pod: &Value) -> &str {
     pod.at("status").list("podIPs").first().map_or("", |ip| ip.str("ip"))

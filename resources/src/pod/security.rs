@@ -180,7 +180,7 @@ fn is_sysctl(name: &str) -> bool {
 
 /// Why a sysctl of a namespace cannot be set where the namespace is the host's. Upstream: `ValidateHostSysctl`.
 pub fn host_sysctl(name: &str, spec: &Value) -> Option<&'static str> {
-    let name = dotted(name);
+    let name = api::names::dotted_sysctl(name);
     let name = name.split_once('*').map_or(name.as_str(), |(head, _)| head);
     let of_ipc = matches!(
         name,
@@ -201,24 +201,5 @@ pub fn host_sysctl(name: &str, spec: &Value) -> Option<&'static str> {
         Some("may not be specified when 'hostIPC' is true")
     } else {
         None
-    }
-}
-
-/// With slashes as separators the dots belong to the names, so that they change places. Upstream: `NormalizeName`.
-fn dotted(name: &str) -> String {
-    match name.find(['.', '/']) {
-        Some(i) if name.as_bytes()[i] == b'/' => name
-            .chars()
-            .map(|c| {
-                if c == '/' {
-                    '.'
-                } else if c == '.' {
-                    '/'
-                } else {
-                    c
-                }
-            })
-            .collect(),
-        _ => name.into(),
     }
 }

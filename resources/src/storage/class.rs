@@ -43,6 +43,8 @@ pub const VOLUME_ATTRIBUTES_CLASS: Row = Row {
     short_names: &["vac"],
     versions: &[Version::stable("v1", "io.k8s.api.storage.v1.VolumeAttributesClass")],
     stored: stored(GROUP, "v1", "volumeattributesclasses"),
+    // Its rule does, after what may not change.
+    name_on_update: false,
     columns: &[NAME, column("DriverName", "string", |c, _| text(c, &["driverName"])), AGE],
     rules: Rules { validate: validate_attributes, validate_update: validate_attributes_update, ..Rules::NONE },
     ..Row::CLUSTER
@@ -198,6 +200,8 @@ fn validate_attributes_update(new: &Value, old: &Value, context: &Context<'_>) -
             errs.forbidden(&Path::new(member), format!("updates to {member} are forbidden."));
         }
     }
+    let row = &VOLUME_ATTRIBUTES_CLASS;
+    errs.extend(crate::meta::validate_names(new, row.namespaced, row.name_rule, &Path::new("metadata")));
     errs.extend(validate_attributes(new, context));
     errs
 }
@@ -246,9 +250,11 @@ mod tests {
     #[test]
     fn attributes_stay() {
         let old = value!({"driverName": "a", "parameters": {"a": "b"}});
-        let new = value!({"driverName": "b"});
+        let new = value!({"metadata": {"name": "a", "generateName": "?"}, "driverName": "b"});
+        let texts = texts(&validate_attributes_update(&new, &old, &context()));
+        assert!(texts[2].starts_with("metadata.generateName: Invalid value: \"?\": "), "{texts:?}");
         assert_eq!(
-            texts(&validate_attributes_update(&new, &old, &context())),
+            [&texts[..2], &texts[3..]].concat(),
             [
                 "driverName: Forbidden: updates to driverName are forbidden.",
                 "parameters: Forbidden: updates to parameters are forbidden.",

@@ -25,8 +25,8 @@ pub trait Versions {
     /// The type of `apps/v1`; `None` when that version is not served (any more).
     fn type_of(&self, api_version: &str) -> Option<TypeId>;
 
-    /// Turns an object of one served version into another.
-    fn convert(&self, object: &Value, from: &str, to: &str) -> Value;
+    /// Turns an object of one served version into another; an error says why that cannot be.
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Result<Value, String>;
 }
 
 /// Who writes, through which version and endpoint.
@@ -115,7 +115,7 @@ impl Conflict {
 }
 
 /// A plain error of upstream's: its text, as a 500.
-fn plain(text: impl Into<String>) -> Refusal {
+pub(super) fn plain(text: impl Into<String>) -> Refusal {
     Refusal::Status(Status::new(500, api::Reason::Unknown, text))
 }
 
@@ -227,8 +227,9 @@ impl<'a> Writer<'a> {
 
     fn compare_in(&self, old: &Value, new: &Value, api_version: &str) -> Result<Option<Comparison>, Refusal> {
         let Some(form) = self.form(api_version) else { return Ok(None) };
-        let old = self.converted(old, self.api_version, api_version);
-        let new = self.converted(new, self.api_version, api_version);
+        let failed = |which: &str, why: String| plain(format!("failed to convert {which} object: {why}"));
+        let old = self.converted(old, self.api_version, api_version).map_err(|why| failed("old", why))?;
+        let new = self.converted(new, self.api_version, api_version).map_err(|why| failed("new", why))?;
         // What has been converted is read anew, and now without leave for elements that stand twice.
         if api_version != self.api_version {
             for object in [&old, &new] {
@@ -241,8 +242,11 @@ impl<'a> Writer<'a> {
         Ok(Some(comparison.without(self.reset)))
     }
 
-    fn converted<'v>(&self, object: &'v Value, from: &str, to: &str) -> Cow<'v, Value> {
-        if from == to { Cow::Borrowed(object) } else { Cow::Owned(self.versions.convert(object, from, to)) }
+    fn converted<'v>(&self, object: &'v Value, from: &str, to: &str) -> Result<Cow<'v, Value>, String> {
+        match from == to {
+            true => Ok(Cow::Borrowed(object)),
+            false => self.versions.convert(object, from, to).map(Cow::Owned),
+        }
     }
 
     /// Takes what changed from everyone but the entry at `writer`; entries of versions that are gone go. With

@@ -9,7 +9,7 @@ use super::{
     collect,
     entries::Entries,
     form::Form,
-    owners::{Refusal, Writer},
+    owners::{Refusal, Writer, plain},
     remove::{remove, with_parents},
     set::Set,
 };
@@ -24,24 +24,27 @@ pub(super) fn prune(
     last: &Set,
 ) -> Result<Value, Refusal> {
     let Some(form) = writer.parts(version) else { return Ok(merged) };
-    let convert = |object: Value, from: &str, to: &str| match from == to {
-        true => object,
-        false => writer.versions.convert(&object, from, to),
+    let convert = |object: Value, what: &str, from: &str, to: &str| match from == to {
+        true => Ok(object),
+        false => writer
+            .versions
+            .convert(&object, from, to)
+            .map_err(|why| plain(format!("failed to prune fields: failed to convert {what}: {why}"))),
     };
-    let merged = convert(merged, writer.api_version, version);
+    let merged = convert(merged, "merged object to last applied version", writer.api_version, version)?;
     let last = with_parents(last, form, writer.schemas);
     let mut pruned = remove(form, &merged, &last, writer.schemas);
     let mut at = EcoString::from(version);
     for (owned_in, owned) in owned_by_version(entries, version)? {
         let Some(form) = writer.parts(&owned_in) else { continue };
-        let whole = convert(merged.clone(), version, &owned_in);
-        let part = convert(pruned, &at, &owned_in);
+        let whole = convert(merged.clone(), &format!("merged object at version {owned_in}"), version, &owned_in)?;
+        let part = convert(pruned, &format!("pruned object at version {owned_in}"), &at, &owned_in)?;
         pruned = add_back_owned(writer, form, &whole, &part, &owned)?;
         at = owned_in;
     }
-    let pruned = convert(pruned, &at, version);
+    let pruned = convert(pruned, "pruned object to last applied version", &at, version)?;
     let kept = add_back_dangling(writer, form, &merged, &pruned, &last)?;
-    Ok(convert(kept, version, writer.api_version))
+    convert(kept, "pruned object", version, writer.api_version)
 }
 
 /// What anybody owns, by version; the pruned version comes first, for what is missing there may break conversions.

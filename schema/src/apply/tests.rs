@@ -23,8 +23,8 @@ impl Versions for OneVersion {
         (api_version == self.0).then_some(self.1)
     }
 
-    fn convert(&self, object: &Value, _: &str, _: &str) -> Value {
-        object.clone()
+    fn convert(&self, object: &Value, _: &str, _: &str) -> Result<Value, String> {
+        Ok(object.clone())
     }
 }
 

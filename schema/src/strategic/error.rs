@@ -5,7 +5,11 @@
 
 use std::borrow::Cow;
 
-use api::{Reason, Status, Value, field::go_float, status::Details};
+use api::{
+    Reason, Status, Value,
+    field::{go_float, go_type},
+    status::Details,
+};
 
 /// A patch that cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +43,7 @@ impl Problem {
         let said = match directive {
             Value::Str(text) => text.to_string(),
             Value::Null => "%!s(<nil>)".into(),
-            other => format!("%!s({}={})", go_type(other), go_text(other)),
+            other => format!("%!s({}={})", shown_type(other), go_text(other)),
         };
         Problem::plain(format!("unknown patch type: {said} in map: {}", go_text(map)))
     }
@@ -60,20 +64,12 @@ impl From<Problem> for Status {
 
 /// Upstream: `ErrBadArgType`.
 pub(super) fn bad_type(expected: &str, actual: &Value) -> Problem {
-    Problem::plain(format!("expected a {expected}, but received a {}", go_type(actual)))
+    Problem::plain(format!("expected a {expected}, but received a {}", shown_type(actual)))
 }
 
-/// Go's name of a decoded value's type.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::Str(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+/// Go's name of a decoded value's type where a message means text: of nothing there is none.
+fn shown_type(value: &Value) -> &'static str {
+    if value.is_null() { "%!s(<nil>)" } else { go_type(value) }
 }
 
 /// The word of `encoding/json` for a value's form.

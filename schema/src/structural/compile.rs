@@ -42,6 +42,7 @@ pub fn node(schema: &Value) -> Node {
         additional,
         items: single("items"),
         checks: checks(schema),
+        rules: schema.list("x-kubernetes-validations").to_vec(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use api::{
     EcoString, Map, Value,
-    field::{Errors, Path},
+    field::{Errors, Path, go_type},
 };
 
 use super::{Additional, Node, fill};
@@ -283,18 +283,6 @@ impl Coerce<'_> {
         let done = run(self);
         self.path.truncate(from);
         done
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::Str(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

@@ -270,27 +270,39 @@ fn is_date_time(text: &str) -> bool {
     part(0) <= 23 && part(3) <= 59 && part(6) <= 59
 }
 
-/// Upstream: `strfmt.ParseDuration`: Go's form, and any number before a unit that is known.
 fn is_duration(text: &str) -> bool {
-    /// Of each unit; more letters may follow the last.
-    const UNITS: [&[&str]; 8] = [
-        &["ns", "nano"],
-        &["us", "µs", "micro"],
-        &["ms", "milli"],
-        &["s", "sec"],
-        &["m", "min"],
-        &["h", "hr", "hour"],
-        &["d", "day"],
-        &["w", "wk", "week"],
+    duration(text).is_some()
+}
+
+/// Nanoseconds: Go's form, or any number before a unit that is known. Upstream: `strfmt.ParseDuration`.
+pub fn duration(text: &str) -> Option<i64> {
+    const SECOND: i64 = 1_000_000_000;
+    /// The names of each unit, and its nanoseconds; more letters may follow the last name.
+    const UNITS: [(&[&str], i64); 8] = [
+        (&["ns", "nano"], 1),
+        (&["us", "µs", "micro"], 1_000),
+        (&["ms", "milli"], 1_000_000),
+        (&["s", "sec"], SECOND),
+        (&["m", "min"], 60 * SECOND),
+        (&["h", "hr", "hour"], 3_600 * SECOND),
+        (&["d", "day"], 86_400 * SECOND),
+        (&["w", "wk", "week"], 7 * 86_400 * SECOND),
     ];
-    if api::duration::parse(text).is_ok() {
-        return true;
+    if let Ok(nanos) = api::duration::parse(text) {
+        return Some(nanos);
     }
-    let Some(regex) = SCALA.get_or_init(|| super::pattern::compile(SCALA_PATTERN).ok()) else { return false };
-    let is_unit = |unit: &str| {
-        UNITS.iter().any(|names| names.contains(&unit) || names.last().is_some_and(|last| unit.starts_with(last)))
-    };
-    regex.captures_iter(text).any(|found| found.get(2).is_some_and(|unit| is_unit(&unit.as_str().to_lowercase())))
+    let regex = SCALA.get_or_init(|| super::pattern::compile(SCALA_PATTERN).ok()).as_ref()?;
+    let mut sum = None;
+    for found in regex.captures_iter(text) {
+        let count: i64 = found.get(1)?.as_str().parse().ok()?;
+        let unit = found.get(2)?.as_str().to_lowercase();
+        for (names, nanos) in UNITS {
+            if names.contains(&unit.as_str()) || names.last().is_some_and(|last| unit.starts_with(last)) {
+                sum = Some(sum.unwrap_or(0i64).wrapping_add(count.wrapping_mul(nanos)));
+            }
+        }
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -330,5 +342,7 @@ mod tests {
             assert_eq!(format.map(|f| f.fits(text)), Some(wanted), "{name} of {text}");
         }
         assert_eq!(of("integer", "date").0, "");
+        assert_eq!(duration("2 weeks 3 days"), Some((14 + 3) * 86_400 * 1_000_000_000));
+        assert_eq!(duration("1h30m"), Some(5_400 * 1_000_000_000));
     }
 }

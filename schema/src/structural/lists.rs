@@ -26,15 +26,37 @@ pub fn correlate<'v>(node: &Node, items: &[Value], old: Option<&'v Value>) -> Co
     let (Some(old), Some(Listing::Map)) = (old, node.listing) else { return Correlated(Vec::new()) };
     let mut by_keys: BTreeMap<String, &Value> = BTreeMap::new();
     for item in old.items() {
-        by_keys.entry(keys_text(node, item)).or_insert(item);
+        if let Some(key) = correlating_key(node, item) {
+            by_keys.entry(key).or_insert(item);
+        }
     }
-    Correlated(items.iter().map(|item| by_keys.get(&keys_text(node, item)).copied()).collect())
+    let of = |item| correlating_key(node, item).and_then(|key| by_keys.get(&key).copied());
+    Correlated(items.iter().map(of).collect())
 }
 
-/// Whether two values are the same, elements of maps wherever they stand. Upstream: `CachedDeepEqual`.
+/// By what elements are told; none where a key is missing, or is no scalar. Upstream: `CompositeKeyFor`.
+fn correlating_key(node: &Node, item: &Value) -> Option<String> {
+    if node.keys.is_empty() {
+        return None;
+    }
+    let mut text = String::new();
+    for key in &node.keys {
+        match item.get(key)? {
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+            Value::Float(f) => text += &format!("\0f{f}"),
+            scalar => {
+                text.push('\0');
+                text += &go_json(scalar);
+            }
+        }
+    }
+    Some(text)
+}
+
+/// Whether two values are the same, elements of maps wherever they stand. A member that no schema tells of has no old
+/// value, so that what has one is never the same. Upstream: `CachedDeepEqual`.
 pub fn is_same(node: &Node, new: &Value, old: &Value) -> bool {
     match (new, old) {
-        (Value::Null, Value::Null) => true,
         (Value::Array(_), Value::Array(_)) => {
             let (items, before) = (new.items(), old.items());
             if items.len() != before.len() {
@@ -49,13 +71,11 @@ pub fn is_same(node: &Node, new: &Value, old: &Value) -> bool {
                 _ => new == old,
             }
         }
-        (Value::Object(_), Value::Object(_)) => {
-            let same_len = new.members().count() == old.members().count();
-            same_len
-                && new.members().all(|(name, member)| match (old.get(name), node.member(name)) {
+        (Value::Object(members), Value::Object(before)) => {
+            members.len() == before.len()
+                && members.iter().all(|(name, member)| match (before.get(name), node.member(name)) {
                     (Some(old), Some(of)) => is_same(of, member, old),
-                    (Some(old), None) => member == old,
-                    (None, _) => false,
+                    _ => false,
                 })
         }
         _ => new == old,
@@ -70,10 +90,6 @@ fn keys(node: &Node, item: &Value) -> Value {
         }
     }
     found
-}
-
-fn keys_text(node: &Node, item: &Value) -> String {
-    go_json(&keys(node, item))
 }
 
 /// What stands twice in an object's sets and maps. Upstream: `ValidateListSetsAndMaps`.

@@ -10,6 +10,25 @@ use http::{HeaderMap, header};
 /// Of text that is no Status so much is told.
 const TEXT_LEN_MAX: usize = 2048;
 
+pub const ADMISSION: &str = "AdmissionReview";
+const CONVERSION: &str = "ConversionReview";
+
+/// Reviews by kind and version, with their types.
+const REVIEWS: [(&str, &str, &str); 4] = [
+    (ADMISSION, "admission.k8s.io/v1", "io.k8s.api.admission.v1.AdmissionReview"),
+    (ADMISSION, "admission.k8s.io/v1beta1", "io.k8s.api.admission.v1beta1.AdmissionReview"),
+    (
+        CONVERSION,
+        "apiextensions.k8s.io/v1",
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.ConversionReview",
+    ),
+    (
+        CONVERSION,
+        "apiextensions.k8s.io/v1beta1",
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1beta1.ConversionReview",
+    ),
+];
+
 /// Whether a body is for people to read.
 pub fn is_text(headers: &HeaderMap) -> bool {
     let kind = crate::negotiate::text(headers, header::CONTENT_TYPE);
@@ -37,8 +56,8 @@ pub fn decode(code: u16, body: &[u8], is_text: bool, asked: &Value) -> Result<Va
     if kind.version.is_empty() {
         kind = expected.clone();
     }
-    let schemas = schema_of(&kind.api_version()).filter(|_| kind.kind == "AdmissionReview" || kind.kind.is_empty());
-    let Some(schema) = schemas else {
+    let is_review = kind.kind == expected.kind || kind.kind.is_empty();
+    let Some(schema) = schema_of(&expected.kind, &kind.api_version()).filter(|_| is_review) else {
         let (kind, version) = (quote(&kind.kind), quote(&kind.api_version()));
         return Err(unreadable(format!(
             "no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\""
@@ -53,12 +72,10 @@ pub fn decode(code: u16, body: &[u8], is_text: bool, asked: &Value) -> Result<Va
     Ok(review)
 }
 
-fn schema_of(api_version: &str) -> Option<&'static str> {
-    match api_version {
-        "admission.k8s.io/v1" => Some("io.k8s.api.admission.v1.AdmissionReview"),
-        "admission.k8s.io/v1beta1" => Some("io.k8s.api.admission.v1beta1.AdmissionReview"),
-        _ => None,
-    }
+/// The type of a review of a kind.
+fn schema_of(kind: &str, api_version: &str) -> Option<&'static str> {
+    let found = REVIEWS.iter().find(|(known, version, _)| *known == kind && *version == api_version);
+    found.map(|(.., schema)| *schema)
 }
 
 fn refused(code: u16, body: &[u8], is_text: bool) -> Status {

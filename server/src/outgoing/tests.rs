@@ -244,3 +244,25 @@ fn responses_that_are_no_reviews_are_told_in_upstreams_words() {
     // What it says of itself is told, so that the one who reads it can see that it says nothing.
     assert!(said(200, "{\"response\":{\"uid\":\"u\"}}", false).starts_with("{\"response\":{\"uid\":\"u\""));
 }
+
+#[tokio::test]
+async fn conversions_are_asked_without_a_word_of_time() {
+    let review = "{\"kind\":\"ConversionReview\",\"apiVersion\":\"apiextensions.k8s.io/v1\",\"response\":{\"uid\":\"u\",\"convertedObjects\":[{\"any\":[1]}],\"result\":{\"status\":\"Success\"}}}";
+    let hook = Hook::serving(&["127.0.0.1"], move || http("200 OK\r\nContent-Type: application/json", review)).await;
+    let asked = value!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "request": {"uid": "u"}});
+    let ask = async |to: &Address| {
+        let said = client(0).call(to, &asked, Duration::from_secs(20)).await;
+        said.map_err(|error| match error {
+            CallError::Status(status) => status.message().to_owned(),
+            CallError::Unreachable(why) => why,
+        })
+    };
+    let said = ask(&hook.address()).await.expect("it answers");
+    assert_eq!(said.at("response").at("convertedObjects"), &value!([{"any": [1]}]));
+    let place = Place::Url("https://127.0.0.1:1/convert".into());
+    let nobody = ask(&Address { place, ..hook.address() }).await.expect_err("nobody listens");
+    assert!(nobody.starts_with("Post \"https://127.0.0.1:1/convert\": "), "{nobody}");
+    let wrong = Hook::serving(&["127.0.0.1"], yes).await;
+    let text = "no kind \"AdmissionReview\" is registered for version \"admission.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\"";
+    assert_eq!(ask(&wrong.address()).await, Err(text.to_owned()), "a review of another kind");
+}

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use admission::{Look, webhook};
 use anyhow::{Context, Result};
+use api::time::Clock;
 use certs::{PrivateKey, pki::Pki};
-use registry::Ids as _;
+use registry::{Ids as _, convert};
 use server::{
     aggregate,
     metrics::{Kind, Metrics, Page, Row},
@@ -45,6 +46,12 @@ pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>) -> Result<Arc<O
 /// What admission needs to call webhooks.
 pub fn webhooks(outgoing: &Arc<Outgoing>, metrics: &Metrics) -> webhook::Outside {
     webhook::Outside { call: outgoing.clone(), tally: metrics.admission.clone(), uid: Arc::new(|| Random.uid()) }
+}
+
+/// What conversions need to call webhooks.
+pub fn conversions(outgoing: &Arc<Outgoing>, metrics: &Metrics, clock: &Arc<dyn Clock>) -> convert::Outside {
+    let uid = Arc::new(|| Random.uid());
+    convert::Outside { call: outgoing.clone(), uid, clock: clock.clone(), tally: metrics.conversion.clone() }
 }
 
 const UNAVAILABLE: Row = Row {

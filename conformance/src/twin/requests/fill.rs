@@ -3,7 +3,10 @@
 use api::{Value, value};
 
 use super::{
-    super::mutate::{self, Point},
+    super::{
+        edit::Step,
+        mutate::{self, Point},
+    },
     Base, Body, Class, Edit, Form, JSON, Maker, with,
     writes::rv,
 };
@@ -50,16 +53,26 @@ impl Maker<'_> {
     pub(super) fn fill_creates(&mut self, end: usize) {
         let Some(sample) = self.target.samples.first().cloned() else { return };
         let points = self.points(&sample);
+        let texts = texts(sample.at("spec"), &[Step::Member("spec".into())]);
         let path = with(&self.target.collection(), "dryRun=All");
+        let strict = with(&path, "fieldValidation=Strict");
         let mut dull = 0;
         while self.out.len() < end && dull < DULL_MAX {
             let before = self.out.len();
-            let edits = match self.dice.one_in(3) {
-                false => vec![self.harmless()],
-                true => self.mixed(&points, &[]),
+            // As many that most kinds take as that none does: otherwise a kind that refuses or accepts nearly all would
+            // be compared on one side alone.
+            let (path, edits) = match self.dice.below(11) {
+                0 => (&path, self.mixed(&points, &[])),
+                1..=5 => (&strict, vec![Edit::of(&[&format!("bogus{}", self.dice.below(10_000))], "x")]),
+                _ => match self.dice.pick(&texts).cloned() {
+                    Some(path_of) => {
+                        (&path, vec![Edit { path: path_of, new: value!(format!("v{}", self.dice.below(10_000))) }])
+                    }
+                    None => (&path, vec![self.harmless()]),
+                },
             };
             let title = edits.iter().map(Edit::title).collect::<Vec<_>>().join("; ");
-            let form = Form { class: Class::Create, method: "POST", path: &path, accept: "", content_type: JSON };
+            let form = Form { class: Class::Create, method: "POST", path, accept: "", content_type: JSON };
             self.push(form, title, Body::Edited { base: Base::Sample(0), object: sample.clone(), edits });
             dull = if self.out.len() == before { dull + 1 } else { 0 };
         }
@@ -97,4 +110,17 @@ impl Maker<'_> {
         edits.retain(|edit| !matches!(edit.new, Value::Null) || !edit.path.is_empty());
         edits
     }
+}
+
+/// Where an object has text that is no name of a kind.
+fn texts(object: &Value, at: &[Step]) -> Vec<Vec<Step>> {
+    let of_member = |(name, member): (&str, &Value)| {
+        let mut path = at.to_vec();
+        path.push(Step::Member(name.into()));
+        match member {
+            Value::Str(_) => vec![path],
+            _ => texts(member, &path),
+        }
+    };
+    object.members().flat_map(of_member).collect()
 }

@@ -14,6 +14,7 @@ use schema::order::compare_versions;
 use super::schemas::Structures;
 use crate::{
     cache::{Cache, Entry},
+    convert::{Asked, Conversion, Outside},
     definition::{Definition, FieldValue, Named, Selectable, Served, Stored, json_head},
     json_path::JsonPath,
     scale::{Paths, Selected},
@@ -69,12 +70,10 @@ fn is_closed(stored: &Value) -> bool {
     api::meta::of(stored).is_terminating() || is_true(stored, "Terminating")
 }
 
-/// The versions that are served. Where a webhook makes them out of each other, which is not asked yet, that is the stored
-/// one alone: another would show objects that nobody has converted.
+/// The versions that are served.
 pub(super) fn served_versions(stored: &Value) -> Vec<EcoString> {
-    let all = !resources::apiextensions::is_converted_by_webhook(stored);
     let versions = stored.at("spec").list("versions").iter();
-    versions.filter(|v| v.bool("served") && (all || v.bool("storage"))).map(|v| v.str("name").into()).collect()
+    versions.filter(|v| v.bool("served")).map(|v| v.str("name").into()).collect()
 }
 
 /// Compiles a definition. `types` are those of its last form, where its schemas are the same.
@@ -83,7 +82,26 @@ pub(super) fn definition(
     entry: &Arc<Entry>,
     types: Option<Arc<dyn Types>>,
     cache: Arc<Cache>,
+    outside: &Outside,
 ) -> Option<Definition> {
+    let types = types.unwrap_or_else(|| Arc::new(Structures::new(stored, entry.clone())));
+    let versions = stored.at("spec").list("versions");
+    let storage = versions.iter().position(|v| v.bool("storage"))?;
+    let mut definition = in_hub(stored, storage, types.clone(), cache.clone());
+    if resources::apiextensions::is_converted_by_webhook(stored) {
+        let asked = Arc::new(Asked::new(stored, storage, outside.clone()));
+        let of = |place| {
+            let conversion = Conversion::Asked(asked.clone());
+            Arc::new(Definition { conversion, ..in_hub(stored, place, types.clone(), cache.clone()) })
+        };
+        definition.views = (0..versions.len()).map(of).collect();
+        definition.conversion = Conversion::Asked(asked);
+    }
+    Some(definition)
+}
+
+/// A definition whose hub is the version at a place.
+fn in_hub(stored: &Value, hub: usize, types: Arc<dyn Types>, cache: Arc<Cache>) -> Definition {
     let (spec, names) = (stored.at("spec"), stored.at("status").at("acceptedNames"));
     let (group, plural, kind) = (spec.str("group"), names.str("plural"), names.str("kind"));
     let namespaced = spec.str("scope") == "Namespaced";
@@ -106,10 +124,10 @@ pub(super) fn definition(
             gvk,
         });
     }
-    let storage = spec.list("versions").iter().position(|v| v.bool("storage"))?;
-    let (hub, does) = (versions[storage].gvk.clone(), versions[storage].does);
+    let (hub_type, does) = (hub as schema::TypeId, versions[hub].does);
+    let hub = versions[hub].gvk.clone();
     let texts = |name: &str| names.list(name).iter().filter_map(Value::as_str).map(EcoString::from).collect();
-    Some(Definition {
+    Definition {
         row: Named {
             group: group.into(),
             kind: kind.into(),
@@ -125,13 +143,15 @@ pub(super) fn definition(
         resource: GroupResource::new(group, plural),
         kind: hub.group_kind(),
         hub,
-        hub_type: storage as schema::TypeId,
+        hub_type,
         versions,
         returns_deleted: false,
         closed: is_closed(stored).then_some(TERMINATING),
-        world: types.unwrap_or_else(|| Arc::new(Structures::new(stored, entry.clone()))),
+        world: types,
         cache,
-    })
+        conversion: Conversion::Own,
+        views: Vec::new(),
+    }
 }
 
 /// The name of a version's type in OpenAPI: `com.example.stable.v1.CronTab`. Upstream: `util.ToRESTFriendlyName`.

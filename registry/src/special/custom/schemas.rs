@@ -2,11 +2,14 @@
 //!
 //! A definition that nobody uses keeps nothing but its bytes, which the cache of definitions has anyway.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+};
 
 use api::{
     EcoString, Gvk, Status, Value,
-    field::{Errors, Kind, Path, quote},
+    field::{Errors, Kind, Path, go_type, quote},
 };
 use codec::{Decoded, Error};
 use schema::{
@@ -18,12 +21,13 @@ use schema::{
     },
 };
 
+use super::rules::{OBJECT_BUDGET, Rules};
 use crate::{
     body::{Body, Media},
     cache::Entry,
     definition::{Definition, Served},
     scale::{Paths, Selected},
-    types::Types,
+    types::{Judged, Types},
 };
 
 /// More unknown members are not told of: a body can hold a hundred thousand. Upstream tells of all.
@@ -43,6 +47,8 @@ pub struct Structures {
 struct Version {
     name: EcoString,
     node: OnceLock<Node>,
+    /// Compiled when an object is judged for the first time.
+    rules: OnceLock<Option<Rules>>,
 }
 
 /// Reads metadata as its Go type.
@@ -63,7 +69,7 @@ impl ReadMeta for Meta {
 impl Structures {
     pub fn new(stored: &Value, entry: Arc<Entry>) -> Structures {
         let versions = stored.at("spec").list("versions").iter();
-        let version = |v: &Value| Version { name: v.str("name").into(), node: OnceLock::new() };
+        let version = |v: &Value| Version { name: v.str("name").into(), node: OnceLock::new(), rules: OnceLock::new() };
         Structures {
             entry,
             group: stored.at("spec").str("group").into(),
@@ -243,7 +249,8 @@ impl Types for Structures {
         new: &Value,
         old: Option<&Value>,
         subresource: &str,
-    ) -> Option<Errors> {
+        before: &Errors,
+    ) -> Option<Judged> {
         let spoken = |object: &Value| {
             let mut object = object.clone();
             definition.from_hub(&mut object, served);
@@ -276,8 +283,26 @@ impl Types for Structures {
         if old.is_none_or(|old| lists::validate(node, old).is_empty()) {
             errors.extend(lists::validate(node, new));
         }
-        Some(errors)
+        let mut warnings = Vec::new();
+        let rules = self.versions[served.kind_type as usize].rules.get_or_init(|| Rules::compile(node, true));
+        if let Some(rules) = rules {
+            if before.0.iter().chain(&errors.0).any(|error| blocks_rules(error.kind)) {
+                let text = "some validation rules were not checked because the object was invalid; correct the existing \
+                            errors to complete validation";
+                errors.invalid(&Path::root(), Value::Null, text);
+            } else {
+                let (said, _) = rules.judge(node, new, old, true, &Path::root(), OBJECT_BUDGET);
+                errors.extend(said.errors);
+                warnings = said.warnings;
+            }
+        }
+        Some(Judged { errors, warnings })
     }
+}
+
+/// Of an object that is not what its schema says rules cannot tell anything. Upstream: `hasBlockingErr`.
+fn blocks_rules(kind: Kind) -> bool {
+    matches!(kind, Kind::NotSupported | Kind::Required | Kind::TooLong | Kind::TooMany | Kind::TypeInvalid)
 }
 
 /// Patterns that are none, anywhere in a schema.
@@ -304,11 +329,24 @@ pub(super) fn patterns(schema: &Value, at: &Path, errors: &mut Errors) {
 /// What is wrong with the defaults that a schema declares.
 pub(super) fn defaults(schema: &Value, at: &Path, pruned: bool) -> Errors {
     let node = compile::node(schema);
-    structural::defaults::validate(
-        &node,
-        at,
-        &structural::defaults::Rules { reader: &Meta, metadata: &embedded_meta, pruned },
-    )
+    let left = Cell::new(OBJECT_BUDGET);
+    let expressions = |node: &Node, is_root: bool, default: &Value, at: &Path| {
+        if left.get() < 0 {
+            return Errors::new();
+        }
+        let Some(rules) = Rules::compile(node, is_root) else { return Errors::new() };
+        // Rules that compare with what was before see the default on both sides, and then as something new.
+        let (mut said, mut rest) = rules.judge(node, default, Some(default), false, at, left.get());
+        if said.errors.is_empty() {
+            let (of_new, rest_of_new) = rules.judge(node, default, None, false, at, left.get());
+            (said, rest) = (of_new, rest.min(rest_of_new));
+        }
+        left.set(rest);
+        said.errors
+    };
+    let rules =
+        structural::defaults::Rules { reader: &Meta, metadata: &embedded_meta, pruned, expressions: &expressions };
+    structural::defaults::validate(&node, at, &rules)
 }
 
 /// The metadata of an embedded object is like any other, but that it may go without a name.
@@ -370,17 +408,5 @@ fn nested<'v>(object: &'v Value, path: &[EcoString], wanted: &[&str]) -> Result<
             api::field::go_plain(value),
             wanted.join(" or ")
         )),
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::Str(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use api::{Value, value};
+use api::{Value, field::Errors, value};
 use bytes::Bytes;
 
 use super::compile;
@@ -18,20 +18,24 @@ use crate::{
 
 static LEAVES: &str = include_str!("leaves.jsonl");
 
-fn read(line: &str) -> Value {
+pub(super) fn read(line: &str) -> Value {
     codec::json::any(line.as_bytes()).expect("cases are JSON").value
 }
 
 /// The definition of a kind whose spec has one member `p` of a schema.
 fn definition(schema: &Value) -> Definition {
     let spec = value!({"type": "object", "properties": {"p": (schema.clone())}});
-    let root = value!({"type": "object", "properties": {"spec": spec}});
+    of_root(&value!({"type": "object", "properties": {"spec": spec}}))
+}
+
+/// The definition of a kind of a schema.
+pub(super) fn of_root(root: &Value) -> Definition {
     let names = value!({"plural": "leaves", "singular": "leaf", "kind": "Leaf", "listKind": "LeafList"});
     let stored = value!({
         "metadata": {"name": "leaves.cases.example.com"},
         "spec": {
             "group": "cases.example.com", "scope": "Cluster", "names": (names.clone()),
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": root}}]
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": (root.clone())}}]
         },
         "status": {"acceptedNames": names}
     });
@@ -45,7 +49,16 @@ fn definition(schema: &Value) -> Definition {
         body: 0,
         message: Default::default(),
     };
-    compile::definition(&stored, &Arc::new(entry), None, Cache::new()).expect("it has a storage version")
+    let outside = crate::convert::Outside::alone(Arc::new(Still));
+    compile::definition(&stored, &Arc::new(entry), None, Cache::new(), &outside).expect("it has a storage version")
+}
+
+struct Still;
+
+impl api::time::Clock for Still {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
 }
 
 /// What a create of a value comes to, in the form of the cases.
@@ -67,7 +80,8 @@ fn verdict(definition: &Definition, text: &str) -> Value {
         answer.set("warnings", warnings);
     }
     definition.to_hub(&mut read.value, served);
-    let errors = definition.world.judge(definition, served, &read.value, None, "").expect("it has a schema");
+    let judged = definition.world.judge(definition, served, &read.value, None, "", &Errors::new());
+    let errors = judged.expect("it has a schema").errors;
     if !errors.is_empty() {
         let mut causes: Vec<Value> = Vec::new();
         for error in &errors.0 {
@@ -90,7 +104,7 @@ fn verdict(definition: &Definition, text: &str) -> Value {
 }
 
 /// Equal but for the order of members.
-fn same(a: &Value, b: &Value) -> bool {
+pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(_), Value::Object(_)) => {
             a.members().count() == b.members().count()
