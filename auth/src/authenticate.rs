@@ -7,6 +7,7 @@
 
 pub mod anonymous;
 pub mod bearer;
+pub mod bootstrap;
 pub mod request_header;
 pub mod review;
 pub mod service_account;
@@ -26,6 +27,7 @@ use rustls::pki_types::CertificateDer;
 use crate::{UnixSeconds, text};
 
 pub use anonymous::Anonymous;
+pub use bootstrap::BootstrapTokens;
 pub use request_header::RequestHeader;
 pub use service_account::{CONFIGURATION_PATH, Documents, Issuer, KEYS_PATH, MAX_AGE_SECONDS, ServiceAccounts};
 pub use token_file::TokenFile;
@@ -95,7 +97,7 @@ pub struct Chain {
     pub api_audiences: Vec<String>,
     /// Request headers, then certificates.
     pub requests: Vec<Box<dyn Authenticator>>,
-    /// Token file, legacy service account tokens, service account tokens, in this order.
+    /// Token file, legacy service account tokens, service account tokens, bootstrap tokens, in this order.
     pub tokens: Vec<Box<dyn TokenAuthenticator>>,
     pub anonymous: Option<Anonymous>,
     /// Headers by which a front proxy says who asks: nothing behind the door is to believe them.

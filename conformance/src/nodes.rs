@@ -64,7 +64,8 @@ pub async fn ask(client: &Client, spec: &Value) -> Result<Value> {
 pub async fn record() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut settings = Settings::new(&folder.path().join("upstream"))?;
-    settings.server_flags = FLAGS.map(str::to_owned).to_vec();
+    // It has the modes already, and takes them once.
+    settings.server_flags = FLAGS[1..].iter().map(|flag| (*flag).to_owned()).collect();
     let upstream = Upstream::start(&settings)?;
     let client = Client::from_kubeconfig(&upstream.kubeconfig).await?;
     let mut dice = Dice::new(SEED.into());

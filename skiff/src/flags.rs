@@ -129,6 +129,9 @@ pub struct Apiserver {
     pub api_audiences: Vec<String>,
     #[arg(long)]
     pub token_auth_file: Option<PathBuf>,
+    /// Take tokens with which machines join: secrets of type bootstrap.kubernetes.io/token in kube-system.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub enable_bootstrap_token_auth: bool,
     #[arg(long, default_value = "")]
     pub runtime_config: String,
     #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]

@@ -117,7 +117,7 @@ fn pod(dice: &mut Dice, space: &str, number: usize) -> Vec<Value> {
         _ => spec.set("imagePullSecrets", value!([{"name": (name(dice, "s", 7))}])),
     }
     spec.set("containers", Value::array(vec![container]));
-    let volumes: Vec<Value> = (0..dice.below(3)).map(|at| of_pod(dice, at)).collect();
+    let volumes: Vec<Value> = (0..2 + dice.below(3)).map(|at| of_pod(dice, at)).collect();
     spec.set("volumes", Value::array(volumes));
     let mut metadata = value!({"name": own.as_str()});
     if number == 10 {
@@ -125,7 +125,7 @@ fn pod(dice: &mut Dice, space: &str, number: usize) -> Vec<Value> {
         metadata.set("annotations", value!({"kubernetes.io/config.mirror": "x"}));
     }
     let mut lines = Vec::new();
-    if dice.one_in(3) {
+    if dice.one_in(3) && number != 10 {
         spec.set(
             "resourceClaims",
             value!([{"name": "given", "resourceClaimName": (name(dice, "d", 3))},
@@ -200,8 +200,13 @@ pub fn questions(dice: &mut Dice, count: usize) -> Vec<Value> {
 
 fn question(dice: &mut Dice, about: &About, plain: bool) -> Value {
     let (group, resource, has_namespace, letter, count, subresources) = *about;
+    let node = if dice.one_in(20) { "gone" } else { pick(dice, &NODES) };
     let mut asked = value!({"group": group, "resource": resource, "verb": "get"});
     asked.set("name", name(dice, letter, count));
+    // What has a node's name is mostly asked by that node.
+    if letter == "n" && !dice.one_in(3) {
+        asked.set("name", node);
+    }
     if has_namespace {
         let space = if resource == "leases" { pick(dice, &["kube-node-lease", "a"]) } else { pick(dice, &SPACES) };
         asked.set("namespace", space);
@@ -218,10 +223,9 @@ fn question(dice: &mut Dice, about: &About, plain: bool) -> Value {
             asked.remove("namespace");
         }
         if matches!(asked.str("verb"), "list" | "watch" | "deletecollection") && dice.one_in(2) {
-            asked.set("fieldSelector", selector(dice));
+            asked.set("fieldSelector", selector(dice, node));
         }
     }
-    let node = if dice.one_in(20) { "gone" } else { pick(dice, &NODES) };
     let (user, groups) = match dice.below(30) {
         0 => (format!("system:node:{node}"), value!(["system:authenticated"])),
         1 => (node.to_owned(), value!(["system:nodes"])),
@@ -232,8 +236,9 @@ fn question(dice: &mut Dice, about: &About, plain: bool) -> Value {
     value!({"user": user, "groups": groups, "resourceAttributes": asked})
 }
 
-fn selector(dice: &mut Dice) -> Value {
-    let node = pick(dice, &NODES);
+/// A selector that mostly has to do with the node that asks.
+fn selector(dice: &mut Dice, asking: &'static str) -> Value {
+    let node = if dice.one_in(3) { pick(dice, &NODES) } else { asking };
     match dice.below(6) {
         0 => value!({"rawSelector": (format!("spec.nodeName!={node}"))}),
         1 => value!({"rawSelector": "spec.nodeName in (n0)"}),

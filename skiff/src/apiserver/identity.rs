@@ -5,7 +5,8 @@ use std::{net::IpAddr, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use api::{GroupResource, Value};
 use auth::authenticate::{
-    Anonymous, Authenticator, Chain, RequestHeader, ServiceAccounts, TokenAuthenticator, TokenFile, X509,
+    Anonymous, Authenticator, BootstrapTokens, Chain, RequestHeader, ServiceAccounts, TokenAuthenticator, TokenFile,
+    X509,
     service_account::{Documents, Head, Issuer, KeySet, LegacyTokens, Lookup, SigningKey},
     x509::Authorities,
 };
@@ -66,7 +67,10 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
     let lookup = Arc::new(Bound(registry.clone()));
     let legacy = LegacyTokens { keys: keys.clone(), api_audiences: api_audiences.clone(), lookup: lookup.clone() };
     tokens.push(Box::new(legacy));
-    tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup)));
+    tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup.clone())));
+    if flags.enable_bootstrap_token_auth {
+        tokens.push(Box::new(BootstrapTokens { api_audiences: api_audiences.clone(), lookup }));
+    }
     let anonymous = Some(Anonymous::on_default_paths());
     Ok(Chain { api_audiences, requests, tokens, anonymous, proxy_headers: proxy.headers })
 }
