@@ -155,7 +155,7 @@ impl Asked {
     }
 
     /// An object of a view as it is written.
-    pub(crate) async fn for_store(&self, view: &Definition, object: &Value) -> Result<Value, Status> {
+    pub(crate) async fn stored_form(&self, view: &Definition, object: &Value) -> Result<Value, Status> {
         self.one(view, object.clone(), self.stored).await
     }
 
