@@ -2,6 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/admission/plugin/cel/compile.go BuildRequestType, BuildNamespaceType, createEnvForOpts.
 
+mod checker;
 mod compose;
 mod patches;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod tests;
 
 use std::sync::{Arc, LazyLock};
 
+pub use checker::Checker;
 pub use compose::{Compiled, Composer, Refused, Returns};
 pub use patches::{JsonPatch, Made};
 
@@ -40,11 +42,7 @@ pub fn environment(mode: Mode, declares: Declares) -> Environment {
 }
 
 fn declare(environment: Environment, declares: Declares) -> Environment {
-    let mut environment = environment
-        .variable("object", Type::Dyn)
-        .variable("oldObject", Type::Dyn)
-        .variable("namespaceObject", Type::object("kubernetes.Namespace"))
-        .variable("request", Type::object("kubernetes.AdmissionRequest"));
+    let mut environment = with_request(environment).variable("object", Type::Dyn).variable("oldObject", Type::Dyn);
     if declares.params {
         environment = environment.variable("params", Type::Dyn);
     }
@@ -54,6 +52,12 @@ fn declare(environment: Environment, declares: Declares) -> Environment {
             .variable("authorizer.requestResource", authz::resource_check_type());
     }
     environment
+}
+
+fn with_request(environment: Environment) -> Environment {
+    environment
+        .variable("namespaceObject", Type::object("kubernetes.Namespace"))
+        .variable("request", Type::object("kubernetes.AdmissionRequest"))
 }
 
 /// Object types with their fields.

@@ -34,6 +34,7 @@ mod node_ttl;
 mod pod_certificate_cleaner;
 mod pod_gc;
 mod pods;
+mod policy_status;
 mod replicas;
 mod replicasets;
 mod replicationcontrollers;
@@ -111,6 +112,7 @@ pub const ALL: &[&Spec] = &[
     &volume_expander::SPEC,
     &volume_attachments::SPEC,
     &autoscaler::SPEC,
+    &policy_status::SPEC,
     &resource_claims::SPEC,
     &device_taint_eviction::SPEC,
     &storage_versions::SPEC,

@@ -111,7 +111,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Attempt, Status> {
         let definition = &*ask.definition;
-        let old = definition.seen(live.clone()).await?.tree();
+        let old = definition.seen_to_change(live).await?.tree();
         let mut new = made(ask, change, &old).await?;
         prepare::check_namespace(&mut new, definition, ask.namespace())?;
         prepare::check_name(&new, ask.name(), ask.namespace())?;

@@ -46,7 +46,7 @@ impl Registry {
         let mut json = storage::json(definition, hub);
         let mut stored = None;
         if let Some(asked) = definition.asked() {
-            let object = stored.insert(Box::pin(asked.into_store(definition, hub)).await?);
+            let object = stored.insert(Box::pin(asked.for_store(definition, hub)).await?);
             let (gvk, kind_type) = asked.written(definition);
             json = storage::json_of(definition, object, gvk, kind_type);
         }

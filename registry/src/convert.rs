@@ -11,6 +11,7 @@ mod made;
 mod review;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,19 +20,16 @@ use api::{EcoString, Gvk, Reason, Status, Value, meta, time::Clock};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 
-use crate::{
-    cache::Entry,
-    definition::{Definition, Served},
-    storage,
-};
+use crate::{cache::Entry, definition::Definition, storage};
 
 pub(crate) use answers::Answers;
 pub use review::Failure;
+pub(crate) use unread::Unread;
 
 use made::Made;
 
-/// Upstream waits for as long as the request does, whose time passes first; a watch has none.
-const WITHIN: Duration = Duration::from_secs(60);
+/// Upstream: `defaultRequestTimeout` of webhooks' clients.
+const WITHIN: Duration = Duration::from_secs(30);
 /// A review holds objects of about so many bytes, or one: its answer has a bound.
 const REVIEW_LEN: usize = 2 << 20;
 /// … and not more of them than this.
@@ -124,17 +122,26 @@ impl Asked {
     pub async fn convert(
         &self,
         definition: &Definition,
-        mut objects: Vec<Value>,
+        objects: Vec<Value>,
         place: usize,
     ) -> Result<Vec<Value>, Status> {
+        let to = &definition.versions[place];
+        let mut made = self.bare(definition, objects, place).await?;
+        made.iter_mut().for_each(|object| definition.world.fit(object, to.kind_type));
+        Ok(made)
+    }
+
+    /// The same with whatever a webhook puts in, by no schema.
+    async fn bare(&self, definition: &Definition, mut objects: Vec<Value>, place: usize) -> Result<Vec<Value>, Status> {
         let to = &definition.versions[place];
         let wanted = to.gvk.api_version();
         let mut waiting: Vec<usize> = (0..objects.len()).filter(|i| objects[*i].str("apiVersion") != wanted).collect();
         while !waiting.is_empty() {
             let later = waiting.split_off(batch(&objects, &waiting));
             let sent = waiting.iter().map(|i| std::mem::take(&mut objects[*i])).collect();
-            for (i, made) in waiting.iter().zip(self.ask(sent, &to.gvk).await?) {
-                objects[*i] = fitted(definition, to, made);
+            for (i, mut made) in waiting.iter().zip(self.ask(sent, &to.gvk).await?) {
+                definition.world.normalise(&mut made, to.kind_type);
+                objects[*i] = made;
             }
             waiting = later;
         }
@@ -148,7 +155,7 @@ impl Asked {
     }
 
     /// An object of a view as it is written.
-    pub(crate) async fn into_store(&self, view: &Definition, object: &Value) -> Result<Value, Status> {
+    pub(crate) async fn for_store(&self, view: &Definition, object: &Value) -> Result<Value, Status> {
         self.one(view, object.clone(), self.stored).await
     }
 
@@ -164,7 +171,7 @@ impl Asked {
         view: &Definition,
         mut entries: Vec<Arc<Entry>>,
         fresh: bool,
-    ) -> Result<Vec<Arc<Entry>>, Status> {
+    ) -> Result<Vec<Arc<Entry>>, Unread> {
         let Some(place) = view.versions.iter().position(|v| v.gvk == view.hub) else { return Ok(entries) };
         let head = view.versions[place].json_head.as_bytes();
         let mut missing = Vec::new();
@@ -176,7 +183,10 @@ impl Asked {
         }
         // As they lie in the store: without a resourceVersion.
         let objects = missing.iter().map(|i| entries[*i].at(0).tree()).collect();
-        let made = self.convert(view, objects, place).await?;
+        let made = self.convert(view, objects, place).await.map_err(|why| {
+            let unread = missing.iter().map(|i| (entries[*i].key.clone(), entries[*i].revision));
+            Unread { objects: unread.collect(), why }
+        })?;
         for (i, mut object) in missing.into_iter().zip(made) {
             let (key, revision) = (entries[i].key.clone(), entries[i].revision);
             let json = storage::json(view, &mut object);
@@ -194,7 +204,7 @@ impl Asked {
         entries: Vec<Arc<Entry>>,
     ) -> Result<Vec<Arc<Entry>>, Status> {
         let _turn = self.turn.lock().await;
-        self.seen(view, entries, false).await
+        self.seen(view, entries, false).await.map_err(|unread| unread.why)
     }
 
     async fn ask(&self, sent: Vec<Value>, to: &Gvk) -> Result<Vec<Value>, Status> {
@@ -244,8 +254,18 @@ impl Definition {
     /// An entry of the cache, or of the store, as this definition's hub has it.
     pub(crate) async fn seen(&self, entry: Arc<Entry>) -> Result<Arc<Entry>, Status> {
         let Some(asked) = self.asked() else { return Ok(entry) };
-        let mut seen = Box::pin(asked.seen(self, vec![entry], true)).await?;
-        seen.pop().ok_or_else(|| Status::internal("one entry became none"))
+        Box::pin(self.seen_by(asked, entry)).await.map_err(|unread| unread.of_get(self))
+    }
+
+    /// The same of what is to be changed.
+    pub(crate) async fn seen_to_change(&self, entry: &Arc<Entry>) -> Result<Arc<Entry>, Status> {
+        let Some(asked) = self.asked() else { return Ok(entry.clone()) };
+        Box::pin(self.seen_by(asked, entry.clone())).await.map_err(Unread::of_change)
+    }
+
+    async fn seen_by(&self, asked: &Asked, entry: Arc<Entry>) -> Result<Arc<Entry>, Unread> {
+        let mut seen = asked.seen(self, vec![entry.clone()], true).await?;
+        Ok(seen.pop().unwrap_or(entry))
     }
 }
 
@@ -268,13 +288,6 @@ fn weight(value: &Value) -> usize {
         Value::Object(members) => members.iter().map(|(name, member)| name.len() + MARKS + weight(member)).sum(),
         _ => 2 * MARKS,
     }
-}
-
-/// What came out of a conversion, by its version's schema. Upstream: `schemaCoercingConverter`.
-fn fitted(definition: &Definition, to: &Served, mut made: Value) -> Value {
-    definition.world.fit(&mut made, to.kind_type);
-    definition.world.normalise(&mut made, to.kind_type);
-    made
 }
 
 /// Upstream: `webhookClientConfigForCRD`.

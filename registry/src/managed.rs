@@ -362,11 +362,21 @@ impl Versions for Kinds<'_> {
         // What has no name is an object that nobody has set anything of.
         if definition.asked().is_some() && object.has("metadata") {
             let place = definition.versions.iter().position(|v| v.gvk == to.gvk).unwrap_or(0);
-            return self.0.answers.find(object, place);
+            let made = self.0.answers.find(object, place)?;
+            let schemas = definition.schemas();
+            let form = Form::of_type(schemas.get(to.kind_type), schemas);
+            return schema::apply::check(form, &made, schemas).map_or_else(|e| Err(e.to_string()), |()| Ok(made));
         }
         let mut object = object.clone();
         definition.recast(&mut object, from, to);
         Ok(object)
+    }
+
+    fn reach(&self, object: &Value, from: &str, to: &str) -> Result<(), String> {
+        match self.0.definition.asked() {
+            None => Ok(()),
+            Some(_) => self.convert(object, from, to).map(drop),
+        }
     }
 }
 

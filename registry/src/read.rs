@@ -12,7 +12,7 @@ use crate::{
     Answer, Ask, List, Registry,
     cache::{Entry, Interest, Snapshot},
     continuation::Continue,
-    convert::Asked,
+    convert::{Asked, Unread},
     definition::Definition,
     options::ListOptions,
     special, storage, unavailable,
@@ -100,7 +100,8 @@ impl Registry {
         let is_cached = !definition.row.stored.expires;
         let limit = if options.resource_version == "0" && from.is_none() && is_cached { 0 } else { options.limit };
         let Some(asked) = definition.asked() else { return Ok(page(&snapshot, &filter, limit, from.as_ref())) };
-        Box::pin(page_seen(asked, definition, snapshot, &filter, limit, from.as_ref())).await
+        let paged = Box::pin(page_seen(asked, definition, snapshot, &filter, limit, from.as_ref())).await;
+        paged.map_err(|unread| unread.of_list(definition, &self.config.prefix))
     }
 
     /// Waits until the cache is as fresh as the request demands: `""` as now, `"0"` as it is, else at least so new.
@@ -253,7 +254,7 @@ async fn page_seen(
     filter: &Filter,
     limit: i64,
     from: Option<&Continue>,
-) -> Result<List, Status> {
+) -> Result<List, Unread> {
     if !filter.is_open() {
         let named = snapshot.objects.values().filter(|entry| filter.names(entry)).cloned().collect();
         let seen = asked.seen(definition, named, false).await?;

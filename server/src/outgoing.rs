@@ -144,12 +144,10 @@ impl Outgoing {
 #[async_trait]
 impl Call for Outgoing {
     async fn call(&self, to: &Address, review: &Value, within: Duration) -> Result<Value, CallError> {
-        // Upstream tells those their time that have one of their own.
-        let told = (review.str("kind") == answer::ADMISSION).then_some(within);
-        let asked = Asked::of(to, told).map_err(CallError::Unreachable)?;
+        let asked = Asked::of(to, within).map_err(CallError::Unreachable)?;
         match tokio::time::timeout(within, self.post(&asked, review)).await {
             Ok(said) => said,
-            Err(_) => Err(asked.failed("context deadline exceeded")),
+            Err(_) => Err(asked.failed(answer::late(review))),
         }
     }
 }
@@ -180,10 +178,9 @@ struct Asked {
 // === impl Asked ===
 
 impl Asked {
-    /// `told` is the time that the other side is told of.
-    fn of(address: &Address, told: Option<Duration>) -> Result<Asked, String> {
+    fn of(address: &Address, within: Duration) -> Result<Asked, String> {
         let authorities = address.authorities.clone();
-        let query = told.map_or(String::new(), |within| format!("?timeout={}s", within.as_secs()));
+        let query = format!("?timeout={}s", within.as_secs());
         match &address.place {
             Place::Nowhere => Err("webhook configuration must have either service or URL".into()),
             Place::Service { namespace, name, path, port } => {

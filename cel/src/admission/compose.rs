@@ -13,7 +13,7 @@ use crate::value::{EvalError, Value};
 use super::{Declares, TYPES, declare, patches};
 
 /// The type of the variable `variables`.
-const VARIABLES: &str = "kubernetes.variables";
+pub(super) const VARIABLES: &str = "kubernetes.variables";
 
 /// What an expression has to come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Composer {
 
 /// The fields of `variables`, which become more while a policy is compiled.
 #[derive(Default)]
-struct Variables(RwLock<BTreeMap<Arc<str>, Type>>);
+pub(super) struct Variables(pub RwLock<BTreeMap<Arc<str>, Type>>);
 
 /// The types that an expression of a policy may name.
 struct Composed {
@@ -134,7 +134,7 @@ impl Returns {
 
 /// The type of a variable as others see it: of what is neither plain, list nor map nothing is known. Upstream:
 /// convertCelTypeToDeclType.
-fn declared(t: &Type) -> Type {
+pub(super) fn declared(t: &Type) -> Type {
     match t {
         Type::Any
         | Type::Bool

@@ -40,7 +40,9 @@ impl Answers {
     /// Asks for what was missing; whether there was such, and what missed it has to run again.
     pub async fn fetch(&self, asked: &Asked, definition: &Definition) -> bool {
         let Some(wanted) = self.0.lock().missing.take() else { return false };
-        let made = asked.one(definition, wanted.object.clone(), wanted.place).await;
+        // Upstream counts by what a webhook said, before what no schema knows is taken out of it.
+        let made = asked.bare(definition, vec![wanted.object.clone()], wanted.place).await;
+        let made = made.map(|mut made| made.pop().unwrap_or_default());
         self.0.lock().known.push((wanted, made.map_err(|status| status.message().to_owned())));
         true
     }

@@ -27,6 +27,12 @@ pub trait Versions {
 
     /// Turns an object of one served version into another; an error says why that cannot be.
     fn convert(&self, object: &Value, from: &str, to: &str) -> Result<Value, String>;
+
+    /// Whether that can be, where it is not certain.
+    fn reach(&self, object: &Value, from: &str, to: &str) -> Result<(), String> {
+        let _ = (object, from, to);
+        Ok(())
+    }
 }
 
 /// Who writes, through which version and endpoint.
@@ -317,7 +323,7 @@ impl<'a> Writer<'a> {
     }
 
     fn apply_once(&self, live: &Value, config: &Value, entries: Entries, force: bool) -> Result<Applied, Refusal> {
-        let mut entries = self.fitted(entries)?;
+        let mut entries = self.fitted(live, entries)?;
         let Some(form) = self.form(self.api_version) else { return Err(plain("no corresponding type")) };
         let merged = merge::merge(form, live, config, self.schemas)
             .map_err(|e| plain(format!("failed to merge config: {e}")))?;
@@ -375,9 +381,12 @@ impl<'a> Writer<'a> {
     }
 
     /// The entries as their types are today. Upstream: `reconcileManagedFieldsWithSchemaChanges`.
-    fn fitted(&self, mut entries: Entries) -> Result<Entries, Refusal> {
+    fn fitted(&self, live: &Value, mut entries: Entries) -> Result<Entries, Refusal> {
         entries.0.retain(|e| self.versions.type_of(&e.api_version).is_some());
         for entry in &mut entries.0 {
+            if entry.api_version != self.api_version {
+                self.versions.reach(live, self.api_version, &entry.api_version).map_err(plain)?;
+            }
             let Some(form) = self.form(&entry.api_version) else { continue };
             if let Some(set) = remove::fit(entry.set()?, form, self.schemas) {
                 entry.put(set);

@@ -29,22 +29,38 @@ pub(super) fn prune(
         false => writer
             .versions
             .convert(&object, from, to)
-            .map_err(|why| plain(format!("failed to prune fields: failed to convert {what}: {why}"))),
+            .map_err(|why| plain(format!("failed to prune fields: {what}{why}"))),
     };
-    let merged = convert(merged, "merged object to last applied version", writer.api_version, version)?;
+    let merged =
+        convert(merged, "failed to convert merged object to last applied version: ", writer.api_version, version)?;
     let last = with_parents(last, form, writer.schemas);
     let mut pruned = remove(form, &merged, &last, writer.schemas);
     let mut at = EcoString::from(version);
     for (owned_in, owned) in owned_by_version(entries, version)? {
         let Some(form) = writer.parts(&owned_in) else { continue };
-        let whole = convert(merged.clone(), &format!("merged object at version {owned_in}"), version, &owned_in)?;
-        let part = convert(pruned, &format!("pruned object at version {owned_in}"), &at, &owned_in)?;
+        let whole = convert(
+            merged.clone(),
+            &format!("failed add back owned items: failed to convert merged object at version {owned_in}: "),
+            version,
+            &owned_in,
+        )?;
+        let part = convert(
+            pruned,
+            &format!("failed add back owned items: failed to convert pruned object at version {owned_in}: "),
+            &at,
+            &owned_in,
+        )?;
         pruned = add_back_owned(writer, form, &whole, &part, &owned)?;
         at = owned_in;
     }
-    let pruned = convert(pruned, "pruned object to last applied version", &at, version)?;
+    let pruned = convert(
+        pruned,
+        "failed add back dangling items: failed to convert pruned object to last applied version: ",
+        &at,
+        version,
+    )?;
     let kept = add_back_dangling(writer, form, &merged, &pruned, &last)?;
-    convert(kept, "pruned object", version, writer.api_version)
+    convert(kept, "", version, writer.api_version)
 }
 
 /// What anybody owns, by version; the pruned version comes first, for what is missing there may break conversions.

@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 /// Of text that is no Status so much is told.
 const TEXT_LEN_MAX: usize = 2048;
 
-pub const ADMISSION: &str = "AdmissionReview";
+const ADMISSION: &str = "AdmissionReview";
 const CONVERSION: &str = "ConversionReview";
 
 /// Reviews by kind and version, with their types.
@@ -28,6 +28,14 @@ const REVIEWS: [(&str, &str, &str); 4] = [
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1beta1.ConversionReview",
     ),
 ];
+
+/// What is said of a review whose time is over. Of a conversion the client itself keeps time.
+pub fn late(review: &Value) -> &'static str {
+    match review.str("kind") {
+        CONVERSION => "net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+        _ => "context deadline exceeded",
+    }
+}
 
 /// Whether a body is for people to read.
 pub fn is_text(headers: &HeaderMap) -> bool {
@@ -47,6 +55,12 @@ pub fn decode(code: u16, body: &[u8], is_text: bool, asked: &Value) -> Result<Va
     let unreadable = |e: String| CallError::Unreachable(e);
     let said = codec::json::any(body).map_err(|e| unreadable(format!("couldn't get version/kind; {e}")))?.value;
     let (mut kind, expected) = (meta::gvk(&said), meta::gvk(asked));
+    let is_known =
+        kind.group.is_empty() && kind.kind == "Status" || schema_of(CONVERSION, &kind.api_version()).is_some();
+    if expected.kind == CONVERSION && kind != expected && is_known && matches!(&*kind.kind, "Status" | CONVERSION) {
+        let (from, to) = (format!("{}.{}", kind.version, kind.kind), format!("{}.{CONVERSION}", expected.version));
+        return Err(unreadable(format!("converting ({from}) to ({to}): unknown conversion")));
+    }
     if kind.kind == "Status" && said.str("apiVersion") == "v1" {
         return Err(match said.str("status") {
             "Success" => unreadable("webhook response was absent".into()),

@@ -246,7 +246,7 @@ fn responses_that_are_no_reviews_are_told_in_upstreams_words() {
 }
 
 #[tokio::test]
-async fn conversions_are_asked_without_a_word_of_time() {
+async fn conversions_are_asked_as_everything_is() {
     let review = "{\"kind\":\"ConversionReview\",\"apiVersion\":\"apiextensions.k8s.io/v1\",\"response\":{\"uid\":\"u\",\"convertedObjects\":[{\"any\":[1]}],\"result\":{\"status\":\"Success\"}}}";
     let hook = Hook::serving(&["127.0.0.1"], move || http("200 OK\r\nContent-Type: application/json", review)).await;
     let asked = value!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "request": {"uid": "u"}});
@@ -261,7 +261,7 @@ async fn conversions_are_asked_without_a_word_of_time() {
     assert_eq!(said.at("response").at("convertedObjects"), &value!([{"any": [1]}]));
     let place = Place::Url("https://127.0.0.1:1/convert".into());
     let nobody = ask(&Address { place, ..hook.address() }).await.expect_err("nobody listens");
-    assert!(nobody.starts_with("Post \"https://127.0.0.1:1/convert\": "), "{nobody}");
+    assert!(nobody.starts_with("Post \"https://127.0.0.1:1/convert?timeout=20s\": "), "{nobody}");
     let wrong = Hook::serving(&["127.0.0.1"], yes).await;
     let text = "no kind \"AdmissionReview\" is registered for version \"admission.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\"";
     assert_eq!(ask(&wrong.address()).await, Err(text.to_owned()), "a review of another kind");
