@@ -134,12 +134,12 @@ fn reviews_are_read_and_answered() {
     let path = review::attributes(&value!({"nonResourceAttributes": {"verb": "get", "path": "/x"}}));
     assert!(!path.is_resource && path.path == "/x");
     assert_eq!(
-        review::status(&Decision::allow("because"), &Value::NULL),
+        review::status(&Decision::allow("because"), Value::NULL),
         value!({"allowed": true, "reason": "because"})
     );
     let denied = Decision { verdict: Verdict::Deny, reason: String::new(), error: Some("e".to_owned()) };
     assert_eq!(
-        review::status(&denied, &Value::NULL),
+        review::status(&denied, Value::NULL),
         value!({"allowed": false, "denied": true, "evaluationError": "e"})
     );
 }

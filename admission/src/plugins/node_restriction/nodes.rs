@@ -28,11 +28,16 @@ const OWN_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"
 
 impl Ask<'_> {
     pub(super) fn own_node(&self) -> Result<(), Status> {
-        let (node, name) = (self.quoted(), self.request.name);
+        let (new, old) = (&self.request.object, self.request.old);
+        // Who creates says the name in the object alone.
+        let name = match self.request.name {
+            "" if self.request.operation == Operation::Create => meta::of(new).name(),
+            name => name,
+        };
+        let node = self.quoted();
         if name != self.node {
             return self.forbid(format!("node {node} is not allowed to modify node {}", quote(name)));
         }
-        let (new, old) = (&self.request.object, self.request.old);
         match self.request.operation {
             Operation::Create => {
                 if new.at("spec").has("configSource") {

@@ -150,7 +150,11 @@ fn a_node_ends_and_describes_its_own_pods_only() {
 fn a_node_labels_itself_within_limits() {
     let node = |labels: Value| value!({"metadata": {"name": "n1", "labels": (labels)}, "spec": {}});
     let good = value!({"kubernetes.io/hostname": "n1", "x.node.kubernetes.io/a": "", "example.com/b": ""});
-    says(Ask::create("nodes", "Node", node(good)), "");
+    says(Ask::create("nodes", "Node", node(good.clone())), "");
+    // A create says the name in the object alone.
+    let mut nameless = Ask::create("nodes", "Node", node(good));
+    nameless.name = String::new();
+    says(nameless, "");
     says(
         Ask::create(
             "nodes",
