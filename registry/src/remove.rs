@@ -96,7 +96,10 @@ impl Registry {
         let definition = &*ask.definition;
         let old = definition.seen(live.clone()).await?.tree();
         match special::of(definition) {
-            Some(special) if special.checks_preconditions() => special.check_preconditions(&old, options)?,
+            // A collection is deleted by the generic store, whatever the resource has of its own (Store.DeleteCollection).
+            Some(special) if special.checks_preconditions() && ask.attributes.verb != "deletecollection" => {
+                special.check_preconditions(&old, options)?;
+            }
             _ => check_preconditions(ask, &old, options)?,
         }
         let plan = self.plan(ask, &old, options);

@@ -6,7 +6,7 @@ mod world;
 
 use api::{Value, value};
 use registry::{
-    options::{DeleteOptions, Validation, WriteOptions},
+    options::{DeleteOptions, ListOptions, Validation, WriteOptions},
     patch::Form,
 };
 use world::{Outcome, World};
@@ -202,4 +202,91 @@ async fn a_name_of_an_address_is_not_drawn() {
     let address = value!({"metadata": {"generateName": "abc-"}, "spec": {"parentRef": (parent)}});
     let said = refused(world.create("ipaddresses.networking.k8s.io", address, true).await);
     assert!(said.contains("metadata.name: Invalid value: \"abc-\""), "{said}");
+}
+
+#[tokio::test]
+async fn a_namespace_by_its_path_is_no_namespace_to_be_in() {
+    let world = World::new().await;
+    let mut ask = world.ask("watch", "namespaces", "ns");
+    ask.attributes.namespace = "ns".into();
+    let options = ListOptions { field_selector: "metadata.name=ns".into(), ..ListOptions::default() };
+    assert_eq!(world.registry.list(&ask, &options).await.expect("it is right").entries.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_made_below_an_object_stays_in_its_namespace() {
+    let world = World::new().await;
+    let elsewhere = |more: Value| {
+        let mut object = value!({"metadata": {"name": "default", "namespace": "elsewhere"}});
+        more.members().for_each(|(key, member)| object.set(key, member.clone()));
+        object
+    };
+    let wanted = "the namespace of the provided object does not match the namespace sent on the request";
+    for resource in ["pods/eviction", "serviceaccounts/token", "pods/binding"] {
+        let refused = refused(world.below(resource, "default", elsewhere(value!({}))).await);
+        assert_eq!(refused, wanted, "{resource}");
+    }
+}
+
+#[tokio::test]
+async fn attestations_are_for_webhooks() {
+    let world = World::new().await;
+    let ask = |spec: Value| value!({"spec": (spec)});
+    let refuse = async |spec: Value| refused(world.below("serviceaccounts/token", "default", ask(spec)).await);
+    let alone = refuse(value!({"audiences": ["a"], "attestations": {"abc": ["abc"]}})).await;
+    let wanted = "TokenRequest.authentication.k8s.io \"\" is invalid: spec.attestations: Invalid value: {\"abc\":[\"abc\"]}: attestations may only be specified with a webhook bound object reference";
+    assert_eq!(alone, wanted);
+    let reference = value!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "name": "w"});
+    for (attestations, wanted) in [
+        (Value::Null, "spec.attestations: Invalid value: null: webhook bound requests require exactly one"),
+        (value!({"abc": ["abc"]}), "spec.attestations[abc]: Unsupported value: \"abc\": supported values"),
+        (value!({"admissionReviewAPIGroups": ["a", "b"]}), "must specify a single value"),
+        (value!({"admissionReviewAPIGroups": [""]}), "[0]: Invalid value: \"\": may not be an empty string"),
+        (value!({"admissionReviewAPIGroups": ["A!"]}), "must specify a valid API Group: "),
+        (value!({"admissionReviewAPIGroups": ["*"]}), "feature gate APIServerWebhookAuthenticationToken is disabled"),
+    ] {
+        let spec = value!({"audiences": ["a"], "attestations": (attestations), "boundObjectRef": (reference.clone())});
+        let said = refuse(spec).await;
+        assert!(said.contains(wanted), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn dependents_of_a_namespace_that_are_not_orphans_go_first() {
+    let world = World::new().await;
+    let (outcome, _) = remove(&world, "namespaces", "ns", value!({"orphanDependents": false, "dryRun": ["All"]})).await;
+    let finalizers = outcome.expect("it is right").at("metadata").list("finalizers").to_vec();
+    assert_eq!(finalizers, [Value::from("foregroundDeletion")]);
+}
+
+#[tokio::test]
+async fn a_collection_that_cannot_be_listed_warns_of_nothing() {
+    let world = World::new().await;
+    let options = DeleteOptions::read(value!({})).expect("they are right");
+    for (selector, warnings) in [("=", 0), ("a=b", 1)] {
+        let ask = world.ask("deletecollection", "jobs.batch", "");
+        let list = ListOptions { label_selector: selector.into(), ..ListOptions::default() };
+        let outcome = world.registry.remove_collection(&ask, &options, &list).await;
+        assert_eq!((outcome.is_ok(), ask.take_warnings().len()), (warnings == 1, warnings), "{selector}");
+    }
+}
+
+#[tokio::test]
+async fn a_definition_in_a_collection_has_the_words_of_all() {
+    const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+    let world = World::new().await;
+    let schema = value!({"openAPIV3Schema": {"type": "object"}});
+    let versions = value!([{"name": "v1", "served": true, "storage": true, "schema": (schema)}]);
+    let names = value!({"plural": "things", "kind": "Thing"});
+    let spec = value!({
+        "group": "example.com", "names": (names), "scope": "Namespaced", "versions": (versions),
+        "conversion": {"strategy": "None", "webhook": {}}
+    });
+    let made = world.create(DEFINITIONS, value!({"metadata": {"name": "things.example.com"}, "spec": (spec)}), false);
+    assert!(!made.await.expect("it is right").at_path(&["spec", "conversion"]).has("webhook"), "it says nothing");
+    let options = DeleteOptions::read(value!({"preconditions": {"uid": "x"}})).expect("they are right");
+    let ask = world.ask("deletecollection", DEFINITIONS, "");
+    let refused = world.registry.remove_collection(&ask, &options, &ListOptions::default()).await;
+    let said = refused.err().expect("the uid is another").message().to_owned();
+    assert!(said.contains("the UID in the precondition (x) does not match the UID in record"), "{said}");
 }

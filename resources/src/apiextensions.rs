@@ -105,6 +105,11 @@ fn default(definition: &mut Value) {
         names.set("listKind", format!("{kind}List"));
     }
     spec.default("conversion", value!({"strategy": "None"}));
+    // Its members stand beside the strategy upstream, so that one without any is none (Convert_v1_CustomResourceConversion…).
+    let conversion = spec.entry("conversion");
+    if conversion.at("webhook").members().next().is_none() {
+        conversion.remove("webhook");
+    }
     if definition.at("status").list("storedVersions").is_empty() {
         store_version(definition);
     }

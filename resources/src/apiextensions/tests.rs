@@ -163,15 +163,6 @@ fn rules_and_formats_that_say_nothing_are_named() {
 }
 
 #[test]
-fn what_is_accepted_and_not_done_is_said_once() {
-    let definition = value!({"spec": {"conversion": {"strategy": "Webhook"}, "versions": [{"name": "v1"}]}});
-    let said = warn(&definition, None);
-    assert!(said.iter().any(|text| text.starts_with("spec.conversion.strategy: ")), "{said:?}");
-    assert!(warn(&definition, Some(&definition)).is_empty());
-    assert!(warn(&value!({"spec": {"conversion": {"strategy": "None"}}}), None).is_empty());
-}
-
-#[test]
 fn rules_are_compiled_and_costed() {
     let rule = |rule: &str| value!({"rule": rule});
     let schema = value!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
