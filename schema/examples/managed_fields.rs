@@ -22,8 +22,8 @@ impl Versions for Pods {
         (api_version == "v1").then_some(self.0)
     }
 
-    fn convert(&self, object: &Value, _: &str, _: &str) -> Value {
-        object.clone()
+    fn convert(&self, object: &Value, _: &str, _: &str) -> Result<Value, String> {
+        Ok(object.clone())
     }
 }
 
