@@ -229,29 +229,6 @@ async fn what_is_made_below_an_object_stays_in_its_namespace() {
 }
 
 #[tokio::test]
-async fn attestations_are_for_webhooks() {
-    let world = World::new().await;
-    let ask = |spec: Value| value!({"spec": (spec)});
-    let refuse = async |spec: Value| refused(world.below("serviceaccounts/token", "default", ask(spec)).await);
-    let alone = refuse(value!({"audiences": ["a"], "attestations": {"abc": ["abc"]}})).await;
-    let wanted = "TokenRequest.authentication.k8s.io \"\" is invalid: spec.attestations: Invalid value: {\"abc\":[\"abc\"]}: attestations may only be specified with a webhook bound object reference";
-    assert_eq!(alone, wanted);
-    let reference = value!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "name": "w"});
-    for (attestations, wanted) in [
-        (Value::Null, "spec.attestations: Invalid value: null: webhook bound requests require exactly one"),
-        (value!({"abc": ["abc"]}), "spec.attestations[abc]: Unsupported value: \"abc\": supported values"),
-        (value!({"admissionReviewAPIGroups": ["a", "b"]}), "must specify a single value"),
-        (value!({"admissionReviewAPIGroups": [""]}), "[0]: Invalid value: \"\": may not be an empty string"),
-        (value!({"admissionReviewAPIGroups": ["A!"]}), "must specify a valid API Group: "),
-        (value!({"admissionReviewAPIGroups": ["*"]}), "feature gate APIServerWebhookAuthenticationToken is disabled"),
-    ] {
-        let spec = value!({"audiences": ["a"], "attestations": (attestations), "boundObjectRef": (reference.clone())});
-        let said = refuse(spec).await;
-        assert!(said.contains(wanted), "{said}");
-    }
-}
-
-#[tokio::test]
 async fn dependents_of_a_namespace_that_are_not_orphans_go_first() {
     let world = World::new().await;
     let (outcome, _) = remove(&world, "namespaces", "ns", value!({"orphanDependents": false, "dryRun": ["All"]})).await;

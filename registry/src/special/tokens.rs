@@ -252,3 +252,41 @@ fn issue(
     };
     outside.issuer.issue(&grant, now).map_err(|e| Status::internal(format!("failed to generate token: {e}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::*;
+
+    fn said(spec: Value) -> String {
+        let mut request = value!({"spec": (spec)});
+        request.entry("spec").set("expirationSeconds", 3600);
+        check(&request).err().map_or_else(String::new, |status| status.message().to_owned())
+    }
+
+    #[test]
+    fn attestations_are_for_webhooks() {
+        assert_eq!(
+            said(value!({"attestations": {"abc": ["abc"]}})),
+            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.attestations: Invalid value: {\"abc\":[\"abc\"]}: attestations may only be specified with a webhook bound object reference"
+        );
+        let kind = "ValidatingWebhookConfiguration";
+        let reference = value!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "name": "w"});
+        let of = |attestations: Value, audiences: Value| {
+            said(value!({"audiences": audiences, "attestations": attestations, "boundObjectRef": (reference.clone())}))
+        };
+        for (attestations, wanted) in [
+            (Value::Null, "spec.attestations: Invalid value: null: webhook bound requests require exactly one"),
+            (value!({"abc": ["abc"]}), "spec.attestations[abc]: Unsupported value: \"abc\": supported values"),
+            (value!({"admissionReviewAPIGroups": ["a", "b"]}), "must specify a single value"),
+            (value!({"admissionReviewAPIGroups": [""]}), "[0]: Invalid value: \"\": may not be an empty string"),
+            (value!({"admissionReviewAPIGroups": ["A!"]}), "must specify a valid API Group: "),
+        ] {
+            let said = of(attestations, value!(["a"]));
+            assert!(said.contains(wanted), "{said}");
+        }
+        assert_eq!(of(value!({"admissionReviewAPIGroups": ["*"]}), value!(["a"])), "");
+        assert!(of(value!({"admissionReviewAPIGroups": ["*"]}), value!([])).contains("must be length 1 when bound"));
+    }
+}
