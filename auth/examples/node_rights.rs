@@ -1,6 +1,6 @@
 //! What a decision about a node costs, and what the graph holds: 5,000 nodes of 30 pods each.
 //!
-//! `cargo run --release -p auth --example nodes [NODES [PODS]]`
+//! `cargo run --release -p auth --example node_rights [NODES [PODS]]`
 
 use std::hint::black_box;
 use std::sync::Arc;
