@@ -28,8 +28,10 @@ async fn furnish(kubeconfig: &Path, node: &FakeNode, features: &str) -> Result<(
     let made = format!(r#"{{"metadata":{{"name":"fake"}},"status":{status}}}"#);
     send("POST", "/api/v1/nodes", made.clone()).await?;
     send("PUT", "/api/v1/nodes/fake/status", made).await?;
-    let account = r#"{"metadata":{"name":"default"}}"#;
-    let _ = send("POST", "/api/v1/namespaces/default/serviceaccounts", account.into()).await;
+    // The server makes the namespace too, after it has begun to answer: whoever comes first, it is there afterwards.
+    let named = r#"{"metadata":{"name":"default"}}"#;
+    let _ = send("POST", "/api/v1/namespaces", named.into()).await;
+    send("POST", "/api/v1/namespaces/default/serviceaccounts", named.into()).await?;
     for (name, node, containers) in [
         ("single", "fake", r#"[{"name":"one","image":"i"}]"#),
         ("double", "fake", r#"[{"name":"one","image":"i"},{"name":"two","image":"i"}]"#),
