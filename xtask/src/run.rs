@@ -29,6 +29,13 @@ pub fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     cargo
 }
 
+/// GiB that are free where the workspace is; none where `df` does not say.
+pub fn free_gib() -> Option<u64> {
+    let said = capture(command("df").args(["-Pk", "."])).ok()?;
+    let kib: u64 = said.lines().last()?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib >> 20)
+}
+
 /// Runs a command whose output the user sees. An exit code other than 0 is an error that names the command.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
