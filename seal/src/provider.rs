@@ -64,8 +64,8 @@ struct Named {
 }
 
 enum Cipher {
-    Cbc(Cbc),
-    Gcm(Gcm),
+    Cbc(Box<Cbc>),
+    Gcm(Box<Gcm>),
     Secretbox(Secretbox),
 }
 
@@ -86,8 +86,12 @@ impl Provider {
         const SECRETBOX: &str = "no matching key was found for the provided Secretbox transformer";
         Ok(match said {
             Said::Identity => Provider::Identity,
-            Said::AesCbc(said) => keys("k8s:enc:aescbc:v1:", AES, said, |key| Cipher::Cbc(Cbc::new(&key.secret))),
-            Said::AesGcm(said) => keys("k8s:enc:aesgcm:v1:", AES, said, |key| Cipher::Gcm(Gcm::new(&key.secret))),
+            Said::AesCbc(said) => {
+                keys("k8s:enc:aescbc:v1:", AES, said, |key| Cipher::Cbc(Box::new(Cbc::new(&key.secret))))
+            }
+            Said::AesGcm(said) => {
+                keys("k8s:enc:aesgcm:v1:", AES, said, |key| Cipher::Gcm(Box::new(Gcm::new(&key.secret))))
+            }
             Said::Secretbox(said) => {
                 keys("k8s:enc:secretbox:v1:", SECRETBOX, said, |key| Cipher::Secretbox(Secretbox::new(&key.secret)))
             }

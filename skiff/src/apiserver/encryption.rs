@@ -43,6 +43,9 @@ pub struct Encryption {
     hash: Mutex<String>,
 }
 
+/// A store, and what stands around it when something does.
+type Around = (Arc<dyn Store>, Option<Arc<Encryption>>);
+
 /// The kernel's.
 struct Kernel;
 
@@ -106,7 +109,7 @@ static SECONDS: [f64; 25] = {
 };
 
 /// Puts what the flags say around a store; nothing, when they say nothing.
-pub fn around(flags: &Apiserver, store: Arc<dyn Store>) -> Result<(Arc<dyn Store>, Option<Arc<Encryption>>)> {
+pub fn around(flags: &Apiserver, store: Arc<dyn Store>) -> Result<Around> {
     let EncryptionFlags { encryption_provider_config, encryption_provider_config_automatic_reload } = &flags.encryption;
     let reloads = *encryption_provider_config_automatic_reload;
     let Some(path) = encryption_provider_config else {
