@@ -5,12 +5,16 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use api::{Attributes, Status, User, Value};
 use audit::{Asked, Record, Stage};
-use http::{HeaderMap, Response, StatusCode, header, request::Parts};
+use auth::authorize::Authorized;
+use http::{HeaderMap, Response, header, request::Parts};
 use jiff::Timestamp;
 use registry::{
     Answer, Ask, Media,
@@ -30,6 +34,8 @@ pub struct Told {
     source_ips: Vec<String>,
     received: Timestamp,
     record: OnceLock<Arc<Record>>,
+    /// Nobody could tell who asks.
+    is_refused: AtomicBool,
 }
 
 /// An error's Status, on a response that says it.
@@ -56,7 +62,14 @@ impl Told {
                 (uri, source_ips(&parts.headers, parts.extensions.get().copied()))
             }
         };
-        Told { id, uri, source_ips, received: server.clock.now(), record: OnceLock::new() }
+        Told {
+            id,
+            uri,
+            source_ips,
+            received: server.clock.now(),
+            record: OnceLock::new(),
+            is_refused: AtomicBool::new(false),
+        }
     }
 
     /// The record, once there is one.
@@ -104,17 +117,22 @@ impl Told {
     /// It is not known who asks. Upstream: `WithFailedAuthenticationAudit`, which tells of one stage alone.
     pub fn refused(&self, server: &Server, parts: &Parts, attributes: &Attributes) {
         self.begin(server, parts, attributes, None);
+        self.is_refused.store(true, Ordering::Relaxed);
     }
 
-    /// What was decided.
-    pub fn decided(&self, decision: Result<&str, &Status>) {
+    /// What was decided. A refusal does not carry its reason: it is asked for once more.
+    pub fn decided(&self, server: &Server, user: &User, attributes: &Attributes, authorized: Option<&Authorized>) {
         let Some(record) = self.record() else { return };
-        let (word, reason) = match decision {
-            Ok(reason) => ("allow", reason),
-            Err(_) => ("forbid", ""),
-        };
-        record.annotate(DECISION, word);
-        record.annotate(REASON, reason);
+        match authorized {
+            Some(authorized) => {
+                record.annotate(DECISION, "allow");
+                record.annotate(REASON, authorized.reason());
+            }
+            None => {
+                record.annotate(DECISION, "forbid");
+                record.annotate(REASON, &server.authorizer.decide(user, attributes).reason);
+            }
+        }
     }
 
     pub fn note(&self, key: &str, text: &str) {
@@ -135,10 +153,11 @@ impl Told {
             record.response(status);
         }
         record.answered(response.status().as_u16());
-        if lasts || response.status() == StatusCode::UNAUTHORIZED {
+        let is_refused = self.is_refused.load(Ordering::Relaxed);
+        if lasts || is_refused {
             record.stage(Stage::ResponseStarted).await;
         }
-        if response.status() == StatusCode::UNAUTHORIZED {
+        if is_refused {
             return response;
         }
         if let Body::Whole(_) = response.body() {

@@ -202,7 +202,7 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
     let asked = Instant::now();
     let authorized = server.authorizer.authorize(&user, wanted.attributes.clone());
     server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
-    told.decided(authorized.as_ref().map(Authorized::reason));
+    told.decided(server, &user, &wanted.attributes, authorized.as_ref().ok());
     let response = match authorized {
         Ok(authorized) => {
             let waited = seat.waited;

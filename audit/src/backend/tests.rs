@@ -117,10 +117,14 @@ async fn batches_go_when_they_are_full_or_have_waited() {
     for name in ["a", "b", "c"] {
         backend.take(name.into()).await;
     }
+    tokio::task::yield_now().await;
     tokio::time::advance(Duration::from_secs(29)).await;
     tokio::task::yield_now().await;
     assert_eq!(sink.taken.lock().clone(), [["a", "b"]]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(sink.taken.lock().clone(), [vec!["a", "b"], vec!["c"]]);
 }
 

@@ -6,6 +6,7 @@ use api::Value;
 use bytes::Bytes;
 
 use super::{Cache, Change, Cursor, Entry, Fallen, Head, Interest};
+use crate::unread::Corrupt;
 
 fn entry(key: &str, revision: u64) -> Arc<Entry> {
     let json = Bytes::from_static(b"{\"kind\":\"K\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\"}}");
@@ -178,4 +179,24 @@ fn an_objects_tree_is_read_once_as_long_as_it_is_as_it_is() {
     let third = cache.tree("a").expect("it is there");
     assert_eq!((&third, Arc::ptr_eq(&second, &third)), (&second, false));
     assert!(cache.tree("c").is_none());
+}
+
+#[test]
+fn what_cannot_be_read_is_no_object_and_is_not_forgotten() {
+    let cache = Cache::new();
+    cache.load(vec![entry("a/x", 1), entry("b/y", 1)], 1);
+    let (mut wide, mut narrow) = (on(&cache, Interest::Everything), on(&cache, Interest::Namespace("b".into())));
+    let why = Corrupt::untransformable(2, "no matching prefix found");
+    cache.apply(vec![Change::Unread { key: "a/x".into(), why: why.clone() }], 0);
+    assert!(cache.get("a/x").is_none() && cache.get("b/y").is_some());
+    assert_eq!((cache.unread("a/x"), cache.unread("b/y")), (Some(why.clone()), None));
+    let of = |namespace: &str| cache.unread_in(&Interest::Namespace(namespace.into())).len();
+    assert_eq!((of("a"), of("b"), of(""), cache.is_whole()), (1, 0, 0, false));
+    // Who watches begins anew, and is told then.
+    assert_eq!((ready(&mut wide), ready(&mut narrow)), (Err(Fallen), Err(Fallen)));
+    // It is written anew, or goes.
+    cache.apply(vec![Change::Put(entry("a/x", 3))], 0);
+    assert!(cache.is_whole() && cache.get("a/x").is_some());
+    cache.apply(vec![Change::Unread { key: "b/y".into(), why }, Change::Delete { key: "b/y".into(), revision: 5 }], 0);
+    assert!(cache.is_whole() && cache.get("b/y").is_none());
 }
