@@ -1,3 +1,5 @@
+//! Cases for modes, events and the log's rotation.
+
 use std::sync::atomic::AtomicBool;
 
 use api::{Attributes, User, time::Clock};

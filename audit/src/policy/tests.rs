@@ -1,3 +1,5 @@
+//! Cases for what a policy says of requests, and what is wrong with one.
+
 use super::*;
 
 fn policy(text: &str) -> Result<Policy, String> {

@@ -1,3 +1,5 @@
+//! Files that are right, and what kube-apiserver says of those that are not.
+
 use super::*;
 
 const HEAD: &str = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n";

@@ -1,3 +1,5 @@
+//! Every cipher there and back, rotated, moved and damaged.
+
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::*;

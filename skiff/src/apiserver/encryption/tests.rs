@@ -1,3 +1,5 @@
+//! A file that is followed, over a store in memory.
+
 use std::sync::Arc;
 
 use clap::Parser;
