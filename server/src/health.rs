@@ -33,6 +33,19 @@ pub enum Asked {
     Alive,
     /// By `/readyz` alone.
     Ready,
+    /// By `/readyz` and `/healthz`: starting anew would not help.
+    Serving,
+}
+
+impl Asked {
+    fn is_by(self, root: &str) -> bool {
+        match self {
+            Asked::Everywhere => true,
+            Asked::Alive => root != "readyz",
+            Asked::Ready => root == "readyz",
+            Asked::Serving => root != "livez",
+        }
+    }
 }
 
 /// All checks, in the order in which they are told.
@@ -61,8 +74,7 @@ impl Health {
 
     /// The checks of a root (`readyz`).
     fn of(&self, root: &str) -> Vec<Check> {
-        let unasked = if root == "readyz" { Asked::Alive } else { Asked::Ready };
-        self.checks.read().iter().filter(|c| c.asked != unasked).cloned().collect()
+        self.checks.read().iter().filter(|c| c.asked.is_by(root)).cloned().collect()
     }
 
     /// The paths of all roots and checks.
