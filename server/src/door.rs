@@ -146,7 +146,7 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
 async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
     let Received { mut parts, query, wanted, body, at } = received;
     let plain = server.config.offer.plain(&parts.headers, &query);
-    let (user, warnings) = match who(server, sender, &mut parts, &wanted) {
+    let (user, warnings) = match who(server, sender, &mut parts, &wanted).await {
         Ok(found) => found,
         Err(status) => return respond::error(&status, &plain),
     };
@@ -170,7 +170,7 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
         }
     };
     let asked = Instant::now();
-    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone());
+    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone()).await;
     server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
     let response = match authorized {
         Ok(authorized) => {
@@ -200,7 +200,7 @@ fn placed(mut response: Response<Body>, place: Option<&Place>) -> Response<Body>
 }
 
 /// Who asks, and in whose name.
-fn who(
+async fn who(
     server: &Server,
     sender: Sender<'_>,
     parts: &mut Parts,
@@ -208,12 +208,12 @@ fn who(
 ) -> Result<(Arc<User>, Vec<String>), Status> {
     let asked = Instant::now();
     let known = match sender {
-        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path),
+        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path).await,
         Sender::Known(user) => Ok((user, Vec::new())),
     };
     server.metrics.auth.authenticated(known.as_ref().ok().map(|(user, _)| &**user), asked.elapsed());
     let (user, warnings) = known?;
-    let user = impersonated(server, parts, user, &wanted.attributes)?;
+    let user = impersonated(server, parts, user, &wanted.attributes).await?;
     bearer::clear(&mut parts.headers);
     server.authenticators.proxy_headers.clear(&mut parts.headers);
     Ok((user, warnings))
@@ -232,7 +232,7 @@ fn key(server: &Server, parts: &Parts, query: &Query, attributes: &Attributes) -
     Key::of(parts.method.as_str(), attributes, query, apply)
 }
 
-fn authenticate(
+async fn authenticate(
     server: &Server,
     connection: &Connection,
     parts: &Parts,
@@ -241,7 +241,7 @@ fn authenticate(
     let now = server.clock.now().as_second();
     let credentials =
         Credentials { headers: &parts.headers, path, peer: connection.peer.as_ref(), audiences: None, now };
-    match server.authenticators.authenticate(&credentials) {
+    match server.authenticators.authenticate(&credentials).await {
         Ok(Some(identity)) => Ok((Arc::new(identity.user), identity.warnings)),
         Ok(None) => Err(Status::unauthorized("Unauthorized")),
         Err(refusal) => {
@@ -252,14 +252,14 @@ fn authenticate(
 }
 
 /// Whom the request is made for, when it is made for somebody else.
-fn impersonated(
+async fn impersonated(
     server: &Server,
     parts: &mut Parts,
     user: Arc<User>,
     attributes: &Attributes,
 ) -> Result<Arc<User>, Status> {
     let Some(wanted) = impersonate::wanted(&parts.headers)? else { return Ok(user) };
-    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes)?;
+    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes).await?;
     impersonate::clear(&mut parts.headers);
     Ok(Arc::new(user.user))
 }
