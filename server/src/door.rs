@@ -301,14 +301,22 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
     }
     let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
-        return endpoint(server, &admitted).await.unwrap_or_else(|| respond::text(404, "404 page not found\n"));
+        return match endpoint(server, &admitted).await {
+            Some(found) => found,
+            None if is_below_routes(server, &admitted.wanted.attributes.path) => {
+                respond::error(&Status::no_such_resource(), &plain)
+            }
+            None => nothing_here(),
+        };
     }
     let attributes = &admitted.wanted.attributes;
     let catalog = server.registry.catalog.current();
     let Some((definition, version)) = catalog.find(&attributes.group, &attributes.version, &attributes.resource) else {
-        return match discovery::knows(&catalog, &attributes.group, &attributes.version) {
+        let is_told = discovery::has_routes(&catalog, &attributes.group)
+            || discovery::knows(&catalog, &attributes.group, &attributes.version);
+        return match is_told {
             true => respond::error(&Status::no_such_resource(), &plain),
-            false => respond::text(404, "404 page not found\n"),
+            false => nothing_here(),
         };
     };
     let misplaced = !definition.row.namespaced && !attributes.namespace.is_empty() && !is_own_namespace(attributes);
@@ -332,6 +340,20 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
     response
 }
 
+fn nothing_here() -> Response<Body> {
+    respond::text(404, "404 page not found\n")
+}
+
+/// Whether upstream's routes have a path, so that they say what is not behind it.
+fn is_below_routes(server: &Server, path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", ..] => true,
+        ["apis", group, _, ..] => discovery::has_routes(&server.registry.catalog.current(), group),
+        _ => false,
+    }
+}
+
 /// What is at a path that names no resource.
 async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
     if let Some(found) = openapi::answer(server, admitted).await {
@@ -344,7 +366,7 @@ async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<
         // Upstream's routes of these know one method.
         return Some(match admitted.parts.method {
             http::Method::GET => found,
-            _ if admitted.wanted.attributes.path == "/" => found,
+            _ if discovery::takes_every_method(&admitted.wanted.attributes.path) => found,
             _ => {
                 let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
                 respond::error(&Status::method_not_allowed(), &plain)

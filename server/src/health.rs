@@ -13,7 +13,7 @@ use crate::{
     body::Body,
     door::Admitted,
     metrics::{Counter, Metrics, Page, rows},
-    respond,
+    negotiate, respond,
 };
 
 /// Something that can be well or not.
@@ -87,8 +87,15 @@ impl Health {
 /// Answers `/version`.
 pub fn version(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.as_str();
-    let text = || Bytes::from(codec::json::pretty(&server.config.version));
-    matches!(path, "/version" | "/version/").then(|| respond::json(text()))
+    let headers = &admitted.parts.headers;
+    if !matches!(path, "/version" | "/version/") {
+        return None;
+    }
+    if !negotiate::is_produced(headers, &["application/json"]) {
+        let form = server.config.offer.plain(headers, &admitted.query);
+        return Some(respond::error(&negotiate::not_produced(&["application/json"]), &form));
+    }
+    Some(respond::json(Bytes::from(codec::json::pretty(&server.config.version))))
 }
 
 /// Answers the paths of the checks; none when the path is another's.

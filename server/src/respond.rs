@@ -61,6 +61,13 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
+/// A code alone.
+pub fn empty(code: u16) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(None));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
 /// JSON that is there already.
 pub fn json(bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(bytes));
