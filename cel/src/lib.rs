@@ -16,6 +16,7 @@ mod cost;
 mod depth;
 mod environment;
 mod functions;
+pub mod identity;
 mod issue;
 mod library;
 mod names;
