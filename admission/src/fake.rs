@@ -34,6 +34,8 @@ pub struct World {
     /// Becomes more with every object that is put.
     generation: AtomicU64,
     lists: AtomicI64,
+    /// Kinds that nobody serves, besides `Nothing`.
+    unserved: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -65,6 +67,15 @@ impl World {
     pub fn failing(self: Arc<World>, conflicts: i64) -> Arc<World> {
         self.conflicts.store(conflicts, Ordering::Relaxed);
         self
+    }
+
+    /// Whether somebody serves a kind from now on; at first somebody serves each.
+    pub fn serve(&self, kind: &str, is_served: bool) {
+        let mut unserved = self.unserved.lock();
+        unserved.retain(|known| known != kind);
+        if !is_served {
+            unserved.push(kind.into());
+        }
     }
 
     pub fn live_reads(&self) -> i64 {
@@ -154,9 +165,10 @@ impl Look for World {
 
     fn resources_of(&self, kind: &Gvk) -> Vec<Mapped> {
         let resource = GroupResource::new(kind.group.clone(), format!("{}s", kind.kind.to_lowercase()));
-        match kind.kind.as_str() {
-            "Nothing" => Vec::new(),
-            _ => vec![Mapped { resource, version: kind.version.to_string(), namespaced: true }],
+        let is_unserved = |unserved: &String| *unserved == kind.kind.as_str();
+        match kind.kind == "Nothing" || self.unserved.lock().iter().any(is_unserved) {
+            true => Vec::new(),
+            false => vec![Mapped { resource, version: kind.version.to_string(), namespaced: true }],
         }
     }
 }

@@ -12,17 +12,6 @@ use rules::Rule;
 
 pub(crate) const GROUP: &str = "admissionregistration.k8s.io";
 
-/// Reviews reach neither webhooks nor policies, or one could keep everybody from proving who he is. Upstream:
-/// pkg/kubeapiserver/admission/exclusion.
-const REVIEWS: [(&str, &str); 6] = [
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authentication.k8s.io", "tokenreviews"),
-    ("authorization.k8s.io", "localsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "subjectaccessreviews"),
-];
-
 /// What a webhook, a policy or a binding says about the requests that it wants to see.
 pub(crate) struct Criteria {
     /// None: any resource.
@@ -41,12 +30,6 @@ pub(crate) struct Seen {
     pub resource: GroupResource,
     pub version: String,
     pub kind: Gvk,
-}
-
-/// Whether a request is about a review.
-pub(crate) fn is_review(request: &Request<'_>) -> bool {
-    let is = |(group, plural): &(&str, &str)| request.resource.group == *group && request.resource.resource == *plural;
-    REVIEWS.iter().any(is)
 }
 
 // === impl Criteria ===

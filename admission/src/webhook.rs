@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use api::{Status, Value};
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 pub(crate) use failure::Failure;
 pub(crate) use hooks::{Hook, Hooks};
@@ -48,6 +49,26 @@ pub enum CallError {
     Status(Status),
     /// Nobody was reached, or nothing was said that can be read, in the words of Go's client.
     Unreachable(String),
+}
+
+// === impl Address ===
+
+impl Address {
+    /// Of a `clientConfig`. Upstream: apiserver/pkg/util/webhook/client.go `HookClientConfig`.
+    pub fn read(config: &Value) -> Address {
+        let service = config.at("service");
+        let place = match (service.is_null(), config.str("url")) {
+            (false, _) => Place::Service {
+                namespace: service.str("namespace").into(),
+                name: service.str("name").into(),
+                path: service.str("path").into(),
+                port: service.opt_int("port").filter(|port| *port != 0).unwrap_or(443),
+            },
+            (true, "") => Place::Nowhere,
+            (true, url) => Place::Url(url.into()),
+        };
+        Address { place, authorities: STANDARD.decode(config.str("caBundle")).unwrap_or_default() }
+    }
 }
 
 /// Calls webhooks. Answers are bounded, redirects are not followed, connections are kept for the next call.

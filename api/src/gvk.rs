@@ -94,6 +94,22 @@ impl GroupResource {
     pub fn is_empty(&self) -> bool {
         self.group.is_empty() && self.resource.is_empty()
     }
+
+    /// Whether it is a review, which reaches neither webhooks nor policies: one could keep everybody from proving who he
+    /// is. Upstream: pkg/kubeapiserver/admission/exclusion.
+    pub fn is_review(&self) -> bool {
+        matches!(
+            (self.group.as_str(), self.resource.as_str()),
+            ("authentication.k8s.io", "selfsubjectreviews" | "tokenreviews")
+                | (
+                    "authorization.k8s.io",
+                    "localsubjectaccessreviews"
+                        | "selfsubjectaccessreviews"
+                        | "selfsubjectrulesreviews"
+                        | "subjectaccessreviews"
+                )
+        )
+    }
 }
 
 /// `pods`, `deployments.apps`.

@@ -14,7 +14,7 @@ pub use checker::Checker;
 pub use compose::{Compiled, Composer, Refused, Returns};
 pub use patches::{JsonPatch, Made};
 
-use crate::environment::{Environment, Mode};
+use crate::environment::Environment;
 use crate::library::authz;
 use crate::types::{Type, TypeProvider};
 
@@ -36,11 +36,7 @@ pub const POLICY_BUDGET: u64 = 10_000_000;
 /// RuntimeCELCostBudgetMatchConditions.
 pub const MATCH_CONDITIONS_BUDGET: u64 = 2_500_000;
 
-/// An environment with `object`, `oldObject`, `namespaceObject`, `request` and what else is declared.
-pub fn environment(mode: Mode, declares: Declares) -> Environment {
-    declare(Environment::new(mode).types(TYPES.clone()), declares)
-}
-
+/// With `object`, `oldObject`, `namespaceObject`, `request` and what else is declared.
 fn declare(environment: Environment, declares: Declares) -> Environment {
     let mut environment = with_request(environment).variable("object", Type::Dyn).variable("oldObject", Type::Dyn);
     if declares.params {

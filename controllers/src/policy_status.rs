@@ -101,7 +101,6 @@ fn params_kind(spec: &Value) -> Option<Gvk> {
     Some(Gvk::new(group, version, kind.str("kind")))
 }
 
-/// Texts of a rule's member; none where one of them is no single name.
 fn names(rule: &Value, member: &str) -> Vec<String> {
     let texts = rule.list(member).iter().filter_map(Value::as_str);
     let mut texts: Vec<String> = texts.map(Into::into).collect();
@@ -109,6 +108,7 @@ fn names(rule: &Value, member: &str) -> Vec<String> {
     texts
 }
 
+/// Texts of a rule's member; none where one of them is no single name.
 fn plain(rule: &Value, member: &str) -> Vec<String> {
     let names = names(rule, member);
     if names.iter().any(|name| name.contains('*')) { Vec::new() } else { names }

@@ -11,20 +11,22 @@ mod made;
 mod review;
 #[cfg(test)]
 mod tests;
-mod unread;
 
 use std::{sync::Arc, time::Duration};
 
-use admission::webhook::{Address, Call, CallError, Place};
+use admission::webhook::{Address, Call, CallError};
 use api::{EcoString, Gvk, Reason, Status, Value, meta, time::Clock};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 
-use crate::{cache::Entry, definition::Definition, storage};
+use crate::{
+    cache::Entry,
+    definition::Definition,
+    storage,
+    unread::{Corrupt, Unread},
+};
 
 pub(crate) use answers::Answers;
 pub use review::Failure;
-pub(crate) use unread::Unread;
 
 use made::Made;
 
@@ -184,7 +186,10 @@ impl Asked {
         // As they lie in the store: without a resourceVersion.
         let objects = missing.iter().map(|i| entries[*i].at(0).tree()).collect();
         let made = self.convert(view, objects, place).await.map_err(|why| {
-            let unread = missing.iter().map(|i| (entries[*i].key.clone(), entries[*i].revision));
+            let unread = missing.iter().map(|i| {
+                let Entry { key, revision, .. } = &*entries[*i];
+                (key.clone(), Corrupt::undecodable(*revision, why.message()))
+            });
             Unread { objects: unread.collect(), why }
         })?;
         for (i, mut object) in missing.into_iter().zip(made) {
@@ -290,22 +295,11 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Upstream: `webhookClientConfigForCRD`.
+/// A bundle of nothing but space is none. Upstream: `webhookClientConfigForCRD`.
 fn address(config: &Value) -> Address {
-    let service = config.at("service");
-    let place = match (service.is_null(), config.str("url")) {
-        (false, _) => Place::Service {
-            namespace: service.str("namespace").into(),
-            name: service.str("name").into(),
-            path: service.str("path").into(),
-            port: service.opt_int("port").filter(|port| *port != 0).unwrap_or(443),
-        },
-        (true, "") => Place::Nowhere,
-        (true, url) => Place::Url(url.into()),
-    };
-    let mut authorities = STANDARD.decode(config.str("caBundle")).unwrap_or_default();
-    if authorities.trim_ascii().is_empty() {
-        authorities.clear();
+    let mut address = Address::read(config);
+    if address.authorities.trim_ascii().is_empty() {
+        address.authorities.clear();
     }
-    Address { place, authorities }
+    address
 }

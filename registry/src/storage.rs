@@ -6,8 +6,9 @@
 use api::{Gvk, Value};
 use bytes::Bytes;
 use schema::{Schemas, TypeId};
+use store::Seal;
 
-use crate::{cache::Entry, definition::Definition};
+use crate::{cache::Entry, definition::Definition, unread::Corrupt};
 
 /// In which form objects are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Media {
     Protobuf,
 }
 
+/// What is encrypted begins so.
+const ENCRYPTED: &[u8] = b"k8s:enc:";
 /// Most objects are shorter in JSON.
 const SCRATCH_LEN: usize = 8 << 10;
 
@@ -95,7 +98,19 @@ fn is_protobuf(value: &[u8]) -> bool {
 }
 
 /// Reads a stored value into an entry. JSON of the hub version is adopted as it is.
-pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Error> {
+pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Corrupt> {
+    let revision = stored.mod_revision;
+    if let Seal::Broken(why) = &stored.seal {
+        return Err(Corrupt::untransformable(revision, why));
+    }
+    decoded(definition, local, stored).map_err(|error| match stored.value.starts_with(ENCRYPTED) {
+        // Where nothing is said about encryption.
+        true => Corrupt::untransformable(revision, "identity transformer tried to read encrypted data"),
+        false => Corrupt::undecodable(revision, error),
+    })
+}
+
+fn decoded(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Error> {
     let key = local.into();
     let revision = stored.mod_revision;
     if definition.asked().is_some() {

@@ -1,7 +1,7 @@
 //! What nodes may read follows what is written, at once.
 
 #[path = "writes/world.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test file needs a part of it")]
 mod world;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Writes from a body to what is stored, as clients see them.
 
 #[path = "writes/world.rs"]
+#[allow(dead_code, reason = "each test file needs a part of it")]
 mod world;
 
 use admission::Look;

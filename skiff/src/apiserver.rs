@@ -1,7 +1,9 @@
 //! `skiff apiserver`: from flags to a server that listens.
 
 mod act;
+pub mod auditing;
 mod components;
+pub mod encryption;
 mod identity;
 mod measured;
 mod modes;
@@ -63,6 +65,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
+    let (store, encryption) = encryption::around(&flags, store)?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
     let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
     let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
@@ -81,7 +84,12 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     metrics.collect(storage::size(&store));
     let config =
         server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
+    let (audit, lost) = auditing::of(&flags.audit, &clock)?;
+    if let Some(audit) = &audit {
+        metrics.collect(auditing::metrics(audit, lost));
+    }
     let server = Arc::new(Server {
+        audit: audit.clone(),
         authenticators,
         authorizer: registry.authorizer.clone(),
         clock: clock.clone(),
@@ -100,14 +108,18 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let (leave, leaving) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(special::furniture::Progress::default());
-    upkeep::checks(&server.health, &store, &progress, &leaving);
+    let reloads = encryption.as_ref().is_some_and(|encryption| encryption.reloads());
+    upkeep::checks(&server.health, &registry, &progress, &leaving, reloads);
     let tls = identity::tls(&flags, &pki)?;
     let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     special::custom::work::run(&registry);
-    let kept = upkeep::run(&server, &settings);
+    let mut kept = upkeep::run(&server, &settings);
+    if let Some(encryption) = &encryption {
+        upkeep::encryption(&mut kept, encryption, &server, &settings);
+    }
     server.metrics.collect(outgoing::unavailable(server.aggregate.metrics.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
@@ -127,6 +139,9 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     }
     stop.send_replace(true);
     serving.await?;
+    if let Some(audit) = audit {
+        audit.finish().await;
+    }
     Ok(())
 }
 

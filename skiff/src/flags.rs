@@ -58,7 +58,8 @@ impl Told {
         };
         let mut told: Vec<(String, String)> =
             matches.ids().map(|id| (id.as_str().replace('_', "-"), value(id.as_str()))).collect();
-        told.retain(|(name, _)| name != "verbosity" && name != "Apiserver");
+        // Sets of flags are told of by the name of their type.
+        told.retain(|(name, _)| name != "verbosity" && !name.starts_with(char::is_uppercase));
         told.sort();
         Told(told)
     }
@@ -207,6 +208,10 @@ pub struct Apiserver {
     /// Where nodes listen that do not say so themselves.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
+    #[command(flatten)]
+    pub audit: crate::apiserver::auditing::AuditFlags,
+    #[command(flatten)]
+    pub encryption: crate::apiserver::encryption::EncryptionFlags,
 }
 
 #[derive(Args)]

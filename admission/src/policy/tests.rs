@@ -333,6 +333,19 @@ fn a_kind_of_parameters_that_nobody_serves_is_the_policys_fault() {
 }
 
 #[test]
+fn a_kind_of_parameters_is_served_as_long_as_its_definition_is_there() {
+    let spec = with(expects("true"), &value!({"paramKind": {"apiVersion": "example.com/v1", "kind": "Limit"}}));
+    let (world, plugin) = (validating(spec, value!({})), ValidatingAdmissionPolicy::new());
+    let judge = || config_map().validate(&plugin, &world);
+    assert_eq!(judge(), Ok(()));
+    world.serve("Limit", false);
+    let refused = judge().expect_err("nobody serves it any more");
+    assert!(refused.message().contains("failed to find resource referenced by paramKind"), "{}", refused.message());
+    world.serve("Limit", true);
+    assert_eq!(judge(), Ok(()));
+}
+
+#[test]
 fn policies_are_compiled_once() {
     let world = validating(expects("object.data.a == '1'"), value!({}));
     let plugin = ValidatingAdmissionPolicy::new();

@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{GroupResource, Value, meta};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 
-use super::{Address, Place};
+use super::Address;
 use crate::{
     Cluster, Request,
     expressions::{Expression, Needs},
-    matching::{Criteria, GROUP, is_review},
+    matching::{Criteria, GROUP},
 };
 
 /// One webhook of a configuration.
@@ -80,7 +79,7 @@ impl Hooks {
 
 fn is_exempt(request: &Request<'_>) -> bool {
     let kind = request.kind;
-    (kind.group == GROUP && OWN.contains(&kind.kind.as_str())) || is_review(request)
+    (kind.group == GROUP && OWN.contains(&kind.kind.as_str())) || request.resource.is_review()
 }
 
 // === impl Hook ===
@@ -100,7 +99,7 @@ impl Hook {
         Hook {
             uid: format!("{configuration}/{name}/{number}"),
             configuration: configuration.into(),
-            address: address(hook.at("clientConfig")),
+            address: Address::read(hook.at("clientConfig")),
             criteria: Criteria::of_hook(hook),
             conditions: conditions.iter().map(|c| Expression::condition(c, false, &mut needs)).collect(),
             needs,
@@ -117,19 +116,4 @@ impl Hook {
             name,
         }
     }
-}
-
-fn address(config: &Value) -> Address {
-    let service = config.at("service");
-    let place = match (service.is_null(), config.str("url")) {
-        (false, _) => Place::Service {
-            namespace: service.str("namespace").into(),
-            name: service.str("name").into(),
-            path: service.str("path").into(),
-            port: service.opt_int("port").filter(|port| *port != 0).unwrap_or(443),
-        },
-        (true, "") => Place::Nowhere,
-        (true, url) => Place::Url(url.into()),
-    };
-    Address { place, authorities: STANDARD.decode(config.str("caBundle")).unwrap_or_default() }
 }

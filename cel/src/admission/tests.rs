@@ -1,7 +1,7 @@
 //! What expressions may name, and what they may make.
 
 use super::*;
-use crate::program::compile;
+use crate::environment::Mode;
 use crate::value::Value;
 use crate::{Budget, EvalError};
 
@@ -9,24 +9,25 @@ const PLACE: Declares = Declares { params: true, authorizer: true, patches: true
 
 #[test]
 fn an_expression_names_what_its_place_declares() {
-    let all = environment(Mode::NewExpressions, Declares { params: true, authorizer: true, patches: false });
+    let composer = Composer::default();
+    let all = Declares { params: true, authorizer: true, patches: false };
     for text in [
         "object.metadata.name == 'a' && request.userInfo.groups.exists(g, g == 'b')",
         "request.kind.group == '' && request.options.dryRun == 'All'",
         "authorizer.requestResource.check('delete').allowed() || params.x == 1",
         "namespaceObject.metadata.labels['a'] == 'b'",
     ] {
-        let compiled = compile(&all, text).map_err(|issues| issues.to_string()).expect(text);
-        assert_eq!(compiled.result_type(), &Type::Bool, "{text}");
+        let compiled = composer.compile(text, Mode::NewExpressions, all, Returns::Bool);
+        assert!(compiled.is_ok(), "{text}: {:?}", compiled.err().map(|refused| refused.detail));
     }
-    let bare = environment(Mode::NewExpressions, Declares::default());
     for (text, why) in [
         ("params.x", "undeclared reference to 'params'"),
         ("authorizer.group('a')", "undeclared reference to 'authorizer'"),
         ("request.object", "undefined field 'object'"),
     ] {
-        let issues = compile(&bare, text).map(drop).expect_err(text).to_string();
-        assert!(issues.contains(why), "{issues}");
+        let refused = composer.compile(text, Mode::NewExpressions, Declares::default(), Returns::Anything).map(drop);
+        let detail = refused.expect_err(text).detail;
+        assert!(detail.contains(why), "{detail}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use api::{
     Gvk, Value,
-    field::{Errors, Path, quote},
+    field::{Errors, Path, go_type, quote},
     meta, value,
 };
 use resources::checks;
@@ -218,17 +218,5 @@ fn aggregate(errors: &Errors) -> Result<(), String> {
         [] => Ok(()),
         [one] => Err(one.clone()),
         many => Err(format!("[{}]", many.join(", "))),
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::Str(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }

@@ -45,11 +45,15 @@ impl Special for Params {
     }
 }
 
+/// What somebody has to be allowed as long as it is not known what is asked for.
+fn everything() -> Attributes {
+    let any = || "*".to_owned();
+    Attributes { is_resource: true, group: any(), version: any(), resource: any(), ..Attributes::default() }
+}
+
 /// Group, version and resource of a kind, as far as they are known; the error is the text of what is not.
 fn resource_of(registry: &Registry, kind: &Value) -> (Attributes, Result<(), &'static str>) {
-    let any = || "*".to_owned();
-    let mut wanted =
-        Attributes { is_resource: true, group: any(), version: any(), resource: any(), ..Attributes::default() };
+    let mut wanted = everything();
     let Ok(GroupVersion { group, version }) = GroupVersion::parse(kind.str("apiVersion")) else {
         return (wanted, Err("parse"));
     };
@@ -82,17 +86,7 @@ fn of_reference(registry: &Registry, user: &User, spec: &Value, policies: &str) 
     let found = registry.cluster.look.get(&policies, "", policy);
     let kind = found.as_ref().map_or(Value::NULL, |policy| policy.at("spec").at("paramKind"));
     let (mut wanted, known) = match kind.is_null() {
-        true => {
-            let any = || "*".to_owned();
-            let all = Attributes {
-                is_resource: true,
-                group: any(),
-                version: any(),
-                resource: any(),
-                ..Attributes::default()
-            };
-            (all, Ok(()))
-        }
+        true => (everything(), Ok(())),
         false => resource_of(registry, kind),
     };
     wanted.verb = if reference.str("name").is_empty() { "list" } else { "get" }.into();
@@ -107,7 +101,7 @@ fn of_reference(registry: &Registry, user: &User, spec: &Value, policies: &str) 
             format!("unable to get policy {policy} to determine minimum required permissions and {lacks}")
         }
         (Some(_), Err(what)) => {
-            let kind = format!("&ParamKind{{APIVersion:{},Kind:{},}}", kind.str("apiVersion"), kind.str("kind"));
+            let kind = format!("&{{{} {}}}", kind.str("apiVersion"), kind.str("kind"));
             format!("unable to {what} paramKind {kind} to determine minimum required permissions and {lacks}")
         }
         (Some(_), Ok(())) => {

@@ -126,7 +126,7 @@ impl Registry {
         let mut request = admission_request(ask, Operation::Connect, object, Value::NULL, false, Value::NULL);
         self.chain.mutate(&mut request, &self.cluster).await?;
         let outcome = self.chain.validate(&request, &self.cluster).await;
-        request.said.warnings().into_iter().for_each(|warning| ask.warn(warning));
+        ask.hear(&request.said);
         outcome
     }
 

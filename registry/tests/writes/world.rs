@@ -11,7 +11,7 @@ use std::{
 use admission::{Act, Cluster, May, webhook::Call};
 use api::{Attributes, GroupResource, Status, User, Value, time::Clock};
 use async_trait::async_trait;
-use auth::authorize::{AlwaysAllow, Authorizer};
+use auth::authorize::{Authorizer, Decision, Mode, Rules};
 use registry::{
     Answer, Ask, Body, Catalog, Definition, Ids, Media, Registry, RuntimeConfig,
     cache::{Cache, fill::Filler},
@@ -27,6 +27,7 @@ use store::backends::memory::Memory;
 /// The server, and who asks it.
 pub struct World {
     pub registry: Arc<Registry>,
+    pub user: Arc<User>,
 }
 
 /// What a request said, besides its answer.
@@ -34,6 +35,8 @@ pub type Outcome = Result<Value, Status>;
 
 struct Still;
 struct Nobody;
+/// Whoever is no administrator may do this much: `VERB RESOURCE.GROUP NAMESPACE/NAME`.
+struct Leave(&'static [&'static str]);
 #[derive(Default)]
 struct Counted(AtomicU64);
 
@@ -71,16 +74,42 @@ impl May for Nobody {
     }
 }
 
+impl Mode for Leave {
+    fn name(&self) -> &'static str {
+        "leave"
+    }
+
+    fn decide(&self, _: &User, wanted: &Attributes) -> Decision {
+        let Attributes { verb, resource, group, namespace, name, .. } = wanted;
+        let wanted = format!("{verb} {resource}.{group} {namespace}/{name}");
+        if self.0.contains(&wanted.as_str()) { Decision::allow("") } else { Decision::no_opinion("") }
+    }
+
+    fn rules(&self, _: &User, _: &str) -> Rules {
+        Rules::default()
+    }
+}
+
 impl World {
     /// With a namespace `ns` and its service account.
     pub async fn new() -> World {
         World::with_webhook(admission::webhook::Outside::default().call).await
     }
 
+    /// The same, where everybody but administrators may do no more than this.
+    pub async fn with_leave(leave: &'static [&'static str]) -> World {
+        World::assembled(admission::webhook::Outside::default().call, leave).await
+    }
+
     /// The same, where conversions go to `call`.
     pub async fn with_webhook(call: Arc<dyn Call>) -> World {
+        World::assembled(call, &[]).await
+    }
+
+    async fn assembled(call: Arc<dyn Call>, leave: &'static [&'static str]) -> World {
         let outside = Outside { call, ..Outside::alone(Arc::new(Still)) };
-        let world = World { registry: Arc::new(assemble()) };
+        let user = Arc::new(User::new("alice", &["system:masters"]));
+        let world = World { registry: Arc::new(assemble(leave)), user };
         let filler = world.registry.filler.clone();
         registry::special::custom::follow(&filler, &world.registry.catalog, outside);
         let feed = filler.load().await.expect("memory can be read");
@@ -112,8 +141,7 @@ impl World {
             name: name.into(),
             ..Attributes::default()
         };
-        let user = Arc::new(User::new("alice", &["system:masters"]));
-        let authorized = self.registry.authorizer.authorize(&user, attributes).expect("everybody may do everything");
+        let authorized = self.registry.authorizer.authorize(&self.user, attributes).expect("it is allowed");
         Ask::new(authorized, "test", definition, place, self.registry.clock.now())
     }
 
@@ -150,7 +178,7 @@ impl World {
     }
 }
 
-fn assemble() -> Registry {
+fn assemble(leave: &'static [&'static str]) -> Registry {
     let schemas = schema::builtin();
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(schemas, runs).expect("every type is known");
@@ -182,7 +210,7 @@ fn assemble() -> Registry {
         service_ranges: vec!["10.96.0.0/16".into()],
         node_ports: PortRange::parse("30000-32767").expect("it is a range"),
     };
-    let authorizer = Arc::new(Authorizer::new(vec![Box::new(AlwaysAllow)]));
+    let authorizer = Arc::new(Authorizer::new(vec![Box::new(Leave(leave))]));
     Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Counted::default()))
 }
 

@@ -13,15 +13,6 @@ use crate::{checks, webhook};
 
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const WITHOUT_SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
-/// Reviews never reach webhooks.
-const EXCLUDED: [(&str, &str); 6] = [
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authentication.k8s.io", "tokenreviews"),
-    ("authorization.k8s.io", "localsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "subjectaccessreviews"),
-];
 
 /// What is stored already and wrong may stay so.
 pub struct Options {
@@ -185,7 +176,7 @@ fn excluded(rule: &Value) -> Vec<GroupResource> {
     }
     for (group, resource) in texts("apiGroups").flat_map(|g| texts("resources").map(move |r| (g, r))) {
         let named = GroupResource::new(group, resource);
-        if EXCLUDED.contains(&(group, resource)) && !found.contains(&named) {
+        if named.is_review() && !found.contains(&named) {
             found.push(named);
         }
     }

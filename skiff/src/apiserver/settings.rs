@@ -53,6 +53,7 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     }
     wrong.extend(wrong_modes(&flags.authorization_mode));
     wrong.extend(wrong_headers(flags));
+    wrong.extend(super::auditing::check(&flags.audit));
     match wrong.as_slice() {
         [] => Ok(features),
         [one] => bail!("{one}"),
