@@ -14,6 +14,7 @@ mod ast;
 mod check;
 mod cost;
 mod depth;
+pub mod device;
 mod environment;
 mod functions;
 pub mod identity;
