@@ -91,8 +91,8 @@ impl Ask {
     }
 
     /// Asks whether the user may also do another thing to the same target.
-    pub(crate) fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<(), Status> {
-        self.authorized.also(authorizer, verb).map(drop)
+    pub(crate) async fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<(), Status> {
+        self.authorized.also(authorizer, verb).await.map(drop)
     }
 
     /// The same request about one object of a collection: who may delete a collection may delete what is in it.

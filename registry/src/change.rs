@@ -165,7 +165,7 @@ impl Registry {
             prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
         if ask.attributes.subresource.is_empty() {
-            special::confirm(self, ask, &new, old)?;
+            special::confirm(self, ask, &new, old).await?;
         }
         managed::keep_unchanged_times(&mut new, old);
         match (change.seen(&new), change.seen(old)) {
@@ -254,7 +254,7 @@ impl Registry {
                 format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&definition.resource, ask.name(), why));
         }
-        ask.also(&self.authorizer, "create")?;
+        ask.also(&self.authorizer, "create").await?;
         if let Some(why) = definition.closed {
             return Err(Status::forbidden(&definition.resource, ask.name(), why));
         }

@@ -92,7 +92,7 @@ impl Registry {
         self.with_context(ask, options.dry_run, |context| {
             prepare::before_create(definition, &mut object, context, |w| ask.warn(w))
         })?;
-        special::confirm(self, ask, &object, Value::NULL)?;
+        special::confirm(self, ask, &object, Value::NULL).await?;
         self.validate_lent(ask, Operation::Create, &mut object, Value::NULL, options).await?;
         let name = meta::of(&object).name().to_string();
         if options.dry_run {

@@ -68,7 +68,7 @@ impl Registry {
                 return Err(Status::not_found(&definition.resource, ask.name()));
             };
             if options.ignores_read_errors() {
-                return Err(self.readable(ask));
+                return Err(self.readable(ask).await);
             }
             match self.remove_once(ask, &entry, options).await? {
                 Ok((answer, Over::Later)) if options.orphan_dependents == Some(false) => {
@@ -93,7 +93,7 @@ impl Registry {
         if !options.ignores_read_errors() {
             return Err(corrupt.of_get(definition, key));
         }
-        ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors")?;
+        ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors").await?;
         if !options.dry_run {
             let key = self.store_key(definition, ask.namespace(), ask.name());
             let guards = vec![Guard::AtRevision(key.clone(), corrupt.revision)];
@@ -111,8 +111,8 @@ impl Registry {
     }
 
     /// What can be read is deleted as everything else is, and not as what cannot. Upstream: `corruptObjectDeleter`.
-    fn readable(&self, ask: &Ask) -> Status {
-        if let Err(refused) = ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors") {
+    async fn readable(&self, ask: &Ask) -> Status {
+        if let Err(refused) = ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors").await {
             return refused;
         }
         let key = self.store_key(&ask.definition, ask.namespace(), ask.name());

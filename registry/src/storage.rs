@@ -45,16 +45,23 @@ pub fn json_of(definition: &Definition, object: &mut Value, gvk: &Gvk, kind_type
         meta.remove("selfLink");
     }
     api::meta::set_gvk(object, gvk);
-    definition.world.settle(object, kind_type);
+    settle_as(definition, object, kind_type);
     let mut out = Vec::with_capacity(SCRATCH_LEN);
     codec::json::write(object, &mut out);
     // It is kept for as long as the object lives: in as many bytes as it has.
     Bytes::copy_from_slice(&out)
 }
 
-/// What a dry run answers has gone through the store's form: a list that is empty is none.
+/// What a dry run answers has gone through the store's form: a list that is empty is none, as a rule.
 pub fn settle(definition: &Definition, hub: &mut Value) {
-    definition.world.settle(hub, definition.hub_type);
+    settle_as(definition, hub, definition.hub_type);
+}
+
+fn settle_as(definition: &Definition, object: &mut Value, kind_type: TypeId) {
+    match definition.row.stored_in_json {
+        true => definition.world.normalise(object, kind_type),
+        false => definition.world.settle(object, kind_type),
+    }
 }
 
 /// The bytes under which a hub object lies in the store: `json` itself, or protobuf of the same.

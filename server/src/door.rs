@@ -161,7 +161,7 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
 async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
     let Received { mut parts, query, wanted, body, at, told } = received;
     let plain = server.config.offer.plain(&parts.headers, &query);
-    let known = match who(server, sender, &parts, &wanted) {
+    let known = match who(server, sender, &parts, &wanted).await {
         Ok(known) => known,
         Err(status) => {
             told.refused(server, &parts, &wanted.attributes);
@@ -174,7 +174,7 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
     let Known { warnings, annotations, .. } = &known;
     let warnings = warnings.clone();
     annotations.iter().for_each(|(key, text)| told.note(key, text));
-    let user = match impersonated(server, &mut parts, known.user, &wanted.attributes, &told) {
+    let user = match impersonated(server, &mut parts, known.user, &wanted.attributes, &told).await {
         Ok(user) => user,
         Err(status) => return respond::error(&status, &plain),
     };
@@ -200,7 +200,7 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
         }
     };
     let asked = Instant::now();
-    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone());
+    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone()).await;
     server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
     told.decided(server, &user, &wanted.attributes, authorized.as_ref().ok());
     let response = match authorized {
@@ -231,10 +231,10 @@ fn placed(mut response: Response<Body>, place: Option<&Place>) -> Response<Body>
 }
 
 /// Who asks.
-fn who(server: &Server, sender: Sender<'_>, parts: &Parts, wanted: &Wanted) -> Result<Known, Status> {
+async fn who(server: &Server, sender: Sender<'_>, parts: &Parts, wanted: &Wanted) -> Result<Known, Status> {
     let asked = Instant::now();
     let known = match sender {
-        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path),
+        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path).await,
         Sender::Known(user) => Ok(Known { user, warnings: Vec::new(), annotations: Vec::new() }),
     };
     server.metrics.auth.authenticated(known.as_ref().ok().map(|known| &*known.user), asked.elapsed());
@@ -254,11 +254,11 @@ fn key(server: &Server, parts: &Parts, query: &Query, attributes: &Attributes) -
     Key::of(parts.method.as_str(), attributes, query, apply)
 }
 
-fn authenticate(server: &Server, connection: &Connection, parts: &Parts, path: &str) -> Result<Known, Status> {
+async fn authenticate(server: &Server, connection: &Connection, parts: &Parts, path: &str) -> Result<Known, Status> {
     let now = server.clock.now().as_second();
     let credentials =
         Credentials { headers: &parts.headers, path, peer: connection.peer.as_ref(), audiences: None, now };
-    match server.authenticators.authenticate(&credentials) {
+    match server.authenticators.authenticate(&credentials).await {
         Ok(Some(identity)) => {
             let Identity { user, warnings, annotations, .. } = identity;
             Ok(Known { user: Arc::new(user), warnings, annotations })
@@ -272,7 +272,7 @@ fn authenticate(server: &Server, connection: &Connection, parts: &Parts, path: &
 }
 
 /// Whom the request is made for, when it is made for somebody else.
-fn impersonated(
+async fn impersonated(
     server: &Server,
     parts: &mut Parts,
     user: Arc<User>,
@@ -280,7 +280,7 @@ fn impersonated(
     told: &Told,
 ) -> Result<Arc<User>, Status> {
     let Some(wanted) = impersonate::wanted(&parts.headers)? else { return Ok(user) };
-    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes)?;
+    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes).await?;
     impersonate::clear(&mut parts.headers);
     if let Some(record) = told.record() {
         record.impersonates(&user.user, &user.constraint);

@@ -3,8 +3,11 @@
 mod act;
 pub mod auditing;
 mod components;
+mod configured;
+mod elsewhere;
 pub mod encryption;
 mod identity;
+mod issuers;
 mod measured;
 mod modes;
 mod nodes;
@@ -75,7 +78,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     if !store.is_shared() {
         special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     }
-    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
+    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry, &outgoing)?);
     let beside = components::all(&store, &parts);
     registry.bind(identity::outside(&flags, &pki, &authenticators, &policy.index, beside)?);
     metrics.collect(process::collect);
@@ -205,13 +208,12 @@ fn assemble(
     let gates = features.each().filter(|(_, _, on)| *on).map(|(name, ..)| name.to_owned());
     let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
-    let (authorizer, policy) = modes::authorizer(&flags.authorization_mode)?;
-    let authorizer = Arc::new(authorizer);
     let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
+    let outgoing = outgoing::client(flags, pki, look.clone())?;
+    let (authorizer, policy) = modes::authorizer(flags, &outgoing, clock)?;
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
     let cluster = Cluster { look: look.clone(), act: acting.clone(), may, clock: clock.clone() };
-    let outgoing = outgoing::client(flags, pki, look.clone())?;
     let plugins = admission::plugins::Settings {
         webhooks: outgoing::webhooks(&outgoing, metrics),
         ..admission::plugins::Settings::new(Arc::new(|| Random.suffix()))

@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler};
 
+pub mod access;
 pub mod go;
 
 use go::{Span, address, boolean, integer};
@@ -141,9 +142,11 @@ pub struct Apiserver {
     pub enable_admission_plugins: Vec<String>,
     #[arg(long, value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
-    /// Modes in order: Node, RBAC, AlwaysAllow, AlwaysDeny.
-    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
+    /// Modes in order: Node, RBAC, Webhook, ABAC, AlwaysAllow, AlwaysDeny; AlwaysAllow when left out.
+    #[arg(long, value_delimiter = ',')]
     pub authorization_mode: Vec<String>,
+    #[command(flatten)]
+    pub access: access::Access,
     #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]
     pub event_ttl: Span,
     /// Watches end after so many seconds at least, and after twice as many at most.
@@ -212,6 +215,16 @@ pub struct Apiserver {
     pub audit: crate::apiserver::auditing::AuditFlags,
     #[command(flatten)]
     pub encryption: crate::apiserver::encryption::EncryptionFlags,
+}
+
+impl Apiserver {
+    /// The modes that decide, unless a configuration says which.
+    pub fn authorization_modes(&self) -> Vec<String> {
+        match self.authorization_mode.as_slice() {
+            [] => vec!["AlwaysAllow".to_owned()],
+            given => given.to_vec(),
+        }
+    }
 }
 
 #[derive(Args)]

@@ -16,7 +16,6 @@ use crate::{
 
 /// Upstream: 3 MiB.
 const BODY_LEN_MAX: usize = 3 << 20;
-/// Modes that upstream has; which of them are built is another matter.
 const MODES: [&str; 6] = ["AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node"];
 
 /// A front proxy: who may be one, and by which headers it speaks.
@@ -51,7 +50,7 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     if flags.enable_priority_and_fairness && flags.max_requests_inflight + flags.max_mutating_requests_inflight == 0 {
         wrong.push("--max-requests-inflight and --max-mutating-requests-inflight: priority and fairness share out their sum, which is 0".into());
     }
-    wrong.extend(wrong_modes(&flags.authorization_mode));
+    wrong.extend(wrong_modes(flags));
     wrong.extend(wrong_headers(flags));
     wrong.extend(super::auditing::check(&flags.audit));
     match wrong.as_slice() {
@@ -61,18 +60,35 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     }
 }
 
-fn wrong_modes(modes: &[String]) -> Vec<String> {
-    if modes.is_empty() {
-        return vec!["at least one authorization-mode must be passed".into()];
+/// Upstream: `BuiltInAuthorizationOptions.Validate`.
+fn wrong_modes(flags: &Apiserver) -> Vec<String> {
+    let access = &flags.access;
+    if access.authorization_config.is_some() {
+        let both = "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined";
+        let is_wrong = !flags.authorization_mode.is_empty() || access.names_authorizer();
+        return is_wrong.then(|| both.to_owned()).into_iter().collect();
     }
+    let modes = &flags.authorization_modes();
+    let (policy, webhook) = (&access.authorization_policy_file, &access.authorization_webhook_config_file);
+    let has = |mode: &str| modes.iter().any(|known| known == mode);
     let mut wrong = Vec::new();
     for mode in modes {
         match mode.as_str() {
-            "ABAC" => wrong.push("authorization-mode ABAC's authorization policy file not passed".into()),
-            "Webhook" => wrong.push("authorization-mode Webhook's authorization config file not passed".into()),
+            "ABAC" if policy.is_none() => {
+                wrong.push("authorization-mode ABAC's authorization policy file not passed".into());
+            }
+            "Webhook" if webhook.is_none() => {
+                wrong.push("authorization-mode Webhook's authorization config file not passed".into());
+            }
             known if MODES.contains(&known) => {}
             unknown => wrong.push(format!("authorization-mode {} is not a valid mode", api::field::quote(unknown))),
         }
+    }
+    if policy.is_some() && !has("ABAC") {
+        wrong.push("cannot specify --authorization-policy-file without mode ABAC".into());
+    }
+    if webhook.is_some() && !has("Webhook") {
+        wrong.push("cannot specify --authorization-webhook-config-file without mode Webhook".into());
     }
     if modes.iter().enumerate().any(|(i, mode)| modes[..i].contains(mode)) {
         let quoted: Vec<String> = modes.iter().map(|mode| api::field::quote(mode).to_string()).collect();
@@ -178,11 +194,21 @@ mod tests {
 
     #[test]
     fn flags_that_make_no_sense_are_refused_in_upstreams_words() {
-        let cases: [(&[&str], &str); 11] = [
+        let cases: [(&[&str], &str); 15] = [
             (&["--authorization-mode=Foo"], "authorization-mode \"Foo\" is not a valid mode"),
             (
                 &["--authorization-mode=RBAC,RBAC"],
                 "authorization-mode [\"RBAC\" \"RBAC\"] has mode specified more than once",
+            ),
+            (
+                &["--authorization-config=x", "--authorization-webhook-version=v1"],
+                "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined",
+            ),
+            (&["--authorization-mode=Webhook"], "authorization-mode Webhook's authorization config file not passed"),
+            (&["--authorization-policy-file=x"], "cannot specify --authorization-policy-file without mode ABAC"),
+            (
+                &["--authorization-webhook-config-file=x"],
+                "cannot specify --authorization-webhook-config-file without mode Webhook",
             ),
             (&["--authorization-mode=ABAC"], "authorization-mode ABAC's authorization policy file not passed"),
             (
