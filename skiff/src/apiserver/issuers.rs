@@ -32,6 +32,12 @@ pub struct Opened {
     pub anonymous: Option<Anonymous>,
 }
 
+/// Authenticators of one configuration, and the issuers among them, whose documents are still to be read.
+struct Made {
+    tokens: Arc<dyn Elsewhere>,
+    all: Vec<Arc<Jwt>>,
+}
+
 const KIND: &str = "AuthenticationConfiguration";
 /// How long a token that was taken counts without another look. Upstream: TokenSuccessCacheTTL.
 const ACCEPTED_NANOS: i64 = 10_000_000_000;
@@ -66,8 +72,8 @@ pub fn open(
             bail!("oidc: unsupported signing alg: {}", api::field::quote(unknown));
         }
         let made = maker.make(maker.read(&tree)?)?;
-        tokio::spawn(prepare(made.1));
-        let tokens = Some(Arc::new(Replaceable::new(made.0)));
+        tokio::spawn(prepare(made.all));
+        let tokens = Some(Arc::new(Replaceable::new(made.tokens)));
         return Ok(Opened { tokens, anonymous: anonymous(flags, None)? });
     };
     if flags.access.names_issuer() {
@@ -81,8 +87,8 @@ pub fn open(
     let configuration = maker.read(&tree)?;
     let opened = anonymous(flags, configuration.anonymous.as_ref())?;
     let made = maker.make(configuration)?;
-    let tokens = Arc::new(Replaceable::new(made.0));
-    let preparing = tokio::spawn(prepare(made.1));
+    let tokens = Arc::new(Replaceable::new(made.tokens));
+    let preparing = tokio::spawn(prepare(made.all));
     tokio::spawn(follow(maker, path.clone(), text, tree.at("anonymous").clone(), tokens.clone(), preparing));
     Ok(Opened { tokens: Some(tokens), anonymous: opened })
 }
@@ -165,7 +171,7 @@ impl Maker {
         }
         let issuers = Issuers { all: all.clone(), api_audiences: self.api_audiences.clone() };
         let remembered = Remembered::new(Box::new(issuers), self.clock.clone(), ACCEPTED_NANOS, 0);
-        Ok((Arc::new(remembered), all))
+        Ok(Made { tokens: Arc::new(remembered), all })
     }
 }
 
@@ -206,7 +212,7 @@ async fn follow(
             }
             maker.make(maker.read(&tree)?)
         });
-        let (next, all) = match made {
+        let Made { tokens: next, all } = match made {
             Ok(made) => made,
             Err(error) => {
                 tracing::error!(%error, "failed to load authentication config");

@@ -56,7 +56,7 @@ const MECHANISM: &[&str] = &[
 ];
 
 /// Kinds that an authorizer is made of or speaks to: the policy it reads with the subjects that policy names, and the
-/// question that its protocol asks.
+/// questions that its protocol and that of tokens ask.
 const OWN: &[(&str, &[&str])] = &[
     (
         "auth/src/authorize/rbac",
@@ -71,6 +71,7 @@ const OWN: &[(&str, &[&str])] = &[
         ],
     ),
     ("auth/src/authorize/webhook", &["subjectaccessreview", "subjectaccessreviews"]),
+    ("server/src/outgoing/answer", &["subjectaccessreview", "tokenreview"]),
 ];
 
 /// The names of `schema/facts/discovery.json`, kinds and resources, without subresources.
