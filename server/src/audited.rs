@@ -121,7 +121,7 @@ impl Told {
     }
 
     /// What was decided. A refusal does not carry its reason: it is asked for once more.
-    pub fn decided(&self, server: &Server, user: &User, attributes: &Attributes, authorized: Option<&Authorized>) {
+    pub async fn decided(&self, server: &Server, user: &User, attributes: &Attributes, authorized: Option<&Authorized>) {
         let Some(record) = self.record() else { return };
         match authorized {
             Some(authorized) => {
@@ -130,7 +130,7 @@ impl Told {
             }
             None => {
                 record.annotate(DECISION, "forbid");
-                record.annotate(REASON, &server.authorizer.decide(user, attributes).reason);
+                record.annotate(REASON, &server.authorizer.decide(user, attributes).await.reason);
             }
         }
     }

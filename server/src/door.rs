@@ -202,7 +202,7 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
     let asked = Instant::now();
     let authorized = server.authorizer.authorize(&user, wanted.attributes.clone()).await;
     server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
-    told.decided(server, &user, &wanted.attributes, authorized.as_ref().ok());
+    told.decided(server, &user, &wanted.attributes, authorized.as_ref().ok()).await;
     let response = match authorized {
         Ok(authorized) => {
             let waited = seat.waited;
