@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use api::{EcoString, Value};
 use imbl::OrdMap;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use store::Revision;
 
 pub use cursor::Cursor;
@@ -69,6 +69,17 @@ impl Cache {
     pub fn load(&self, entries: Vec<Arc<Entry>>, revision: Revision) {
         let mut state = self.state.write();
         state.objects = entries.into_iter().map(|e| (e.key.clone(), e)).collect();
+        self.begin_anew(state, revision);
+    }
+
+    /// Lets every cursor that there is fall out of the log: who holds one closes its stream.
+    pub fn end_cursors(&self) {
+        let state = self.state.write();
+        let revision = state.revision;
+        self.begin_anew(state, revision);
+    }
+
+    fn begin_anew(&self, mut state: RwLockWriteGuard<'_, State>, revision: Revision) {
         state.revision = revision;
         state.log = state.log.begin_anew(revision);
         let State { log, rings, .. } = &mut *state;

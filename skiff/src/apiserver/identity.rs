@@ -15,7 +15,7 @@ use certs::{
     Bundle,
     kubeconfig::{Credential, Entry},
     pki::Pki,
-    tls::{OldestVersion, ServerCert, ServerSettings},
+    tls::{ServerCert, ServerSettings},
 };
 use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
 
@@ -71,7 +71,12 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
     if flags.enable_bootstrap_token_auth {
         tokens.push(Box::new(BootstrapTokens { api_audiences: api_audiences.clone(), lookup }));
     }
-    let anonymous = Some(Anonymous::on_default_paths());
+    // Who says so has anonymous users everywhere, as upstream, and the authorizer decides about them.
+    let anonymous = match flags.anonymous_auth {
+        None => Some(Anonymous::on_default_paths()),
+        Some(true) => Some(Anonymous { paths: Vec::new() }),
+        Some(false) => None,
+    };
     Ok(Chain { api_audiences, requests, tokens, anonymous, proxy_headers: proxy.headers })
 }
 
@@ -108,6 +113,7 @@ pub fn outside(
         api_audiences: authenticators.api_audiences.clone(),
         authenticators: authenticators.clone(),
         issuer: Issuer::new(flags.service_account_issuer.clone(), key),
+        token_seconds_max: flags.service_account_max_token_expiration.0 / 1_000_000_000,
         index: index.clone(),
         components,
         columns: ColumnTexts::new(Arc::new(super::texts::Upstream)),
@@ -130,12 +136,13 @@ pub fn tls(flags: &Apiserver, pki: &Pki) -> Result<rustls::ServerConfig> {
         }
         _ => pki.serving.clone(),
     };
-    Ok(certs::tls::server_config(ServerSettings {
+    let settings = ServerSettings {
         certificate,
         client_authorities_pem: client_authorities(flags, pki)?,
-        oldest_version: OldestVersion::Tls12,
+        oldest_version: flags.tls_min_version.0,
         http2: true,
-    })?)
+    };
+    Ok(certs::tls::server_config_with(settings, &flags.tls_cipher_suites)?)
 }
 
 /// The administrator's way in.
