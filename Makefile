@@ -18,7 +18,7 @@ codegen:    ; @cargo xtask codegen $(ARGS)
 bench:      ; @cargo xtask bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 twin:       ; @cargo xtask twin $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)
 conformance: ; @cargo xtask conformance $(if $(FOCUS),--focus '$(FOCUS)') $(if $(SKIP),--skip '$(SKIP)') \
-               $(if $(PROCS),--procs $(PROCS)) $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
+               $(if $(NEEDS),--needs $(NEEDS)) $(if $(PROCS),--procs $(PROCS)) $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
 fix:        ; @cargo xtask fix
 tidy:       ; @cargo xtask tidy
 reference:  ; @cargo xtask reference $(ARGS)

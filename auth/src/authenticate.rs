@@ -8,29 +8,36 @@
 pub mod anonymous;
 pub mod bearer;
 pub mod bootstrap;
+pub mod jwt;
+pub mod remembered;
 pub mod request_header;
 pub mod review;
 pub mod service_account;
 pub mod token_file;
+pub mod webhook;
 pub mod x509;
 
 use std::fmt;
 use std::sync::Arc;
 
 use api::{User, user};
+use async_trait::async_trait;
 use certs::Bundle;
 use certs::verify::{Client, Untrusted};
 use http::{HeaderMap, HeaderValue, header};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustls::pki_types::CertificateDer;
 
 use crate::{UnixSeconds, text};
 
 pub use anonymous::Anonymous;
 pub use bootstrap::BootstrapTokens;
+pub use jwt::Jwt;
+pub use remembered::Remembered;
 pub use request_header::RequestHeader;
 pub use service_account::{CONFIGURATION_PATH, Documents, Issuer, KEYS_PATH, MAX_AGE_SECONDS, ServiceAccounts};
 pub use token_file::TokenFile;
+pub use webhook::Webhook;
 pub use x509::X509;
 
 /// What a request shows. Not printable: it holds secrets.
@@ -91,6 +98,15 @@ pub trait TokenAuthenticator: Send + Sync {
     fn authenticate(&self, token: &Token<'_>) -> Outcome;
 }
 
+/// One kind of bearer token that a server elsewhere may have to be asked about.
+#[async_trait]
+pub trait Elsewhere: Send + Sync {
+    async fn authenticate(&self, token: &Token<'_>) -> Outcome;
+}
+
+/// One that may be replaced by another while requests are served.
+pub struct Replaceable(RwLock<Arc<dyn Elsewhere>>);
+
 /// Every way to tell who is asking, in order.
 pub struct Chain {
     /// What this server is called in tokens.
@@ -99,6 +115,8 @@ pub struct Chain {
     pub requests: Vec<Box<dyn Authenticator>>,
     /// Token file, legacy service account tokens, service account tokens, bootstrap tokens, in this order.
     pub tokens: Vec<Box<dyn TokenAuthenticator>>,
+    /// Tokens of other issuers, then the webhook: asked when nobody here knows a token.
+    pub elsewhere: Vec<Arc<dyn Elsewhere>>,
     pub anonymous: Option<Anonymous>,
     /// Headers by which a front proxy says who asks: nothing behind the door is to believe them.
     pub proxy_headers: request_header::HeaderNames,
@@ -120,7 +138,7 @@ struct Known {
 
 impl Chain {
     /// Tells who is asking. `Ok(None)` is, as a refusal is, a 401.
-    pub fn authenticate(&self, credentials: &Credentials<'_>) -> Outcome {
+    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Outcome {
         let audiences = credentials.audiences.unwrap_or(&self.api_audiences);
         let credentials = &Credentials { audiences: Some(audiences), ..*credentials };
         let mut refusal = Refusal::default();
@@ -131,7 +149,7 @@ impl Chain {
                 Err(why) => refusal.0.extend(why.0),
             }
         }
-        match self.by_token(credentials) {
+        match self.by_token(credentials).await {
             Ok(Some(identity)) => return Ok(Some(authenticated(identity))),
             Ok(None) => {}
             Err(why) => refusal.0.extend(why.0),
@@ -144,29 +162,29 @@ impl Chain {
     }
 
     /// Answers a TokenReview: whose the token is, for `audiences`, or for this server when there are none.
-    pub fn review(&self, token: &str, audiences: &[String], now: UnixSeconds) -> Outcome {
+    pub async fn review(&self, token: &str, audiences: &[String], now: UnixSeconds) -> Outcome {
         let Ok(value) = HeaderValue::from_str(&format!("Bearer {token}")) else {
             return Err(Refusal::because(INVALID_TOKEN));
         };
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
         let audiences = (!audiences.is_empty()).then_some(audiences);
-        self.authenticate(&Credentials { headers: &headers, path: "", peer: None, audiences, now })
+        self.authenticate(&Credentials { headers: &headers, path: "", peer: None, audiences, now }).await
     }
 
-    fn by_token(&self, credentials: &Credentials<'_>) -> Outcome {
+    async fn by_token(&self, credentials: &Credentials<'_>) -> Outcome {
         let mut refusal = Refusal::default();
         if let Some(token) = bearer::in_authorization(credentials.headers) {
             // Upstream first asks for the token of its own loopback client, which every other token fails: that is why
             // its messages read `[invalid bearer token, service account token has expired]`.
             refusal.0.push(INVALID_TOKEN.to_owned());
-            match self.by_token_text(&token, credentials) {
+            match self.by_token_text(&token, credentials).await {
                 Ok(identity) => return Ok(Some(identity)),
                 Err(why) => refusal.0.extend(why.0),
             }
         }
         match bearer::in_websocket_protocols(credentials.headers) {
             Ok(None) => {}
-            Ok(Some(token)) => match self.by_token_text(&token, credentials) {
+            Ok(Some(token)) => match self.by_token_text(&token, credentials).await {
                 Ok(identity) => return Ok(Some(identity)),
                 Err(why) => refusal.0.extend(why.0),
             },
@@ -175,11 +193,18 @@ impl Chain {
         if refusal.0.is_empty() { Ok(None) } else { Err(refusal) }
     }
 
-    fn by_token_text(&self, text: &str, credentials: &Credentials<'_>) -> Result<Identity, Refusal> {
+    async fn by_token_text(&self, text: &str, credentials: &Credentials<'_>) -> Result<Identity, Refusal> {
         let token = Token { text, audiences: credentials.audiences.unwrap_or_default(), now: credentials.now };
         let mut refusal = Refusal::default();
         for authenticator in &self.tokens {
             match authenticator.authenticate(&token) {
+                Ok(Some(identity)) => return Ok(identity),
+                Ok(None) => {}
+                Err(why) => refusal.0.extend(why.0),
+            }
+        }
+        for authenticator in &self.elsewhere {
+            match authenticator.authenticate(&token).await {
                 Ok(Some(identity)) => return Ok(identity),
                 Ok(None) => {}
                 Err(why) => refusal.0.extend(why.0),
@@ -209,6 +234,27 @@ fn agnostic_audiences(own: &[String], asked: &[String]) -> Option<Vec<String>> {
     }
     let common: Vec<String> = own.iter().filter(|audience| asked.contains(audience)).cloned().collect();
     (!common.is_empty()).then_some(common)
+}
+
+// === impl Replaceable ===
+
+impl Replaceable {
+    pub fn new(first: Arc<dyn Elsewhere>) -> Replaceable {
+        Replaceable(RwLock::new(first))
+    }
+
+    /// Requests from now on are told by this one.
+    pub fn replace(&self, next: Arc<dyn Elsewhere>) {
+        *self.0.write() = next;
+    }
+}
+
+#[async_trait]
+impl Elsewhere for Replaceable {
+    async fn authenticate(&self, token: &Token<'_>) -> Outcome {
+        let now = self.0.read().clone();
+        now.authenticate(token).await
+    }
 }
 
 // === impl Peer ===

@@ -5,23 +5,29 @@
 //! the matter, and when none does, the answer is no.
 //! Upstream: pkg/kubeapiserver/authorizer/reload.go, apiserver pkg/authorization/union.
 
+pub mod abac;
+pub mod configuration;
 pub mod fixed;
 pub mod node;
 pub mod rbac;
 pub mod review;
 pub mod rule;
+pub mod webhook;
 
 use std::sync::Arc;
 
 use api::field::quote;
 use api::{Attributes, GroupResource, Status, User, user};
+use parking_lot::RwLock;
 
 use crate::text;
 
+pub use abac::Abac;
 pub use fixed::{AlwaysAllow, AlwaysDeny};
 pub use node::{Node, Relations};
 pub use rbac::{Index, Rbac};
 pub use rule::{Rule, Rules};
+pub use webhook::Webhook;
 
 /// What one mode, or all of them together, say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +51,7 @@ pub struct Decision {
 /// One way to decide.
 pub trait Mode: Send + Sync {
     /// As `--authorization-mode` has it, in lower case; it stands before reasons.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     fn decide(&self, user: &User, attributes: &Attributes) -> Decision;
 
@@ -53,9 +59,15 @@ pub trait Mode: Send + Sync {
     fn rules(&self, user: &User, namespace: &str) -> Rules;
 }
 
+/// A mode that decides by itself, or one that asks elsewhere.
+pub enum Way {
+    Here(Arc<dyn Mode>),
+    Elsewhere(Arc<Webhook>),
+}
+
 /// All modes, in order. Members of `system:masters` pass before any is asked.
 pub struct Authorizer {
-    modes: Vec<Box<dyn Mode>>,
+    ways: RwLock<Arc<[Way]>>,
 }
 
 /// Proof that `user` was allowed what `attributes` say.
@@ -69,13 +81,23 @@ pub struct Authorized {
 // === impl Authorizer ===
 
 impl Authorizer {
+    /// Of modes that decide by themselves.
     pub fn new(modes: Vec<Box<dyn Mode>>) -> Authorizer {
-        Authorizer { modes }
+        Authorizer::of(modes.into_iter().map(|mode| Way::Here(mode.into())).collect())
     }
 
-    /// Decides, and refuses with the 403 that a client reads.
-    pub fn authorize(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
-        let decision = self.decide(user, &attributes);
+    pub fn of(ways: Vec<Way>) -> Authorizer {
+        Authorizer { ways: RwLock::new(ways.into()) }
+    }
+
+    /// Decides by these from now on.
+    pub fn replace(&self, ways: Vec<Way>) {
+        *self.ways.write() = ways.into();
+    }
+
+    /// Decides, and refuses with the 403 that a client reads, or the 500 of a chain that could not decide.
+    pub async fn authorize(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
+        let decision = self.decide(user, &attributes).await;
         match (decision.verdict, decision.error) {
             (Verdict::Allow, _) => Ok(Authorized { user: user.clone(), attributes, reason: decision.reason }),
             (_, Some(error)) => Err(Status::internal(error)),
@@ -83,20 +105,32 @@ impl Authorizer {
         }
     }
 
+    /// Proof for whoever passes before any mode is asked.
+    pub fn authorize_master(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
+        match user.is_in(user::MASTERS) {
+            true => Ok(Authorized { user: user.clone(), attributes, reason: String::new() }),
+            false => Err(forbidden(user, &attributes, "")),
+        }
+    }
+
     /// Decides about anybody: for reviews, and for questions on the way such as `escalate`.
-    pub fn decide(&self, user: &User, attributes: &Attributes) -> Decision {
+    pub async fn decide(&self, user: &User, attributes: &Attributes) -> Decision {
         if user.is_in(user::MASTERS) {
             return Decision::allow("");
         }
+        let ways = self.ways.read().clone();
         let (mut reasons, mut errors) = (Vec::new(), Vec::new());
-        for mode in &self.modes {
-            let decision = mode.decide(user, attributes);
+        for way in ways.iter() {
+            let decision = match way {
+                Way::Here(mode) => mode.decide(user, attributes),
+                Way::Elsewhere(webhook) => webhook.decide(user, attributes).await,
+            };
             if decision.verdict != Verdict::NoOpinion {
                 return decision;
             }
             errors.extend(decision.error);
             if !decision.reason.is_empty() {
-                reasons.push(format!("{}: {}", mode.name(), decision.reason));
+                reasons.push(format!("{}: {}", way.name(), decision.reason));
             }
         }
         let error = (!errors.is_empty()).then(|| text::aggregate(&errors));
@@ -104,8 +138,8 @@ impl Authorizer {
     }
 
     /// As [`Authorizer::decide`], with a refusal as a client would read it.
-    pub fn check(&self, user: &User, attributes: &Attributes) -> Result<(), Status> {
-        let decision = self.decide(user, attributes);
+    pub async fn check(&self, user: &User, attributes: &Attributes) -> Result<(), Status> {
+        let decision = self.decide(user, attributes).await;
         let why = match (decision.error, decision.reason) {
             _ if decision.verdict == Verdict::Allow => return Ok(()),
             (None, reason) => reason,
@@ -117,7 +151,26 @@ impl Authorizer {
 
     /// What `user` may do in `namespace`, by all modes. `system:masters` lists nothing of its own, as upstream.
     pub fn rules(&self, user: &User, namespace: &str) -> Rules {
-        self.modes.iter().map(|mode| mode.rules(user, namespace)).fold(Rules::default(), Rules::join)
+        let ways = self.ways.read().clone();
+        ways.iter().map(|way| way.rules(user, namespace)).fold(Rules::default(), Rules::join)
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    fn name(&self) -> &str {
+        match self {
+            Way::Here(mode) => mode.name(),
+            Way::Elsewhere(webhook) => webhook.name(),
+        }
+    }
+
+    fn rules(&self, user: &User, namespace: &str) -> Rules {
+        match self {
+            Way::Here(mode) => mode.rules(user, namespace),
+            Way::Elsewhere(_) => webhook::rules(),
+        }
     }
 }
 
@@ -138,9 +191,9 @@ impl Authorized {
     }
 
     /// Proof for another verb on the same target, as when an update turns out to create.
-    pub fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<Authorized, Status> {
+    pub async fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<Authorized, Status> {
         let attributes = Attributes { verb: verb.to_owned(), ..self.attributes.clone() };
-        authorizer.authorize(&self.user, attributes)
+        authorizer.authorize(&self.user, attributes).await
     }
 }
 

@@ -31,8 +31,9 @@ pub struct Guard<'a> {
 impl Guard<'_> {
     /// May `user` write this Role or ClusterRole? `request` is what was authorised: its resource, namespace and name
     /// are those of the URL. `old` is null on create.
-    pub fn role(&self, user: &User, request: &Attributes, old: &Value, new: &Value) -> Result<(), Status> {
-        if user.is_in(user::MASTERS) || self.may(user, role_question(request)) || only_collection_fields(old, new) {
+    pub async fn role(&self, user: &User, request: &Attributes, old: &Value, new: &Value) -> Result<(), Status> {
+        if user.is_in(user::MASTERS) || self.may(user, role_question(request)).await || only_collection_fields(old, new)
+        {
             return Ok(());
         }
         let target = GroupResource::new(RBAC, request.resource.as_str());
@@ -48,11 +49,13 @@ impl Guard<'_> {
     }
 
     /// May `user` write this RoleBinding or ClusterRoleBinding?
-    pub fn binding(&self, user: &User, request: &Attributes, old: &Value, new: &Value) -> Result<(), Status> {
+    pub async fn binding(&self, user: &User, request: &Attributes, old: &Value, new: &Value) -> Result<(), Status> {
         let reference = new.at("roleRef");
-        if user.is_in(user::MASTERS)
-            || only_collection_fields(old, new)
-            || binding_question(reference, &request.namespace).is_some_and(|question| self.may(user, question))
+        if user.is_in(user::MASTERS) || only_collection_fields(old, new) {
+            return Ok(());
+        }
+        if let Some(question) = binding_question(reference, &request.namespace)
+            && self.may(user, question).await
         {
             return Ok(());
         }
@@ -95,8 +98,8 @@ impl Guard<'_> {
         found.ok_or_else(|| Status::not_found(&GroupResource::new(RBAC, resource), name))
     }
 
-    fn may(&self, user: &User, question: Attributes) -> bool {
-        self.authorizer.decide(user, &question).verdict == Verdict::Allow
+    async fn may(&self, user: &User, question: Attributes) -> bool {
+        self.authorizer.decide(user, &question).await.verdict == Verdict::Allow
     }
 }
 

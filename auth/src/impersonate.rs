@@ -89,16 +89,19 @@ pub fn clear(headers: &mut HeaderMap) {
 }
 
 /// May `requester` be `wanted` for this request? The answer is the user it then is, with the groups it has by itself.
-pub fn authorize(
+pub async fn authorize(
     authorizer: &Authorizer,
     requester: &User,
     wanted: &User,
     request: &Attributes,
 ) -> Result<Impersonated, Status> {
     let mut refused = None;
-    for mode in MODES.iter().filter(|mode| (mode.fits)(wanted, requester)) {
+    for mode in &MODES {
+        if !(mode.fits)(wanted, requester) {
+            continue;
+        }
         let attempt = Attempt { authorizer, mode, requester: mode.requester(requester) };
-        match attempt.run(wanted, request) {
+        match attempt.run(wanted, request).await {
             Ok(user) => return Ok(Impersonated { user, constraint: mode.constraint() }),
             Err(status) => drop(refused.get_or_insert(status)),
         }
@@ -142,18 +145,18 @@ struct Attempt<'a> {
 // === impl Attempt ===
 
 impl Attempt<'_> {
-    fn run(&self, wanted: &User, request: &Attributes) -> Result<User, Status> {
+    async fn run(&self, wanted: &User, request: &Attributes) -> Result<User, Status> {
         if self.mode.is_constrained() {
             let verb = format!("impersonate-on:{}:{}", self.mode.name, request.verb);
-            self.authorizer.check(&self.requester, &Attributes { verb, ..request.clone() })?;
+            self.authorizer.check(&self.requester, &Attributes { verb, ..request.clone() }).await?;
         }
         let mut user = wanted.clone();
-        self.may_be_named(&mut user)?;
+        self.may_be_named(&mut user).await?;
         if !wanted.uid.is_empty() {
-            self.check(self.question(AUTHENTICATION, "v1", "uids", &wanted.uid))?;
+            self.check(self.question(AUTHENTICATION, "v1", "uids", &wanted.uid)).await?;
         }
-        self.may_be_in(&wanted.groups)?;
-        self.may_have(&wanted.extra)?;
+        self.may_be_in(&wanted.groups).await?;
+        self.may_have(&wanted.extra).await?;
         let implied = match user.name == user::ANONYMOUS {
             true => user::UNAUTHENTICATED,
             false if user.is_in(user::UNAUTHENTICATED) => return Ok(user),
@@ -166,7 +169,7 @@ impl Attempt<'_> {
     }
 
     /// Also gives nodes and service accounts the groups that they have by nature, unless others are asked for.
-    fn may_be_named(&self, user: &mut User) -> Result<(), Status> {
+    async fn may_be_named(&self, user: &mut User) -> Result<(), Status> {
         let name = user.name.clone();
         let mut question = self.question_about_user("users", &name);
         if let Some(node) = node_name(&name).filter(|_| self.mode.is_constrained()) {
@@ -180,10 +183,10 @@ impl Attempt<'_> {
                 user.groups = user_of(namespace, account, "").groups;
             }
         }
-        self.check(question)
+        self.check(question).await
     }
 
-    fn may_be_in(&self, groups: &[String]) -> Result<(), Status> {
+    async fn may_be_in(&self, groups: &[String]) -> Result<(), Status> {
         if self.mode.is_constrained() {
             if groups.iter().any(String::is_empty) {
                 let why = "impersonating the empty string group is not allowed";
@@ -193,33 +196,41 @@ impl Attempt<'_> {
                 let why = "impersonating the system:masters group is not allowed";
                 return Err(self.refuse(self.question_about_user("groups", user::MASTERS), why));
             }
-            if groups.len() >= MANY && self.check(self.question_about_user("groups", "*")).is_ok() {
+            if groups.len() >= MANY && self.check(self.question_about_user("groups", "*")).await.is_ok() {
                 return Ok(());
             }
         }
-        groups.iter().try_for_each(|group| self.check(self.question_about_user("groups", group)))
+        for group in groups {
+            self.check(self.question_about_user("groups", group)).await?;
+        }
+        Ok(())
     }
 
-    fn may_have(&self, extra: &BTreeMap<String, Vec<String>>) -> Result<(), Status> {
-        let question = |key: &str, value: &str| {
-            let question = self.question(AUTHENTICATION, "v1", "userextras", value);
-            Attributes { subresource: key.to_owned(), ..question }
-        };
+    async fn may_have(&self, extra: &BTreeMap<String, Vec<String>>) -> Result<(), Status> {
         if self.mode.is_constrained() {
-            check_extra(extra).map_err(|why| self.refuse(question("", ""), &why))?;
+            check_extra(extra).map_err(|why| self.refuse(self.question_about_extra("", ""), &why))?;
             let many = extra.len() >= MANY || extra.values().map(Vec::len).sum::<usize>() >= MANY;
-            if many && self.check(question("*", "*")).is_ok() {
+            if many && self.check(self.question_about_extra("*", "*")).await.is_ok() {
                 return Ok(());
             }
         }
-        let mut pairs = extra.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
-        pairs.try_for_each(|(key, value)| self.check(question(key, value)))
+        for (key, values) in extra {
+            for value in values {
+                self.check(self.question_about_extra(key, value)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Plain impersonation asks about users and groups in the core group, the constrained modes where they are defined.
     fn question_about_user(&self, resource: &str, name: &str) -> Attributes {
         let group = if self.mode.is_constrained() { AUTHENTICATION } else { "" };
         self.question(group, "v1", resource, name)
+    }
+
+    fn question_about_extra(&self, key: &str, value: &str) -> Attributes {
+        let question = self.question(AUTHENTICATION, "v1", "userextras", value);
+        Attributes { subresource: key.to_owned(), ..question }
     }
 
     fn question(&self, group: &str, version: &str, resource: &str, name: &str) -> Attributes {
@@ -234,8 +245,8 @@ impl Attempt<'_> {
         }
     }
 
-    fn check(&self, question: Attributes) -> Result<(), Status> {
-        self.authorizer.check(&self.requester, &question)
+    async fn check(&self, question: Attributes) -> Result<(), Status> {
+        self.authorizer.check(&self.requester, &question).await
     }
 
     fn refuse(&self, question: Attributes, why: &str) -> Status {

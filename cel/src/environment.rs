@@ -110,8 +110,7 @@ impl Environment {
             "uint" => Type::Uint,
             "optional_type" => Type::optional(Type::Dyn),
             "net.IP" | "net.CIDR" => Type::opaque(name, Vec::new()),
-            _ if self.types.has_type(name) => Type::object(name),
-            _ => return None,
+            _ => return self.types.named(name),
         })
     }
 }

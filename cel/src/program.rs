@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::ast::Expr;
 use crate::check::{self, Checked};
 use crate::cost::estimate;
 use crate::cost::{Bounds, SizeEstimator};
@@ -57,6 +58,10 @@ impl Expression {
     /// Whether a name stands in it as a variable of its environment.
     pub fn uses(&self, variable: &str) -> bool {
         self.checked.uses(variable)
+    }
+
+    pub(crate) fn tree(&self) -> &Expr {
+        &self.checked.expr
     }
 
     /// What can be evaluated. An error: something constant in it has no value, or is no pattern.

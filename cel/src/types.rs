@@ -170,6 +170,11 @@ pub trait TypeProvider: Send + Sync {
     /// Whether there is an object type of this name.
     fn has_type(&self, name: &str) -> bool;
 
+    /// What a name means: an object type of that name, as a rule.
+    fn named(&self, name: &str) -> Option<Type> {
+        self.has_type(name).then(|| Type::object(name))
+    }
+
     /// The type of a field; `None` when the type has no such field.
     fn field(&self, object: &str, field: &str) -> Option<Type>;
 

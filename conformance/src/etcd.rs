@@ -3,14 +3,17 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
 use certs::{Authority, Names, Profile, Subject, UnixSeconds};
 
-use crate::upstream::{Ports, programs};
+use crate::{
+    bound::bound,
+    upstream::{Ports, programs},
+};
 
 /// A cluster that runs; dropping it ends it.
 pub struct Etcd {
@@ -99,7 +102,7 @@ impl Member {
     fn start(&self, directory: &Path, cluster: &str, keys: Option<&Path>) -> Result<Child> {
         let Member { name, client, peer } = self;
         let log = File::create(directory.join(format!("{name}.log")))?;
-        let mut command = Command::new(programs().join("etcd"));
+        let mut command = bound(programs().join("etcd"));
         command.arg(format!("--name={name}")).arg("--unsafe-no-fsync").arg("--data-dir").arg(directory.join(name));
         command.args([format!("--listen-client-urls={client}"), format!("--advertise-client-urls={client}")]);
         command.args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")]);

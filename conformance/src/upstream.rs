@@ -18,6 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use keys::Keys;
 
+use crate::bound::bound;
+
 mod keys;
 
 /// What to start, and where.
@@ -37,6 +39,8 @@ pub struct Settings {
     /// kube-controller-manager with this value of `--controllers`.
     pub controllers: Option<String>,
     pub scheduler: bool,
+    /// The processes go on when this program has ended.
+    pub outlives: bool,
 }
 
 /// Ports on 127.0.0.1.
@@ -79,11 +83,12 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Where `cargo xtask reference` puts upstream's programs, unless `SKIFF_REFERENCE_BIN` names another place.
-#[expect(clippy::disallowed_methods, reason = "the one setting of tests that no configuration can hand in")]
+#[expect(clippy::disallowed_methods, reason = "where others' programs are no configuration of ours can say")]
 pub fn programs() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace");
-    let built = || workspace.join(".cache/reference/bin");
-    std::env::var_os("SKIFF_REFERENCE_BIN").map_or_else(built, PathBuf::from)
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || set("HOME").unwrap_or_default().join(".cache");
+    let built = || set("XDG_CACHE_HOME").unwrap_or_else(home).join("skiff/reference/bin");
+    set("SKIFF_REFERENCE_BIN").unwrap_or_else(built)
 }
 
 // === impl Settings ===
@@ -100,13 +105,14 @@ impl Settings {
             server_flags: Vec::new(),
             controllers: None,
             scheduler: false,
+            outlives: false,
         })
     }
 
     fn command(&self, program: &str) -> Result<Command> {
         let path = self.programs.join(program);
         ensure!(path.is_file(), "there is no {}: `cargo xtask reference` builds it", path.display());
-        Ok(Command::new(path))
+        Ok(if self.outlives { Command::new(path) } else { bound(path) })
     }
 
     fn etcd_url(&self) -> String {

@@ -40,6 +40,8 @@ async fn what_stands_beside_resources_is_upstreams() -> Result<()> {
     let (_skiff, client) = started(&directory.path().join("s"), &[]).await?;
     time_ends(&client).await?;
     documents(&client).await?;
+    discovery(&client).await?;
+    heads(&client).await?;
     components(&client).await?;
     services(&client).await?;
     metrics(&client).await?;
@@ -68,6 +70,66 @@ async fn documents(client: &Client) -> Result<()> {
     ensure!(header(&keys, "content-type") == "application/jwk-set+json" && keys.json().list("keys").len() == 1);
     let refused = client.send("POST", "/openid/v1/jwks", &[], Bytes::new()).await?;
     ensure!(refused.status == 405, "{refused:?}");
+    Ok(())
+}
+
+async fn discovery(client: &Client) -> Result<()> {
+    const GROUPS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let accepting = |path: &'static str, accept: &'static str| async move {
+        client.send("GET", path, &[("accept", accept)], Bytes::new()).await
+    };
+    let all = accepting("/apis", GROUPS).await?;
+    ensure!(header(&all, "cache-control") == "public", "{:?}", all.headers);
+    let all = all.json();
+    let first = &all.list("items")[0];
+    ensure!(first.at("metadata") == &value!({"name": "apiregistration.k8s.io"}), "{first:?}");
+    let kind = value!({"group": "", "version": "", "kind": "APIService"});
+    ensure!(first.list("versions")[0].list("resources")[0].at("responseKind") == &kind, "{first:?}");
+    let log = get(client, "/api/v1").await?.json();
+    let log = log.list("resources").iter().find(|resource| resource.str("name") == "pods/log");
+    ensure!(log.is_some_and(|log| log.str("kind") == "Pod"), "{log:?}");
+    let routes = "406: Not Acceptable\n\nAvailable representations: ";
+    let handlers = "only the following media types are accepted: ";
+    let three = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+    let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+    for (path, accept, words) in [
+        ("/api/v1", "text/html", format!("{routes}{three}")),
+        ("/api/v1", table, format!("{handlers}{three}")),
+        ("/apis/apiregistration.k8s.io", "text/html", format!("{routes}{three}")),
+        ("/apis/apps", "text/html", format!("{handlers}{three}")),
+        ("/apis", "text/html", format!("{handlers}{three}")),
+        ("/version", "text/html", format!("{routes}application/json")),
+        ("/openid/v1/jwks", "application/json", format!("{routes}application/jwk-set+json")),
+    ] {
+        let refused = accepting(path, accept).await?;
+        ensure!((refused.status, refused.json().str("message")) == (406, &*words), "{path} {accept}: {refused:?}");
+    }
+    for path in ["/apis", "/apis/apps", "/"] {
+        ensure!(client.send("PUT", path, &[], Bytes::new()).await?.status == 200, "{path} takes every method");
+    }
+    for path in ["/api/v9", "/api/v9/pods", "/apis/apps/v9"] {
+        let nothing = get(client, path).await?;
+        let words = "the server could not find the requested resource";
+        ensure!((nothing.status, nothing.json().str("message")) == (404, words), "{path}: {nothing:?}");
+    }
+    for path in ["/apis/nothing.example.com", "/nothing"] {
+        let nothing = get(client, path).await?;
+        ensure!((nothing.status, &*text(&nothing)) == (404, "404 page not found\n"), "{path}: {nothing:?}");
+    }
+    Ok(())
+}
+
+/// A HEAD is told what a GET would be, in HTTP/2 too.
+async fn heads(client: &Client) -> Result<()> {
+    for path in ["/healthz", "/api/v1/namespaces/default", "/openapi/v2", "/nothing"] {
+        let whole = get(client, path).await?;
+        let head = client.send("HEAD", path, &[], Bytes::new()).await?;
+        let same = head.status == whole.status && header(&head, "content-type") == header(&whole, "content-type");
+        ensure!(same && head.body.is_empty(), "{path}: {head:?}");
+        ensure!(header(&head, "content-length") == whole.body.len().to_string(), "{path}: {head:?}");
+    }
+    let refused = client.send("HEAD", "/version", &[], Bytes::new()).await?;
+    ensure!((refused.status, refused.body.len()) == (405, 0), "{refused:?}");
     Ok(())
 }
 

@@ -242,6 +242,7 @@ pub fn stored(data: &[u8]) {
         create_revision: 1,
         mod_revision: 2,
         lease: 0,
+        seal: store::Seal::default(),
     };
     let Ok(read) = registry::storage::read(definition, "a/b", &entry(Bytes::copy_from_slice(value))) else { return };
     let mut tree = read.tree();

@@ -8,6 +8,7 @@ use store::Revision;
 use crate::cache::Entry;
 
 /// The outcome of a verb that went well.
+#[derive(Clone)]
 pub enum Answer {
     /// A stored object; `created` makes it a 201.
     Entry {
@@ -32,6 +33,7 @@ pub enum Answer {
 }
 
 /// Objects as of a revision.
+#[derive(Clone)]
 pub struct List {
     pub entries: Vec<Arc<Entry>>,
     pub revision: Revision,

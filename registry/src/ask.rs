@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use admission::Said;
 use api::{Attributes, Gvk, Status, User, Value};
+use audit::Record;
 use auth::authorize::{Authorized, Authorizer};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -22,6 +24,8 @@ pub struct Ask {
     pub user_agent: String,
     /// When it came.
     pub now: Timestamp,
+    /// What is told of it.
+    pub record: Option<Arc<Record>>,
     /// What a webhook converted on the way.
     pub(crate) answers: Answers,
     version: usize,
@@ -49,6 +53,7 @@ impl Ask {
             kind,
             user_agent: user_agent.into(),
             now,
+            record: None,
             answers: Answers::default(),
             version,
             warnings: Mutex::default(),
@@ -86,8 +91,8 @@ impl Ask {
     }
 
     /// Asks whether the user may also do another thing to the same target.
-    pub(crate) fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<(), Status> {
-        self.authorized.also(authorizer, verb).map(drop)
+    pub(crate) async fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<(), Status> {
+        self.authorized.also(authorizer, verb).await.map(drop)
     }
 
     /// The same request about one object of a collection: who may delete a collection may delete what is in it.
@@ -100,6 +105,7 @@ impl Ask {
             kind: self.kind.clone(),
             user_agent: self.user_agent.clone(),
             now: self.now,
+            record: self.record.clone(),
             answers: Answers::default(),
             version: self.version,
             warnings: Mutex::default(),
@@ -114,6 +120,24 @@ impl Ask {
         if !warnings.contains(&text) {
             warnings.push(text);
         }
+    }
+
+    /// Takes over what admission has to say: to the client, and to those who are told of requests.
+    pub(crate) fn hear(&self, said: &Said) {
+        said.warnings().into_iter().for_each(|text| self.warn(text));
+        if let Some(record) = &self.record {
+            said.annotations().iter().for_each(|(key, text)| record.annotate(key, text));
+        }
+    }
+
+    /// Tells of the object that was sent; a hub object, which is told in the version of the request.
+    pub(crate) fn told(&self, hub: &Value) {
+        let Some(record) = &self.record else { return };
+        let mut object = hub.clone();
+        if record.wants_request() {
+            self.definition.from_hub(&mut object, self.served());
+        }
+        record.request(object);
     }
 
     pub fn take_warnings(&self) -> Vec<String> {

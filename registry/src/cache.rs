@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use api::{EcoString, Value};
 use imbl::OrdMap;
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::RwLock;
 use store::Revision;
 
 pub use cursor::Cursor;
@@ -29,6 +29,8 @@ use interest::Rings;
 use log::Log;
 use trees::Trees;
 use waiters::Waiters;
+
+use crate::unread::Corrupt;
 
 /// Objects by their local key (`namespace/name` or `name`), in the store's order.
 pub type Objects = OrdMap<EcoString, Arc<Entry>>;
@@ -53,6 +55,8 @@ pub struct Snapshot {
 struct State {
     objects: Objects,
     /// That of the last event.
+    /// What lies in the store and cannot be read.
+    unread: OrdMap<EcoString, Corrupt>,
     revision: Revision,
     log: Log,
     rings: Rings,
@@ -67,23 +71,25 @@ impl Cache {
 
     /// Sets the objects as they stood at `revision`; the log begins there, and every cursor there is has fallen out of it.
     pub fn load(&self, entries: Vec<Arc<Entry>>, revision: Revision) {
+        self.load_all(entries, Vec::new(), revision);
+    }
+
+    /// The same with what could not be read.
+    pub fn load_all(&self, entries: Vec<Arc<Entry>>, unread: Vec<(EcoString, Corrupt)>, revision: Revision) {
         let mut state = self.state.write();
+        state.unread = unread.into_iter().collect();
         state.objects = entries.into_iter().map(|e| (e.key.clone(), e)).collect();
-        self.begin_anew(state, revision);
+        let woken = state.begin_anew(revision);
+        drop(state);
+        self.waiters.wake();
+        woken.iter().for_each(|waiters| waiters.wake());
     }
 
     /// Lets every cursor that there is fall out of the log: who holds one closes its stream.
     pub fn end_cursors(&self) {
-        let state = self.state.write();
+        let mut state = self.state.write();
         let revision = state.revision;
-        self.begin_anew(state, revision);
-    }
-
-    fn begin_anew(&self, mut state: RwLockWriteGuard<'_, State>, revision: Revision) {
-        state.revision = revision;
-        state.log = state.log.begin_anew(revision);
-        let State { log, rings, .. } = &mut *state;
-        let woken = rings.begin_anew(log.first());
+        let woken = state.begin_anew(revision);
         drop(state);
         self.waiters.wake();
         woken.iter().for_each(|waiters| waiters.wake());
@@ -96,6 +102,27 @@ impl Cache {
 
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         self.state.read().objects.get(key).cloned()
+    }
+
+    /// Whether everything that there is can be read.
+    pub fn is_whole(&self) -> bool {
+        self.state.read().unread.is_empty()
+    }
+
+    /// Why an object cannot be read, when that is so.
+    pub fn unread(&self, key: &str) -> Option<Corrupt> {
+        self.state.read().unread.get(key).cloned()
+    }
+
+    /// The objects of an interest that cannot be read.
+    pub fn unread_in(&self, interest: &Interest) -> Vec<(EcoString, Corrupt)> {
+        let state = self.state.read();
+        let concerns = |key: &str| match interest {
+            Interest::Object(name) => key == name.as_str(),
+            Interest::Namespace(name) => key.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')),
+            _ => true,
+        };
+        state.unread.iter().filter(|(key, _)| concerns(key)).map(|(key, why)| (key.clone(), why.clone())).collect()
     }
 
     /// An object as a tree, shared with others who ask for it while it is as it is: what every write of some kind looks at
@@ -184,15 +211,32 @@ impl Cache {
 // === impl State ===
 
 impl State {
+    /// The log begins here: every cursor has fallen out of it, and whoever waits has to be woken.
+    fn begin_anew(&mut self, revision: Revision) -> Vec<Arc<Waiters>> {
+        self.revision = revision;
+        self.log = self.log.begin_anew(revision);
+        self.rings.begin_anew(self.log.first())
+    }
+
     fn take(&mut self, change: Change, now_seconds: i64, woken: &mut Vec<Arc<Waiters>>) {
         let event = match change {
             Change::Put(entry) => {
+                self.unread.remove(&entry.key);
                 let previous = self.objects.insert(entry.key.clone(), entry.clone());
                 self.revision = entry.revision;
                 Event::new(entry, previous, false)
             }
+            Change::Unread { key, why } => {
+                self.objects.remove(&key);
+                let revision = why.revision;
+                self.unread.insert(key, why);
+                // Nobody can be told what it is now: who watches has to begin anew, and hears why he cannot.
+                woken.extend(self.begin_anew(revision));
+                return;
+            }
             Change::Delete { key, revision } => {
                 self.revision = revision;
+                self.unread.remove(&key);
                 let Some(previous) = self.objects.remove(&key) else { return };
                 Event::new(Arc::new(previous.at(revision)), Some(previous), true)
             }

@@ -62,6 +62,7 @@ impl Registry {
         let expected = Expected { gvk: &served.gvk, kind_type: served.kind_type, types: &*ask.definition.world };
         let mut object = body::read(ask, body, &expected, options.validation)?;
         ask.to_hub(&mut object);
+        ask.told(&object);
         prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
         prepare::check_name(&object, ask.name(), ask.namespace())?;
         prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
@@ -79,6 +80,9 @@ impl Registry {
         ask.check_key()?;
         let key = definition.local_key(ask.namespace(), ask.name());
         let mut live = definition.cache.get(&key);
+        if let Some(corrupt) = definition.cache.unread(&key) {
+            return Err(corrupt.of_change());
+        }
         let mut fresh = !self.store.is_shared();
         for _ in 0..ATTEMPTS_MAX {
             let outcome = match &live {
@@ -161,7 +165,7 @@ impl Registry {
             prepare::before_update(definition, &mut new, old, &ask.attributes.subresource, context, |w| ask.warn(w))
         })?;
         if ask.attributes.subresource.is_empty() {
-            special::confirm(self, ask, &new, old)?;
+            special::confirm(self, ask, &new, old).await?;
         }
         managed::keep_unchanged_times(&mut new, old);
         match (change.seen(&new), change.seen(old)) {
@@ -250,7 +254,7 @@ impl Registry {
                 format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&definition.resource, ask.name(), why));
         }
-        ask.also(&self.authorizer, "create")?;
+        ask.also(&self.authorizer, "create").await?;
         if let Some(why) = definition.closed {
             return Err(Status::forbidden(&definition.resource, ask.name(), why));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{Status, Value};
 use parking_lot::Mutex;
-use store::{Guard, LeaseId, Op, Outcome, Revision, Txn};
+use store::{Guard, LeaseId, Op, Outcome, Revision, Seal, Txn};
 
 use crate::{Registry, ask::Ask, cache::Entry, definition::Definition, storage, unavailable};
 
@@ -84,13 +84,16 @@ impl Registry {
     }
 
     /// Whether an object lies in the store as it is in the cache. One of a user's kind may lie there in a version from before,
-    /// or without what its schema says by now, and what changes nothing else brings it up to date.
+    /// or without what its schema says by now; any may be encrypted with a key that no longer comes first. What changes nothing
+    /// else brings it up to date.
     async fn lies_as(&self, definition: &Definition, key: &str, json: &[u8]) -> Result<bool, Status> {
-        if definition.world.adopts() {
+        let adopts = definition.world.adopts();
+        if adopts && !self.store.is_sealed() {
             return Ok(true);
         }
         let found = self.store.get(key).await.map_err(|e| unavailable(e, &definition.resource, "get"))?.0;
-        Ok(found.is_none_or(|found| found.value.trim_ascii_end() == json))
+        let is_same = |found: store::Entry| adopts || found.value.trim_ascii_end() == json;
+        Ok(found.is_none_or(|found| found.seal == Seal::Current && is_same(found)))
     }
 
     /// Takes an object out that stands at a revision; `Raced` when something else does.
@@ -123,7 +126,7 @@ impl Registry {
     /// Reads a stored value that a guard ran into.
     pub(crate) fn entry_of(&self, definition: &Definition, stored: &store::Entry) -> Result<Arc<Entry>, Status> {
         let local = stored.key[self.config.prefix.len() + 1 + definition.row.stored.prefix.len() + 1..].to_string();
-        storage::read(definition, &local, stored).map(Arc::new).map_err(Status::internal)
+        storage::read(definition, &local, stored).map(Arc::new).map_err(|corrupt| corrupt.of_change())
     }
 
     async fn lease(&self, definition: &Definition) -> Result<LeaseId, Status> {

@@ -11,7 +11,6 @@ mod made;
 mod review;
 #[cfg(test)]
 mod tests;
-mod unread;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,11 +18,15 @@ use admission::webhook::{Address, Call, CallError};
 use api::{EcoString, Gvk, Reason, Status, Value, meta, time::Clock};
 use parking_lot::Mutex;
 
-use crate::{cache::Entry, definition::Definition, storage};
+use crate::{
+    cache::Entry,
+    definition::Definition,
+    storage,
+    unread::{Corrupt, Unread},
+};
 
 pub(crate) use answers::Answers;
 pub use review::Failure;
-pub(crate) use unread::Unread;
 
 use made::Made;
 
@@ -183,7 +186,10 @@ impl Asked {
         // As they lie in the store: without a resourceVersion.
         let objects = missing.iter().map(|i| entries[*i].at(0).tree()).collect();
         let made = self.convert(view, objects, place).await.map_err(|why| {
-            let unread = missing.iter().map(|i| (entries[*i].key.clone(), entries[*i].revision));
+            let unread = missing.iter().map(|i| {
+                let Entry { key, revision, .. } = &*entries[*i];
+                (key.clone(), Corrupt::undecodable(*revision, why.message()))
+            });
             Unread { objects: unread.collect(), why }
         })?;
         for (i, mut object) in missing.into_iter().zip(made) {

@@ -26,6 +26,7 @@ impl Registry {
         let mut object = body::read(ask, body, &expected, options.validation)?;
         prepare::wipe(&mut object);
         ask.to_hub(&mut object);
+        ask.told(&object);
         Box::pin(self.create_hub(ask, object, options)).await
     }
 
@@ -91,7 +92,7 @@ impl Registry {
         self.with_context(ask, options.dry_run, |context| {
             prepare::before_create(definition, &mut object, context, |w| ask.warn(w))
         })?;
-        special::confirm(self, ask, &object, Value::NULL)?;
+        special::confirm(self, ask, &object, Value::NULL).await?;
         self.validate_lent(ask, Operation::Create, &mut object, Value::NULL, options).await?;
         let name = meta::of(&object).name().to_string();
         if options.dry_run {
@@ -148,7 +149,7 @@ impl Registry {
         let mut request = admission_request(ask, operation, object, old, options.dry_run, &options_value);
         request.managed = entries;
         let outcome = self.chain.mutate(&mut request, &self.cluster).await;
-        request.said.warnings().into_iter().for_each(|w| ask.warn(w));
+        ask.hear(&request.said);
         outcome?;
         let admission::Request { mut object, managed, .. } = request;
         if let Some(entries) = managed {
@@ -182,7 +183,7 @@ impl Registry {
         let lent = std::mem::take(object);
         let request = admission_request(ask, operation, lent, old, options.dry_run, &options_value);
         let outcome = self.chain.validate(&request, &self.cluster).await;
-        request.said.warnings().into_iter().for_each(|w| ask.warn(w));
+        ask.hear(&request.said);
         *object = request.object;
         outcome
     }

@@ -7,7 +7,7 @@ use std::{ops::Deref, sync::Arc};
 use api::{EcoString, GroupResource, Gvk, Value};
 use resources::{
     Row,
-    row::{self, Convert, Generation, Subresource, Version},
+    row::{self, Convert, Subresource, Version},
 };
 use schema::{Schemas, TypeId};
 
@@ -185,10 +185,9 @@ impl Definition {
     }
 
     /// Brings a hub object into the form in which the stored ones are, but for what is empty and to rules is there.
-    /// Returns whether there was such. Bytes matter where the generation does not go by semantic equality.
+    /// Returns whether there was such.
     pub fn normalise_keeping_empty(&self, object: &mut Value) -> bool {
-        let all = matches!(self.row.generation, Generation::WhenWritten(_));
-        self.world.keep_empty(object, self.hub_type, all)
+        self.world.keep_empty(object, self.hub_type)
     }
 
     /// Turns an object of one version into another, with nothing filled in: what is merged is not complete.

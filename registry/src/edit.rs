@@ -22,7 +22,11 @@ impl Registry {
     ) -> Result<Arc<Entry>, Status> {
         let definition = &*ask.definition;
         let mut live = match definition.cache.get(&definition.local_key(namespace, name)) {
-            None if self.store.is_shared() => self.live(definition, namespace, name).await?,
+            None => match definition.cache.unread(&definition.local_key(namespace, name)) {
+                Some(corrupt) => return Err(corrupt.of_change()),
+                None if self.store.is_shared() => self.live(definition, namespace, name).await?,
+                None => None,
+            },
             found => found,
         };
         for _ in 0..ATTEMPTS_MAX {

@@ -34,6 +34,7 @@ pub mod special;
 pub mod storage;
 pub mod table;
 pub mod types;
+mod unread;
 pub mod watch;
 
 use std::sync::{
@@ -173,6 +174,7 @@ impl Registry {
 /// What the store could not do, as clients read it. Upstream: apiserver/pkg/storage/errors InterpretXError.
 pub(crate) fn unavailable(error: store::Error, target: &GroupResource, operation: &str) -> Status {
     match error {
+        store::Error::Sealing(why) => Status::new(500, api::Reason::Unknown, why),
         store::Error::TooLarge => Status::new(500, api::Reason::Unknown, "etcdserver: request is too large"),
         store::Error::Unknown(_) => Status::server_timeout(target, operation, 2),
         store::Error::Unavailable(why) | store::Error::Damaged(why) => Status::service_unavailable(why),

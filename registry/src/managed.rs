@@ -432,9 +432,9 @@ fn is_reset(sent: &Value) -> bool {
 }
 
 /// A new hub object in a version, as Go would write it. The hub version is normalised where it stands, unless it has
-/// empty lists and maps, which rules have yet to see.
+/// something empty, which rules have yet to see.
 fn in_version<'v>(definition: &Definition, served: &Served, object: &'v mut Value) -> Cow<'v, Value> {
-    if served.gvk == definition.hub && !definition.world.keep_empty(object, definition.hub_type, true) {
+    if served.gvk == definition.hub && !definition.world.keep_empty(object, definition.hub_type) {
         return Cow::Borrowed(object);
     }
     let mut versioned = object.clone();

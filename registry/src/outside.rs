@@ -26,8 +26,8 @@ pub struct Outside {
 }
 
 impl Outside {
-    pub fn review(&self, token: &str, audiences: &[String], now: i64) -> Outcome {
-        self.authenticators.review(token, audiences, now)
+    pub async fn review(&self, token: &str, audiences: &[String], now: i64) -> Outcome {
+        self.authenticators.review(token, audiences, now).await
     }
 }
 

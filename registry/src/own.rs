@@ -36,7 +36,7 @@ impl Registry {
             ..Attributes::default()
         };
         let user = Arc::new(User::new(NAME, &[user::MASTERS, user::AUTHENTICATED]));
-        let authorized = self.authorizer.authorize(&user, attributes)?;
+        let authorized = self.authorizer.authorize_master(&user, attributes)?;
         Ok(Ask::new(authorized, "kube-apiserver", definition, version, self.clock.now()))
     }
 

@@ -151,8 +151,8 @@ pub fn before_update(
     let row = &definition.row;
     check_namespace(new, definition, context.namespace)?;
     keep_meta(new, old, "generation");
-    // In the form in which the old one stands, but for empty lists and maps: to rules they are there, and the same as none.
-    definition.normalise_keeping_empty(new);
+    // In the form in which the old one stands, but for what is empty: to rules it is there, and the same as none.
+    let has_empty = definition.normalise_keeping_empty(new);
     let does = definition.served(context.version).map_or(row.does, |served| served.does);
     let rules = does.subresources.iter().find(|s| s.name() == subresource).and_then(|s| s.rules());
     match rules {
@@ -162,26 +162,23 @@ pub fn before_update(
                 keep(new, old, &path.split('.').collect::<Vec<_>>());
             }
             (row.rules.prepare_update)(new, old, context);
-            next_generation(definition, new, old);
+            next_generation(definition, new, old, has_empty);
         }
     }
     keep_system_fields(new, old);
     let path = Path::new("metadata");
-    let of_meta = || {
-        let validate = match row.finalizers_on_update {
-            true => resources::meta::validate,
-            false => resources::meta::validate_any,
-        };
-        let mut errors = validate(new, row.namespaced, resources::names::path_segment, &path);
-        errors.extend(resources::meta::validate_update(new, old, &path));
-        errors
+    let validate = match row.finalizers_on_update {
+        true => resources::meta::validate,
+        false => resources::meta::validate_any,
     };
-    let mut errors = of_meta();
+    let mut errors = validate(new, row.namespaced, resources::names::path_segment, &path);
+    errors.extend(resources::meta::validate_update(new, old, &path));
     if row.metadata == Metadata::Twice {
-        errors.extend(of_meta());
+        errors.extend(resources::meta::validate_update(new, old, &path));
     }
     if rules.is_none() && row.name_on_update {
-        errors.extend(resources::meta::validate_names(new, row.namespaced, row.name_rule, &path));
+        let again = if row.metadata == Metadata::Twice { validate } else { resources::meta::validate_names };
+        errors.extend(again(new, row.namespaced, row.name_rule, &path));
     }
     let (found, warnings) = match rules {
         Some(rules) => ((rules.validate)(new, old, context), (rules.warn)(new, Some(old))),
@@ -215,17 +212,26 @@ fn keep_system_fields(new: &mut Value, old: &Value) {
     }
 }
 
-fn next_generation(definition: &Definition, new: &mut Value, old: &Value) {
+fn next_generation(definition: &Definition, new: &mut Value, old: &Value, has_empty: bool) {
     let (paths, same): (_, fn(&Value, &Value) -> bool) = match definition.row.generation {
         Generation::None => return,
         Generation::Rule(rule) => return rule(new, Some(old)),
         Generation::WhenChanged(paths) => (paths, Value::is_same),
         Generation::WhenWritten(paths) => (paths, Value::is_identical),
     };
-    let changed = paths.iter().any(|path| {
-        let path: Vec<&str> = path.split('.').collect();
-        !same(new.at_path(&path), old.at_path(&path))
-    });
+    let differs = |new: &Value| {
+        paths.iter().any(|path| {
+            let path: Vec<&str> = path.split('.').collect();
+            !same(new.at_path(&path), old.at_path(&path))
+        })
+    };
+    let mut changed = differs(new);
+    if changed && has_empty && matches!(definition.row.generation, Generation::WhenChanged(_)) {
+        // Bytes of which there are none are texts to who does not know their type, and none are the same.
+        let mut written = new.clone();
+        definition.world.normalise(&mut written, definition.hub_type);
+        changed = differs(&written);
+    }
     if changed {
         let generation = meta::of(old).generation() + 1;
         new.set_path(&["metadata", "generation"], generation);

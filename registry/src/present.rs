@@ -389,10 +389,10 @@ fn encode(definition: &Definition, object: &Value, form: &Form) -> Result<Bytes,
 /// A message in its envelope. Partial objects of v1beta1 are those of v1 under another name.
 fn message(object: &Value, gvk: &Gvk) -> Result<Bytes, codec::Error> {
     let schemas = schema::builtin();
-    if (&*gvk.group, &*gvk.version) != ("meta.k8s.io", "v1beta1") {
-        return codec::proto::write(object, gvk, schemas);
-    }
-    let same = Gvk::new("meta.k8s.io", "v1", gvk.kind.clone());
+    let same = match (&*gvk.group, &*gvk.version) {
+        group @ ("meta.k8s.io", "v1beta1") | group @ ("", "") => Gvk::new(group.0, "v1", gvk.kind.clone()),
+        _ => return codec::proto::write(object, gvk, schemas),
+    };
     let id = schemas.kind(&same).ok_or_else(|| codec::Error(format!("{gvk} has no protobuf form")))?;
     let mut raw = Vec::with_capacity(1024);
     codec::proto::message(object, id, schemas, &mut raw);

@@ -12,10 +12,11 @@ use crate::{
     Answer, Ask, List, Registry,
     cache::{Entry, Interest, Snapshot},
     continuation::Continue,
-    convert::{Asked, Unread},
+    convert::Asked,
     definition::Definition,
     options::ListOptions,
     special, storage, unavailable,
+    unread::{self, Unread},
 };
 
 /// What a list or watch lets through.
@@ -60,7 +61,10 @@ impl Registry {
         let key = definition.local_key(ask.namespace(), ask.name());
         match definition.cache.get(&key) {
             Some(entry) => Ok(Answer::Entry { entry: definition.seen(entry).await?, created: false }),
-            None => Err(Status::not_found(&definition.resource, ask.name())),
+            None => Err(match definition.cache.unread(&key) {
+                Some(corrupt) => corrupt.of_get(definition, &key),
+                None => Status::not_found(&definition.resource, ask.name()),
+            }),
         }
     }
 
@@ -93,6 +97,7 @@ impl Registry {
             Some(revision) => self.snapshot_at(definition, revision, from.as_ref()).await?,
             None => {
                 self.wait_for(definition, &options.resource_version).await?;
+                self.check_readable(definition, &filter, options)?;
                 definition.cache.snapshot(self.filler.applied())
             }
         };
@@ -102,6 +107,25 @@ impl Registry {
         let Some(asked) = definition.asked() else { return Ok(page(&snapshot, &filter, limit, from.as_ref())) };
         let paged = Box::pin(page_seen(asked, definition, snapshot, &filter, limit, from.as_ref())).await;
         paged.map_err(|unread| unread.of_list(definition, &self.config.prefix))
+    }
+
+    /// What cannot be read is missing in no list. Upstream reads a page as of now from the store when its cache is not filled,
+    /// and cannot fill a cache of which it can read only a part. Upstream: cacher/delegator, `corruptObjErrAggregator`.
+    pub(crate) fn check_readable(
+        &self,
+        definition: &Definition,
+        filter: &Filter,
+        options: &ListOptions,
+    ) -> Result<(), Status> {
+        let root = &self.config.prefix;
+        let of_store = options.limit > 0 && options.resource_version.is_empty();
+        let error = match of_store || definition.row.stored.expires {
+            true => {
+                unread::of_list(&definition.cache.unread_in(&filter.place(definition.row.namespaced)), definition, root)
+            }
+            false => unread::of_cache(&definition.cache.unread_in(&Interest::Everything), definition, root),
+        };
+        error.map_or(Ok(()), Err)
     }
 
     /// Waits until the cache is as fresh as the request demands: `""` as now, `"0"` as it is, else at least so new.
@@ -146,13 +170,18 @@ impl Registry {
             store::Error::Future { current } => too_large(revision, current),
             other => unavailable(other, &definition.resource, "list"),
         })?;
-        let mut objects = crate::cache::Objects::new();
+        let (mut objects, mut unread) = (crate::cache::Objects::new(), Vec::new());
         for stored in &read.entries {
             let local = &stored.key[prefix.len()..];
-            let entry = storage::read(definition, local, stored).map_err(Status::internal)?;
-            objects.insert(entry.key.clone(), Arc::new(entry));
+            match storage::read(definition, local, stored) {
+                Ok(entry) => drop(objects.insert(entry.key.clone(), Arc::new(entry))),
+                Err(corrupt) => unread.push((local.into(), corrupt)),
+            }
         }
-        Ok(Snapshot { objects, revision })
+        match unread::of_list(&unread, definition, &self.config.prefix) {
+            Some(error) => Err(error),
+            None => Ok(Snapshot { objects, revision }),
+        }
     }
 }
 

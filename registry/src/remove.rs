@@ -7,6 +7,7 @@ use std::sync::Arc;
 use admission::Operation;
 use api::{GroupResource, Reason, Status, Value, meta, time};
 use resources::row::Policy;
+use store::{Guard, Op, Outcome, Txn};
 
 use crate::{
     Answer, Ask, List, Registry,
@@ -14,7 +15,8 @@ use crate::{
     commit::Written,
     create::admission_request,
     options::{DeleteOptions, IGNORE_READ_ERROR, ListOptions},
-    special,
+    special, unavailable,
+    unread::Corrupt,
 };
 
 const ORPHAN: &str = "orphan";
@@ -54,6 +56,9 @@ impl Registry {
             warn_of_orphans(ask, options);
         }
         let key = definition.local_key(ask.namespace(), ask.name());
+        if let Some(corrupt) = definition.cache.unread(&key) {
+            return self.remove_unread(ask, &key, &corrupt, options).await;
+        }
         let mut live = match definition.cache.get(&key) {
             None if self.store.is_shared() => self.live(definition, ask.namespace(), ask.name()).await?,
             found => found,
@@ -63,7 +68,7 @@ impl Registry {
                 return Err(Status::not_found(&definition.resource, ask.name()));
             };
             if options.ignores_read_errors() {
-                return Err(self.readable(ask));
+                return Err(self.readable(ask).await);
             }
             match self.remove_once(ask, &entry, options).await? {
                 Ok((answer, Over::Later)) if options.orphan_dependents == Some(false) => {
@@ -76,9 +81,38 @@ impl Registry {
         Err(Status::modified(&definition.resource, ask.name()))
     }
 
+    /// What cannot be read goes without looking at it, when somebody who may says so. Upstream: registry/corrupt_obj_deleter.go.
+    async fn remove_unread(
+        &self,
+        ask: &Ask,
+        key: &str,
+        corrupt: &Corrupt,
+        options: &DeleteOptions,
+    ) -> Result<Answer, Status> {
+        let definition = &*ask.definition;
+        if !options.ignores_read_errors() {
+            return Err(corrupt.of_get(definition, key));
+        }
+        ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors").await?;
+        if !options.dry_run {
+            let key = self.store_key(definition, ask.namespace(), ask.name());
+            let guards = vec![Guard::AtRevision(key.clone(), corrupt.revision)];
+            let txn = Txn { guards, ops: vec![Op::Delete { key }] };
+            match self.store.commit(txn).await.map_err(|e| unavailable(e, &definition.resource, "delete"))? {
+                Outcome::Committed(revision) => self.filler.wait(revision).await,
+                Outcome::Refused(_) => return Err(Status::modified(&definition.resource, ask.name())),
+            }
+        }
+        let details = api::value!({"name": (ask.name()), "kind": (ask.served().gvk.kind.clone())});
+        let object = api::value!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": (details), "code": 200
+        });
+        Ok(Answer::Value { object, code: 200 })
+    }
+
     /// What can be read is deleted as everything else is, and not as what cannot. Upstream: `corruptObjectDeleter`.
-    fn readable(&self, ask: &Ask) -> Status {
-        if let Err(refused) = ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors") {
+    async fn readable(&self, ask: &Ask) -> Status {
+        if let Err(refused) = ask.also(&self.authorizer, "unsafe-delete-ignore-read-errors").await {
             return refused;
         }
         let key = self.store_key(&ask.definition, ask.namespace(), ask.name());
@@ -108,7 +142,7 @@ impl Registry {
             Ok(()) => self.chain.validate(&request, &self.cluster).await,
             refused => refused,
         };
-        request.said.warnings().into_iter().for_each(|w| ask.warn(w));
+        ask.hear(&request.said);
         drop(request);
         outcome?;
         special::before_delete(self, ask, &old).await?;

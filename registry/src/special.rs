@@ -95,7 +95,7 @@ pub trait Special: Send + Sync {
     }
 
     /// Whether the asker may say what a valid object says.
-    fn confirm(&self, registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Errors {
+    async fn confirm(&self, registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Errors {
         let _ = (registry, ask, new, old);
         Errors::new()
     }
@@ -213,9 +213,9 @@ pub(crate) async fn reserve(
 }
 
 /// Refuses what the asker may not say. Upstream: what strategies authorize once an object is valid.
-pub(crate) fn confirm(registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Result<(), Status> {
+pub(crate) async fn confirm(registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Result<(), Status> {
     let Some(special) = of(&ask.definition) else { return Ok(()) };
-    special.confirm(registry, ask, new, old).into_status(&ask.definition.kind, api::meta::of(new).name())
+    special.confirm(registry, ask, new, old).await.into_status(&ask.definition.kind, api::meta::of(new).name())
 }
 
 pub(crate) async fn before_delete(registry: &Registry, ask: &Ask, object: &Value) -> Result<(), Status> {

@@ -6,8 +6,9 @@
 use api::{Gvk, Value};
 use bytes::Bytes;
 use schema::{Schemas, TypeId};
+use store::Seal;
 
-use crate::{cache::Entry, definition::Definition};
+use crate::{cache::Entry, definition::Definition, unread::Corrupt};
 
 /// In which form objects are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Media {
     Protobuf,
 }
 
+/// What is encrypted begins so.
+const ENCRYPTED: &[u8] = b"k8s:enc:";
 /// Most objects are shorter in JSON.
 const SCRATCH_LEN: usize = 8 << 10;
 
@@ -42,16 +45,23 @@ pub fn json_of(definition: &Definition, object: &mut Value, gvk: &Gvk, kind_type
         meta.remove("selfLink");
     }
     api::meta::set_gvk(object, gvk);
-    definition.world.settle(object, kind_type);
+    settle_as(definition, object, kind_type);
     let mut out = Vec::with_capacity(SCRATCH_LEN);
     codec::json::write(object, &mut out);
     // It is kept for as long as the object lives: in as many bytes as it has.
     Bytes::copy_from_slice(&out)
 }
 
-/// What a dry run answers has gone through the store's form: a list that is empty is none.
+/// What a dry run answers has gone through the store's form: a list that is empty is none, as a rule.
 pub fn settle(definition: &Definition, hub: &mut Value) {
-    definition.world.settle(hub, definition.hub_type);
+    settle_as(definition, hub, definition.hub_type);
+}
+
+fn settle_as(definition: &Definition, object: &mut Value, kind_type: TypeId) {
+    match definition.row.stored_in_json {
+        true => definition.world.normalise(object, kind_type),
+        false => definition.world.settle(object, kind_type),
+    }
 }
 
 /// The bytes under which a hub object lies in the store: `json` itself, or protobuf of the same.
@@ -88,7 +98,19 @@ fn is_protobuf(value: &[u8]) -> bool {
 }
 
 /// Reads a stored value into an entry. JSON of the hub version is adopted as it is.
-pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Error> {
+pub fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Corrupt> {
+    let revision = stored.mod_revision;
+    if let Seal::Broken(why) = &stored.seal {
+        return Err(Corrupt::untransformable(revision, why));
+    }
+    decoded(definition, local, stored).map_err(|error| match stored.value.starts_with(ENCRYPTED) {
+        // Where nothing is said about encryption.
+        true => Corrupt::untransformable(revision, "identity transformer tried to read encrypted data"),
+        false => Corrupt::undecodable(revision, error),
+    })
+}
+
+fn decoded(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Entry, Error> {
     let key = local.into();
     let revision = stored.mod_revision;
     if definition.asked().is_some() {

@@ -92,7 +92,7 @@ pub fn of(
         }
         (said, _) => said.to_string(),
     };
-    let heads = match headers {
+    let heads = match headers || kind.definition.row.repeats_columns {
         true => Value::array(
             columns.iter().filter(|column| !column.name.is_empty()).map(|column| head(column, &text(column))).collect(),
         ),

@@ -61,12 +61,9 @@ pub trait Types: Send + Sync {
         normalise::object(object, id, self.schemas());
     }
 
-    /// As [`Types::normalise`], but what is empty stays, or `all` of it. Whether there was something that is not written.
-    fn keep_empty(&self, object: &mut Value, id: TypeId, all: bool) -> bool {
-        match all {
-            true => normalise::keeping_all(object, id, self.schemas()),
-            false => normalise::keeping_empty(object, id, self.schemas()),
-        }
+    /// As [`Types::normalise`], but what is empty stays. Whether there was something that is not written.
+    fn keep_empty(&self, object: &mut Value, id: TypeId) -> bool {
+        normalise::keeping_empty(object, id, self.schemas())
     }
 
     /// Brings an object into the form in which it is stored.

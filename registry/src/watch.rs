@@ -97,6 +97,7 @@ impl Registry {
             text => revision_of(text)?,
         };
         let with_state = options.send_initial_events.unwrap_or(false);
+        self.check_readable(&definition, &filter, options)?;
         let asking = definition.asked().map(|asked| Box::new(Asking { asked: asked.clone(), under_way: None }));
         // What a webhook makes of an object is seen when it has been asked.
         let interest = match &asking {

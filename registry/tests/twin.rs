@@ -11,6 +11,8 @@ use registry::{
 };
 use world::{Outcome, World};
 
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
 fn map(name: &str) -> Value {
     value!({"metadata": {"name": (name), "namespace": "ns"}, "data": {"a": "1"}})
 }
@@ -250,7 +252,6 @@ async fn a_collection_that_cannot_be_listed_warns_of_nothing() {
 
 #[tokio::test]
 async fn a_definition_in_a_collection_has_the_words_of_all() {
-    const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
     let world = World::new().await;
     let schema = value!({"openAPIV3Schema": {"type": "object"}});
     let versions = value!([{"name": "v1", "served": true, "storage": true, "schema": (schema)}]);
@@ -266,4 +267,35 @@ async fn a_definition_in_a_collection_has_the_words_of_all() {
     let refused = world.registry.remove_collection(&ask, &options, &ListOptions::default()).await;
     let said = refused.err().expect("the uid is another").message().to_owned();
     assert!(said.contains("the UID in the precondition (x) does not match the UID in record"), "{said}");
+}
+
+fn things(schema: Value) -> Value {
+    let versions = value!([{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]);
+    let names = value!({"plural": "things", "kind": "Thing"});
+    let spec = value!({"group": "example.com", "names": (names), "scope": "Namespaced", "versions": (versions)});
+    value!({"metadata": {"name": "things.example.com"}, "spec": (spec)})
+}
+
+#[tokio::test]
+async fn a_default_at_the_root_is_an_object_of_the_kind() {
+    let world = World::new().await;
+    let said = refused(world.create(DEFINITIONS, things(value!({"type": "object", "default": {}})), true).await);
+    let at = "spec.validation.openAPIV3Schema.default";
+    assert!(said.ends_with(&format!("[{at}.apiVersion: Required value, {at}.kind: Required value]")), "{said}");
+}
+
+#[tokio::test]
+async fn a_definition_lies_in_json_and_is_judged_twice_where_it_changes() {
+    let world = World::new().await;
+    let made = world.create(DEFINITIONS, things(value!({"type": "object"})), false).await.expect("it is right");
+    let mut new = made.clone();
+    new.set_path(&["metadata", "generateName"], "Not Valid_!");
+    assert!(world.update(DEFINITIONS, new, true).await.is_ok(), "an update does not look at the name again");
+    let mut new = made.clone();
+    new.set_path(&["metadata", "labels"], value!({"Bad Key": "x"}));
+    let refused = world.update(DEFINITIONS, new, true).await.expect_err("it is no label").to_value();
+    assert_eq!(refused.at("details").list("causes").len(), 3);
+    let patch = r#"{"status":{"conditions":[]}}"#;
+    let shown = world.patch(&format!("{DEFINITIONS}/status"), "things.example.com", Form::Merge, patch, true).await;
+    assert_eq!(shown.expect("it is right").at("status").get("conditions"), Some(&value!([])), "JSON has empty lists");
 }

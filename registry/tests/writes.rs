@@ -405,6 +405,28 @@ async fn a_generation_goes_up_for_what_is_empty_where_upstream_compares_so() {
 }
 
 #[tokio::test]
+async fn bytes_of_which_there_are_none_are_no_change_to_who_compares_loosely() {
+    let world = World::new().await;
+    let kind = "customresourcedefinitions.apiextensions.k8s.io";
+    let schema = value!({"openAPIV3Schema": {"type": "object"}});
+    let webhook = value!({"clientConfig": {"url": "https://localhost"}, "conversionReviewVersions": ["v1"]});
+    let definition = value!({"metadata": {"name": "things.example.com"}, "spec": {
+        "group": "example.com", "names": {"plural": "things", "kind": "Thing"}, "scope": "Namespaced",
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": (schema)}],
+        "conversion": {"strategy": "Webhook", "webhook": (webhook)}
+    }});
+    let made = world.create(kind, definition, false).await.expect("it is right");
+    let generation = |object: &Value| object.at("metadata").int("generation");
+    let mut new = made.clone();
+    new.set_path(&["spec", "conversion", "webhook", "clientConfig", "caBundle"], "");
+    let same = world.update(kind, new.clone(), true).await.expect("it is right");
+    assert_eq!(generation(&same), generation(&made));
+    new.set_path(&["spec", "conversion", "webhook", "clientConfig", "url"], "https://other");
+    let changed = world.update(kind, new, true).await.expect("it is right");
+    assert_eq!(generation(&changed), generation(&made) + 1);
+}
+
+#[tokio::test]
 async fn a_list_of_any_state_is_not_cut_but_where_nothing_is_cached() {
     let world = World::new().await;
     for name in ["a", "b"] {

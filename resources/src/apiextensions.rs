@@ -45,6 +45,8 @@ pub const DEFAULTS: &[TypeDefault] = &[
 
 const DEFINITION: Row = Row {
     metadata: crate::row::Metadata::Twice,
+    name_on_update: false,
+    stored_in_json: true,
     status_tables: false,
     group: GROUP,
     kind: "CustomResourceDefinition",

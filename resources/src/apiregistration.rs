@@ -28,6 +28,8 @@ pub const DEFAULTS: &[TypeDefault] = &[TypeDefault {
 }];
 
 const API_SERVICE: Row = Row {
+    stored_in_json: true,
+    repeats_columns: true,
     metadata: crate::row::Metadata::Twice,
     status_tables: false,
     group: GROUP,

@@ -247,7 +247,7 @@ fn managed_fields(entries: &[Value], at: &Path, errs: &mut Errors) {
 }
 
 /// Nearly Go's `unicode.IsPrint`: what has a shape, and the space; unassigned code points count as printable here.
-fn is_print(c: char) -> bool {
+pub fn is_print(c: char) -> bool {
     let format = matches!(u32::from(c), 0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb | 0xe000..=0xf8ff);
     c == ' ' || !(c.is_control() || c.is_whitespace() || format)
 }

@@ -1,7 +1,6 @@
 //! resource.k8s.io: devices, who offers them, and who has asked for which.
 //!
-//! Whether selectors compile is not judged here, nor whether a user may ask for admin access or bind. Upstream:
-//! pkg/apis/resource/validation, pkg/registry/resource.
+//! Whether a user may bind is not judged here. Upstream: pkg/apis/resource/validation, pkg/registry/resource.
 
 mod admin;
 mod capacity;

@@ -44,6 +44,8 @@ pub struct Row {
     /// An update looks at the name and generateName by this rule again. It does where upstream's ValidateXUpdate calls
     /// ValidateX, and not where it only calls ValidateObjectMetaUpdate.
     pub name_on_update: bool,
+    /// Upstream stores it in JSON, which tells an empty list from none. Protobuf, in which all others lie, does not.
+    pub stored_in_json: bool,
     /// An update looks whether finalizers without a domain are standard ones. It does where upstream's ValidateXUpdate
     /// calls ValidateObjectMeta or ValidateObjectMetaUpdate of pkg/apis/core.
     pub finalizers_on_update: bool,
@@ -52,6 +54,8 @@ pub struct Row {
     pub columns: &'static [Column],
     /// Why a table row is not what it seems (a pod that has finished). Upstream: `TableRow.Conditions`.
     pub row_conditions: Option<fn(&Value) -> Value>,
+    /// Each event of a watch as tables names the columns, not only the first.
+    pub repeats_columns: bool,
     /// In which order tables show objects, where it is not that of their names.
     pub table_order: Option<fn(&Value, &Value) -> Ordering>,
     /// Field selectors beside metadata.name and metadata.namespace: label and path in the hub.
@@ -169,7 +173,7 @@ pub enum Metadata {
     Last,
     /// Only when nothing else is wrong.
     Else,
-    /// First, and a second time on an update.
+    /// First, and on an update a second time: how it changes, and all of it where the name is looked at again.
     Twice,
 }
 
@@ -318,10 +322,12 @@ impl Row {
         metadata: Metadata::First,
         made_with_status: false,
         name_on_update: true,
+        stored_in_json: false,
         finalizers_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
         row_conditions: None,
+        repeats_columns: false,
         status_tables: true,
         label_words: LabelWords::Plain,
         selects_namespace: true,

@@ -13,22 +13,16 @@ pub fn object(value: &mut Value, id: TypeId, schemas: &Schemas) {
     Run { schemas, empty: Empty::AsWritten, kept: false }.object(value, id);
 }
 
-/// As [`object()`], but an empty list or map stays, since Go's is not nil and rules tell the two apart. Returns whether
-/// there was one that Go would not write.
+/// As [`object()`], but an empty list or map stays, and bytes of which there are none: Go's are not nil, and rules tell the
+/// two apart. Returns whether there was one that Go would not write.
 pub fn keeping_empty(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
     let mut run = Run { schemas, empty: Empty::Kept, kept: false };
     run.object(value, id);
     run.kept
 }
 
-/// As [`keeping_empty`], and bytes of which there are none stay too.
-pub fn keeping_all(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
-    let mut run = Run { schemas, empty: Empty::KeptWithBytes, kept: false };
-    run.object(value, id);
-    run.kept
-}
-
 /// As [`object()`], with null for every empty list that is always written: storage knows no other, as protobuf does not.
+/// Of bytes it tells none from those that are not there.
 pub fn for_storage(value: &mut Value, id: TypeId, schemas: &Schemas) {
     Run { schemas, empty: Empty::Null, kept: false }.object(value, id);
 }
@@ -43,7 +37,6 @@ pub fn shape(value: &mut Value, of: &Shape, schemas: &Schemas) {
 enum Empty {
     AsWritten,
     Kept,
-    KeptWithBytes,
     Null,
 }
 
@@ -79,9 +72,9 @@ impl Run<'_> {
             return true;
         }
         let kept = match (&field.shape, member, self.empty) {
-            (Shape::List(_), Value::Array(_), Empty::Kept | Empty::KeptWithBytes) => true,
-            (Shape::Map(_), Value::Object(members), Empty::Kept | Empty::KeptWithBytes) => members.is_keyless(),
-            (Shape::Bytes, Value::Str(_), Empty::KeptWithBytes) => true,
+            (Shape::List(_), Value::Array(_), Empty::Kept) => true,
+            (Shape::Map(_), Value::Object(members), Empty::Kept) => members.is_keyless(),
+            (Shape::Bytes, Value::Str(_), Empty::Kept) => true,
             _ => false,
         };
         self.kept |= kept;
@@ -92,10 +85,6 @@ impl Run<'_> {
         match of {
             Shape::Struct(id) if !value.is_null() => self.object(value, *id),
             Shape::List(_) if self.empty == Empty::Null && value.is_empty() => *value = Value::Null,
-            // No bytes and none are the same to rules, and nothing else comes out of the store.
-            Shape::Bytes if matches!(self.empty, Empty::Kept | Empty::Null) && value.as_str() == Some("") => {
-                *value = Value::Null;
-            }
             Shape::List(item) if !is_plain(item) => {
                 value.as_array_mut().into_iter().flatten().for_each(|element| self.shape(element, item));
             }
@@ -263,20 +252,23 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_are_none_but_where_they_are_shown() {
+    fn no_bytes_are_told_from_none_where_go_writes_them_and_by_rules_everywhere() {
         let schemas = crate::builtin();
         let id = schemas.id("io.k8s.api.certificates.v1beta1.PodCertificateRequestSpec").expect("it is a type");
         let sent = || value!({"proofOfPossession": ""});
-        let mut judged = sent();
-        keeping_empty(&mut judged, id, schemas);
-        assert_eq!(judged.get("proofOfPossession"), Some(&Value::Null));
-        let client = schemas.id("io.k8s.api.admissionregistration.v1.WebhookClientConfig").expect("it is a type");
-        let mut compared = value!({"caBundle": ""});
-        keeping_all(&mut compared, client, schemas);
-        assert!(compared.has("caBundle"));
-        let mut shown = sent();
+        let (mut judged, mut shown, mut stored) = (sent(), sent(), sent());
+        assert!(!keeping_empty(&mut judged, id, schemas), "Go writes them too");
         object(&mut shown, id, schemas);
-        assert_eq!(shown.str("proofOfPossession"), "");
-        assert!(shown.has("proofOfPossession"));
+        for_storage(&mut stored, id, schemas);
+        for value in [judged, shown, stored] {
+            assert_eq!(value.get("proofOfPossession"), Some(&value!("")));
+            assert_eq!(value.get("pkixPublicKey"), Some(&Value::Null));
+        }
+        let client = schemas.id("io.k8s.api.admissionregistration.v1.WebhookClientConfig").expect("it is a type");
+        let mut judged = value!({"caBundle": ""});
+        assert!(keeping_empty(&mut judged, client, schemas));
+        assert!(judged.has("caBundle"));
+        for_storage(&mut judged, client, schemas);
+        assert!(!judged.has("caBundle"), "Go leaves it out");
     }
 }

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 
 use crate::{
+    audited::Completion,
     limits::{self, Bodies},
     metrics::Record,
     watch::Stream,
@@ -29,6 +30,8 @@ pub enum Body {
     Passed(UnsyncBoxBody<Bytes, io::Error>),
     /// Another body that is counted to its end.
     Counted(Box<Body>, Record),
+    /// Another body whose end is told of.
+    Audited(Box<Body>, Completion),
 }
 
 impl http_body::Body for Body {
@@ -48,6 +51,7 @@ impl http_body::Body for Body {
                 }
                 return polled;
             }
+            Body::Audited(body, _) => return Pin::new(&mut **body).poll_frame(cx),
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -56,7 +60,7 @@ impl http_body::Body for Body {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
             Body::Passed(body) => body.is_end_stream(),
-            Body::Counted(body, _) => body.is_end_stream(),
+            Body::Counted(body, _) | Body::Audited(body, _) => body.is_end_stream(),
             _ => false,
         }
     }
@@ -65,7 +69,7 @@ impl http_body::Body for Body {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Body::Passed(body) => body.size_hint(),
-            Body::Counted(body, _) => body.size_hint(),
+            Body::Counted(body, _) | Body::Audited(body, _) => body.size_hint(),
             _ => SizeHint::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! What there is: `/api`, `/apis`, group versions, the aggregated form, the index of paths.
 //!
-//! Upstream: apiserver/pkg/endpoints/discovery.
+//! Upstream: apiserver/pkg/endpoints/discovery. Core versions, versions of groups and the aggregator's own group stand
+//! behind its routes, which look at the method and the Accept header first; `/apis` and other groups do not.
 
 use std::sync::Arc;
 
@@ -20,18 +21,25 @@ use crate::{
 
 mod build;
 
-pub use build::knows;
+pub use build::{has_routes, knows};
 
 /// Answers the paths of this module; none when it is another's.
 pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.trim_end_matches('/');
     let catalog = server.registry.catalog.current();
     let remotes = server.aggregate.remotes(&*server.registry.cluster.look);
-    let form = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
+    let offer = server.config.offer;
     let accept = negotiate::text(&admitted.parts.headers, header::ACCEPT);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let shown = |value: &Value| match offer.document(&admitted.parts.headers, &admitted.query, is_routed(&parts)) {
+        Ok(form) => object(value, &form),
+        Err(status) => respond::error(&status, &offer.plain(&admitted.parts.headers, &admitted.query)),
+    };
     match parts.as_slice() {
-        [""] => Some(object(&value!({"paths": build::paths(&catalog, server)}), &form)),
+        [""] => {
+            let index = value!({"paths": build::paths(&catalog, server)});
+            Some(respond::json(codec::json::pretty(&index).into()))
+        }
         ["api" | "apis"] if wants_aggregated(accept).is_some() => {
             let version = wants_aggregated(accept).unwrap_or("v2");
             let mut list = build::aggregated(&catalog, parts[0] == "api", version);
@@ -41,17 +49,28 @@ pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body
             }
             Some(aggregated(&list, version, admitted))
         }
-        ["api"] => Some(object(&build::core_versions(&server.config.advertise), &form)),
-        ["apis"] => Some(object(&groups(&catalog, &remotes), &form)),
-        ["api", version] => build::resources(&catalog, "", version).map(|v| object(&v, &form)),
+        ["api"] => Some(shown(&build::core_versions(&server.config.advertise))),
+        ["apis"] => Some(shown(&groups(&catalog, &remotes))),
+        ["api", version] => build::resources(&catalog, "", version).map(|v| shown(&v)),
         ["apis", group] => {
             let groups = groups(&catalog, &remotes);
             let found = groups.list("groups").iter().find(|g| g.str("name") == *group);
-            found.map(|group| object(&build::group(group), &form))
+            found.map(|group| shown(&build::group(group)))
         }
-        ["apis", group, version] => build::resources(&catalog, group, version).map(|v| object(&v, &form)),
+        ["apis", group, version] => build::resources(&catalog, group, version).map(|v| shown(&v)),
         _ => None,
     }
+}
+
+/// Whether a path is taken with any method.
+pub fn takes_every_method(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    matches!(parts.as_slice(), [""] | ["apis"] | ["apis", _]) && !is_routed(&parts)
+}
+
+/// Whether the path, in its parts, stands behind a route.
+fn is_routed(parts: &[&str]) -> bool {
+    !matches!(parts, [""] | ["apis"]) && !matches!(parts, ["apis", group] if *group != "apiregistration.k8s.io")
 }
 
 /// The groups of this server and of others.
@@ -96,6 +115,7 @@ fn aggregated(list: &Value, version: &str, admitted: &Admitted) -> Response<Body
         headers.insert(header::CONTENT_TYPE, kind);
         headers.insert(header::ETAG, etag);
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     }
     response
 }

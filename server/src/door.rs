@@ -13,7 +13,7 @@ use std::{
 
 use api::{Attributes, Status, User};
 use auth::{
-    authenticate::{Credentials, Peer, bearer},
+    authenticate::{Credentials, Identity, Peer, bearer},
     authorize::Authorized,
     impersonate,
 };
@@ -25,6 +25,7 @@ use registry::{Ask, options::Query};
 use crate::{
     Server, aggregate,
     attributes::{self, Wanted},
+    audited::{Panicked, Told},
     body::{Body, Sent},
     discovery,
     fairness::Place,
@@ -46,6 +47,7 @@ pub struct Admitted {
     pub query: Query,
     pub wanted: Wanted,
     pub warnings: Vec<String>,
+    pub told: Arc<Told>,
     pub at: Instant,
     /// How long it waited for its turn.
     pub waited: Duration,
@@ -73,6 +75,13 @@ enum Sender<'a> {
     Known(Arc<User>),
 }
 
+/// Whoever asks, with what is to be said of it.
+struct Known {
+    user: Arc<User>,
+    warnings: Vec<String>,
+    annotations: Vec<(String, String)>,
+}
+
 /// A request as it came.
 struct Received {
     parts: Parts,
@@ -80,6 +89,7 @@ struct Received {
     wanted: Wanted,
     body: Sent,
     at: Instant,
+    told: Arc<Told>,
 }
 
 async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sent) -> Response<Body> {
@@ -91,17 +101,18 @@ async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sen
     let query = Query::parse(parts.uri.query().unwrap_or(""));
     let wanted = attributes::of(parts.method.as_str(), &decode_path(parts.uri.path()), &query);
     let long = limits::is_long_running(&wanted.attributes);
-    let received = Received { parts, query, wanted, body, at };
+    let told = Arc::new(Told::new(server, &parts));
+    let received = Received { parts, query, wanted, body, at, told: told.clone() };
     let work = async {
         if long { Box::pin(handle(server, sender, received)).await } else { in_time(server, sender, received).await }
     };
-    let mut response = unharmed(work).await;
+    let mut response = told.answered(long, unharmed(work).await).await;
     if response.extensions().get::<stream::Foreign>().is_some() {
         return response;
     }
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-    if let Ok(id) = HeaderValue::from_str(&server.registry.ids.uid()) {
+    if let Ok(id) = HeaderValue::from_str(&told.id) {
         headers.insert("audit-id", id);
     }
     response
@@ -112,10 +123,14 @@ async fn unharmed(work: impl Future<Output = Response<Body>>) -> Response<Body> 
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|cx| {
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| {
+        polled.unwrap_or_else(|panic| {
             tracing::error!("a request panicked");
             let text = "This request caused apiserver to panic. Look in the logs for details.\n";
-            Poll::Ready(respond::text(500, text))
+            let mut response = respond::text(500, text);
+            let why = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let why = why.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            response.extensions_mut().insert(Panicked(why));
+            Poll::Ready(response)
         })
     })
     .await
@@ -144,12 +159,27 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
 
 /// Who asks, is it their turn, may they; and what they asked for.
 async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
-    let Received { mut parts, query, wanted, body, at } = received;
+    let Received { mut parts, query, wanted, body, at, told } = received;
     let plain = server.config.offer.plain(&parts.headers, &query);
-    let (user, warnings) = match who(server, sender, &mut parts, &wanted) {
-        Ok(found) => found,
+    let known = match who(server, sender, &parts, &wanted).await {
+        Ok(known) => known,
+        Err(status) => {
+            told.refused(server, &parts, &wanted.attributes);
+            return respond::error(&status, &plain);
+        }
+    };
+    if let Some(refused) = told.received(server, &parts, &wanted.attributes, &known.user).await {
+        return refused;
+    }
+    let Known { warnings, annotations, .. } = &known;
+    let warnings = warnings.clone();
+    annotations.iter().for_each(|(key, text)| told.note(key, text));
+    let user = match impersonated(server, &mut parts, known.user, &wanted.attributes, &told).await {
+        Ok(user) => user,
         Err(status) => return respond::error(&status, &plain),
     };
+    bearer::clear(&mut parts.headers);
+    server.authenticators.proxy_headers.clear(&mut parts.headers);
     // Watches are counted until they have begun; what else lasts is not.
     let counted = wanted.attributes.verb == "watch" || !limits::is_long_running(&wanted.attributes);
     let seat = match counted {
@@ -170,12 +200,13 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
         }
     };
     let asked = Instant::now();
-    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone());
+    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone()).await;
     server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
+    told.decided(authorized.as_ref().map(Authorized::reason));
     let response = match authorized {
         Ok(authorized) => {
             let waited = seat.waited;
-            answer(server, Admitted { authorized, parts, query, wanted, warnings, at, waited }, body).await
+            answer(server, Admitted { authorized, parts, query, wanted, warnings, told, at, waited }, body).await
         }
         Err(status) => {
             let mut response = respond::error(&status, &plain);
@@ -199,24 +230,15 @@ fn placed(mut response: Response<Body>, place: Option<&Place>) -> Response<Body>
     response
 }
 
-/// Who asks, and in whose name.
-fn who(
-    server: &Server,
-    sender: Sender<'_>,
-    parts: &mut Parts,
-    wanted: &Wanted,
-) -> Result<(Arc<User>, Vec<String>), Status> {
+/// Who asks.
+async fn who(server: &Server, sender: Sender<'_>, parts: &Parts, wanted: &Wanted) -> Result<Known, Status> {
     let asked = Instant::now();
     let known = match sender {
-        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path),
-        Sender::Known(user) => Ok((user, Vec::new())),
+        Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path).await,
+        Sender::Known(user) => Ok(Known { user, warnings: Vec::new(), annotations: Vec::new() }),
     };
-    server.metrics.auth.authenticated(known.as_ref().ok().map(|(user, _)| &**user), asked.elapsed());
-    let (user, warnings) = known?;
-    let user = impersonated(server, parts, user, &wanted.attributes)?;
-    bearer::clear(&mut parts.headers);
-    server.authenticators.proxy_headers.clear(&mut parts.headers);
-    Ok((user, warnings))
+    server.metrics.auth.authenticated(known.as_ref().ok().map(|known| &*known.user), asked.elapsed());
+    known
 }
 
 /// How a request is counted, when there is something at its path to be counted.
@@ -232,17 +254,15 @@ fn key(server: &Server, parts: &Parts, query: &Query, attributes: &Attributes) -
     Key::of(parts.method.as_str(), attributes, query, apply)
 }
 
-fn authenticate(
-    server: &Server,
-    connection: &Connection,
-    parts: &Parts,
-    path: &str,
-) -> Result<(Arc<User>, Vec<String>), Status> {
+async fn authenticate(server: &Server, connection: &Connection, parts: &Parts, path: &str) -> Result<Known, Status> {
     let now = server.clock.now().as_second();
     let credentials =
         Credentials { headers: &parts.headers, path, peer: connection.peer.as_ref(), audiences: None, now };
-    match server.authenticators.authenticate(&credentials) {
-        Ok(Some(identity)) => Ok((Arc::new(identity.user), identity.warnings)),
+    match server.authenticators.authenticate(&credentials).await {
+        Ok(Some(identity)) => {
+            let Identity { user, warnings, annotations, .. } = identity;
+            Ok(Known { user: Arc::new(user), warnings, annotations })
+        }
         Ok(None) => Err(Status::unauthorized("Unauthorized")),
         Err(refusal) => {
             tracing::debug!(%refusal, path, "unauthenticated");
@@ -252,15 +272,19 @@ fn authenticate(
 }
 
 /// Whom the request is made for, when it is made for somebody else.
-fn impersonated(
+async fn impersonated(
     server: &Server,
     parts: &mut Parts,
     user: Arc<User>,
     attributes: &Attributes,
+    told: &Told,
 ) -> Result<Arc<User>, Status> {
     let Some(wanted) = impersonate::wanted(&parts.headers)? else { return Ok(user) };
-    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes)?;
+    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes).await?;
     impersonate::clear(&mut parts.headers);
+    if let Some(record) = told.record() {
+        record.impersonates(&user.user, &user.constraint);
+    }
     Ok(Arc::new(user.user))
 }
 
@@ -301,14 +325,22 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
     }
     let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
     if !admitted.wanted.attributes.is_resource {
-        return endpoint(server, &admitted).await.unwrap_or_else(|| respond::text(404, "404 page not found\n"));
+        return match endpoint(server, &admitted).await {
+            Some(found) => found,
+            None if is_below_routes(server, &admitted.wanted.attributes.path) => {
+                respond::error(&Status::no_such_resource(), &plain)
+            }
+            None => nothing_here(),
+        };
     }
     let attributes = &admitted.wanted.attributes;
     let catalog = server.registry.catalog.current();
     let Some((definition, version)) = catalog.find(&attributes.group, &attributes.version, &attributes.resource) else {
-        return match discovery::knows(&catalog, &attributes.group, &attributes.version) {
+        let is_told = discovery::has_routes(&catalog, &attributes.group)
+            || discovery::knows(&catalog, &attributes.group, &attributes.version);
+        return match is_told {
             true => respond::error(&Status::no_such_resource(), &plain),
-            false => respond::text(404, "404 page not found\n"),
+            false => nothing_here(),
         };
     };
     let misplaced = !definition.row.namespaced && !attributes.namespace.is_empty() && !is_own_namespace(attributes);
@@ -317,7 +349,8 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
     }
     let agent = negotiate::text(&admitted.parts.headers, header::USER_AGENT).to_string();
     let now = server.registry.clock.now();
-    let ask = Ask::new(admitted.authorized.clone(), &agent, definition, version, now);
+    let mut ask = Ask::new(admitted.authorized.clone(), &agent, definition, version, now);
+    ask.record = admitted.told.record().cloned();
     let mut response = match verbs::act(server, &ask, &admitted, body).await {
         Ok(response) => response,
         Err(status) => respond::error(&status, &plain),
@@ -332,6 +365,20 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
     response
 }
 
+fn nothing_here() -> Response<Body> {
+    respond::text(404, "404 page not found\n")
+}
+
+/// Whether upstream's routes have a path, so that they say what is not behind it.
+fn is_below_routes(server: &Server, path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", ..] => true,
+        ["apis", group, _, ..] => discovery::has_routes(&server.registry.catalog.current(), group),
+        _ => false,
+    }
+}
+
 /// What is at a path that names no resource.
 async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body>> {
     if let Some(found) = openapi::answer(server, admitted).await {
@@ -344,7 +391,7 @@ async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<
         // Upstream's routes of these know one method.
         return Some(match admitted.parts.method {
             http::Method::GET => found,
-            _ if admitted.wanted.attributes.path == "/" => found,
+            _ if discovery::takes_every_method(&admitted.wanted.attributes.path) => found,
             _ => {
                 let plain = server.config.offer.plain(&admitted.parts.headers, &admitted.query);
                 respond::error(&Status::method_not_allowed(), &plain)

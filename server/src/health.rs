@@ -13,7 +13,7 @@ use crate::{
     body::Body,
     door::Admitted,
     metrics::{Counter, Metrics, Page, rows},
-    respond,
+    negotiate, respond,
 };
 
 /// Something that can be well or not.
@@ -33,6 +33,19 @@ pub enum Asked {
     Alive,
     /// By `/readyz` alone.
     Ready,
+    /// By `/readyz` and `/healthz`: starting anew would not help.
+    Serving,
+}
+
+impl Asked {
+    fn is_by(self, root: &str) -> bool {
+        match self {
+            Asked::Everywhere => true,
+            Asked::Alive => root != "readyz",
+            Asked::Ready => root == "readyz",
+            Asked::Serving => root != "livez",
+        }
+    }
 }
 
 /// All checks, in the order in which they are told.
@@ -61,8 +74,7 @@ impl Health {
 
     /// The checks of a root (`readyz`).
     fn of(&self, root: &str) -> Vec<Check> {
-        let unasked = if root == "readyz" { Asked::Alive } else { Asked::Ready };
-        self.checks.read().iter().filter(|c| c.asked != unasked).cloned().collect()
+        self.checks.read().iter().filter(|c| c.asked.is_by(root)).cloned().collect()
     }
 
     /// The paths of all roots and checks.
@@ -87,8 +99,15 @@ impl Health {
 /// Answers `/version`.
 pub fn version(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.as_str();
-    let text = || Bytes::from(codec::json::pretty(&server.config.version));
-    matches!(path, "/version" | "/version/").then(|| respond::json(text()))
+    let headers = &admitted.parts.headers;
+    if !matches!(path, "/version" | "/version/") {
+        return None;
+    }
+    if !negotiate::is_produced(headers, &["application/json"]) {
+        let form = server.config.offer.plain(headers, &admitted.query);
+        return Some(respond::error(&negotiate::not_produced(&["application/json"]), &form));
+    }
+    Some(respond::json(Bytes::from(codec::json::pretty(&server.config.version))))
 }
 
 /// Answers the paths of the checks; none when the path is another's.

@@ -5,6 +5,7 @@
 
 pub mod aggregate;
 pub mod attributes;
+pub mod audited;
 pub mod body;
 pub mod discovery;
 pub mod door;
@@ -37,6 +38,8 @@ pub struct Server {
     pub authenticators: Arc<Chain>,
     pub authorizer: Arc<Authorizer>,
     pub clock: Arc<dyn Clock>,
+    /// Who is told of requests; none: nobody.
+    pub audit: Option<Arc<audit::Audit>>,
     pub health: health::Health,
     pub openapi: openapi::Documents,
     pub metrics: Arc<metrics::Metrics>,

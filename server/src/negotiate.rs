@@ -105,12 +105,7 @@ impl Offer {
 
     /// Whether a route takes the Accept header: routes look first, and at nothing but names.
     pub fn is_routed(self, headers: &HeaderMap) -> bool {
-        let accept = text(headers, header::ACCEPT);
-        let named = |part: &str| {
-            let name = part.split(';').next().unwrap_or("").trim();
-            name == "*/*" || self.served().iter().any(|(_, served)| *served == name)
-        };
-        accept.trim().is_empty() || accept.split(',').any(named)
+        is_produced(headers, &self.names())
     }
 
     /// Upstream: go-restful's answer, which names what the route produces.
@@ -120,11 +115,24 @@ impl Offer {
             served.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
             served.extend(self.cbor.then_some("application/cbor;stream=watch"));
         }
-        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", served.join(", "));
-        Status::new(406, Reason::NotAcceptable, message).with_details(Details::default())
+        not_produced(&served)
     }
 
-    /// The form of something that has no other shape: Status, discovery.
+    /// The form of what has one shape and may be refused: discovery. `routed`: it stands behind a route.
+    pub fn document(self, headers: &HeaderMap, query: &Query, routed: bool) -> Result<Form, Status> {
+        if routed && !self.is_routed(headers) {
+            return Err(self.nothing_served(false));
+        }
+        let clauses = clauses(text(headers, header::ACCEPT));
+        let takes = |clause: &Clause<'_>, name: &str| clause.takes(name) && clause.parameter("as").is_none();
+        let is_taken = |(_, name): &&(Media, &str)| clauses.iter().any(|clause| takes(clause, name));
+        match clauses.is_empty() || self.served().iter().any(|served| is_taken(&served)) {
+            true => Ok(self.plain(headers, query)),
+            false => Err(Status::not_acceptable(&self.names())),
+        }
+    }
+
+    /// The form of something that has no other shape and is always told: a Status.
     pub fn plain(self, headers: &HeaderMap, query: &Query) -> Form {
         let pretty = is_pretty(headers, query);
         let accept = text(headers, header::ACCEPT);
@@ -135,6 +143,22 @@ impl Offer {
             .unwrap_or(Media::Json);
         Form { media, shape: Shape::Object, pretty }
     }
+}
+
+/// Whether a route that produces these takes the Accept header. Upstream: go-restful's `matchesAccept`.
+pub fn is_produced(headers: &HeaderMap, names: &[&str]) -> bool {
+    let accept = text(headers, header::ACCEPT);
+    let named = |part: &str| {
+        let name = part.split(';').next().unwrap_or("").trim();
+        name == "*/*" || names.contains(&name)
+    };
+    accept.trim().is_empty() || accept.split(',').any(named)
+}
+
+/// The answer of a route that produces none of what is accepted.
+pub fn not_produced(names: &[&str]) -> Status {
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", names.join(", "));
+    Status::new(406, Reason::NotAcceptable, message).with_details(Details::default())
 }
 
 /// The shape that a clause's parameters ask for; none when this server has no such shape in that media type.

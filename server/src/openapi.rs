@@ -140,18 +140,18 @@ async fn document(server: &Arc<Server>, admitted: &Admitted, path: &str) -> Resp
     let v2 = path == "v2";
     let headers = &admitted.parts.headers;
     if !v2 && !openapi::index(&server.registry.catalog.current()).iter().any(|p| p == path) {
-        return respond::text(404, "");
+        return respond::empty(404);
     }
     let Some(media) = accepted(negotiate::text(headers, header::ACCEPT), if v2 { V2_MEDIA } else { V3_MEDIA }) else {
-        return with(respond::text(406, ""), header::VARY, "Accept");
+        return with(respond::empty(406), header::VARY, "Accept");
     };
     let etag = etag(server, path);
     let quoted = format!("\"{etag}\"");
     let hash = admitted.query.get("hash").filter(|_| !v2).unwrap_or("").to_string();
     let mut response = if !hash.is_empty() && hash != etag {
-        with(respond::text(301, ""), header::LOCATION, &url(path, &etag))
+        with(respond::empty(301), header::LOCATION, &url(path, &etag))
     } else if negotiate::text(headers, header::IF_NONE_MATCH).split(',').any(|known| known.trim() == quoted) {
-        respond::text(304, "")
+        respond::empty(304)
     } else {
         match kept(server, path, media, &etag).await {
             Ok(document) => deliver(&document, negotiate::text(headers, header::ACCEPT_ENCODING)),

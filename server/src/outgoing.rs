@@ -1,10 +1,11 @@
-//! What this server asks of other people's servers: webhooks of admission and of conversion, extension servers.
+//! What this server asks of other people's servers: webhooks of every sort, extension servers, issuers of tokens.
 //!
 //! One set of kept connections serves all of it. Whom to believe comes with each address, services become one of their
 //! endpoints, nobody is followed where he points, answers have a bound, and everything ends in time.
 //! Upstream: apiserver/pkg/util/webhook/client.go, client-go/rest/request.go.
 
 mod answer;
+pub mod elsewhere;
 #[cfg(test)]
 mod tests;
 

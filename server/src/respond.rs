@@ -1,5 +1,7 @@
 //! Answers and errors become responses, here and nowhere else.
 
+use std::sync::Arc;
+
 use api::Status;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -8,7 +10,7 @@ use registry::{
     present::{Content, Form, Presented, encode_as},
 };
 
-use crate::body::Body;
+use crate::{audited::Said, body::Body};
 
 /// A response's media type.
 fn content_type(media: Media) -> HeaderValue {
@@ -44,6 +46,8 @@ pub fn error(status: &Status, form: &Form) -> Response<Body> {
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type(media));
+    response.extensions_mut().insert(Said(Arc::new(value)));
+    let headers = response.headers_mut();
     let retry = status.failure().details.as_ref().map_or(0, |d| d.retry_after_seconds);
     if retry > 0 {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(retry));
@@ -58,6 +62,13 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A code alone.
+pub fn empty(code: u16) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(None));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 

@@ -13,7 +13,7 @@ use registry::{
 };
 
 use crate::{
-    Server, body,
+    Server, audited, body,
     body::{Body, Sent},
     door::Admitted,
     negotiate::{self, Route},
@@ -79,6 +79,7 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         "delete" | "deletecollection" => Box::pin(delete(server, ask, admitted, body)).await?,
         _ => return Err(Status::method_not_allowed()),
     };
+    audited::say(server, ask, &answer, &form)?;
     let presented = server.registry.present(ask, answer, &form)?;
     Ok(respond::packed(presented, &admitted.parts.headers))
 }
@@ -191,7 +192,10 @@ async fn create(
     let body = registry::Body { media, bytes: &bytes };
     match below {
         None => Box::pin(server.registry.create(ask, body, &options)).await,
-        Some(subresource) => Box::pin(server.registry.create_below(ask, subresource, body, &options)).await,
+        Some(subresource) => {
+            tell(ask, media, &bytes);
+            Box::pin(server.registry.create_below(ask, subresource, body, &options)).await
+        }
     }
 }
 
@@ -207,7 +211,10 @@ async fn update(
     let media = server.config.offer.body(&admitted.parts.headers)?;
     let body = registry::Body { media, bytes: &bytes };
     match below {
-        Some(Subresource::Scale { .. }) => Box::pin(server.registry.update_scale(ask, body, &options)).await,
+        Some(Subresource::Scale { .. }) => {
+            tell(ask, media, &bytes);
+            Box::pin(server.registry.update_scale(ask, body, &options)).await
+        }
         _ => Box::pin(server.registry.update(ask, body, &options)).await,
     }
 }
@@ -231,11 +238,22 @@ async fn patch(
         return Err(refused.with_details(api::status::Details::default()));
     };
     let bytes = read(server, ask, body).await?;
+    if let Some(record) = &ask.record {
+        record.patch(&bytes);
+    }
     let apply = matches!(form, Patch::Apply { .. });
     let options = WriteOptions::read(&admitted.query, Write::Patch { apply })?;
     match below {
         Some(Subresource::Scale { .. }) => Box::pin(server.registry.patch_scale(ask, form, &bytes, &options)).await,
         _ => Box::pin(server.registry.patch(ask, form, &bytes, &options)).await,
+    }
+}
+
+/// Tells of an object of a kind of its own as it was sent, where that can be read without its type.
+fn tell(ask: &Ask, media: Media, bytes: &[u8]) {
+    let Some(record) = ask.record.as_ref().filter(|_| media == Media::Json) else { return };
+    if let Ok(read) = codec::json::any(bytes) {
+        record.request(read.value);
     }
 }
 
@@ -251,7 +269,16 @@ async fn delete(server: &Server, ask: &Ask, admitted: &Admitted, body: Sent) -> 
     let bytes = read(server, ask, body).await?;
     let options = match bytes.is_empty() {
         true => DeleteOptions::from_query(&admitted.query)?,
-        false => DeleteOptions::read(delete_body(server, admitted, &bytes)?)?,
+        false => {
+            let options = delete_body(server, admitted, &bytes)?;
+            if let Some(record) = &ask.record {
+                let mut told = options.clone();
+                // As upstream has them when it tells.
+                told.set("apiVersion", "meta.k8s.io/__internal");
+                record.request(told);
+            }
+            DeleteOptions::read(options)?
+        }
     };
     if ask.attributes.verb == "delete" {
         return Box::pin(server.registry.remove(ask, &options)).await;

@@ -1,8 +1,13 @@
 //! `skiff apiserver`: from flags to a server that listens.
 
 mod act;
+pub mod auditing;
 mod components;
+mod configured;
+mod elsewhere;
+pub mod encryption;
 mod identity;
+mod issuers;
 mod measured;
 mod modes;
 mod nodes;
@@ -63,6 +68,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
+    let (store, encryption) = encryption::around(&flags, store)?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
     let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
     let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
@@ -72,7 +78,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     if !store.is_shared() {
         special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     }
-    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry)?);
+    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry, &outgoing)?);
     let beside = components::all(&store, &parts);
     registry.bind(identity::outside(&flags, &pki, &authenticators, &policy.index, beside)?);
     metrics.collect(process::collect);
@@ -81,7 +87,12 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     metrics.collect(storage::size(&store));
     let config =
         server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
+    let (audit, lost) = auditing::of(&flags.audit, &clock)?;
+    if let Some(audit) = &audit {
+        metrics.collect(auditing::metrics(audit, lost));
+    }
     let server = Arc::new(Server {
+        audit: audit.clone(),
         authenticators,
         authorizer: registry.authorizer.clone(),
         clock: clock.clone(),
@@ -100,14 +111,18 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let (leave, leaving) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(special::furniture::Progress::default());
-    upkeep::checks(&server.health, &store, &progress, &leaving);
+    let reloads = encryption.as_ref().is_some_and(|encryption| encryption.reloads());
+    upkeep::checks(&server.health, &registry, &progress, &leaving, reloads);
     let tls = identity::tls(&flags, &pki)?;
     let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
     special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     special::custom::work::run(&registry);
-    let kept = upkeep::run(&server, &settings);
+    let mut kept = upkeep::run(&server, &settings);
+    if let Some(encryption) = &encryption {
+        upkeep::encryption(&mut kept, encryption, &server, &settings);
+    }
     server.metrics.collect(outgoing::unavailable(server.aggregate.metrics.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
@@ -128,6 +143,9 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     }
     stop.send_replace(true);
     serving.await?;
+    if let Some(audit) = audit {
+        audit.finish().await;
+    }
     // Tasks that are still there hold it; what they write now is nobody's wish any more.
     tokio::task::spawn_blocking(move || store.close()).await?;
     Ok(())
@@ -193,13 +211,12 @@ fn assemble(
     let gates = features.each().filter(|(_, _, on)| *on).map(|(name, ..)| name.to_owned());
     let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
-    let (authorizer, policy) = modes::authorizer(&flags.authorization_mode)?;
-    let authorizer = Arc::new(authorizer);
     let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
+    let outgoing = outgoing::client(flags, pki, look.clone())?;
+    let (authorizer, policy) = modes::authorizer(flags, &outgoing, clock)?;
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
     let cluster = Cluster { look: look.clone(), act: acting.clone(), may, clock: clock.clone() };
-    let outgoing = outgoing::client(flags, pki, look.clone())?;
     let plugins = admission::plugins::Settings {
         webhooks: outgoing::webhooks(&outgoing, metrics),
         not_ready_toleration_seconds: flags.default_not_ready_toleration_seconds,

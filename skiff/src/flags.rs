@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler};
 
+pub mod access;
 pub mod go;
 pub mod upstreams;
 
@@ -67,7 +68,8 @@ impl Told {
         };
         let mut told: Vec<(String, String)> =
             matches.ids().map(|id| (id.as_str().replace('_', "-"), value(id.as_str()))).collect();
-        told.retain(|(name, _)| name != "verbosity" && name != "Apiserver");
+        // Sets of flags are told of by the name of their type.
+        told.retain(|(name, _)| name != "verbosity" && !name.starts_with(char::is_uppercase));
         told.sort();
         Told(told)
     }
@@ -149,9 +151,11 @@ pub struct Apiserver {
     pub enable_admission_plugins: Vec<String>,
     #[arg(long, value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
-    /// Modes in order: Node, RBAC, AlwaysAllow, AlwaysDeny.
-    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
+    /// Modes in order: Node, RBAC, Webhook, ABAC, AlwaysAllow, AlwaysDeny; AlwaysAllow when left out.
+    #[arg(long, value_delimiter = ',')]
     pub authorization_mode: Vec<String>,
+    #[command(flatten)]
+    pub access: access::Access,
     #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]
     pub event_ttl: Span,
     /// Watches end after so many seconds at least, and after twice as many at most.
@@ -216,9 +220,6 @@ pub struct Apiserver {
     /// Where nodes listen that do not say so themselves.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
-    /// Whether who does not say who he is may ask: everywhere, or nowhere; on health and version paths alone when left out.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
-    pub anonymous_auth: Option<bool>,
     /// The oldest version of TLS: VersionTLS12 or VersionTLS13.
     #[arg(long, default_value = "VersionTLS12", value_parser = TlsVersion::parse)]
     pub tls_min_version: TlsVersion,
@@ -235,6 +236,20 @@ pub struct Apiserver {
     pub default_unreachable_toleration_seconds: i64,
     #[command(flatten)]
     pub upstreams: upstreams::Upstreams,
+    #[command(flatten)]
+    pub audit: crate::apiserver::auditing::AuditFlags,
+    #[command(flatten)]
+    pub encryption: crate::apiserver::encryption::EncryptionFlags,
+}
+
+impl Apiserver {
+    /// The modes that decide, unless a configuration says which.
+    pub fn authorization_modes(&self) -> Vec<String> {
+        match self.authorization_mode.as_slice() {
+            [] => vec!["AlwaysAllow".to_owned()],
+            given => given.to_vec(),
+        }
+    }
 }
 
 #[derive(Args)]

@@ -6,6 +6,8 @@
 
 pub mod backends;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -20,6 +22,18 @@ pub struct Entry {
     pub create_revision: Revision,
     pub mod_revision: Revision,
     pub lease: LeaseId,
+    pub seal: Seal,
+}
+
+/// What whoever opened a value says of how it lies in the backend; backends themselves say nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seal {
+    #[default]
+    Current,
+    /// It would be written otherwise by now.
+    Stale,
+    /// It could not be opened, for this reason, and there is no value.
+    Broken(Arc<str>),
 }
 
 /// A lease ends the keys that hang on it; 0 is none.
@@ -141,6 +155,9 @@ pub enum Error {
     /// What is on disk cannot be what was written.
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// A value could not be sealed. Nothing was written.
+    #[error("{0}")]
+    Sealing(String),
 }
 
 /// Revisions of bytes.
@@ -165,6 +182,11 @@ pub trait Store: Send + Sync + 'static {
     async fn lease(&self, ttl_seconds: i64) -> Result<LeaseId, Error>;
     /// Whether others may write to it: then memory may be behind, and a read as of now has to ask first.
     fn is_shared(&self) -> bool {
+        false
+    }
+    /// Whether values lie in it otherwise than they are handed in: then what is written may be the same and has to be
+    /// written all the same.
+    fn is_sealed(&self) -> bool {
         false
     }
     /// Bytes the store takes on disk.

@@ -1,7 +1,7 @@
 //! Upstream's programs, built from their Go modules: what our answers, speed and memory are compared with.
 //!
-//! The modules that pin them stand in `xtask/go/reference`; programs go to `.cache/reference/bin`, each with a file that
-//! says of which version it is. Whoever has them already names their directory in `SKIFF_REFERENCE_BIN`, and nothing
+//! The modules that pin them stand in `xtask/go/reference`; programs go to `~/.cache/skiff/reference/bin`, each with a file
+//! that says of which version it is, so that every checkout has them. Whoever has them already names their directory in `SKIFF_REFERENCE_BIN`, and nothing
 //! that is found there is built again.
 
 use std::fs;
@@ -186,7 +186,7 @@ pub fn quick_suite() -> Result<()> {
 
 /// Where the programs are, or will be.
 pub fn directory() -> PathBuf {
-    std::env::var_os("SKIFF_REFERENCE_BIN").map_or_else(|| run::cache().join("reference/bin"), PathBuf::from)
+    std::env::var_os("SKIFF_REFERENCE_BIN").map_or_else(|| run::shared_cache().join("reference/bin"), PathBuf::from)
 }
 
 /// Builds what is missing of the sets; a program's own name is a set too.
@@ -252,7 +252,7 @@ impl Module {
     /// A copy of the module outside of the tree: go writes into `go.sum`.
     fn lay_out(&self) -> Result<PathBuf> {
         let pinned = run::root().join("xtask/go/reference").join(self.name);
-        let place = run::cache().join("reference/src").join(format!("{}-{}", self.name, self.version));
+        let place = run::shared_cache().join("reference/src").join(format!("{}-{}", self.name, self.version));
         if place.join("go.sum").is_file() {
             return Ok(place);
         }

@@ -15,6 +15,13 @@ pub fn cache() -> PathBuf {
     root().join(".cache")
 }
 
+/// Where upstream's programs are kept, which take long to build and are the same for every checkout: `~/.cache/skiff`.
+pub fn shared_cache() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || set("HOME").map_or_else(cache, |home| home.join(".cache"));
+    set("XDG_CACHE_HOME").unwrap_or_else(home).join("skiff")
+}
+
 /// A command that starts in the workspace's directory.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);

@@ -43,13 +43,14 @@ fn chain(clients: &Authority, proxies: &Authority) -> Chain {
         api_audiences,
         requests: vec![Box::new(request_header), Box::new(X509 { authorities: trust(clients) })],
         tokens: vec![Box::new(tokens.expect("well-formed"))],
+        elsewhere: vec![],
         anonymous: Some(Anonymous::on_default_paths()),
         proxy_headers: Default::default(),
     }
 }
 
 fn ask(chain: &Chain, headers: &HeaderMap, peer: Option<&Peer>, path: &str) -> Outcome {
-    chain.authenticate(&Credentials { headers, path, peer, audiences: None, now: NOW })
+    crate::at_once(chain.authenticate(&Credentials { headers, path, peer, audiences: None, now: NOW }))
 }
 
 #[test]
@@ -177,8 +178,11 @@ fn nobody_is_anonymous_everywhere() {
 fn reviews_ask_the_same_chain() {
     let (clients, proxies) = (authority(), authority());
     let chain = chain(&clients, &proxies);
-    let found = chain.review("secret", &[], NOW).expect("accepted").expect("known");
+    let found = crate::at_once(chain.review("secret", &[], NOW)).expect("accepted").expect("known");
     assert_eq!((found.user.name.as_str(), found.audiences), ("tom", vec!["api".to_owned()]));
-    assert!(chain.review("secret", &["vault".to_owned()], NOW).is_err());
-    assert_eq!(chain.review("a\nb", &[], NOW).expect_err("refused").to_string(), "invalid bearer token");
+    assert!(crate::at_once(chain.review("secret", &["vault".to_owned()], NOW)).is_err());
+    assert_eq!(
+        crate::at_once(chain.review("a\nb", &[], NOW)).expect_err("refused").to_string(),
+        "invalid bearer token"
+    );
 }

@@ -15,7 +15,7 @@ pub struct AlwaysAllow;
 pub struct AlwaysDeny;
 
 impl Mode for AlwaysAllow {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "alwaysallow"
     }
 
@@ -29,7 +29,7 @@ impl Mode for AlwaysAllow {
 }
 
 impl Mode for AlwaysDeny {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "alwaysdeny"
     }
 

@@ -43,7 +43,7 @@ const NODE_LEASES: &str = "kube-node-lease";
 // === impl Node ===
 
 impl Mode for Node {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "node"
     }
 

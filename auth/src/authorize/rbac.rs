@@ -39,7 +39,7 @@ pub struct Unresolved<'a> {
 // === impl Rbac ===
 
 impl Mode for Rbac {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "rbac"
     }
 

@@ -22,7 +22,7 @@ fn nobody_may() -> Authorizer {
 }
 
 fn message(attributes: Attributes) -> String {
-    nobody_may().authorize(&user("x", &[]), attributes).expect_err("refused").message().to_owned()
+    crate::at_once(nobody_may().authorize(&user("x", &[]), attributes)).expect_err("refused").message().to_owned()
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn refusals_read_as_upstreams() {
 
 #[test]
 fn a_refusal_is_a_403_about_its_target() {
-    let status = nobody_may().authorize(&user("x", &[]), list_pods()).expect_err("refused");
+    let status = crate::at_once(nobody_may().authorize(&user("x", &[]), list_pods())).expect_err("refused");
     assert_eq!((status.code(), status.reason()), (403, api::Reason::Forbidden));
     let details = status.failure().details.as_ref().expect("it has details");
     assert_eq!((details.kind.as_str(), details.group.as_str(), details.name.as_str()), ("pods", "", ""));
@@ -62,11 +62,12 @@ fn a_refusal_is_a_403_about_its_target() {
 #[test]
 fn masters_pass_every_mode() {
     let authorizer = Authorizer::new(vec![Box::new(AlwaysDeny)]);
-    let proof = authorizer.authorize(&user("root", &["a", "system:masters"]), list_pods()).expect("allowed");
+    let proof =
+        crate::at_once(authorizer.authorize(&user("root", &["a", "system:masters"]), list_pods())).expect("allowed");
     assert_eq!(proof.user().name, "root");
     assert_eq!(proof.attributes().resource, "pods");
-    assert_eq!(proof.also(&authorizer, "create").expect("allowed").attributes().verb, "create");
-    assert!(authorizer.authorize(&user("root", &["system:masters2"]), list_pods()).is_err());
+    assert_eq!(crate::at_once(proof.also(&authorizer, "create")).expect("allowed").attributes().verb, "create");
+    assert!(crate::at_once(authorizer.authorize(&user("root", &["system:masters2"]), list_pods())).is_err());
 }
 
 #[test]
@@ -78,8 +79,8 @@ fn proof_of_one_verb_is_none_of_another() {
         "roleRef": {"kind": "ClusterRole", "name": "update"}, "subjects": [{"kind": "User", "name": "x"}]}));
     let authorizer = Authorizer::new(vec![Box::new(Rbac { index })]);
     let update = Attributes { verb: "update".to_owned(), ..list_pods() };
-    let proof = authorizer.authorize(&user("x", &[]), update).expect("allowed");
-    let refused = proof.also(&authorizer, "create").expect_err("refused").message().to_owned();
+    let proof = crate::at_once(authorizer.authorize(&user("x", &[]), update)).expect("allowed");
+    let refused = crate::at_once(proof.also(&authorizer, "create")).expect_err("refused").message().to_owned();
     assert!(refused.contains(r#"cannot create resource "pods""#), "{refused}");
 }
 
@@ -87,7 +88,7 @@ fn proof_of_one_verb_is_none_of_another() {
 struct Says(&'static str, Decision);
 
 impl Mode for Says {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.0
     }
 
@@ -105,7 +106,8 @@ fn the_first_that_decides_ends_the_matter() {
     let none = || Box::new(Says("a", Decision::no_opinion("not mine")));
     let deny = || Decision { verdict: Verdict::Deny, reason: "never".to_owned(), error: None };
     let allow = || Box::new(Says("c", Decision::allow("yes")));
-    let decide = |modes: Vec<Box<dyn Mode>>| Authorizer::new(modes).decide(&User::new("x", &[]), &list_pods());
+    let decide =
+        |modes: Vec<Box<dyn Mode>>| crate::at_once(Authorizer::new(modes).decide(&User::new("x", &[]), &list_pods()));
     assert_eq!(decide(vec![none(), allow()]), Decision::allow("yes"));
     assert_eq!(decide(vec![none(), Box::new(Says("b", deny())), allow()]), deny());
     assert_eq!(decide(vec![none(), Box::new(AlwaysDeny)]).reason, "a: not mine\nalwaysdeny: Everything is forbidden.");
@@ -116,10 +118,10 @@ fn the_first_that_decides_ends_the_matter() {
 fn an_error_while_refusing_is_the_servers() {
     let broken = || Decision { error: Some("no answer".to_owned()), ..Decision::no_opinion("") };
     let authorizer = Authorizer::new(vec![Box::new(Says("webhook", broken()))]);
-    let status = authorizer.authorize(&user("x", &[]), list_pods()).expect_err("refused");
+    let status = crate::at_once(authorizer.authorize(&user("x", &[]), list_pods())).expect_err("refused");
     assert_eq!(status.code(), 500);
     let allowed = Authorizer::new(vec![Box::new(Says("webhook", broken())), Box::new(AlwaysAllow)]);
-    assert!(allowed.authorize(&user("x", &[]), list_pods()).is_ok());
+    assert!(crate::at_once(allowed.authorize(&user("x", &[]), list_pods())).is_ok());
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn write_role(user: &str, namespace: &str, rules: Value) -> Result<(), Status> {
     let (authorizer, index) = world();
     let guard = Guard { authorizer: &authorizer, index: &index };
     let role = value!({"metadata": {"name": "new"}, "rules": rules});
-    guard.role(&User::new(user, &["g"]), &request("roles", namespace), Value::NULL, &role)
+    crate::at_once(guard.role(&User::new(user, &["g"]), &request("roles", namespace), Value::NULL, &role))
 }
 
 #[test]
@@ -104,14 +104,14 @@ fn masters_are_free_and_collection_goes_on() {
     let guard = Guard { authorizer: &authorizer, index: &index };
     let all = value!({"metadata": {"name": "r"}, "rules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]});
     let at = request("clusterroles", "");
-    assert_eq!(guard.role(&User::new("root", &["system:masters"]), &at, Value::NULL, &all), Ok(()));
+    assert_eq!(crate::at_once(guard.role(&User::new("root", &["system:masters"]), &at, Value::NULL, &all)), Ok(()));
     let collector = User::new("collector", &[]);
-    assert!(guard.role(&collector, &at, Value::NULL, &all).is_err());
+    assert!(crate::at_once(guard.role(&collector, &at, Value::NULL, &all)).is_err());
     let mut released = all.clone();
     released.set_path(&["metadata", "finalizers"], Value::array(vec![]));
-    assert_eq!(guard.role(&collector, &at, &released, &all), Ok(()));
+    assert_eq!(crate::at_once(guard.role(&collector, &at, &released, &all)), Ok(()));
     released.set_path(&["metadata", "labels", "a"], "b");
-    assert!(guard.role(&collector, &at, &released, &all).is_err());
+    assert!(crate::at_once(guard.role(&collector, &at, &released, &all)).is_err());
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn aggregation_needs_everything() {
         "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
     let (x, at) = (User::new("x", &[]), request("clusterroles", ""));
     let expected = r#"clusterroles.rbac.authorization.k8s.io "r" is forbidden: must have cluster-admin privileges to use the aggregationRule"#;
-    assert_eq!(guard.role(&x, &at, Value::NULL, &plain), Ok(()));
+    assert_eq!(crate::at_once(guard.role(&x, &at, Value::NULL, &plain)), Ok(()));
     for (old, new) in [(Value::NULL, &aggregated), (&aggregated, &plain)] {
-        assert_eq!(guard.role(&x, &at, old, new).expect_err("refused").message(), expected);
+        assert_eq!(crate::at_once(guard.role(&x, &at, old, new)).expect_err("refused").message(), expected);
     }
 }
 
@@ -136,7 +136,7 @@ fn bindings_need_the_rights_of_their_role() {
     let binding = |role: &str, kind: &str| value!({"metadata": {"name": "new"}, "roleRef": {"apiGroup": RBAC, "kind": kind, "name": role}});
     let write = |user: &str, namespace: &str, new: Value| {
         let resource = if namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" };
-        guard.binding(&User::new(user, &[]), &request(resource, namespace), Value::NULL, &new)
+        crate::at_once(guard.binding(&User::new(user, &[]), &request(resource, namespace), Value::NULL, &new))
     };
     assert_eq!(write("x", "ns", binding("reads", "ClusterRole")), Ok(()));
     assert!(write("x", "", binding("reads", "ClusterRole")).is_err());

@@ -57,6 +57,18 @@ impl Url {
         (scheme, opaque, user, host, self.escaped_path(), query, fragment)
     }
 
+    pub(crate) fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    pub(crate) fn has_user(&self) -> bool {
+        self.user.is_some()
+    }
+
+    pub(crate) fn has_query(&self) -> bool {
+        !self.query.is_empty()
+    }
+
     fn escaped_path(&self) -> String {
         let is_valid = |b: u8| b"!$&'()*+,;=:@[]%".contains(&b) || is_plain(b, Part::Path);
         if !self.raw_path.is_empty() && self.raw_path.bytes().all(is_valid) {
@@ -101,7 +113,7 @@ fn url(arguments: &[Value]) -> Outcome {
 }
 
 /// As Go takes a URL apart; `in_request`: it has to be absolute, or a path.
-pub(super) fn parse(text: &str, in_request: bool) -> Result<Url, String> {
+pub(crate) fn parse(text: &str, in_request: bool) -> Result<Url, String> {
     if text.bytes().any(|b| b < b' ' || b == 0x7f) {
         return Err("net/url: invalid control character in URL".to_owned());
     }

@@ -89,10 +89,14 @@ impl Planner<'_> {
 
     fn ident(&mut self, expr: &Expr) -> Planning {
         match &self.checked.references[expr.id] {
-            Reference::TypeName(Type::Object(name)) => {
-                Err(EvalError::new(format!("reference to undefined type: {name}")))
+            Reference::TypeName(t) => {
+                let name = expr.ident().map_or("", |name| name.strip_prefix('.').unwrap_or(name));
+                // What a place calls a type of its own is no value.
+                if matches!(t, Type::Object(_)) || t.runtime_name() != name {
+                    return Err(EvalError::new(format!("reference to undefined type: {name}")));
+                }
+                Ok(Node::Constant(Value::Type(t.clone())))
             }
-            Reference::TypeName(t) => Ok(Node::Constant(Value::Type(t.clone()))),
             Reference::Variable { name, global } => {
                 let local = self.scope.iter().rev().find(|(local, _)| local == name).filter(|_| !global);
                 let base = match local {

@@ -422,6 +422,8 @@ impl<'a> Reader<'a> {
             Shape::List(item) => format!("[]{}", self.go_shape(item)),
             Shape::Map(item) => format!("map[string]{}", self.go_shape(item)),
             Shape::Quantity => "resource.Quantity".into(),
+            Shape::Raw(schema::RawForm::Json) => "v1.JSON".into(),
+            Shape::Raw(_) => "runtime.RawExtension".into(),
             _ => "string".into(),
         }
     }

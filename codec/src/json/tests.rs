@@ -160,3 +160,12 @@ fn a_string_ends_where_it_ends_whatever_stands_before() {
         }
     }
 }
+
+#[test]
+fn a_list_of_anything_has_a_name() {
+    let schemas = schema::builtin();
+    let props = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+    let id = schemas.id(props).expect("it is a type");
+    let error = super::object(br#"{"enum":"a"}"#, id, schemas).map(drop).expect_err("it is no list").to_string();
+    assert_eq!(error, "json: cannot unmarshal string into Go struct field JSONSchemaProps.enum of type []v1.JSON");
+}

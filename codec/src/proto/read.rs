@@ -140,10 +140,12 @@ impl Decoder<'_> {
 }
 
 /// Nulls and empty lists, which the wire cannot tell from none, empty maps and what `omitempty` leaves out are not there.
+/// Bytes of which there are none are: they have been sent.
 fn is_kept(value: &Value, field: &Field) -> bool {
     match field.shape {
         _ if value.is_null() => false,
         Shape::List(_) | Shape::Map(_) => !value.is_empty(),
+        Shape::Bytes => true,
         _ => field.omit == schema::Omit::Never || normalise::is_written(value, field),
     }
 }

@@ -27,3 +27,13 @@ fn damaged_messages_are_errors() {
         assert!(super::object(bytes, id, builtin()).is_err(), "{bytes:?}");
     }
 }
+
+#[test]
+fn bytes_of_which_there_are_none_arrive() {
+    let schemas = builtin();
+    let id = schemas.id("io.k8s.api.admissionregistration.v1.WebhookClientConfig").expect("it is a type");
+    let mut bytes = Vec::new();
+    super::write::message(&value!({"caBundle": ""}), id, schemas, &mut bytes);
+    assert_eq!(bytes, [0x12, 0]);
+    assert_eq!(super::read::message(&bytes, id, schemas).expect("it was written here"), value!({"caBundle": ""}));
+}

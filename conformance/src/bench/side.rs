@@ -47,7 +47,10 @@ pub struct Side {
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     pub wall_seconds: f64,
+    /// Of the server.
     pub cpu_seconds: f64,
+    /// Of this program, which makes the load.
+    pub client_cpu_seconds: f64,
 }
 
 enum Runs {
@@ -177,9 +180,14 @@ impl Side {
 
     /// What `work` takes of the wall clock and of this server.
     pub async fn measure<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, Used)> {
-        let (begun, before) = (Instant::now(), self.cpu_seconds()?);
+        let own = || process::cpu_seconds(std::process::id());
+        let (begun, before, own_before) = (Instant::now(), self.cpu_seconds()?, own()?);
         let outcome = work.await?;
-        let used = Used { wall_seconds: begun.elapsed().as_secs_f64(), cpu_seconds: self.cpu_seconds()? - before };
+        let used = Used {
+            wall_seconds: begun.elapsed().as_secs_f64(),
+            cpu_seconds: self.cpu_seconds()? - before,
+            client_cpu_seconds: own()? - own_before,
+        };
         Ok((outcome, used))
     }
 
@@ -207,6 +215,11 @@ impl Used {
     /// CPU seconds of the server per 1,000 operations.
     pub fn cpu_per_thousand(self, count: u64) -> f64 {
         self.cpu_seconds * 1000.0 / count as f64
+    }
+
+    /// CPU seconds that making the load took, per 1,000 operations.
+    pub fn client_cpu_per_thousand(self, count: u64) -> f64 {
+        self.client_cpu_seconds * 1000.0 / count as f64
     }
 }
 

@@ -63,7 +63,7 @@ impl Table {
     /// The table in Markdown.
     pub fn markdown(&self) -> String {
         let mut out = Record::markdown_of(self.shown());
-        out.push_str(&self.growth());
+        out.push_str(&Record::growth_of(&self.shown().collect::<Vec<_>>()));
         for remark in &self.remarks {
             let _ = write!(out, "\n- {remark}");
         }
@@ -78,32 +78,6 @@ impl Table {
 
     pub fn remarks(&self) -> &[String] {
         &self.remarks
-    }
-
-    /// How each figure changes from the smallest to the largest scale: 1 is best, and what grows with the objects grows
-    /// here too.
-    fn growth(&self) -> String {
-        let mut out = String::new();
-        for small in &self.lines {
-            let same = |line: &&Line| line.row.figure == small.row.figure && line.row.what == small.row.what;
-            let of = || self.lines.iter().filter(same);
-            let least = of().map(|line| line.scale).fold(f64::INFINITY, f64::min);
-            let Some(large) = of().max_by(|a, b| a.scale.total_cmp(&b.scale)) else { continue };
-            if small.scale != least || large.scale == least {
-                continue;
-            }
-            let cell = |who| cell(small.median(who).zip(large.median(who)).map(|(a, b)| b / a), "×");
-            let Row { figure, what, .. } = small.row;
-            let scales = format!("{} to {}", small.scale, large.scale);
-            let [skiff, upstream, ceiling] = Who::ALL.map(cell);
-            let _ = writeln!(out, "| {figure} | {what} | {scales} | {skiff} | {upstream} | {ceiling} |");
-        }
-        if out.is_empty() {
-            return out;
-        }
-        format!(
-            "\nGrowth with the objects:\n\n| figure | what | scale | skiff | upstream | ceiling |\n|---|---|---|---:|---:|---:|\n{out}"
-        )
     }
 }
 

@@ -69,7 +69,8 @@ async fn run(flags: &Flags) -> Result<()> {
     let output = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("target/bench/{today}.md")));
     let mut table = Table::default();
     let (mut failed, mut measured) = (Vec::new(), Vec::new());
-    table.remark(format!("{today}, {} cores; rounds: {}, {} s each", cores(), flags.rounds, flags.seconds));
+    table.remark(format!("{today}; rounds: {}, {} s each", flags.rounds, flags.seconds));
+    table.remark(machine());
     table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
     for scale in &flags.scale {
         for (name, measure) in figures::ALL {
@@ -144,6 +145,17 @@ fn today() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+/// What all of it ran on, as the kernel says.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let member = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_once(':').map_or("?", |(_, value)| value.trim()).to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let model = member(&read("/proc/cpuinfo"), "model name");
+    let memory = member(&read("/proc/meminfo"), "MemTotal");
+    let memory = memory.split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).map_or(0, |kib| kib >> 20);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cores} cores of {model}, {memory} GiB, Linux {}", kernel.trim())
 }

@@ -38,8 +38,8 @@ struct Flags {
     procs: usize,
     #[arg(long, value_enum, default_value = "skiff")]
     against: Against,
-    /// The most that a test may need: api-only, scheduler, node, network, multi-node, disruptive. What upstream has is
-    /// everything; of Skiff, what it has nodes for.
+    /// The most that a test may need: api-only, scheduler, node, network, multi-node, disruptive, which is everything.
+    /// What needs no more than a scheduler runs on simulated nodes, without root.
     #[arg(long, value_parser = Needs::parse)]
     needs: Option<Needs>,
     /// Only what needs an API server alone, is not slow, and is not listed as failing.
@@ -198,11 +198,7 @@ async fn start(flags: &Flags, directory: &std::path::Path) -> Result<Cluster> {
 
 impl Flags {
     fn needs(&self) -> Needs {
-        let all = match self.against {
-            _ if self.quick => Needs::Api,
-            Against::Skiff => Needs::Scheduler,
-            Against::Upstream => Needs::Disruptive,
-        };
+        let all = if self.quick { Needs::Api } else { Needs::Disruptive };
         self.needs.unwrap_or(all)
     }
 }

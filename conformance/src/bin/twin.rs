@@ -18,7 +18,7 @@ use conformance::twin::{
     pair::Pair,
     recorded::{self, Line},
     refusals,
-    requests::Maker,
+    requests::{Maker, documents},
     run, samples, sequence,
     target::{self, Target},
 };
@@ -109,6 +109,10 @@ impl Run {
         let found = target::discover(self.pair.theirs.client(), &samples, fixtures.ok().as_deref()).await?;
         let ours = target::discover(self.pair.ours.client(), &samples, None).await?;
         self.compare_discovery(&ours, &found);
+        if documents::RESOURCE.contains(&self.flags.only) {
+            let ledger = &mut self.ledger;
+            run::all(&self.pair, documents::all(&found), &Default::default(), |outcome| ledger.add(&outcome)).await?;
+        }
         let wanted = |versions: &&Vec<Target>| versions.iter().any(|target| target.resource.contains(&self.flags.only));
         let resources: Vec<&Vec<Target>> = found.iter().filter(wanted).collect();
         for side in self.pair.sides() {

@@ -31,7 +31,8 @@ fn up() -> Result<()> {
         down()?;
     }
     fs::create_dir_all(&directory)?;
-    let settings = Settings { controllers: Some("*".to_owned()), scheduler: true, ..Settings::new(&directory)? };
+    let settings =
+        Settings { controllers: Some("*".to_owned()), scheduler: true, outlives: true, ..Settings::new(&directory)? };
     let upstream = Upstream::start(&settings)?;
     println!("upstream answers at {}\n\n  export KUBECONFIG={}", upstream.url, upstream.kubeconfig.display());
     let pids: Vec<String> = upstream.leave_running().iter().map(u32::to_string).collect();

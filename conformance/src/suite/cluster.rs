@@ -12,6 +12,7 @@ use certs::Authority;
 
 use super::node::Nodes;
 use crate::{
+    bound::bound,
     http::Client,
     images,
     machines::{self, Agents, Control, HUB, Machine},
@@ -193,7 +194,7 @@ impl Part {
         let program = upstream::programs().join(name);
         ensure!(program.is_file(), "there is no {}: `cargo xtask reference` builds it", program.display());
         let log = File::create(directory.join(format!("{name}.log")))?;
-        let mut command = Command::new(program);
+        let mut command = bound(program);
         command.args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(Part(command.spawn().with_context(|| format!("cannot start {name}"))?))
     }

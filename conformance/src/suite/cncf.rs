@@ -17,7 +17,7 @@ const README: &str = "\
 
 On Debian 12 with rustup, Go 1.26, Python 3 and npm, in a checkout of Skiff:
 
-    make conformance ARGS='--needs=disruptive --cncf=results'
+    make conformance ARGS='--cncf=results'
 
 This builds the conformance suite of Kubernetes v1.37.1 from its Go module, starts a cluster and runs every test. The
 directory `results` then holds these four files.

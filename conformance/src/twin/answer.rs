@@ -8,7 +8,7 @@ use api::{Value, meta, value};
 use schema::Schemas;
 
 use super::{
-    case::{Case, Live, PROTOBUF, YAML},
+    case::{Case, Class, Live, PROTOBUF, YAML},
     pair::Side,
 };
 use crate::http::Response;
@@ -34,6 +34,8 @@ pub struct Reader {
     port: String,
     /// The prefix of the name that the server drew for the request's object; `""` when it had one.
     generate: String,
+    /// Of a server's account of itself, where it stands; `""` of all else.
+    document: String,
     /// A watch from the beginning tells what a server made at its start, some of it at once and in any order.
     replays: bool,
     /// Revisions in the order of their appearance, where they are told apart: in sequences.
@@ -53,7 +55,8 @@ impl Reader {
     pub fn of(side: &Side, case: &Case, live: Live) -> Reader {
         let generate = case.body.tree().at("metadata").str("generateName").to_owned();
         let replays = case.path.ends_with("resourceVersion=1");
-        Reader { live, generate, replays, port: side.client().port().to_owned(), ..Reader::default() }
+        let document = if case.class == Class::Discovery { case.path.clone() } else { String::new() };
+        Reader { live, generate, replays, document, port: side.client().port().to_owned(), ..Reader::default() }
     }
 
     /// One that numbers the revisions it sees.
@@ -64,6 +67,7 @@ impl Reader {
     pub fn read(&mut self, response: &Response) -> Answer {
         let mut body = tree(response, schema::builtin());
         mask::unordered(&mut body);
+        mask::document(&self.document, &mut body);
         if let Some(frames) = body.as_array_mut().filter(|_| self.replays) {
             frames.sort_by_key(|frame| meta::of(frame.at("object")).name().to_owned());
         }
@@ -178,12 +182,17 @@ fn tree(response: &Response, schemas: &Schemas) -> Value {
     let text = || Value::from(String::from_utf8_lossy(&response.body).into_owned());
     match content_type.split([';', ',']).next().unwrap_or("") {
         "application/json" if content_type.contains("stream=watch") => frames(&response.body),
-        "application/json" => {
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Value::from("a document"),
+        "application/json" | "application/jwk-set+json" => {
             codec::json::any(&response.body).map_or_else(|_| lines(&response.body, text), |d| d.value)
         }
         YAML => codec::yaml::any(&response.body).unwrap_or_else(|_| text()),
         PROTOBUF if content_type.contains("stream=watch") => wire::frames(&response.body, schemas),
         PROTOBUF => wire::object(&response.body, schemas),
+        // Upstream's aggregator says no more of a list of documents.
+        "text/plain" if response.body.starts_with(b"{") => {
+            codec::json::any(&response.body).map_or_else(|_| text(), |d| d.value)
+        }
         _ => text(),
     }
 }

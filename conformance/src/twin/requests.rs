@@ -1,6 +1,7 @@
 //! The requests about one resource in one version, a module per kind of verb.
 
 mod deletes;
+pub mod documents;
 mod fill;
 mod patches;
 mod reads;

@@ -12,10 +12,10 @@ use api::EcoString;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use store::{Event as Stored, Feed, Range, Revision, Store};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::{Change, Entry};
-use crate::{definition::Definition, storage};
+use super::{Change, Entry, Interest};
+use crate::{definition::Definition, storage, unread::Corrupt};
 
 /// Follows the objects under one prefix as they come, before anything that comes behind them: definitions of kinds.
 pub trait Follow: Send + Sync {
@@ -42,6 +42,13 @@ pub enum Turn {
     },
 }
 
+/// What lies under a prefix.
+#[derive(Default)]
+struct Found {
+    entries: Vec<Arc<Entry>>,
+    unread: Vec<(EcoString, Corrupt)>,
+}
+
 /// A follower and its prefix.
 type Follower = (EcoString, Arc<dyn Follow>);
 
@@ -56,6 +63,8 @@ pub struct Filler {
     /// Entries of this server's own writes with the bytes they are stored as, so that they need not be parsed again: by
     /// store key.
     own: Mutex<HashMap<String, (Arc<Entry>, Bytes)>>,
+    /// Says that what can be read of the store may be otherwise than before.
+    again: Notify,
 }
 
 impl Filler {
@@ -68,6 +77,7 @@ impl Filler {
             follower: OnceLock::new(),
             applied,
             own: Mutex::default(),
+            again: Notify::new(),
         }
     }
 
@@ -117,16 +127,16 @@ impl Filler {
     pub async fn load(&self) -> Result<Box<dyn Feed>, store::Error> {
         let prefix = format!("{}/", self.root);
         let page = self.store.range(Range { prefix: prefix.clone(), ..Range::default() }).await?;
-        let mut by_prefix: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
+        let mut by_prefix: HashMap<String, Found> = HashMap::new();
         self.begin_following(&page.entries);
         for stored in page.entries {
             let Some((definition, local)) = self.find(&stored.key) else { continue };
-            if let Some(entry) = read(&definition, local, &stored) {
-                by_prefix.entry(definition.row.stored.prefix.to_string()).or_default().push(entry);
-            }
+            let found = by_prefix.entry(definition.row.stored.prefix.to_string()).or_default();
+            found.take(&definition, local, &stored);
         }
         for (prefix, definition) in self.routes.read().iter() {
-            definition.cache.load(by_prefix.remove(prefix).unwrap_or_default(), page.revision);
+            let Found { entries, unread } = by_prefix.remove(prefix).unwrap_or_default();
+            definition.cache.load_all(entries, unread, page.revision);
         }
         self.applied.send_replace(page.revision);
         self.store.follow(&prefix, page.revision).await
@@ -136,7 +146,7 @@ impl Filler {
     /// stood still for long), everything is read anew; who watches begins anew too.
     pub async fn run(&self, mut feed: Box<dyn Feed>, now_seconds: impl Fn() -> i64) -> store::Error {
         loop {
-            match feed.next().await {
+            match self.next(&mut *feed).await {
                 Ok(events) => self.take(events, now_seconds()).await,
                 Err(store::Error::Compacted { oldest }) => {
                     tracing::warn!(oldest, "the store has forgotten what this server missed: everything is read anew");
@@ -146,6 +156,40 @@ impl Filler {
                     };
                 }
                 Err(error) => return error,
+            }
+        }
+    }
+
+    /// Has everything looked at once more: keys have come or gone by which values are read.
+    pub fn look_again(&self) {
+        self.again.notify_one();
+    }
+
+    /// Whether all that lies in the store can be read.
+    pub fn is_whole(&self) -> bool {
+        self.routes.read().values().all(|definition| definition.cache.is_whole())
+    }
+
+    async fn next(&self, feed: &mut dyn Feed) -> Result<Vec<Stored>, store::Error> {
+        // What has been taken from the store must not be lost: the question stands until it is answered.
+        let mut next = feed.next();
+        loop {
+            tokio::select! {
+                events = &mut next => return events,
+                () = self.again.notified() => self.reread().await,
+            }
+        }
+    }
+
+    /// Fills the caches anew in which something can be read that could not, or the other way round.
+    async fn reread(&self) {
+        let definitions: Vec<Arc<Definition>> = self.routes.read().values().cloned().collect();
+        for definition in definitions {
+            let revision = self.applied();
+            let found = self.read_all(&definition, revision).await;
+            let before = definition.cache.unread_in(&Interest::Everything);
+            if !before.iter().map(|(key, _)| key).eq(found.unread.iter().map(|(key, _)| key)) {
+                definition.cache.load_all(found.entries, found.unread, revision);
             }
         }
     }
@@ -164,7 +208,7 @@ impl Filler {
             };
             applied = applied.max(revision);
             let Some((definition, local)) = self.find(&key) else { continue };
-            let Some(change) = self.change(&definition, local, &key, revision, change) else { continue };
+            let change = self.change(&definition, local, &key, revision, change);
             let turn =
                 self.follower_of(&definition).and_then(|follow| follow.change(&change).map(|turn| (follow, turn)));
             match batches.iter_mut().find(|(d, _)| Arc::ptr_eq(&d.cache, &definition.cache)) {
@@ -198,7 +242,7 @@ impl Filler {
         let found: Vec<Arc<Entry>> = found
             .filter_map(|stored| {
                 let (definition, local) = self.find(&stored.key)?;
-                read(&definition, local, stored)
+                read(&definition, local, stored).ok()
             })
             .collect();
         for turn in follow.begin(&found) {
@@ -219,8 +263,8 @@ impl Filler {
         match turn {
             Turn::Serve { definition, reload, .. } => {
                 if *reload {
-                    let entries = self.read_all(definition, revision).await;
-                    definition.cache.load(entries, revision);
+                    let Found { entries, unread } = self.read_all(definition, revision).await;
+                    definition.cache.load_all(entries, unread, revision);
                 }
                 self.routes.write().insert(definition.row.stored.prefix.to_string(), definition.clone());
             }
@@ -233,7 +277,7 @@ impl Filler {
     }
 
     /// All objects of a definition as they were at a revision.
-    async fn read_all(&self, definition: &Definition, revision: Revision) -> Vec<Arc<Entry>> {
+    async fn read_all(&self, definition: &Definition, revision: Revision) -> Found {
         let prefix = format!("{}/{}/", self.root, definition.row.stored.prefix);
         let at = |at: Revision| self.store.range(Range { prefix: prefix.clone(), at, ..Range::default() });
         let page = match at(revision).await {
@@ -241,15 +285,16 @@ impl Filler {
             // It is long ago: what there is now comes again in the feed.
             Err(_) => at(0).await,
         };
+        let mut found = Found::default();
         match page {
             Ok(page) => {
-                page.entries.iter().filter_map(|stored| read(definition, &stored.key[prefix.len()..], stored)).collect()
+                for stored in &page.entries {
+                    found.take(definition, &stored.key[prefix.len()..], stored);
+                }
             }
-            Err(error) => {
-                tracing::error!(prefix, %error, "the objects of a kind cannot be read");
-                Vec::new()
-            }
+            Err(error) => tracing::error!(prefix, %error, "the objects of a kind cannot be read"),
         }
+        found
     }
 
     fn change(
@@ -259,20 +304,17 @@ impl Filler {
         key: &str,
         revision: Revision,
         stored: Option<store::Entry>,
-    ) -> Option<Change> {
+    ) -> Change {
         let own = self.own.lock().remove(key);
         let Some(stored) = stored else {
-            return Some(Change::Delete { key: local.into(), revision });
+            return Change::Delete { key: local.into(), revision };
         };
         if let Some((own, _)) = own.filter(|(_, written)| same_bytes(written, &stored.value)) {
-            return Some(Change::Put(Arc::new(own.at(revision))));
+            return Change::Put(Arc::new(own.at(revision)));
         }
-        match storage::read(definition, local, &stored) {
-            Ok(entry) => Some(Change::Put(Arc::new(entry))),
-            Err(error) => {
-                tracing::error!(key, %error, "an object in the store cannot be read");
-                None
-            }
+        match read(definition, local, &stored) {
+            Ok(entry) => Change::Put(entry),
+            Err(why) => Change::Unread { key: local.into(), why },
         }
     }
 
@@ -290,12 +332,20 @@ impl Filler {
     }
 }
 
-fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Option<Arc<Entry>> {
-    match storage::read(definition, local, stored) {
-        Ok(entry) => Some(Arc::new(entry)),
-        Err(error) => {
-            tracing::error!(key = stored.key, %error, "an object in the store cannot be read");
-            None
+fn read(definition: &Definition, local: &str, stored: &store::Entry) -> Result<Arc<Entry>, Corrupt> {
+    let read = storage::read(definition, local, stored);
+    read.map(Arc::new).inspect_err(|why| {
+        tracing::error!(key = stored.key, %why, "an object in the store cannot be read");
+    })
+}
+
+// === impl Found ===
+
+impl Found {
+    fn take(&mut self, definition: &Definition, local: &str, stored: &store::Entry) {
+        match read(definition, local, stored) {
+            Ok(entry) => self.entries.push(entry),
+            Err(why) => self.unread.push((local.into(), why)),
         }
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use store::Revision;
 
 use super::Entry;
+use crate::unread::Corrupt;
 
 /// Events are kept this long. Upstream: etcd's compaction interval of the API server.
 const WINDOW_SECONDS: i64 = 300;
@@ -22,7 +23,15 @@ const WINDOW_LEN_MIN: usize = 1000;
 /// A change as it comes from the store.
 pub enum Change {
     Put(Arc<Entry>),
-    Delete { key: EcoString, revision: Revision },
+    /// What lies there now cannot be read.
+    Unread {
+        key: EcoString,
+        why: Corrupt,
+    },
+    Delete {
+        key: EcoString,
+        revision: Revision,
+    },
 }
 
 /// A change as watchers see it.

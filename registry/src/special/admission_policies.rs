@@ -22,7 +22,7 @@ pub enum Params {
 
 #[async_trait]
 impl Special for Params {
-    fn confirm(&self, registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Errors {
+    async fn confirm(&self, registry: &Registry, ask: &Ask, new: &Value, old: &Value) -> Errors {
         let (spec, before) = (new.at("spec"), old.at("spec"));
         let member = match self {
             Params::Policy => "paramKind",
@@ -35,8 +35,8 @@ impl Special for Params {
             return errors;
         }
         let refused = match self {
-            Params::Policy => of_kind(registry, &ask.user, spec.at("paramKind")),
-            Params::Binding(policies) => of_reference(registry, &ask.user, spec, policies),
+            Params::Policy => of_kind(registry, &ask.user, spec.at("paramKind")).await,
+            Params::Binding(policies) => of_reference(registry, &ask.user, spec, policies).await,
         };
         if let Err(why) = refused {
             errors.forbidden(&Path::new("spec").child(member), why);
@@ -68,10 +68,10 @@ fn resource_of(registry: &Registry, kind: &Value) -> (Attributes, Result<(), &'s
     }
 }
 
-fn of_kind(registry: &Registry, user: &User, kind: &Value) -> Result<(), String> {
+async fn of_kind(registry: &Registry, user: &User, kind: &Value) -> Result<(), String> {
     let (mut wanted, _) = resource_of(registry, kind);
     (wanted.verb, wanted.name, wanted.namespace) = ("get".into(), "*".into(), "*".into());
-    if registry.authorizer.decide(user, &wanted).verdict == Verdict::Allow {
+    if registry.authorizer.decide(user, &wanted).await.verdict == Verdict::Allow {
         return Ok(());
     }
     let (kind, version, user) = (kind.str("kind"), kind.str("apiVersion"), shown(user));
@@ -80,7 +80,7 @@ fn of_kind(registry: &Registry, user: &User, kind: &Value) -> Result<(), String>
     ))
 }
 
-fn of_reference(registry: &Registry, user: &User, spec: &Value, policies: &str) -> Result<(), String> {
+async fn of_reference(registry: &Registry, user: &User, spec: &Value, policies: &str) -> Result<(), String> {
     let (reference, policy) = (spec.at("paramRef"), spec.str("policyName"));
     let policies = GroupResource::new("admissionregistration.k8s.io", policies);
     let found = registry.cluster.look.get(&policies, "", policy);
@@ -91,7 +91,7 @@ fn of_reference(registry: &Registry, user: &User, spec: &Value, policies: &str) 
     };
     wanted.verb = if reference.str("name").is_empty() { "list" } else { "get" }.into();
     (wanted.name, wanted.namespace) = (reference.str("name").into(), reference.str("namespace").into());
-    if registry.authorizer.decide(user, &wanted).verdict == Verdict::Allow {
+    if registry.authorizer.decide(user, &wanted).await.verdict == Verdict::Allow {
         return Ok(());
     }
     let (user, verb) = (shown(user), wanted.verb);

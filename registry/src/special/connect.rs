@@ -98,7 +98,7 @@ impl Registry {
         self.admit_connect(ask, options, query, rest).await?;
         match options {
             "PodExecOptions" | "PodAttachOptions" | "PodPortForwardOptions" => {
-                self.may_create(ask)?;
+                self.may_create(ask).await?;
                 containers::road(self, ask, options, query, nodes).await
             }
             "PodProxyOptions" => places::pod(self, ask, rest).await,
@@ -110,12 +110,12 @@ impl Registry {
 
     /// A browser can only GET, and who may only get may not run commands. Upstream: `ensureAuthorizedForVerb`, behind
     /// AuthorizePodWebsocketUpgradeCreatePermission.
-    fn may_create(&self, ask: &Ask) -> Result<(), Status> {
-        if ask.attributes.verb == "create" || ask.also(&self.authorizer, "create").is_ok() {
+    async fn may_create(&self, ask: &Ask) -> Result<(), Status> {
+        if ask.attributes.verb == "create" || ask.also(&self.authorizer, "create").await.is_ok() {
             return Ok(());
         }
         let attributes = api::Attributes { verb: "create".into(), ..ask.attributes.clone() };
-        let why = self.authorizer.decide(&ask.user, &attributes).reason;
+        let why = self.authorizer.decide(&ask.user, &attributes).await.reason;
         let target = GroupResource::new(ask.attributes.group.as_str(), ask.attributes.resource.as_str());
         Err(Status::forbidden(&target, ask.name(), why))
     }
@@ -126,7 +126,7 @@ impl Registry {
         let mut request = admission_request(ask, Operation::Connect, object, Value::NULL, false, Value::NULL);
         self.chain.mutate(&mut request, &self.cluster).await?;
         let outcome = self.chain.validate(&request, &self.cluster).await;
-        request.said.warnings().into_iter().for_each(|warning| ask.warn(warning));
+        ask.hear(&request.said);
         outcome
     }
 

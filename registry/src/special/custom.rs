@@ -80,6 +80,8 @@ impl Follow for Custom {
     fn change(&self, change: &Change) -> Option<Turn> {
         match change {
             Change::Put(entry) => self.learn(entry),
+            // As it was, until somebody can read it.
+            Change::Unread { .. } => None,
             Change::Delete { key, .. } => self.forget(key),
         }
     }

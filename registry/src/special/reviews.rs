@@ -49,7 +49,7 @@ impl Answers for Review {
         errors.into_status(&self.kind(ask), "")?;
         self.check(ask, &object)?;
         registry.validate_lent(ask, Operation::Create, &mut object, Value::NULL, options).await?;
-        let status = self.status(registry, ask, &object)?;
+        let status = self.status(registry, ask, &object).await?;
         if matches!(self, Review::SelfRules | Review::SelfIdentity) {
             // Upstream answers with a new object.
             object = Value::object();
@@ -99,21 +99,25 @@ impl Review {
         Ok(())
     }
 
-    fn status(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<Value, Status> {
+    async fn status(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<Value, Status> {
         let spec = object.at("spec");
-        let decide = |user: &User| access::status(&registry.authorizer.decide(user, &access::attributes(spec)), spec);
         Ok(match self {
-            Review::Subject | Review::Local => decide(&access::user(spec)),
-            Review::SelfSubject => decide(&ask.user),
+            Review::Subject | Review::Local => decided(registry, &access::user(spec), spec).await,
+            Review::SelfSubject => decided(registry, &ask.user, spec).await,
             Review::SelfRules => registry.authorizer.rules(&ask.user, spec.str("namespace")).to_status(),
             Review::SelfIdentity => api::value!({"userInfo": (identity::user_info(&ask.user))}),
             Review::Token => {
                 let audiences: Vec<String> =
                     spec.list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
                 let outcome =
-                    registry.outside()?.review(spec.str("token"), &audiences, registry.clock.now().as_second());
+                    registry.outside()?.review(spec.str("token"), &audiences, registry.clock.now().as_second()).await;
                 identity::status(&outcome)
             }
         })
     }
+}
+
+/// What the whole chain says about a user.
+async fn decided(registry: &Registry, user: &User, spec: &Value) -> Value {
+    access::status(&registry.authorizer.decide(user, &access::attributes(spec)).await, spec)
 }

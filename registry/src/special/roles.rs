@@ -32,8 +32,8 @@ impl Special for Rights {
         let outside = registry.outside()?;
         let guard = Guard { authorizer: &registry.authorizer, index: &outside.index };
         match self {
-            Rights::Role => guard.role(&ask.user, &ask.attributes, old, new)?,
-            Rights::Binding => guard.binding(&ask.user, &ask.attributes, old, new)?,
+            Rights::Role => guard.role(&ask.user, &ask.attributes, old, new).await?,
+            Rights::Binding => guard.binding(&ask.user, &ask.attributes, old, new).await?,
         }
         Ok(Reservation::default())
     }

@@ -14,7 +14,7 @@ use super::{
     schema::{self, Judge, Place},
     structural,
 };
-use crate::{checks, webhook};
+use crate::{checks, meta::is_print, webhook};
 
 const SELECTABLE_MAX: usize = 8;
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
@@ -162,6 +162,7 @@ pub fn validate(spec: &Value, options: &Options, errs: &mut Errors) {
         let schema = spec.at("validation").at("openAPIV3Schema");
         let selectable_at = at.child("selectableFields");
         if spec.has("validation") {
+            unreadable(schema, &at, errs);
             selectable_fields(spec, schema, &selectable_at, options, "", errs);
         } else {
             errs.invalid(&selectable_at, "", "may only be set when validations.schema is included");
@@ -248,7 +249,7 @@ fn versions(spec: &Value, options: &Options, at: &Path, errs: &mut Errors) {
         let sub = if per_version { version.at("subresources") } else { spec.at("subresources") };
         validate_version(version, sub.has("status"), options, &at, errs);
     }
-    let mut wrong = |text: &str| errs.invalid(&versions_at, shown_versions(list), text);
+    let mut wrong = |text: &str| errs.invalid(&versions_at, shown_versions(spec.at("versions")), text);
     let names: BTreeSet<&str> = list.iter().map(|v| v.str("name")).collect();
     if names.len() != list.len() {
         wrong("must contain unique version names");
@@ -256,10 +257,13 @@ fn versions(spec: &Value, options: &Options, at: &Path, errs: &mut Errors) {
     if list.iter().filter(|v| v.bool("storage")).count() != 1 {
         wrong("must have exactly one version marked as storage version");
     }
+    // It is the first of them, which is wrong in two places then.
+    let first = spec.str("version");
+    joined(errs, &at.child("version"), first, &words::dns1035_label(first), "");
 }
 
 /// As upstream shows versions.
-fn shown_versions(versions: &[Value]) -> Value {
+fn shown_versions(versions: &Value) -> Value {
     let shown = |v: &Value| {
         value!({
             "Name": (v.str("name")), "Served": (v.bool("served")), "Storage": (v.bool("storage")),
@@ -268,7 +272,7 @@ fn shown_versions(versions: &[Value]) -> Value {
             "AdditionalPrinterColumns": (v.at("additionalPrinterColumns")), "SelectableFields": (v.at("selectableFields"))
         })
     };
-    if versions.is_empty() { Value::Null } else { versions.iter().map(shown).collect() }
+    versions.as_array().map_or(Value::Null, |versions| versions.iter().map(shown).collect())
 }
 
 fn validate_version(version: &Value, has_status: bool, options: &Options, at: &Path, errs: &mut Errors) {
@@ -285,7 +289,15 @@ fn validate_version(version: &Value, has_status: bool, options: &Options, at: &P
         let text = "may only be set when `version.schema.openAPIV3Schema` is not included";
         return errs.invalid(&selectable_at, "", text);
     }
+    unreadable(schema, at, errs);
     selectable_fields(version, schema, &selectable_at, options, version.str("name"), errs);
+}
+
+/// What selectable fields point into has to be read first.
+fn unreadable(schema: &Value, at: &Path, errs: &mut Errors) {
+    if let Some(why) = structural::unreadable(schema) {
+        errs.invalid(&at.child("schema.openAPIV3Schema"), "", why);
+    }
 }
 
 /// Upstream: `validateDeprecationWarning`.
@@ -300,7 +312,7 @@ fn deprecation(version: &Value, at: &Path, errs: &mut Errors) {
     if text.is_empty() {
         errs.invalid(at, text, "must not be an empty string");
     }
-    if let Some((i, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
+    if let Some((i, _)) = text.char_indices().find(|(_, c)| !is_print(*c)) {
         let why = format!("must only contain printable UTF-8 characters; non-printable character found at index {i}");
         errs.invalid(at, text, why);
     }

@@ -93,6 +93,27 @@ fn names_and_versions_fit() {
 }
 
 #[test]
+fn the_first_version_is_judged_in_both_its_places() {
+    let mut definition = a_definition(value!({"type": "object"}));
+    definition.entry_path(&["spec", "versions"]).make_array()[0].set("name", "V_1");
+    let found = texts(&validate(&definition, &context()));
+    let at = |text: &String| text.split(':').next().unwrap_or("").to_owned();
+    let places: Vec<String> = found.iter().map(at).collect();
+    assert_eq!(
+        places,
+        ["spec.versions[0].name", "spec.version", "status.storedVersions", "status.storedVersions[0]"],
+        "{found:?}"
+    );
+    for (versions, shown) in [(value!([]), "[]"), (Value::Null, "null")] {
+        definition.set_path(&["spec", "versions"], versions);
+        let found = texts(&validate(&definition, &context()));
+        let wanted =
+            format!("spec.versions: Invalid value: {shown}: must have exactly one version marked as storage version");
+        assert!(found.contains(&wanted), "{found:?}");
+    }
+}
+
+#[test]
 fn an_established_name_stays() {
     let mut old = a_definition(value!({"type": "object"}));
     old.set_path(&["status", "conditions"], value!([{"type": "Established", "status": "True"}]));

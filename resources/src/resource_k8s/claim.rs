@@ -7,6 +7,7 @@ use api::{
     field::{Errors, Path},
     names as words,
 };
+use cel::{Mode, device};
 
 use super::{
     lists::{self, driver_name, fully_qualified_name, label, name_of, text_of},
@@ -143,16 +144,31 @@ fn wanted(request: &Value, name: &str, used: &BTreeSet<(String, String)>, at: &P
     }
 }
 
-/// Upstream: `validateSelectorSlice`, but for compiling.
+/// Upstream: `validateSelectorSlice`.
 fn selectors(selectors: &[Value], at: &Path, stored: bool, errs: &mut Errors) {
     lists::slice(selectors, LIST_MAX, at, errs, |selector, at, errs| {
         let at = at.child("cel");
         if !selector.has("cel") {
             errs.required(&at, "");
-        } else if !stored && selector.at("cel").str("expression").len() > EXPRESSION_LEN_MAX {
-            errs.too_long(&at.child("expression"), EXPRESSION_LEN_MAX as i64);
+        } else if !stored {
+            expression(selector.at("cel").str("expression"), &at.child("expression"), errs);
         }
     });
+}
+
+/// What is too long is not compiled. Upstream: `validateCELExpression`.
+fn expression(text: &str, at: &Path, errs: &mut Errors) {
+    if text.len() > EXPRESSION_LEN_MAX {
+        return errs.too_long(at, EXPRESSION_LEN_MAX as i64);
+    }
+    match device::compile(text, Mode::NewExpressions) {
+        Err(refused) if refused.internal => errs.internal(at, refused.detail),
+        Err(refused) => errs.invalid(at, text, refused.detail),
+        Ok(selector) if selector.cost_max > device::SELECTOR_COST_MAX => {
+            errs.forbidden(at, "too complex, exceeds cost limit");
+        }
+        Ok(_) => {}
+    }
 }
 
 fn derived_attributes(

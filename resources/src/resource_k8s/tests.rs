@@ -41,6 +41,64 @@ fn a_request_is_exact_or_has_alternatives() {
     );
 }
 
+fn a_class(expression: &str) -> Value {
+    value!({"spec": {"selectors": [{"cel": {"expression": expression}}]}})
+}
+
+/// What upstream's server said of classes with these expressions.
+#[test]
+fn selectors_are_judged_in_upstreams_words() {
+    let answers = include_str!("../../tests/data/selectors.jsonl").lines().map(|line| {
+        let answer: serde_json::Value = serde_json::from_str(line).expect("an answer is JSON");
+        let causes = answer["causes"].as_array().into_iter().flatten();
+        let causes: Vec<String> = causes.map(|cause| cause.as_str().unwrap_or("").to_owned()).collect();
+        (answer["expression"].as_str().unwrap_or("").to_owned(), causes)
+    });
+    let (mut right, mut wrong) = (0, 0);
+    let mut differing = Vec::new();
+    for (expression, causes) in answers {
+        let found = texts(&claim::validate_class(&a_class(&expression), None));
+        *(if causes.is_empty() { &mut right } else { &mut wrong }) += 1;
+        if found != causes {
+            differing.push(format!("{expression}\n  upstream: {causes:?}\n  here:     {found:?}"));
+        }
+    }
+    assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
+    assert!(right > 90 && wrong > 90, "{right} right and {wrong} wrong ones are too few to tell");
+}
+
+#[test]
+fn selectors_of_requests_and_alternatives_are_compiled_where_they_are_new() {
+    let wrong =
+        value!([{"cel": {"expression": "device.nothing"}}, {"cel": {"expression": (" ".repeat(10 * 1024 + 1))}}]);
+    let request = value!({"deviceClassName": "c", "allocationMode": "All", "selectors": (wrong.clone())});
+    let mut sub = request.clone();
+    sub.set("name", "s");
+    let claim = value!({"spec": {"devices": {"requests": [
+        {"name": "a", "exactly": (request.clone())}, {"name": "b", "firstAvailable": [sub]}
+    ]}}});
+    let undefined = "Invalid value: \"device.nothing\": compilation failed: ERROR: <input>:1:7: undefined field 'nothing'\n | \
+                     device.nothing\n | ......^";
+    let expected = |at: &str| -> Vec<String> {
+        let mut texts = Vec::new();
+        for (i, kind) in ["exactly", "firstAvailable[0]"].into_iter().enumerate() {
+            let at = format!("{at}.devices.requests[{i}].{kind}.selectors");
+            texts.push(format!("{at}[0].cel.expression: {undefined}"));
+            texts.push(format!("{at}[1].cel.expression: Too long: may not be more than 10240 bytes"));
+        }
+        texts
+    };
+    assert_eq!(texts(&claim::validate(&claim)), expected("spec"));
+    let template = value!({"spec": (claim.clone())});
+    assert_eq!(texts(&claim::validate_template(&template)), expected("spec.spec"));
+    let class = |selectors: &Value| value!({"spec": {"selectors": (selectors.clone())}});
+    assert_eq!(claim::validate_class(&class(&wrong), None).len(), 2);
+    assert!(claim::validate_class(&class(&wrong), Some(&class(&wrong))).is_empty(), "what is stored is not judged");
+    let mut turned = wrong.clone();
+    turned.make_array().reverse();
+    assert_eq!(claim::validate_class(&class(&turned), Some(&class(&wrong))).len(), 2, "another order is a change");
+}
+
 #[test]
 fn an_old_request_of_no_class_is_left_as_it_is() {
     let of = |request: Value| {

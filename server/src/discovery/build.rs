@@ -25,6 +25,13 @@ pub fn knows(catalog: &Resources, group: &str, version: &str) -> bool {
     catalog.iter().any(|d| d.row.group == group && d.served(version).is_some_and(|s| catalog.serves(d, s)))
 }
 
+/// Whether paths below a group that lead nowhere are told so by upstream's routes. Groups of custom resources have none.
+pub fn has_routes(catalog: &Resources, group: &str) -> bool {
+    catalog
+        .iter()
+        .any(|d| d.row.group == group && d.world.has_protobuf() && d.versions.iter().any(|s| catalog.serves(d, s)))
+}
+
 fn collect(catalog: &Resources) -> Vec<Group<'_>> {
     let mut groups: BTreeMap<&str, BTreeMap<&str, ServedBy<'_>>> = BTreeMap::new();
     for definition in catalog.iter() {
@@ -192,7 +199,8 @@ fn response_kind<'a>(
     match subresource {
         Subresource::Scale { .. } => ("autoscaling", "v1", "Scale"),
         Subresource::Create { group, version, kind, .. } => (group, version, kind),
-        Subresource::Connect { options, .. } if !options.is_empty() => ("", "v1", options),
+        // A log is read from the pod; what else connects has its options for a kind.
+        Subresource::Connect { options, verbs, .. } if !options.is_empty() && *verbs != ["get"] => ("", "v1", options),
         _ => (&definition.row.group, &served.gvk.version, &definition.row.kind),
     }
 }
@@ -208,7 +216,6 @@ pub fn aggregated(catalog: &Resources, core: bool, version: &str) -> Value {
             if !group.name.is_empty() {
                 meta.set("name", group.name);
             }
-            meta.set("creationTimestamp", Value::Null);
             value!({"metadata": meta, "versions": versions})
         })
         .collect();
@@ -224,10 +231,17 @@ fn discovered_version(version: &str, served: &[(&Definition, &Served)]) -> Value
 
 fn discovered(definition: &Definition, served: &Served) -> Value {
     let row = &definition.row;
-    let kind = |group: &str, version: &str, kind: &str| value!({"group": group, "version": version, "kind": kind});
+    // Upstream's own resources leave out what stands around them, custom ones say it.
+    let (group, version) = (row.group.as_str(), served.gvk.version.as_str());
+    let is_own = |of: (&str, &str)| of == (group, version) && definition.world.has_protobuf();
+    let kind = |group: &str, version: &str, kind: &str| {
+        let (group, version) = if is_own((group, version)) { ("", "") } else { (group, version) };
+        value!({"group": group, "version": version, "kind": kind})
+    };
+    let own = kind(group, version, &row.kind);
     let mut value = value!({
         "resource": (row.plural.as_str()),
-        "responseKind": (kind(&row.group, &served.gvk.version, &row.kind)),
+        "responseKind": (own),
         "scope": (if row.namespaced { "Namespaced" } else { "Cluster" }),
         "singularResource": (row.singular.as_str()),
         "verbs": verbs(definition)

@@ -14,7 +14,7 @@ const ADMISSION: &str = "AdmissionReview";
 const CONVERSION: &str = "ConversionReview";
 
 /// Reviews by kind and version, with their types.
-const REVIEWS: [(&str, &str, &str); 4] = [
+const REVIEWS: [(&str, &str, &str); 8] = [
     (ADMISSION, "admission.k8s.io/v1", "io.k8s.api.admission.v1.AdmissionReview"),
     (ADMISSION, "admission.k8s.io/v1beta1", "io.k8s.api.admission.v1beta1.AdmissionReview"),
     (
@@ -27,6 +27,10 @@ const REVIEWS: [(&str, &str, &str); 4] = [
         "apiextensions.k8s.io/v1beta1",
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1beta1.ConversionReview",
     ),
+    ("TokenReview", "authentication.k8s.io/v1", "io.k8s.api.authentication.v1.TokenReview"),
+    ("TokenReview", "authentication.k8s.io/v1beta1", "io.k8s.api.authentication.v1beta1.TokenReview"),
+    ("SubjectAccessReview", "authorization.k8s.io/v1", "io.k8s.api.authorization.v1.SubjectAccessReview"),
+    ("SubjectAccessReview", "authorization.k8s.io/v1beta1", "io.k8s.api.authorization.v1beta1.SubjectAccessReview"),
 ];
 
 /// What is said of a review whose time is over. Of a conversion the client itself keeps time.

@@ -47,6 +47,6 @@ impl Act for Acting {
 #[async_trait]
 impl May for Asking {
     async fn may(&self, user: &User, attributes: &Attributes) -> Result<bool, Status> {
-        Ok(self.0.decide(user, attributes).verdict == Verdict::Allow)
+        Ok(self.0.decide(user, attributes).await.verdict == Verdict::Allow)
     }
 }

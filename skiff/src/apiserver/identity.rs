@@ -1,12 +1,12 @@
 //! Certificates, tokens and who is believed.
 
-use std::{net::IpAddr, path::Path, sync::Arc};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use api::{GroupResource, Value};
 use auth::authenticate::{
-    Anonymous, Authenticator, BootstrapTokens, Chain, RequestHeader, ServiceAccounts, TokenAuthenticator, TokenFile,
-    X509,
+    Authenticator, BootstrapTokens, Chain, Elsewhere, Remembered, RequestHeader, ServiceAccounts, TokenAuthenticator,
+    TokenFile, Webhook, X509,
     service_account::{Documents, Head, Issuer, KeySet, LegacyTokens, Lookup, SigningKey},
     x509::Authorities,
 };
@@ -18,9 +18,13 @@ use certs::{
     tls::{ServerCert, ServerSettings},
 };
 use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
+use server::outgoing::Outgoing;
 
-use super::settings;
+use super::{elsewhere, issuers, settings};
 use crate::flags::Apiserver;
+
+/// Upstream: defaultRequestTimeout.
+const WEBHOOK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Objects that tokens are bound to, as the registry has them.
 struct Bound(Arc<Registry>);
@@ -39,7 +43,12 @@ impl Lookup for Bound {
 }
 
 /// Everybody who can tell who asks, in upstream's order.
-pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) -> Result<Chain> {
+pub fn authenticators(
+    flags: &Apiserver,
+    pki: &Pki,
+    registry: &Arc<Registry>,
+    outgoing: &Arc<Outgoing>,
+) -> Result<Chain> {
     let api_audiences = match flags.api_audiences.as_slice() {
         [] => vec![flags.service_account_issuer.clone()],
         given => given.to_vec(),
@@ -71,13 +80,31 @@ pub fn authenticators(flags: &Apiserver, pki: &Pki, registry: &Arc<Registry>) ->
     if flags.enable_bootstrap_token_auth {
         tokens.push(Box::new(BootstrapTokens { api_audiences: api_audiences.clone(), lookup }));
     }
-    // Who says so has anonymous users everywhere, as upstream, and the authorizer decides about them.
-    let anonymous = match flags.anonymous_auth {
-        None => Some(Anonymous::on_default_paths()),
-        Some(true) => Some(Anonymous { paths: Vec::new() }),
-        Some(false) => None,
-    };
-    Ok(Chain { api_audiences, requests, tokens, anonymous, proxy_headers: proxy.headers })
+    let others = issuers::open(flags, outgoing, &registry.clock, &api_audiences)?;
+    let mut elsewhere: Vec<Arc<dyn Elsewhere>> = Vec::new();
+    elsewhere.extend(others.tokens.map(|tokens| tokens as Arc<dyn Elsewhere>));
+    elsewhere.extend(webhook(flags, registry, outgoing, &api_audiences)?);
+    let anonymous = others.anonymous;
+    Ok(Chain { api_audiences, requests, tokens, elsewhere, anonymous, proxy_headers: proxy.headers })
+}
+
+/// The webhook that knows tokens, when there is one.
+fn webhook(
+    flags: &Apiserver,
+    registry: &Arc<Registry>,
+    outgoing: &Arc<Outgoing>,
+    api_audiences: &[String],
+) -> Result<Option<Arc<dyn Elsewhere>>> {
+    let Some(path) = &flags.access.authentication_token_webhook_config_file else { return Ok(None) };
+    let version = flags.access.authentication_token_webhook_version.clone();
+    if !["v1", "v1beta1"].contains(&version.as_str()) {
+        let version = api::field::quote(&version);
+        bail!("unsupported authentication webhook version {version}, supported versions are \"v1\", \"v1beta1\"");
+    }
+    let reviewer = Arc::new(elsewhere::webhook(path, outgoing, WEBHOOK_WITHIN)?);
+    let webhook = Webhook { reviewer, version, api_audiences: api_audiences.to_vec() };
+    let kept = flags.access.authentication_token_webhook_cache_ttl.0;
+    Ok(Some(Arc::new(Remembered::new(Box::new(webhook), registry.clock.clone(), kept, kept))))
 }
 
 /// By which keys tokens are verified.

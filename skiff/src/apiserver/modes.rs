@@ -1,12 +1,21 @@
-//! Which modes decide, and what they decide by.
+//! Which modes decide, and what they decide by: by flags, or by an AuthorizationConfiguration that may change.
 //!
-//! Upstream: pkg/kubeapiserver/authorizer/config.go, pkg/kubeapiserver/options/authorization.go.
+//! Upstream: pkg/kubeapiserver/authorizer/{config,reload}.go, pkg/kubeapiserver/options/authorization.go.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Result, bail};
-use auth::authorize::{AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Node, Rbac, Relations};
+use anyhow::{Result, anyhow, bail};
+use api::time::Clock;
+use auth::authorize::{
+    Abac, AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Node, Rbac, Relations, Verdict, Way, Webhook,
+    configuration::{self, Configured, WebhookAt},
+    webhook::Settings,
+};
 use registry::{Registry, special};
+use server::outgoing::Outgoing;
+
+use super::{configured, elsewhere};
+use crate::flags::{Apiserver, go::Span};
 
 /// What is read from storage to decide by.
 pub struct Policy {
@@ -15,26 +24,156 @@ pub struct Policy {
     relations: Option<Arc<Relations>>,
 }
 
-/// The modes of `--authorization-mode` in its order.
-pub fn authorizer(names: &[String]) -> Result<(Authorizer, Policy)> {
+/// What modes are made of, also when a configuration changes: what was there at the start stays.
+struct Maker {
+    outgoing: Arc<Outgoing>,
+    clock: Arc<dyn Clock>,
+    node: Option<Arc<dyn Mode>>,
+    rbac: Arc<dyn Mode>,
+    abac: Option<Arc<dyn Mode>>,
+}
+
+const KIND: &str = "AuthorizationConfiguration";
+/// Upstream: defaultRequestTimeout.
+const WITHIN: i64 = 30_000_000_000;
+const ALLOWED: Span = Span(300_000_000_000);
+const REFUSED: Span = Span(30_000_000_000);
+const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+
+/// The modes of the flags, in their order.
+pub fn authorizer(
+    flags: &Apiserver,
+    outgoing: &Arc<Outgoing>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Authorizer>, Policy)> {
+    let path = flags.access.authorization_config.as_ref();
+    let text = path.map(|path| super::identity::read(path)).transpose()?;
+    let modes = match &text {
+        Some(text) => load(text, &[])?,
+        None => of_flags(flags)?,
+    };
     let mut policy = Policy { index: Arc::default(), relations: None };
-    let mut modes: Vec<Box<dyn Mode>> = Vec::new();
-    for name in names {
-        modes.push(match name.as_str() {
-            "Node" => {
-                let relations = policy.relations.get_or_insert_default().clone();
-                let rules = special::furniture::rules_of("system:node").map_err(|e| anyhow::anyhow!("{e}"))?;
-                Box::new(Node { relations, rules: Arc::new(rules) })
-            }
-            "RBAC" => Box::new(Rbac { index: policy.index.clone() }),
-            "AlwaysAllow" => Box::new(AlwaysAllow),
-            "AlwaysDeny" => Box::new(AlwaysDeny),
-            other => {
-                bail!("--authorization-mode: {other} is not built yet; there are Node, RBAC, AlwaysAllow, AlwaysDeny")
-            }
-        });
+    let mut maker = Maker {
+        outgoing: outgoing.clone(),
+        clock: clock.clone(),
+        node: None,
+        rbac: Arc::new(Rbac { index: policy.index.clone() }),
+        abac: None,
+    };
+    if modes.iter().any(|mode| mode.mode == "Node") {
+        let relations = policy.relations.get_or_insert_default().clone();
+        let rules = special::furniture::rules_of("system:node").map_err(|e| anyhow!("{e}"))?;
+        maker.node = Some(Arc::new(Node { relations, rules: Arc::new(rules) }));
     }
-    Ok((Authorizer::new(modes), policy))
+    if modes.iter().any(|mode| mode.mode == "ABAC") {
+        maker.abac = Some(Arc::new(abac(flags)?));
+    }
+    let lasting: Vec<String> = modes.iter().map(|mode| mode.mode.clone()).filter(|mode| mode != "Webhook").collect();
+    let authorizer = Arc::new(Authorizer::of(maker.ways(modes)?));
+    if let (Some(path), Some(text)) = (path, text) {
+        tokio::spawn(follow(maker, authorizer.clone(), path.clone(), text, lasting));
+    }
+    Ok((authorizer, policy))
+}
+
+/// The modes of a file, which are right, and among which are those that have to stay.
+fn load(text: &str, lasting: &[String]) -> Result<Vec<Configured>> {
+    let tree = configured::parse(text, KIND);
+    let tree = tree.map_err(|why| anyhow!("failed to load AuthorizationConfiguration from file: {why}"))?;
+    let look = |path: &str| match std::fs::metadata(path) {
+        Ok(found) => Ok(found.is_file()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("stat {path}: no such file or directory"))
+        }
+        Err(error) => Err(format!("stat {path}: {error}")),
+    };
+    let modes = configuration::read(&tree, &look).map_err(|errors| anyhow!("{}", errors.message()))?;
+    configuration::check_modes(&modes, lasting).map_err(anyhow::Error::msg)?;
+    Ok(modes)
+}
+
+fn of_flags(flags: &Apiserver) -> Result<Vec<Configured>> {
+    let said = &flags.access;
+    let webhook = || WebhookAt {
+        settings: Settings {
+            name: "default".to_owned(),
+            version: said.authorization_webhook_version.clone().unwrap_or_else(|| "v1beta1".to_owned()),
+            allowed_nanos: said.authorization_webhook_cache_authorized_ttl.unwrap_or(ALLOWED).0,
+            refused_nanos: said.authorization_webhook_cache_unauthorized_ttl.unwrap_or(REFUSED).0,
+            on_failure: Verdict::NoOpinion,
+        },
+        conditions: Vec::new(),
+        timeout_nanos: WITHIN,
+        kubeconfig: said.authorization_webhook_config_file.iter().map(|p| p.display().to_string()).collect(),
+    };
+    let modes = flags.authorization_modes().into_iter().map(|mode| {
+        let webhook = (mode == "Webhook").then(webhook);
+        let name = webhook.as_ref().map_or(mode.to_lowercase(), |webhook| webhook.settings.name.clone());
+        Configured { mode, name, webhook }
+    });
+    Ok(modes.collect())
+}
+
+fn abac(flags: &Apiserver) -> Result<Abac> {
+    let Some(path) = &flags.access.authorization_policy_file else {
+        bail!("open : no such file or directory");
+    };
+    let text = super::identity::read(path)?;
+    let decode = |line: &[u8]| codec::json::any(line).map(|read| read.value).map_err(|e| e.0);
+    Ok(Abac::read(&path.display().to_string(), &text, decode)?)
+}
+
+// === impl Maker ===
+
+impl Maker {
+    fn ways(&self, modes: Vec<Configured>) -> Result<Vec<Way>> {
+        modes.into_iter().map(|mode| self.way(mode)).collect()
+    }
+
+    fn way(&self, configured: Configured) -> Result<Way> {
+        let new = |mode: &str| {
+            anyhow!("authorizer type {mode} is not allowed if it was not enabled at initial server startup")
+        };
+        if let Some(webhook) = configured.webhook {
+            return self.webhook(webhook);
+        }
+        Ok(Way::Here(match configured.mode.as_str() {
+            "Node" => self.node.clone().ok_or_else(|| new("Node"))?,
+            "RBAC" => self.rbac.clone(),
+            "ABAC" => self.abac.clone().ok_or_else(|| new("ABAC"))?,
+            "AlwaysAllow" => Arc::new(AlwaysAllow),
+            "AlwaysDeny" => Arc::new(AlwaysDeny),
+            other => bail!("unknown authorization mode {other} specified"),
+        }))
+    }
+
+    fn webhook(&self, at: WebhookAt) -> Result<Way> {
+        let WebhookAt { settings, conditions, timeout_nanos, kubeconfig } = at;
+        if !VERSIONS.contains(&settings.version.as_str()) {
+            let version = api::field::quote(&settings.version);
+            bail!("unsupported webhook authorizer version {version}, supported versions are \"v1\", \"v1beta1\"");
+        }
+        if kubeconfig.is_empty() {
+            bail!("this server runs in no pod: the connectionInfo of a webhook has to be a KubeConfigFile");
+        }
+        let within = Duration::from_nanos(u64::try_from(timeout_nanos).unwrap_or_default());
+        let reviewer = elsewhere::webhook(&PathBuf::from(kubeconfig), &self.outgoing, within)?;
+        Ok(Way::Elsewhere(Arc::new(Webhook::new(settings, conditions, Arc::new(reviewer), self.clock.clone()))))
+    }
+}
+
+/// Follows the file. What is wrong changes nothing.
+async fn follow(maker: Maker, authorizer: Arc<Authorizer>, path: PathBuf, mut last: String, lasting: Vec<String>) {
+    loop {
+        last = configured::changed(&path, &last).await;
+        match load(&last, &lasting).and_then(|modes| maker.ways(modes)) {
+            Ok(ways) => {
+                authorizer.replace(ways);
+                tracing::info!("reloaded authz config");
+            }
+            Err(error) => tracing::error!(%error, "reloading authorization config"),
+        }
+    }
 }
 
 // === impl Policy ===

@@ -35,12 +35,17 @@ pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>) -> Result<Arc<O
         _ => (own.certificate_pem.clone(), own.key.to_pem()),
     };
     let front_proxy = (certificate, PrivateKey::from_pem(&key).context("--proxy-client-key-file")?);
-    let machine = MACHINES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let machine = machine();
     let draw = Arc::new(|bound: u64| {
         let digits: String = Random.uid().chars().filter(char::is_ascii_hexdigit).take(12).collect();
         u64::from_str_radix(&digits, 16).unwrap_or_default() % bound.max(1)
     });
     Ok(Arc::new(Outgoing::new(Settings { look, draw, machine, front_proxy: Some(front_proxy) })))
+}
+
+/// The authorities that this machine believes, as PEM.
+pub fn machine() -> String {
+    MACHINES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
 }
 
 /// What admission needs to call webhooks.

@@ -17,7 +17,6 @@ use crate::{
 const NANOS: i64 = 1_000_000_000;
 /// Upstream: 3 MiB.
 const BODY_LEN_MAX: usize = 3 << 20;
-/// Modes that upstream has; which of them are built is another matter.
 const MODES: [&str; 6] = ["AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node"];
 
 /// A front proxy: who may be one, and by which headers it speaks.
@@ -61,8 +60,9 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     }
     wrong.extend(without_flows(flags));
     wrong.extend(RuntimeConfig::parse(&flags.runtime_config).err());
-    wrong.extend(wrong_modes(&flags.authorization_mode));
+    wrong.extend(wrong_modes(flags));
     wrong.extend(wrong_headers(flags));
+    wrong.extend(super::auditing::check(&flags.audit));
     match wrong.as_slice() {
         [] => Ok(features),
         [one] => bail!("{one}"),
@@ -85,18 +85,35 @@ fn without_flows(flags: &Apiserver) -> Option<String> {
     }
 }
 
-fn wrong_modes(modes: &[String]) -> Vec<String> {
-    if modes.is_empty() {
-        return vec!["at least one authorization-mode must be passed".into()];
+/// Upstream: `BuiltInAuthorizationOptions.Validate`.
+fn wrong_modes(flags: &Apiserver) -> Vec<String> {
+    let access = &flags.access;
+    if access.authorization_config.is_some() {
+        let both = "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined";
+        let is_wrong = !flags.authorization_mode.is_empty() || access.names_authorizer();
+        return is_wrong.then(|| both.to_owned()).into_iter().collect();
     }
+    let modes = &flags.authorization_modes();
+    let (policy, webhook) = (&access.authorization_policy_file, &access.authorization_webhook_config_file);
+    let has = |mode: &str| modes.iter().any(|known| known == mode);
     let mut wrong = Vec::new();
     for mode in modes {
         match mode.as_str() {
-            "ABAC" => wrong.push("authorization-mode ABAC's authorization policy file not passed".into()),
-            "Webhook" => wrong.push("authorization-mode Webhook's authorization config file not passed".into()),
+            "ABAC" if policy.is_none() => {
+                wrong.push("authorization-mode ABAC's authorization policy file not passed".into());
+            }
+            "Webhook" if webhook.is_none() => {
+                wrong.push("authorization-mode Webhook's authorization config file not passed".into());
+            }
             known if MODES.contains(&known) => {}
             unknown => wrong.push(format!("authorization-mode {} is not a valid mode", api::field::quote(unknown))),
         }
+    }
+    if policy.is_some() && !has("ABAC") {
+        wrong.push("cannot specify --authorization-policy-file without mode ABAC".into());
+    }
+    if webhook.is_some() && !has("Webhook") {
+        wrong.push("cannot specify --authorization-webhook-config-file without mode Webhook".into());
     }
     if modes.iter().enumerate().any(|(i, mode)| modes[..i].contains(mode)) {
         let quoted: Vec<String> = modes.iter().map(|mode| api::field::quote(mode).to_string()).collect();
@@ -202,7 +219,7 @@ mod tests {
 
     #[test]
     fn flags_that_make_no_sense_are_refused_in_upstreams_words() {
-        let cases: [(&[&str], &str); 16] = [
+        let cases: [(&[&str], &str); 20] = [
             (
                 &["--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA"],
                 "Cipher suite TLS_RSA_WITH_RC4_128_SHA not supported or doesn't exist",
@@ -221,6 +238,16 @@ mod tests {
             (
                 &["--authorization-mode=RBAC,RBAC"],
                 "authorization-mode [\"RBAC\" \"RBAC\"] has mode specified more than once",
+            ),
+            (
+                &["--authorization-config=x", "--authorization-webhook-version=v1"],
+                "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined",
+            ),
+            (&["--authorization-mode=Webhook"], "authorization-mode Webhook's authorization config file not passed"),
+            (&["--authorization-policy-file=x"], "cannot specify --authorization-policy-file without mode ABAC"),
+            (
+                &["--authorization-webhook-config-file=x"],
+                "cannot specify --authorization-webhook-config-file without mode Webhook",
             ),
             (&["--authorization-mode=ABAC"], "authorization-mode ABAC's authorization policy file not passed"),
             (

@@ -13,7 +13,7 @@ use anyhow::Result;
 use aws_lc_rs::digest;
 use certs::pki::Pki;
 use registry::{
-    Ids as _,
+    Ids as _, Registry,
     special::{
         furniture::{self, HOOKS, Progress, Settings, authentication, identity::Identity, service},
         services::repair,
@@ -24,10 +24,9 @@ use server::{
     flow::Flow,
     health::{Asked, Check, Health},
 };
-use store::Store;
 use tokio::{sync::watch, task::JoinSet};
 
-use super::settings::front_proxy;
+use super::{encryption::Encryption, settings::front_proxy};
 use crate::{address, clock::Random, flags::Apiserver};
 
 /// Upstream: `IdentityLeaseRenewIntervalPeriod`, `DefaultEndpointReconcilerInterval`.
@@ -66,9 +65,15 @@ pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpA
 }
 
 /// The checks of `/readyz` and `/livez`, with upstream's names, in upstream's order.
-pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>, stopped: &watch::Receiver<bool>) {
+pub fn checks(
+    health: &Health,
+    registry: &Arc<Registry>,
+    progress: &Arc<Progress>,
+    stopped: &watch::Receiver<bool>,
+    reloads_encryption: bool,
+) {
     let answers = Arc::new(AtomicBool::new(true));
-    let (asked, heard) = (store.clone(), answers.clone());
+    let (asked, heard) = (registry.store.clone(), answers.clone());
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(PING_EVERY);
         loop {
@@ -83,7 +88,17 @@ pub fn checks(health: &Health, store: &Arc<dyn Store>, progress: &Arc<Progress>,
     health.add(Check { name: "loopback-serving-certificate", asked: Asked::Alive, ask: Arc::new(|| Ok(())) });
     health.add(Check { name: "etcd", asked: Asked::Everywhere, ask: of_store.clone() });
     health.add(Check { name: "etcd-readiness", asked: Asked::Ready, ask: of_store });
-    health.add(Check { name: "informer-sync", asked: Asked::Ready, ask: Arc::new(|| Ok(())) });
+    if reloads_encryption {
+        health.add(Check { name: "kms-providers", asked: Asked::Serving, ask: Arc::new(|| Ok(())) });
+    }
+    // To upstream what cannot be read is a mirror that is never filled.
+    let filler = registry.filler.clone();
+    let ask = move || if filler.is_whole() { Ok(()) } else { Err("something in the store cannot be read".into()) };
+    health.add(Check { name: "informer-sync", asked: Asked::Ready, ask: Arc::new(ask) });
+    if reloads_encryption {
+        let name = "poststarthook/start-encryption-provider-config-automatic-reload";
+        health.add(Check { name, asked: Asked::Everywhere, ask: Arc::new(|| Ok(())) });
+    }
     for hook in HOOKS {
         let progress = progress.clone();
         let ask = move || if progress.is_done(hook) { Ok(()) } else { Err("not finished".into()) };
@@ -133,6 +148,16 @@ pub fn run(server: &Arc<Server>, settings: &Settings) -> JoinSet<()> {
         }
     });
     tasks
+}
+
+/// Follows the file that says how values lie in the store, and tells what came of it.
+pub fn encryption(tasks: &mut JoinSet<()>, encryption: &Arc<Encryption>, server: &Arc<Server>, settings: &Settings) {
+    let hash = seal::configuration::hash(settings.identity.name.as_bytes());
+    server.metrics.collect(encryption.metrics(hash.clone()));
+    if encryption.reloads() {
+        let (filler, clock) = (server.registry.filler.clone(), server.clock.clone());
+        tasks.spawn(encryption.clone().follow(filler, hash, move || clock.now().as_second()));
+    }
 }
 
 /// The first tick comes after `every`: at start all of it has just been done.

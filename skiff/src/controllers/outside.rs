@@ -70,13 +70,13 @@ fn parse(text: &str, folder: &Path) -> Result<Kubeconfig> {
     Ok(Kubeconfig { server: cluster.str("server").into(), authority_pem, certificate, token })
 }
 
-fn entry<'a>(config: &'a Value, list: &str, member: &str, name: &str) -> Result<&'a Value> {
+pub(crate) fn entry<'a>(config: &'a Value, list: &str, member: &str, name: &str) -> Result<&'a Value> {
     let found = config.list(list).iter().find(|e| e.str("name") == name);
     found.map(|e| e.at(member)).with_context(|| format!("it has no {member} {name:?}"))
 }
 
 /// `NAME-data` in base64, or the file `NAME`.
-fn material(of: &Value, name: &str, folder: &Path) -> Result<Option<String>> {
+pub(crate) fn material(of: &Value, name: &str, folder: &Path) -> Result<Option<String>> {
     if let Some(data) = of.opt_str(&format!("{name}-data")) {
         let bytes = base64::engine::general_purpose::STANDARD.decode(data.trim());
         let bytes = bytes.with_context(|| format!("its {name}-data is not base64"))?;

@@ -66,9 +66,6 @@ const MISSING: &[&str] = &[
     "admission-control-config-file",
     "allow-metric-labels",
     "allow-metric-labels-manifest",
-    "authentication-config",
-    "authorization-config",
-    "authorization-policy-file",
     "cert-dir",
     "coordinated-leadership-lease-duration",
     "coordinated-leadership-renew-deadline",
@@ -79,8 +76,6 @@ const MISSING: &[&str] = &[
     "egress-selector-config-file",
     "emulated-version",
     "emulation-forward-compatible",
-    "encryption-provider-config",
-    "encryption-provider-config-automatic-reload",
     "etcd-count-metric-poll-period",
     "etcd-db-metric-poll-interval",
     "etcd-healthcheck-timeout",
@@ -105,8 +100,7 @@ const MISSING: &[&str] = &[
     "watch-cache-sizes",
 ];
 /// The same, by how their names begin.
-const MISSING_FAMILIES: &[&str] =
-    &["audit-", "authentication-token-webhook-", "authorization-webhook-", "log-json-", "log-text-", "oidc-"];
+const MISSING_FAMILIES: &[&str] = &["audit-", "log-json-", "log-text-"];
 
 /// Whether upstream's server has such a flag, which is none here: `--audit-log-path`.
 pub fn is_missing(flag: &str) -> bool {
@@ -199,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named_so() {
-        for flag in ["--audit-log-path=-", "--oidc-issuer-url=https://x", "--encryption-provider-config=f"] {
+        for flag in ["--audit-webhook-config-file=f", "--tls-sni-cert-key=a,b", "--egress-selector-config-file=f"] {
             let words = refused(flag).unwrap_or_default();
             assert!(words.ends_with("is a flag of kube-apiserver that is not supported here"), "{words}");
         }

@@ -16,7 +16,7 @@ use etcd_client::{
 
 use self::feed::{Followers, Watching};
 use super::txn;
-use crate::{Entry, Error, Feed, Guard, LeaseId, Op, Outcome, Page, Range, Revision, Store, Txn};
+use crate::{Entry, Error, Feed, Guard, LeaseId, Op, Outcome, Page, Range, Revision, Seal, Store, Txn};
 
 mod error;
 mod feed;
@@ -310,7 +310,14 @@ fn entry(kv: KeyValue) -> Result<Entry, Error> {
     let (create_revision, mod_revision) = (unsigned(kv.create_revision()), unsigned(kv.mod_revision()));
     let lease = kv.lease();
     let (key, value) = kv.into_key_value();
-    Ok(Entry { key: text(key)?, value: Bytes::from(value), create_revision, mod_revision, lease })
+    Ok(Entry {
+        key: text(key)?,
+        value: Bytes::from(value),
+        create_revision,
+        mod_revision,
+        lease,
+        seal: Seal::default(),
+    })
 }
 
 fn text(key: Vec<u8>) -> Result<String, Error> {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{Clock, txn};
-use crate::{Entry, Error, Event, Feed, LeaseId, Op, Outcome, Page, Range, Revision, Store, Txn};
+use crate::{Entry, Error, Event, Feed, LeaseId, Op, Outcome, Page, Range, Revision, Seal, Store, Txn};
 
 /// A store that is gone when the process is.
 pub struct Memory {
@@ -229,7 +229,14 @@ fn change(live: &mut BTreeMap<String, Entry>, op: Op, revision: Revision) -> Opt
         Op::Put { key, value, lease } => {
             let previous = live.get(&key).cloned();
             let create_revision = previous.as_ref().map_or(revision, |previous| previous.create_revision);
-            let entry = Entry { key: key.clone(), value, create_revision, mod_revision: revision, lease };
+            let entry = Entry {
+                key: key.clone(),
+                value,
+                create_revision,
+                mod_revision: revision,
+                lease,
+                seal: Seal::default(),
+            };
             live.insert(key, entry.clone());
             Some(Event::Put { entry, previous })
         }

@@ -152,12 +152,13 @@ fn a_chain_tells_of_expired_tokens_in_upstreams_words() {
         api_audiences: api(),
         requests: vec![],
         tokens: vec![Box::new(world.legacy), Box::new(world.accounts)],
+        elsewhere: vec![],
         anonymous: None,
         proxy_headers: Default::default(),
     };
-    let user = chain.review(&token, &[], NOW).expect("accepted").expect("known").user;
+    let user = crate::at_once(chain.review(&token, &[], NOW)).expect("accepted").expect("known").user;
     assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
-    let refusal = chain.review(&token, &[], NOW + 10_000).expect_err("refused").to_string();
+    let refusal = crate::at_once(chain.review(&token, &[], NOW + 10_000)).expect_err("refused").to_string();
     assert_eq!(refusal, "[invalid bearer token, service account token has expired]");
 }
 

@@ -21,6 +21,8 @@ const CPU: Row = Row {
 };
 const ONE_RATE: Row = Row { what: "create pods, 1 client", ..RATE };
 const ONE_CPU: Row = Row { what: "create pods, 1 client, server's CPU", ..CPU };
+const LOAD: Row = Row { what: "create pods, 64 clients, load generator's CPU", aim: "", ..CPU };
+const ONE_LOAD: Row = Row { what: "create pods, 1 client, load generator's CPU", ..LOAD };
 
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let sides = plan.sides(true).await?;
@@ -29,10 +31,11 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     }
     for round in 0..plan.rounds {
         for side in &sides {
-            for (clients, rate, cpu) in [(MANY, &RATE, &CPU), (1, &ONE_RATE, &ONE_CPU)] {
+            for (clients, rate, cpu, load) in [(MANY, &RATE, &CPU, &LOAD), (1, &ONE_RATE, &ONE_CPU, &ONE_LOAD)] {
                 let (count, used) = create(side, clients, round, plan.round_seconds).await?;
                 table.note(rate, plan.scale, side.who, used.per_second(count));
                 table.note(cpu, plan.scale, side.who, used.cpu_per_thousand(count));
+                table.note(load, plan.scale, side.who, used.client_cpu_per_thousand(count));
             }
         }
     }

@@ -23,6 +23,8 @@ const CPU: Row = Row {
     ..RATE
 };
 
+const LOAD: Row = Row { what: "Lease updates, load generator's CPU", aim: "", ..CPU };
+
 /// A client and the nodes it speaks for.
 struct Heart {
     leases: Vec<(String, String)>,
@@ -52,6 +54,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             let (count, used) = side.measure(load::closed(clients, Some(until), work)).await?;
             table.note(&RATE, plan.scale, side.who, used.per_second(count));
             table.note(&CPU, plan.scale, side.who, used.cpu_per_thousand(count));
+            table.note(&LOAD, plan.scale, side.who, used.client_cpu_per_thousand(count));
         }
     }
     Ok(())

@@ -14,6 +14,8 @@ pub fn member(key: &str, text: &str) -> Option<String> {
         "uid" => text.len() == 36,
         "token" | "certificate" => text.len() > 60,
         "lastTransitionTime" | "lastPhaseTransitionTime" | "lastUpdateTime" | "time" => !text.starts_with(OWN_TIME),
+        // Each listens where it likes.
+        "serverAddress" | "jwks_uri" => true,
         "ca.crt" | "caBundle" | "client-ca-file" | "requestheader-client-ca-file" => true,
         _ => false,
     };
@@ -75,6 +77,73 @@ pub fn generated(text: &str, prefix: &str) -> String {
         }
     }
     out + rest
+}
+
+/// What a server says of itself, without its build, its keys and what is explained in words: those are each project's own.
+pub fn document(path: &str, body: &mut Value) {
+    const BUILD: [&str; 8] =
+        ["gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform", "version"];
+    const KEY: [&str; 4] = ["kid", "n", "x", "y"];
+    let words = |members: &[&str], value: &mut Value| {
+        for member in members.iter().filter(|member| value.opt_str(member).is_some()).collect::<Vec<_>>() {
+            value.set(member, MARK);
+        }
+    };
+    match path.split('?').next().unwrap_or_default() {
+        "/version" => words(&BUILD, body),
+        "/openid/v1/jwks" => {
+            let keys = body.get_mut("keys").and_then(Value::as_array_mut);
+            keys.into_iter().flatten().for_each(|key| words(&KEY, key));
+        }
+        path if path.starts_with("/openapi/") => {
+            if let Some(info) = body.get_mut("info") {
+                words(&["version"], info);
+            }
+            unexplained(body);
+        }
+        _ => {}
+    }
+}
+
+/// Without descriptions, and with marks for the hashes that go over them.
+fn unexplained(value: &mut Value) {
+    /// Behind the name of a parameter that many operations share.
+    const HASH_LEN: usize = 9;
+    match value {
+        Value::Object(members) => {
+            let is_text = |name: &str, member: &Value| name == "description" && member.as_str().is_some();
+            let mut kept: Vec<(api::EcoString, Value)> = members
+                .iter()
+                .filter(|(name, member)| !is_text(name, member))
+                .map(|(n, m)| (n.into(), m.clone()))
+                .collect();
+            for (name, member) in &mut kept {
+                if name.as_str() == "parameters"
+                    && let Value::Object(shared) = member
+                {
+                    let unhashed = |name: &str| name.get(..name.len().saturating_sub(HASH_LEN)).unwrap_or(name).into();
+                    let mut all: Vec<(api::EcoString, Value)> =
+                        shared.iter().map(|(name, of)| (unhashed(name), of.clone())).collect();
+                    all.sort_by_key(|(name, of)| (name.clone(), codec::json::to_string(of)));
+                    *member = Value::from(all.into_iter().collect::<api::Map>());
+                }
+                unexplained(member);
+            }
+            // Upstream makes them out of maps, in one order here and in another there.
+            kept.sort_by(|a, b| a.0.cmp(&b.0));
+            *value = Value::from(kept.into_iter().collect::<api::Map>());
+            if let Some(reference) = value.opt_str("$ref").filter(|place| place.starts_with("#/parameters/")) {
+                let unhashed = reference[..reference.len() - HASH_LEN].to_owned();
+                value.set("$ref", unhashed);
+            }
+            if let Some(place) = value.opt_str("serverRelativeURL").and_then(|url| url.split_once("?hash=")) {
+                let unhashed = place.0.to_owned();
+                value.set("serverRelativeURL", unhashed);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(unexplained),
+        _ => {}
+    }
 }
 
 /// Orders what upstream tells in the order in which its goroutines end or its maps are walked: component statuses, the

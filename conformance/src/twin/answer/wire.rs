@@ -7,8 +7,9 @@ use schema::Schemas;
 pub fn object(bytes: &[u8], schemas: &Schemas) -> Value {
     let Ok((gvk, raw)) = codec::proto::envelope(bytes) else { return unread("no envelope", bytes) };
     // The two versions of partial objects are one in all but the name.
-    let read_as = match (gvk.group.as_str(), gvk.kind.as_str()) {
-        ("meta.k8s.io", "PartialObjectMetadata") => Gvk { version: "v1".into(), ..gvk.clone() },
+    // And what is told of the core group has no version.
+    let read_as = match (gvk.group.as_str(), gvk.version.as_str(), gvk.kind.as_str()) {
+        ("meta.k8s.io", _, "PartialObjectMetadata") | ("", "", _) => Gvk { version: "v1".into(), ..gvk.clone() },
         _ => gvk.clone(),
     };
     if let Some(id) = schemas.kind(&read_as) {

@@ -41,7 +41,7 @@ struct Subject<'a> {
 /// All operations of a definition in a version it serves.
 pub fn of(form: &Form, definition: &Definition, served: &Served) -> Vec<Operation> {
     let mut subject = Subject::new(form, definition, served);
-    let mut all = subject.main(definition);
+    let mut all = subject.main(definition, served);
     for subresource in served.does.subresources {
         subject.turn_to(subresource, served);
         all.extend(subject.below(subresource));
@@ -100,7 +100,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The resource's own operations.
-    fn main(&self, definition: &Definition) -> Vec<Operation> {
+    fn main(&self, definition: &Definition, served: &Served) -> Vec<Operation> {
         let verbs = definition.row.verbs;
         let mut all = Vec::new();
         if verbs != Verbs::CreateOnly {
@@ -113,7 +113,7 @@ impl<'a> Subject<'a> {
             all.push(self.write("put"));
             all.push(self.write("patch"));
             let status = format!("{META}.Status");
-            let returned = if returns_deleted(definition) { self.schema.clone() } else { status };
+            let returned = if returns_deleted(definition, served) { self.schema.clone() } else { status };
             all.push(self.delete(returned));
         }
         if verbs == Verbs::All {
@@ -395,9 +395,8 @@ fn reads(verbs: &[&str]) -> bool {
 }
 
 /// Whether the document says that DELETE answers the object. Namespaces answer it and do not say so, upstream too.
-fn returns_deleted(definition: &Definition) -> bool {
-    let row = &definition.row;
-    row.verbs == Verbs::All && schema::load::returns_deleted(&row.group, &row.plural)
+fn returns_deleted(definition: &Definition, served: &Served) -> bool {
+    definition.row.verbs == Verbs::All && (definition.returns_deleted || served.version.returns_deleted)
 }
 
 /// ` a ` or ` an `, or a space before a plural. Upstream: `GetArticleForNoun`.

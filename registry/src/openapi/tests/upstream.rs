@@ -9,12 +9,6 @@ use api::{Value, value};
 use super::{super as openapi, catalog, tree2, tree3};
 use openapi::{Form, Silent};
 
-/// Differences that are known, each with its reason.
-const KNOWN: &[(&str, &str)] = &[
-    // The facts about storage were recorded while this resource was off.
-    ("devicetaintrules/{name}/delete", "deletion answers the object"),
-];
-
 #[expect(clippy::disallowed_methods, reason = "where the Go module cache lies, only the environment says")]
 fn published() -> PathBuf {
     let home = std::env::var_os("GOMODCACHE").map(PathBuf::from);
@@ -53,10 +47,8 @@ fn version_2_says_what_upstream_says() {
 }
 
 fn report(differences: &[String]) {
-    let unknown = |d: &&String| !KNOWN.iter().any(|(place, _)| d.contains(place));
-    let unknown: Vec<&String> = differences.iter().filter(unknown).collect();
-    let first: Vec<&&String> = unknown.iter().take(60).collect();
-    assert!(unknown.is_empty(), "{} differences: {first:#?}", unknown.len());
+    let first: Vec<&String> = differences.iter().take(60).collect();
+    assert!(differences.is_empty(), "{} differences: {first:#?}", differences.len());
 }
 
 /// Without texts; a reference that is wrapped only for its text's sake stands alone.

@@ -180,7 +180,7 @@ impl Types for Structures {
         self.arranged(object);
     }
 
-    fn keep_empty(&self, object: &mut Value, _: TypeId, _: bool) -> bool {
+    fn keep_empty(&self, object: &mut Value, _: TypeId) -> bool {
         self.arranged(object);
         false
     }
@@ -328,7 +328,8 @@ pub(super) fn patterns(schema: &Value, at: &Path, errors: &mut Errors) {
 
 /// What is wrong with the defaults that a schema declares.
 pub(super) fn defaults(schema: &Value, at: &Path, pruned: bool) -> Errors {
-    let node = compile::node(schema);
+    // What stands at the root is an object with metadata, whether it says so or not.
+    let node = Node { embedded: true, ..compile::node(schema) };
     let left = Cell::new(OBJECT_BUDGET);
     let expressions = |node: &Node, is_root: bool, default: &Value, at: &Path| {
         if left.get() < 0 {

@@ -74,3 +74,17 @@ fn what_is_decided_stays() {
         ]
     );
 }
+
+#[test]
+fn bytes_of_which_there_are_none_are_no_change_and_shown_in_one() {
+    let old = a_request();
+    let mut new = old.clone();
+    for member in BYTES.into_iter().filter(|member| !old.at("spec").has(member)) {
+        new.set_path(&["spec", member], "");
+    }
+    assert_ne!(new, old);
+    assert!(validate_update(&new, &old, &context()).is_empty());
+    new.set_path(&["spec", "nodeName"], "other");
+    let found = texts(&validate_update(&new, &old, &context()));
+    assert!(found[0].contains("\"PKIXPublicKey\":\"\",\"ProofOfPossession\":\"\""), "{found:?}");
+}

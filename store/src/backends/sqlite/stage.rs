@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::disk::{Facts, LeaseRow, LogRow};
 use super::state::{Live, LiveMap, row_id};
 use crate::backends::txn;
-use crate::{Entry, Error, Event, LeaseId, Op, Outcome, Revision, Txn};
+use crate::{Entry, Error, Event, LeaseId, Op, Outcome, Revision, Seal, Txn};
 
 /// The leases that run, and the keys that hang on each.
 #[derive(Default)]
@@ -172,7 +172,14 @@ impl<'a> Stage<'a> {
                 });
                 let live = Live { value: value.clone(), create_revision: created, lease, row: id };
                 self.changed.insert(shared_key, Some(live));
-                let entry = Entry { key, value, create_revision: created, mod_revision: revision, lease };
+                let entry = Entry {
+                    key,
+                    value,
+                    create_revision: created,
+                    mod_revision: revision,
+                    lease,
+                    seal: Seal::default(),
+                };
                 self.events.push(Event::Put { entry, previous });
             }
             Op::Delete { .. } if was == 0 => return false,

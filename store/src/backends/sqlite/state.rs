@@ -7,7 +7,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use crate::backends::txn;
-use crate::{Entry, Error, Event, LeaseId, Page, Range, Revision};
+use crate::{Entry, Error, Event, LeaseId, Page, Range, Revision, Seal};
 
 /// The number of a row of the log: the revision, then the place in its transaction.
 pub type RowId = i64;
@@ -85,6 +85,7 @@ impl Live {
             create_revision: self.create_revision,
             mod_revision: self.mod_revision(),
             lease: self.lease,
+            seal: Seal::default(),
         }
     }
 }

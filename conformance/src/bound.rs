@@ -1,0 +1,45 @@
+//! Programs that end with the one that started them, however that ends: `kill -9` runs no destructor.
+
+use std::{ffi::OsStr, process::Command};
+
+/// A command whose process is killed when the thread that starts it ends; for threads that live as long as their program.
+pub fn bound(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=KILL").arg("--").arg(program);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        process::Stdio,
+    };
+
+    use super::*;
+
+    /// A shell that starts a bound program, says its number and is killed.
+    #[test]
+    fn a_bound_program_ends_with_a_parent_that_is_killed() {
+        let script = "setpriv --pdeathsig=KILL -- sleep 1000 & echo $!; read -r wait";
+        let said = bound("true").get_program().to_owned();
+        assert_eq!(said, "setpriv");
+        let mut shell = Command::new("sh");
+        let mut shell =
+            shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("there is a shell");
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says a number");
+        let process = std::path::PathBuf::from(format!("/proc/{}/stat", line.trim()));
+        let stat = || std::fs::read_to_string(&process).unwrap_or_default();
+        let lives = || !stat().is_empty() && !stat().contains(") Z ");
+        // The signal is asked for before the program begins.
+        while !stat().contains("(sleep)") {
+            std::thread::yield_now();
+        }
+        shell.kill().expect("it runs");
+        shell.wait().expect("it was started");
+        while lives() {
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What servers say of themselves: discovery in all its forms, OpenAPI, versions, health, keys, and what is not there.
+
+use super::super::{
+    case::{Body, Case, Class, JSON, PROTOBUF, YAML},
+    target::Target,
+};
+
+/// What these requests are counted by.
+pub const RESOURCE: &str = "documents";
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_BETA: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+/// As kubectl asks.
+const EITHER: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+const AGGREGATED_PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_UNKNOWN: &str = "application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList";
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+const PLAIN: [&str; 7] = ["", JSON, YAML, PROTOBUF, "application/xml", "*/*", TABLE];
+const LISTS: [&str; 6] = [AGGREGATED, AGGREGATED_BETA, EITHER, AGGREGATED_PROTOBUF, AGGREGATED_UNKNOWN, "text/html"];
+const SPEC_2: [&str; 5] = ["", JSON, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "text/plain", "*/*"];
+const SPEC_3: [&str; 3] = ["", JSON, "application/xml"];
+const TEXTS: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/"];
+/// Of health: one check, all of them, some left out, and none of the name.
+const CHECKS: [&str; 6] = ["/ping", "?verbose", "?verbose&exclude=etcd", "?exclude=nothing", "/nothing", "/etcd"];
+const ELSEWHERE: [&str; 11] = [
+    "/.well-known/openid-configuration",
+    "/openid/v1/jwks",
+    "/nothing",
+    "/api/v9",
+    "/api/nothing",
+    "/api/v1/nothing",
+    "/api/v1/namespaces/default/nothing",
+    "/apis/nothing.example.com",
+    "/apis/apps/v9",
+    "/apis/apps/v1/nothing",
+    "/openapi/v3/nothing",
+];
+const METHODS: [&str; 5] = ["HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+/// The requests, where these resources are served.
+pub fn all(served: &[Vec<Target>]) -> Vec<Case> {
+    let mut versions: Vec<(&str, &str)> =
+        served.iter().flatten().map(|target| (target.gvk.group.as_str(), target.gvk.version.as_str())).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let mut groups: Vec<&str> = versions.iter().map(|(group, _)| *group).filter(|group| !group.is_empty()).collect();
+    groups.dedup();
+    let mut out = Vec::new();
+    let mut ask = |path: &str, accepts: &[&str]| out.extend(accepts.iter().map(|accept| case("GET", path, accept)));
+    for path in ["/api", "/apis"] {
+        ask(path, &PLAIN);
+        ask(path, &LISTS);
+    }
+    groups.iter().for_each(|group| ask(&format!("/apis/{group}"), &PLAIN));
+    for (group, version) in &versions {
+        let place = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+        ask(&format!("/{place}"), &PLAIN);
+        ask(&format!("/{place}"), &[AGGREGATED]);
+        ask(&format!("/openapi/v3/{place}"), &SPEC_3);
+    }
+    ask("/openapi/v2", &SPEC_2);
+    ask("/openapi/v3", &SPEC_3);
+    ["api", "apis", "version", "apis/apps", ".well-known/openid-configuration", "openid/v1/jwks", "logs"]
+        .iter()
+        .for_each(|place| ask(&format!("/openapi/v3/{place}"), &SPEC_3));
+    TEXTS.iter().for_each(|path| ask(path, &PLAIN));
+    TEXTS[..3].iter().for_each(|path| CHECKS.iter().for_each(|check| ask(&format!("{path}{check}"), &[""])));
+    ELSEWHERE.iter().for_each(|path| ask(path, &["", YAML]));
+    for path in [
+        "/api",
+        "/apis",
+        "/apis/apps",
+        "/apis/apps/v1",
+        "/api/v1",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/version",
+        "/healthz",
+        "/",
+    ] {
+        out.extend(METHODS.iter().map(|method| case(method, path, "")));
+    }
+    out
+}
+
+fn case(method: &'static str, path: &str, accept: &str) -> Case {
+    Case {
+        resource: RESOURCE.into(),
+        version: "".into(),
+        class: Class::Discovery,
+        title: String::new(),
+        method,
+        path: path.into(),
+        accept: accept.into(),
+        content_type: String::new(),
+        body: Body::None,
+    }
+}

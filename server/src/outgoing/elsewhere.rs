@@ -1,0 +1,282 @@
+//! Who asks and what he may, asked of a server that a kubeconfig names; and the documents of issuers.
+//!
+//! A webhook that hangs has its time, one that points elsewhere is not followed, and an answer of another kind is none. What was
+//! sent, which may be a token, stands in no message. Upstream: apiserver/pkg/util/webhook/webhook.go, client-go/rest.
+
+use std::{sync::Arc, time::Duration};
+
+use admission::webhook::CallError;
+use api::{Value, field::quote, meta};
+use async_trait::async_trait;
+use auth::elsewhere::{Fetch, Page, Reviewer};
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use rustls::ClientConfig;
+use streaming::{dial::Target, pool};
+
+use super::{DIAL, Outgoing, answer, read};
+
+/// A webhook of this server's own flags.
+pub struct Webhook {
+    pub outgoing: Arc<Outgoing>,
+    pub place: Place,
+    /// Of one call, without those that follow when it fails.
+    pub within: Duration,
+}
+
+/// Where a webhook is, and how this server shows who it is.
+pub struct Place {
+    host: String,
+    port: u16,
+    /// Whom its certificate has to be for, where that is not its host.
+    name: Option<String>,
+    authority: String,
+    path: String,
+    tls: Arc<ClientConfig>,
+    /// Marked as a secret, so that it is printed nowhere.
+    authorization: Option<HeaderValue>,
+}
+
+/// Reads the documents of one issuer.
+pub struct Documents {
+    pub outgoing: Arc<Outgoing>,
+    pub tls: Arc<ClientConfig>,
+}
+
+/// Calls until one counts. Upstream: DefaultAuthWebhookRetryBackoff.
+const TRIES: u32 = 5;
+const FIRST_WAIT_MS: u64 = 500;
+/// Documents of issuers are shorter: keys are few.
+const DOCUMENT_LEN_MAX: usize = 1 << 20;
+const DOCUMENT_WITHIN: Duration = Duration::from_secs(30);
+/// Go's http.Client follows as many.
+const REDIRECTS_MAX: usize = 10;
+const AGENT: &str = "kube-apiserver";
+
+/// Why a call came to nothing, and whether another may come to more.
+struct Failed {
+    why: String,
+    again: bool,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// `server` as a kubeconfig has it. Only HTTPS: what is asked holds tokens, and what is answered decides.
+    pub fn new(
+        server: &str,
+        name: Option<String>,
+        tls: Arc<ClientConfig>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Place, String> {
+        let uri: http::Uri = server.parse().map_err(|e| format!("{server}: {e}"))?;
+        if uri.scheme_str() != Some("https") {
+            return Err(format!("the server of a webhook has to begin with https://, not {}", quote(server)));
+        }
+        let authorization = authorization.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Ok(Place {
+            host: uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(443),
+            name,
+            authority: uri.authority().map_or("", |a| a.as_str()).to_owned(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            tls,
+            authorization,
+        })
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            host: self.host.clone(),
+            port: self.port,
+            tls: Some(self.tls.clone()),
+            name: self.name.clone(),
+            public_only: false,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("https://{}{}", self.authority, self.path)
+    }
+}
+
+// === impl Webhook ===
+
+#[async_trait]
+impl Reviewer for Webhook {
+    async fn review(&self, review: &Value) -> Result<Value, String> {
+        let text = Bytes::from(codec::json::to_string(review) + "\n");
+        let mut wait_ms = FIRST_WAIT_MS;
+        let mut tried = 1;
+        loop {
+            let once = tokio::time::timeout(self.within, self.once(review, &text)).await;
+            let failed = match once.unwrap_or_else(|_| Err(self.late())) {
+                Ok(said) => return Ok(said),
+                Err(failed) => failed,
+            };
+            if !failed.again || tried == TRIES {
+                return Err(failed.why);
+            }
+            let more = (self.outgoing.settings.draw)(wait_ms / 5 + 1);
+            tokio::time::sleep(Duration::from_millis(wait_ms + more)).await;
+            wait_ms = wait_ms * 3 / 2;
+            tried += 1;
+        }
+    }
+}
+
+impl Webhook {
+    async fn once(&self, review: &Value, text: &Bytes) -> Result<Value, Failed> {
+        let response = match self.post(text).await {
+            // Nobody read it: a review can be asked twice.
+            Err(failed) if failed.stale => self.post(text).await,
+            other => other,
+        };
+        let response = response.map_err(|failed| {
+            let again = failed.why.contains("connection reset by peer");
+            Failed { why: self.unreached(&failed.why), again }
+        })?;
+        let (code, is_text) = (response.status().as_u16(), answer::is_text(response.headers()));
+        let asks_again = response.headers().contains_key(header::RETRY_AFTER) && matches!(code, 429 | 500..);
+        let body = read(response).await.map_err(|why| Failed { why, again: false })?;
+        let said = answer::decode(code, &body, is_text, review)
+            .map_err(|error| Failed { why: words(error), again: asks_again || matches!(code, 429 | 500 | 504) })?;
+        let (found, wanted) = (meta::gvk(&said), meta::gvk(review));
+        if !found.kind.is_empty() && found != wanted {
+            let (from, to) =
+                (format!("{}.{}", found.version, found.kind), format!("{}.{}", wanted.version, wanted.kind));
+            return Err(Failed { why: format!("converting ({from}) to ({to}): unknown conversion"), again: false });
+        }
+        Ok(said)
+    }
+
+    async fn post(&self, text: &Bytes) -> Result<http::Response<pool::Reading>, pool::Failed> {
+        let body: pool::Outgoing = Full::new(text.clone()).map_err(|never| match never {}).boxed_unsync();
+        let mut request = Request::post(&self.place.path)
+            .header(header::HOST, &self.place.authority)
+            .header(header::USER_AGENT, AGENT)
+            .header(header::ACCEPT, "application/json, */*")
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.place.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        let request = request.body(body).map_err(|e| pool::Failed { why: e.to_string(), stale: false })?;
+        self.outgoing.pool.send(&self.place.target(), request, DIAL).await
+    }
+
+    fn late(&self) -> Failed {
+        let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        Failed { why: self.unreached(why), again: false }
+    }
+
+    fn unreached(&self, why: &str) -> String {
+        format!("Post {}: {why}", quote(&self.place.url()))
+    }
+}
+
+fn words(error: CallError) -> String {
+    match error {
+        CallError::Status(status) => status.message().to_owned(),
+        CallError::Unreachable(why) => why,
+    }
+}
+
+// === impl Documents ===
+
+#[async_trait]
+impl Fetch for Documents {
+    async fn get(&self, url: &str, bearer: Option<&str>) -> Result<Page, String> {
+        let late = || {
+            format!("Get {}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)", quote(url))
+        };
+        match tokio::time::timeout(DOCUMENT_WITHIN, self.follow(url, bearer)).await {
+            Ok(page) => page,
+            Err(_) => Err(late()),
+        }
+    }
+}
+
+impl Documents {
+    /// As Go's client: on to where a server points, but only over HTTPS, and with a token only on the same host.
+    async fn follow(&self, url: &str, bearer: Option<&str>) -> Result<Page, String> {
+        let first: http::Uri = url.parse().map_err(|e| format!("parse {}: {e}", quote(url)))?;
+        let mut at = first.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let shown = bearer.filter(|_| at.authority() == first.authority());
+            match self.one(&at, shown).await? {
+                Ok(page) => return Ok(page),
+                Err(next) => at = next,
+            }
+        }
+        Err(format!("Get {}: stopped after {REDIRECTS_MAX} redirects", quote(&at.to_string())))
+    }
+
+    /// A page, or where to look for it.
+    async fn one(&self, at: &http::Uri, bearer: Option<&str>) -> Result<Result<Page, http::Uri>, String> {
+        let failed = |why: &str| format!("Get {}: {why}", quote(&at.to_string()));
+        if at.scheme_str() != Some("https") {
+            return Err(failed("only https is read"));
+        }
+        let host = at.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = at.port_u16().unwrap_or(443);
+        let target = Target { host, port, tls: Some(self.tls.clone()), name: None, public_only: false };
+        let response = match self.ask(at, bearer, &target).await {
+            Err(failed) if failed.stale => self.ask(at, bearer, &target).await,
+            other => other,
+        };
+        let response = response.map_err(|e| failed(&e.why))?;
+        let text = |name| crate::negotiate::text(response.headers(), name).to_owned();
+        let (code, location) = (response.status(), text(header::LOCATION));
+        if matches!(code.as_u16(), 301 | 302 | 303 | 307 | 308) && !location.is_empty() {
+            return next(at, &location).map(Err).ok_or_else(|| failed("the Location of the redirect cannot be read"));
+        }
+        let status = format!("{} {}", code.as_u16(), code.canonical_reason().unwrap_or_default()).trim_end().to_owned();
+        let (content_type, fresh_seconds) = (text(header::CONTENT_TYPE), fresh(&text(header::CACHE_CONTROL)));
+        let body = Limited::new(response.into_body(), DOCUMENT_LEN_MAX).collect().await;
+        let body =
+            body.map_err(|_| failed(&format!("the answer is longer than {DOCUMENT_LEN_MAX} bytes, or broken")))?;
+        let body = body.to_bytes().to_vec();
+        Ok(Ok(Page { code: code.as_u16(), status, content_type, fresh_seconds, body }))
+    }
+
+    async fn ask(
+        &self,
+        at: &http::Uri,
+        bearer: Option<&str>,
+        target: &Target,
+    ) -> Result<http::Response<pool::Reading>, pool::Failed> {
+        let broken = |why: String| pool::Failed { why, stale: false };
+        let body: pool::Outgoing = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+        let mut request = Request::get(at.path_and_query().map_or("/", |path| path.as_str()))
+            .header(header::HOST, at.authority().map_or("", |a| a.as_str()))
+            .header(header::USER_AGENT, AGENT);
+        if let Some(bearer) = bearer {
+            let mut value = HeaderValue::from_str(&format!("Bearer {bearer}")).map_err(|e| broken(e.to_string()))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        self.outgoing.pool.send(target, request.body(body).map_err(|e| broken(e.to_string()))?, DIAL).await
+    }
+}
+
+/// The address that a redirect means: a whole one, or a path at the same host.
+fn next(at: &http::Uri, location: &str) -> Option<http::Uri> {
+    let whole = match location.starts_with('/') {
+        true => format!("https://{}{location}", at.authority()?),
+        false => location.to_owned(),
+    };
+    whole.parse().ok().filter(|uri: &http::Uri| uri.host().is_some())
+}
+
+/// For how many seconds an answer may be kept; what may not be stored is not.
+fn fresh(cache_control: &str) -> i64 {
+    let mut parts = cache_control.split(',').map(str::trim);
+    if parts.clone().any(|part| part == "no-store" || part == "no-cache" || part.starts_with("private")) {
+        return 0;
+    }
+    parts.find_map(|part| part.strip_prefix("max-age=")?.trim_matches('"').parse().ok()).unwrap_or(0)
+}

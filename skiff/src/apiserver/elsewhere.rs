@@ -1,0 +1,74 @@
+//! Servers that this server's own flags name: webhooks by kubeconfigs, and issuers of tokens.
+//!
+//! Upstream: apiserver/pkg/util/webhook/webhook.go LoadKubeconfig.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow, bail};
+use api::Value;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use certs::{PrivateKey, careless, tls, tls::Identity};
+use http::HeaderValue;
+use server::outgoing::{
+    Outgoing, Trust,
+    elsewhere::{Documents, Place, Webhook},
+};
+
+use super::outgoing::machine;
+use crate::controllers::outside::{entry, material};
+
+/// The webhook that the current context of a kubeconfig names.
+pub fn webhook(path: &Path, outgoing: &Arc<Outgoing>, within: Duration) -> Result<Webhook> {
+    let text = super::identity::read(path)?;
+    let place = place(&text, path.parent().unwrap_or(Path::new(".")));
+    let place = place.with_context(|| format!("{} is no kubeconfig of a webhook", path.display()))?;
+    Ok(Webhook { outgoing: outgoing.clone(), place, within })
+}
+
+/// How the documents of an issuer are read: its server is believed by these authorities, or as this machine does.
+pub fn documents(authority: &str, outgoing: &Arc<Outgoing>) -> Result<Documents> {
+    let trust = Trust::Authorities(authority.as_bytes().to_vec());
+    let tls = outgoing.tls(&trust, false).map_err(|why| anyhow!("{why}"))?;
+    Ok(Documents { outgoing: outgoing.clone(), tls })
+}
+
+fn place(text: &str, folder: &Path) -> Result<Place> {
+    let config = codec::yaml::any(text.as_bytes()).map_err(|e| anyhow!("{e}"))?;
+    let context = entry(&config, "contexts", "context", config.str("current-context"))?;
+    let cluster = entry(&config, "clusters", "cluster", context.str("cluster"))?;
+    let nobody = Value::object();
+    let user = match context.str("user") {
+        "" => &nobody,
+        name => entry(&config, "users", "user", name)?,
+    };
+    let certificate = match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
+        (Some(certificate), Some(key)) => Some((certificate, PrivateKey::from_pem(&key)?)),
+        (None, None) => None,
+        _ => bail!("its user has a certificate without a key, or the other way round"),
+    };
+    let identity = certificate.as_ref().map(|(certificate_pem, key)| Identity { certificate_pem, key });
+    let config = match (cluster.bool("insecure-skip-tls-verify"), material(cluster, "certificate-authority", folder)?) {
+        (true, Some(_)) => bail!("specifying a root certificates file with the insecure flag is not allowed"),
+        (true, None) => careless::client_config_as(identity)?,
+        (false, Some(authority)) => tls::client_config(&authority, identity, false)?,
+        (false, None) => tls::client_config(&machine(), identity, false)?,
+    };
+    let name = cluster.opt_str("tls-server-name").map(str::to_owned);
+    Place::new(cluster.str("server"), name, Arc::new(config), authorization(user, folder)?)
+        .map_err(|why| anyhow!("{why}"))
+}
+
+fn authorization(user: &Value, folder: &Path) -> Result<Option<HeaderValue>> {
+    let text = match (user.opt_str("token"), user.opt_str("tokenFile"), user.opt_str("username")) {
+        (Some(token), ..) => format!("Bearer {token}"),
+        (None, Some(file), _) => {
+            let file = folder.join(file);
+            let token = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+            format!("Bearer {}", token.trim())
+        }
+        (None, None, Some(name)) => format!("Basic {}", STANDARD.encode(format!("{name}:{}", user.str("password")))),
+        (None, None, None) => return Ok(None),
+    };
+    // The error would show the text.
+    HeaderValue::from_str(&text).map(Some).map_err(|_| anyhow!("its user's credentials cannot stand in a header"))
+}

@@ -1,0 +1,227 @@
+//! Whose tokens are taken beside our own: by an AuthenticationConfiguration, or by flags that say the same of one issuer.
+//!
+//! Upstream: pkg/kubeapiserver/options/authentication.go, pkg/kubeapiserver/authenticator/config.go.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Result, anyhow, bail};
+use api::{Value, time::Clock, value};
+use auth::authenticate::{
+    Anonymous, Elsewhere, Jwt, Remembered, Replaceable,
+    jwt::{Configuration, Issuers, configuration::AnonymousWhere, token::ALGORITHMS},
+};
+use server::outgoing::Outgoing;
+
+use super::{configured, elsewhere, identity::read};
+use crate::flags::Apiserver;
+
+/// What it takes to make authenticators of a configuration, at the start and when the file changes.
+#[derive(Clone)]
+pub struct Maker {
+    outgoing: Arc<Outgoing>,
+    clock: Arc<dyn Clock>,
+    api_audiences: Vec<String>,
+    own_issuers: Vec<String>,
+    algorithms: Vec<String>,
+}
+
+/// What the flags come to.
+pub struct Opened {
+    /// `None`: nobody else's tokens are taken, and none ever will.
+    pub tokens: Option<Arc<Replaceable>>,
+    pub anonymous: Option<Anonymous>,
+}
+
+const KIND: &str = "AuthenticationConfiguration";
+/// How long a token that was taken counts without another look. Upstream: TokenSuccessCacheTTL.
+const ACCEPTED_NANOS: i64 = 10_000_000_000;
+/// An issuer that could not be reached is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Issuers of a file that has changed have to be reached within this time. Upstream: UpdateAuthenticationConfigTimeout.
+const REACHED_WITHIN: Duration = Duration::from_secs(60);
+
+pub fn open(
+    flags: &Apiserver,
+    outgoing: &Arc<Outgoing>,
+    clock: &Arc<dyn Clock>,
+    api_audiences: &[String],
+) -> Result<Opened> {
+    let mut maker = Maker {
+        outgoing: outgoing.clone(),
+        clock: clock.clone(),
+        api_audiences: api_audiences.to_vec(),
+        own_issuers: vec![flags.service_account_issuer.clone()],
+        algorithms: ALGORITHMS.map(str::to_owned).to_vec(),
+    };
+    let Some(path) = &flags.access.authentication_config else {
+        let Some(tree) = tree_of_flags(flags)? else {
+            return Ok(Opened { tokens: None, anonymous: anonymous(flags, None)? });
+        };
+        if flags.access.oidc_signing_algs.is_empty() {
+            maker.algorithms = vec!["RS256".to_owned()];
+        } else {
+            maker.algorithms.clone_from(&flags.access.oidc_signing_algs);
+        }
+        if let Some(unknown) = maker.algorithms.iter().find(|one| !ALGORITHMS.contains(&one.as_str())) {
+            bail!("oidc: unsupported signing alg: {}", api::field::quote(unknown));
+        }
+        let made = maker.make(maker.read(&tree)?)?;
+        tokio::spawn(prepare(made.1));
+        let tokens = Some(Arc::new(Replaceable::new(made.0)));
+        return Ok(Opened { tokens, anonymous: anonymous(flags, None)? });
+    };
+    if flags.access.names_issuer() {
+        bail!("authentication-config file and oidc-* flags are mutually exclusive");
+    }
+    let text = read(path)?;
+    let tree = configured::parse(&text, KIND).map_err(|why| {
+        let path = api::field::quote(&path.display().to_string());
+        anyhow!("failed to load authentication configuration from file {path}: {why}")
+    })?;
+    let configuration = maker.read(&tree)?;
+    let opened = anonymous(flags, configuration.anonymous.as_ref())?;
+    let made = maker.make(configuration)?;
+    let tokens = Arc::new(Replaceable::new(made.0));
+    let preparing = tokio::spawn(prepare(made.1));
+    tokio::spawn(follow(maker, path.clone(), text, tree.at("anonymous").clone(), tokens.clone(), preparing));
+    Ok(Opened { tokens: Some(tokens), anonymous: opened })
+}
+
+/// Where nobody in particular may ask.
+fn anonymous(flags: &Apiserver, said: Option<&AnonymousWhere>) -> Result<Option<Anonymous>> {
+    let open = flags.authorization_modes().iter().any(|mode| mode == "AlwaysAllow")
+        && flags.access.authorization_config.is_none();
+    match (said, flags.access.anonymous_auth) {
+        (Some(_), Some(_)) => bail!(
+            "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file"
+        ),
+        (Some(said), None) => Ok(said.authenticator()),
+        (None, Some(true)) if open => {
+            tracing::warn!(
+                "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting AnonymousAuth to false. You should use a different authorizer"
+            );
+            Ok(None)
+        }
+        (None, Some(true)) => Ok(Some(Anonymous::default())),
+        (None, Some(false)) => Ok(None),
+        (None, None) => Ok(Some(Anonymous::on_default_paths())),
+    }
+}
+
+/// The flags about an issuer as a configuration.
+fn tree_of_flags(flags: &Apiserver) -> Result<Option<Value>> {
+    let said = &flags.access;
+    if !said.names_issuer() {
+        return Ok(None);
+    }
+    let (Some(url), Some(client)) = (&said.oidc_issuer_url, &said.oidc_client_id) else {
+        bail!("oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set");
+    };
+    let claim = said.oidc_username_claim.as_deref().unwrap_or("sub");
+    let prefix = match said.oidc_username_prefix.as_deref().unwrap_or_default() {
+        "" if claim != "email" => format!("{url}#"),
+        "-" => String::new(),
+        prefix => prefix.to_owned(),
+    };
+    let mut issuer = value!({"url": (url.as_str()), "audiences": [(client.as_str())]});
+    if let Some(path) = &said.oidc_ca_file {
+        issuer.set("certificateAuthority", read(path)?);
+    }
+    let mut mappings = value!({"username": {"claim": (claim), "prefix": (prefix)}});
+    if let Some(groups) = &said.oidc_groups_claim {
+        let prefix = said.oidc_groups_prefix.as_deref().unwrap_or_default();
+        mappings.set("groups", value!({"claim": (groups.as_str()), "prefix": (prefix)}));
+    }
+    let rules = said.oidc_required_claim.iter().map(|pair| match pair.split_once('=') {
+        Some((claim, wanted)) => Ok(value!({"claim": (claim.trim()), "requiredValue": (wanted.trim())})),
+        None => {
+            let pair = api::field::quote(pair);
+            Err(anyhow!(
+                "invalid argument {pair} for \"--oidc-required-claim\" flag: malformed pair, expect string=string"
+            ))
+        }
+    });
+    let rules = rules.collect::<Result<Vec<Value>>>()?;
+    let jwt = value!({"issuer": (issuer), "claimMappings": (mappings), "claimValidationRules": (Value::array(rules))});
+    Ok(Some(value!({"jwt": [(jwt)]})))
+}
+
+/// Who is asked about tokens, and what of it reads keys as they change.
+type Made = (Arc<dyn Elsewhere>, Vec<Arc<Jwt>>);
+
+// === impl Maker ===
+
+impl Maker {
+    fn read(&self, tree: &Value) -> Result<Configuration> {
+        let read = Configuration::read(tree, &self.own_issuers);
+        read.map_err(|errors| anyhow!("invalid authentication configuration: {}", errors.message()))
+    }
+
+    fn make(&self, configuration: Configuration) -> Result<Made> {
+        let mut all = Vec::new();
+        for issuer in configuration.issuers {
+            let fetch = Arc::new(elsewhere::documents(&issuer.authority, &self.outgoing)?);
+            all.push(Arc::new(issuer.open(self.algorithms.clone(), fetch)));
+        }
+        let issuers = Issuers { all: all.clone(), api_audiences: self.api_audiences.clone() };
+        let remembered = Remembered::new(Box::new(issuers), self.clock.clone(), ACCEPTED_NANOS, 0);
+        Ok((Arc::new(remembered), all))
+    }
+}
+
+/// Reads the documents of all issuers, as often as it takes.
+async fn prepare(all: Vec<Arc<Jwt>>) {
+    let mut open = all;
+    loop {
+        let mut left = Vec::new();
+        for jwt in open {
+            if let Err(error) = jwt.prepare().await {
+                tracing::error!(%error, issuer = jwt.issuer(), "oidc authenticator: initializing plugin");
+                left.push(jwt);
+            }
+        }
+        if left.is_empty() {
+            return;
+        }
+        open = left;
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Follows the file. What is wrong changes nothing, and neither does what cannot be reached.
+async fn follow(
+    maker: Maker,
+    path: PathBuf,
+    mut last: String,
+    anonymous: Value,
+    tokens: Arc<Replaceable>,
+    preparing: tokio::task::JoinHandle<()>,
+) {
+    loop {
+        let text = configured::changed(&path, &last).await;
+        last.clone_from(&text);
+        let made = configured::parse(&text, KIND).and_then(|tree| {
+            if *tree.at("anonymous") != anonymous {
+                bail!("anonymous: Forbidden: changed from initial configuration file");
+            }
+            maker.make(maker.read(&tree)?)
+        });
+        let (next, all) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::error!(%error, "failed to load authentication config");
+                continue;
+            }
+        };
+        if tokio::time::timeout(REACHED_WITHIN, prepare(all.clone())).await.is_err() {
+            let why: Vec<String> = all.iter().filter_map(|jwt| jwt.health().err()).collect();
+            tracing::error!(why = why.join(", "), "failed to update authentication config");
+            // It may be reached later.
+            last.clear();
+            continue;
+        }
+        preparing.abort();
+        tokens.replace(next);
+        tracing::info!("reloaded authentication config");
+    }
+}
