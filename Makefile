@@ -6,13 +6,15 @@ ifneq ($(shell cargo --version >/dev/null 2>&1 && echo found),found)
 export RUSTUP_TOOLCHAIN := stable
 endif
 
-.PHONY: up down check test test-long bench twin conformance fix tidy reference bootstrap
+.PHONY: up down check test test-long ci codegen bench twin conformance fix tidy reference bootstrap
 
 up:         ; @cargo xtask up $(ARGS)
 down:       ; @cargo xtask down
 check:      ; @cargo xtask ci --quick $(ARGS)
 test:       ; @cargo xtask ci $(ARGS)
 test-long:  ; @cargo xtask ci --long $(ARGS)
+ci:         ; @cargo xtask ci $(ARGS)
+codegen:    ; @cargo xtask codegen $(ARGS)
 bench:      ; @cargo xtask bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 twin:       ; @cargo xtask twin $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)
 conformance: ; @cargo xtask conformance $(if $(FOCUS),--focus '$(FOCUS)') $(if $(SKIP),--skip '$(SKIP)') \

@@ -247,6 +247,29 @@ mod tests {
         Ok(chain(&owned(enable), &owned(disable), &settings())?.names().collect())
     }
 
+    /// v1.37.1's `AllOrderedPlugins`, with `-` before those of `DefaultOffAdmissionPlugins`.
+    const UPSTREAMS: &str = "
+        -AlwaysAdmit -NamespaceAutoProvision NamespaceLifecycle -NamespaceExists
+        -LimitPodHardAntiAffinityTopology LimitRanger ServiceAccount -NodeRestriction TaintNodesByCondition
+        -AlwaysPullImages -ImagePolicyWebhook PodSecurity -PodNodeSelector Priority DefaultTolerationSeconds
+        -PodTolerationRestriction -EventRateLimit -ExtendedResourceToleration DefaultStorageClass
+        StorageObjectInUseProtection PodGroupProtection -OwnerReferencesPermissionEnforcement
+        PersistentVolumeClaimResize RuntimeClass CertificateApproval CertificateSigning
+        ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass -DenyServiceExternalIPs
+        PodTopologyLabels NodeDeclaredFeatureValidator PodResizeValidator MutatingAdmissionPolicy
+        MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota
+        -AlwaysDeny
+    ";
+
+    #[test]
+    fn all_stand_in_upstreams_order() {
+        let ours: Vec<String> =
+            ALL.iter().map(|entry| format!("{}{}", if entry.default_on { "" } else { "-" }, entry.name)).collect();
+        assert_eq!(ours, UPSTREAMS.split_whitespace().collect::<Vec<_>>());
+        let by_default: Vec<&str> = UPSTREAMS.split_whitespace().filter(|name| !name.starts_with('-')).collect();
+        assert_eq!(names(&[], &[]).expect("the defaults are right"), by_default);
+    }
+
     #[test]
     fn every_plugin_stands_once_under_its_own_name() {
         let unique: BTreeSet<&str> = ALL.iter().map(|entry| entry.name).collect();

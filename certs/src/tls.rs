@@ -64,8 +64,19 @@ pub struct Identity<'a> {
 
 /// Settings for a listener: TLS 1.2 and 1.3, HTTP/2 and 1.1.
 pub fn server_config(settings: ServerSettings) -> Result<rustls::ServerConfig, Error> {
+    server_config_with(settings, &[])
+}
+
+/// The same with these cipher suites of TLS 1.2 alone, by their names as Go has them; all, when none is named. Those of
+/// 1.3 are not chosen, as in Go.
+pub fn server_config_with(settings: ServerSettings, suites: &[String]) -> Result<rustls::ServerConfig, Error> {
     let ServerSettings { certificate, client_authorities_pem, oldest_version, http2 } = settings;
-    let provider = provider();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if !suites.is_empty() {
+        let is_chosen = |name: &str| suites.iter().any(|suite| full_name(suite) == name);
+        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_chosen(&name_of(suite)));
+    }
+    let provider = Arc::new(provider);
     let verifier = AnyClient {
         algorithms: provider.signature_verification_algorithms,
         hints: authority_names(&client_authorities_pem)?,
@@ -76,6 +87,21 @@ pub fn server_config(settings: ServerSettings) -> Result<rustls::ServerConfig, E
         .with_cert_resolver(certificate);
     config.alpn_protocols = alpn(http2);
     Ok(config)
+}
+
+/// Whether a listener can speak the cipher suite of this name, as Go has it.
+pub fn is_cipher_suite(name: &str) -> bool {
+    provider().cipher_suites.iter().any(|suite| name_of(suite) == full_name(name))
+}
+
+/// IANA's name, which is Go's.
+fn name_of(suite: &rustls::SupportedCipherSuite) -> String {
+    suite.suite().as_str().unwrap_or_default().replace("TLS13_", "TLS_")
+}
+
+/// Go has two suites under a name of earlier days too.
+fn full_name(name: &str) -> String {
+    if name.ends_with("_CHACHA20_POLY1305") { format!("{name}_SHA256") } else { name.to_owned() }
 }
 
 /// Settings for a client that trusts the authorities of `bundle_pem` alone.

@@ -1,8 +1,8 @@
 //! A client of one server: HTTP/2 over TLS, as an administrator, nothing assumed about what is said.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use api::Value;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -16,11 +16,21 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+/// How long [`Client::until`] waits on a machine that stalls at times.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// A connection to a server.
 #[derive(Clone)]
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
+}
+
+/// The events of a watch, as they come.
+pub struct Watching {
+    body: Incoming,
+    /// What has come of the next event.
+    begun: Vec<u8>,
 }
 
 /// One answer.
@@ -67,7 +77,70 @@ impl Client {
         let mut sender = self.sender.clone();
         Ok(sender.send_request(request.body(Full::new(body))?).await?)
     }
+
+    /// Begins a watch of a path that says so (`…?watch=1`), in JSON.
+    pub async fn watch(&self, path: &str) -> Result<Watching> {
+        let (parts, body) = self.open("GET", path, &[], Bytes::new()).await?.into_parts();
+        ensure!(parts.status == 200, "{path}: {}", parts.status);
+        Ok(Watching { body, begun: Vec::new() })
+    }
 }
+
+impl Client {
+    /// Waits until the object of this name in a collection (none, while it is not there) is as it should be. The error says
+    /// how it was last.
+    pub async fn until(&self, path: &str, name: &str, holds: impl Fn(Option<&Value>) -> bool) -> Result<()> {
+        let select = format!("fieldSelector=metadata.name%3D{name}");
+        let mut last = Value::Null;
+        let waiting = async {
+            loop {
+                let list = self.send("GET", &format!("{path}?{select}"), &[], Bytes::new()).await?;
+                ensure!(list.status == 200, "{path}: {list:?}");
+                let list = list.json();
+                last = list.list("items").first().cloned().unwrap_or_default();
+                if holds(list.list("items").first()) {
+                    return Ok(());
+                }
+                let from = list.at("metadata").str("resourceVersion").to_owned();
+                let mut watch = self.watch(&format!("{path}?watch=1&resourceVersion={from}&{select}")).await?;
+                while let Some(event) = watch.next().await? {
+                    let object = event.at("object");
+                    last = object.clone();
+                    match event.str("type") {
+                        "ERROR" => break,
+                        kind if holds((kind != "DELETED").then_some(object)) => return Ok(()),
+                        _ => {}
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(done) => done,
+            Err(_) => bail!("{path}/{name} is not as it should be: {}", codec::json::to_string(&last)),
+        }
+    }
+}
+
+// === impl Watching ===
+
+impl Watching {
+    /// The next event; none when the server has ended the watch, and an error when it broke off.
+    pub async fn next(&mut self) -> Result<Option<Value>> {
+        loop {
+            if let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.begun.drain(..=end).collect();
+                return Ok(Some(codec::json::any(&line)?.value));
+            }
+            let Some(frame) = self.body.frame().await else {
+                ensure!(self.begun.is_empty(), "the watch ended within an event");
+                return Ok(None);
+            };
+            self.begun.extend_from_slice(&frame?.into_data().unwrap_or_default());
+        }
+    }
+}
+
+// === impl Response ===
 
 impl Response {
     /// The body as a tree; null when it is no JSON.

@@ -3,7 +3,7 @@
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ pub struct Skiff {
     address: String,
     child: Child,
     /// Parts of its own that run beside it.
-    beside: Vec<Child>,
+    beside: Vec<Controllers>,
 }
 
 impl Skiff {
@@ -49,16 +49,25 @@ impl Skiff {
     /// Starts `program up` without a scheduler, and `program controllers` with a list as `--controllers` takes it.
     pub fn start_with_controllers(program: &Path, directory: &Path, controllers: &str) -> Result<Skiff> {
         let mut skiff = Skiff::start(program, directory, &["--parts", "apiserver"])?;
-        let log = std::fs::File::create(directory.with_extension("controllers.log"))?;
-        let child = Command::new(program)
-            .args(["controllers", "--controllers", controllers, "--use-service-account-credentials"])
-            .args(["--leader-elect=false", "--kubeconfig"])
-            .arg(&skiff.kubeconfig)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        skiff.beside.push(child);
+        let log = directory.with_extension("controllers.log");
+        let controllers = Controllers::start(program, &skiff.kubeconfig, &log, &["--controllers", controllers])?;
+        skiff.beside.push(controllers);
+        Ok(skiff)
+    }
+
+    /// The same with `program apiserver`, which has flags that `program up` has not.
+    pub fn start_apiserver_with_controllers(
+        program: &Path,
+        directory: &Path,
+        controllers: &str,
+        flags: &[String],
+    ) -> Result<Skiff> {
+        let mut more = vec!["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"];
+        more.extend(flags.iter().map(String::as_str));
+        let mut skiff = Skiff::start_apiserver(program, directory, &more)?;
+        let log = directory.with_extension("controllers.log");
+        let controllers = Controllers::start(program, &skiff.kubeconfig, &log, &["--controllers", controllers])?;
+        skiff.beside.push(controllers);
         Ok(skiff)
     }
 
@@ -108,6 +117,11 @@ impl Skiff {
         bail!("skiff was not ready within {STARTS_WITHIN:?}")
     }
 
+    /// Waits until the process ends by itself.
+    pub fn wait_for_end(&mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
     // There is no event to wait for: a process becomes ready outside of this one.
     #[allow(clippy::disallowed_methods)]
     fn wait(&mut self) -> Result<()> {
@@ -125,6 +139,32 @@ impl Skiff {
     }
 }
 
+/// `program controllers` beside a server; dropping it ends it.
+pub struct Controllers(Child);
+
+impl Controllers {
+    /// Starts them with the user of a kubeconfig, each with its own account, and a log in `log`.
+    pub fn start(program: &Path, kubeconfig: &Path, log: &Path, more: &[&str]) -> Result<Controllers> {
+        let log = std::fs::File::create(log)?;
+        let child = Command::new(program)
+            .args(["controllers", "--use-service-account-credentials", "--leader-elect=false", "--kubeconfig"])
+            .arg(kubeconfig)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(Controllers(child))
+    }
+}
+
+impl Drop for Controllers {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Builds the program as it is now, with cargo's default profile, and says where it is.
 pub fn build() -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate stands in the workspace")?;
@@ -136,9 +176,9 @@ pub fn build() -> Result<PathBuf> {
 
 impl Drop for Skiff {
     fn drop(&mut self) {
-        for child in self.beside.iter_mut().chain([&mut self.child]) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        // Parts go before the server that they ask.
+        self.beside.clear();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

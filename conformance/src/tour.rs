@@ -24,6 +24,9 @@ pub const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller
 /// What a tour says in a line of its own when it runs beside all controllers that Skiff has.
 const ALL: &str = "# Controllers: all.";
 
+/// How a line begins in which a tour says with which flags its server starts, on Skiff as on upstream.
+const FLAGS: &str = "# Server: ";
+
 /// Stock clients of one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kit {
@@ -85,6 +88,13 @@ pub fn controllers(path: &Path) -> Result<String> {
     let wants_all = std::fs::read_to_string(path)?.lines().any(|line| line == ALL);
     let all = || controllers::ALL.iter().map(|spec| spec.name).collect::<Vec<_>>().join(",");
     Ok(if wants_all { all() } else { CONTROLLERS.to_owned() })
+}
+
+/// The flags of a tour's server.
+pub fn flags(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path)?;
+    let said = text.lines().find_map(|line| line.strip_prefix(FLAGS)).unwrap_or_default();
+    Ok(said.split_whitespace().map(str::to_owned).collect())
 }
 
 /// A tour as a kit's programs print it.

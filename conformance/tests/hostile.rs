@@ -271,6 +271,60 @@ async fn futures_all<T>(all: impl Iterator<Item = impl Future<Output = Result<T>
     Ok(done.into_iter().flatten().collect())
 }
 
+/// Bodies that are sent but for their last byte are held until then, up to a bound for all of them together. Who comes
+/// after that is told to come back, and can when the others have gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_never_end_fill_no_memory() -> Result<()> {
+    const LEN: usize = 3 << 20;
+    /// More of them than the bound has room for (128 MiB).
+    const SENDERS: usize = 50;
+    let target = Target::start().await?;
+    let head = format!(
+        "POST {CONFIG_MAPS}?dryRun=All HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {LEN}\r\n\r\n"
+    );
+    let most = [head.into_bytes(), vec![b' '; LEN - 1]].concat();
+    // Blanks before an object are nothing, and take their room.
+    let mut padded = vec![b' '; LEN - (64 << 10)];
+    padded.extend_from_slice(br#"{"metadata":{"name":"padded"}}"#);
+    let padded = Bytes::from(padded);
+    let path = format!("{CONFIG_MAPS}?dryRun=All");
+    let ask = || target.honest.send("POST", &path, &[("content-type", "application/json")], padded.clone());
+    let attack = async {
+        ensure!(ask().await?.status == 201, "there is room at first");
+        let mut senders = Vec::new();
+        for _ in 0..SENDERS {
+            let (mut stream, _) = http::stream(&target.skiff.kubeconfig, false).await?;
+            // Who is refused in the middle is not listened to any more.
+            let _ = async {
+                stream.write_all(&most).await?;
+                stream.flush().await
+            }
+            .await;
+            senders.push(stream);
+        }
+        let refused = timeout(PATIENCE, until(ask, 429)).await.context("there is room for all")??;
+        let after = refused.headers.get("retry-after").and_then(|value| value.to_str().ok());
+        ensure!(after == Some("1"), "{after:?}");
+        let status = refused.json();
+        let words = "Too many requests, please try again later.";
+        ensure!((status.str("reason"), status.str("message")) == ("TooManyRequests", words), "{status:?}");
+        drop(senders);
+        timeout(PATIENCE, until(ask, 201)).await.context("the room is not given back")??;
+        Ok(())
+    };
+    target.under(attack).await
+}
+
+/// Asks until the answer has this code.
+async fn until<F: Future<Output = Result<http::Response>>>(ask: impl Fn() -> F, code: u16) -> Result<http::Response> {
+    loop {
+        let answer = ask().await?;
+        if answer.status == code {
+            return Ok(answer);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_connections_are_in_nobodys_way() -> Result<()> {
     let target = Target::start().await?;

@@ -9,11 +9,11 @@ use anyhow::{Result, ensure};
 use conformance::tour::{self, Guide, Kit};
 
 /// Runs every tour with a kit's programs on a server of its own, and says all that differs.
-fn run(kit: Kit, start: impl Fn(&Path, String) -> Result<(PathBuf, Box<dyn Any>)>) -> Result<()> {
+fn run(kit: Kit, start: impl Fn(&Path, String, Vec<String>) -> Result<(PathBuf, Box<dyn Any>)>) -> Result<()> {
     let mut differences = String::new();
     for path in tour::all()? {
         let directory = tempfile::tempdir()?;
-        let (kubeconfig, _running) = start(directory.path(), tour::controllers(&path)?)?;
+        let (kubeconfig, _running) = start(directory.path(), tour::controllers(&path)?, tour::flags(&path)?)?;
         let guide = Guide::new(kit, &kubeconfig)?;
         guide.wait()?;
         let steps = tour::of_kit(&path, kit)?;
@@ -36,8 +36,12 @@ mod clients {
 
     fn on_skiff(kit: usize) -> Result<()> {
         let program = skiff::build()?;
-        super::run(KITS[kit], |directory, controllers| {
-            let skiff = Skiff::start_with_controllers(&program, &directory.join("data"), &controllers)?;
+        super::run(KITS[kit], |directory, controllers, flags| {
+            let data = directory.join("data");
+            let skiff = match flags.as_slice() {
+                [] => Skiff::start_with_controllers(&program, &data, &controllers)?,
+                flags => Skiff::start_apiserver_with_controllers(&program, &data, &controllers, flags)?,
+            };
             Ok((skiff.kubeconfig.clone(), Box::new(skiff)))
         })
     }
@@ -72,8 +76,8 @@ mod upstream {
     /// The others were recorded on upstream too; running them here each time would add minutes and find nothing new.
     #[test]
     fn kubectl_1_37_prints_the_same_on_upstream() -> anyhow::Result<()> {
-        super::run(KITS[0], |directory, controllers| {
-            let settings = Settings { controllers: Some(controllers), ..Settings::new(directory)? };
+        super::run(KITS[0], |directory, controllers, server_flags| {
+            let settings = Settings { controllers: Some(controllers), server_flags, ..Settings::new(directory)? };
             let upstream = Upstream::start(&settings)?;
             Ok((upstream.kubeconfig.clone(), Box::new(upstream)))
         })

@@ -85,6 +85,16 @@ impl Cache {
         woken.iter().for_each(|waiters| waiters.wake());
     }
 
+    /// Lets every cursor that there is fall out of the log: who holds one closes its stream.
+    pub fn end_cursors(&self) {
+        let mut state = self.state.write();
+        let revision = state.revision;
+        let woken = state.begin_anew(revision);
+        drop(state);
+        self.waiters.wake();
+        woken.iter().for_each(|waiters| waiters.wake());
+    }
+
     /// The first revision that a cursor can begin after.
     pub fn floor(&self) -> Revision {
         self.state.read().log.floor()

@@ -1,12 +1,22 @@
 //! Which resources there are: definitions by group, version and plural.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use api::{EcoString, GroupResource};
 use imbl::OrdMap;
 use parking_lot::RwLock;
 
 use crate::definition::{Definition, Served};
+
+/// Keys about versions by their stage; a later one counts more.
+const STAGES: [&str; 4] = ["api/all", "api/ga", "api/beta", "api/alpha"];
+/// Groups of types that no server registers: of configurations, of documents, of what all groups share.
+const NEVER_SERVED: [&str; 4] = ["apidiscovery.k8s.io", "apiserver.config.k8s.io", "audit.k8s.io", "meta.k8s.io"];
+/// Versions that upstream still knows and whose types are not among ours.
+const OF_OLD: [(&str, &str); 1] = [("apiregistration.k8s.io", "v1beta1")];
 
 /// All definitions. It changes when a CustomResourceDefinition does; readers take a snapshot.
 #[derive(Default)]
@@ -107,17 +117,49 @@ impl Resources {
 }
 
 impl RuntimeConfig {
-    /// Reads `api/all=true,batch/v1=false,apps/v1/deployments=true`.
+    /// Reads `api/all=true,batch/v1=false,apps/v1/deployments=true`; of a key that stands twice the last counts. The
+    /// refusals are upstream's, those of a group first. Upstream: apiserver/pkg/server/options/api_enablement.go
+    /// `Validate`, apiserver/pkg/server/resourceconfig/helpers.go `applyVersionAndResourcePreferences`.
     pub fn parse(text: &str) -> Result<RuntimeConfig, String> {
-        let mut pairs = Vec::new();
-        for part in text.split(',').filter(|p| !p.is_empty()) {
-            let (key, value) = part.split_once('=').unwrap_or((part, "true"));
-            let on = match value {
-                "true" | "" => true,
-                "false" => false,
-                _ => return Err(format!("--runtime-config: {key}={value}: the value is true or false")),
+        let mut said = BTreeMap::new();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            let key = match key.trim() {
+                // A word of earlier days.
+                "api/legacy" => continue,
+                // Upstream takes all of these for the core group as a whole.
+                "v1" | "api/v1" => "/v1",
+                core if core.starts_with("v1/") || core.starts_with("api/v1/") => "/v1",
+                other => other,
             };
-            pairs.push((key.trim().to_string(), on));
+            said.insert(key, value.trim());
+        }
+        if said.len() == 1 && said.get("api/all") == Some(&"false") {
+            return Err("invalid runtime-config with only api/all=false".into());
+        }
+        let is_known = Registered::new();
+        let mut unknown = Vec::new();
+        for key in said.keys().filter(|key| !STAGES.contains(key)) {
+            let (group, version, _) = parts_of(key).ok_or_else(|| format!("runtime-config invalid key {key}"))?;
+            if !is_known.group(group) {
+                unknown.push(format!("{group}/{version}"));
+            }
+        }
+        unknown.dedup();
+        if !unknown.is_empty() {
+            return Err(format!("unknown api groups {}", unknown.join(",")));
+        }
+        let mut pairs = Vec::new();
+        for key in STAGES {
+            match said.remove(key) {
+                None => {}
+                Some("true") => pairs.push((key.to_owned(), true)),
+                Some("false") => pairs.push((key.to_owned(), false)),
+                Some(other) => return Err(format!("invalid value {key}={other}")),
+            }
+        }
+        for (key, value) in said {
+            pairs.push((key.to_owned(), preference(key, value, &is_known)?));
         }
         Ok(RuntimeConfig { pairs, gates: Vec::new() })
     }
@@ -127,23 +169,87 @@ impl RuntimeConfig {
         RuntimeConfig { gates: gates.into_iter().collect(), ..self }
     }
 
+    /// What was said about exactly this key.
+    pub fn said(&self, key: &str) -> Option<bool> {
+        self.pairs.iter().find(|(known, _)| known == key).map(|(_, on)| *on)
+    }
+
     fn opens(&self, gate: &str) -> bool {
         gate.is_empty() || self.gates.iter().any(|on| on == gate)
     }
 
     /// What was said about a version: the most special key wins. Upstream: `MergeAPIResourceConfigs`.
     fn says(&self, served: &Served, plural: &str) -> Option<bool> {
-        let gv = match served.gvk.group.as_str() {
-            "" => served.gvk.version.to_string(),
-            group => format!("{group}/{}", served.gvk.version),
-        };
+        let version = format!("{}/{}", served.gvk.group, served.gvk.version);
         let stage = match served.gvk.version.as_str() {
             v if v.contains("alpha") => "api/alpha",
             v if v.contains("beta") => "api/beta",
             _ => "api/ga",
         };
-        [format!("{gv}/{plural}"), gv, stage.into(), "api/all".into()]
-            .iter()
-            .find_map(|key| self.pairs.iter().rev().find(|(k, _)| k == key).map(|(_, on)| *on))
+        [&format!("{version}/{plural}"), version.as_str(), stage, "api/all"].iter().find_map(|key| self.said(key))
     }
 }
+
+/// Which groups and versions upstream has types of.
+struct Registered(BTreeSet<(EcoString, EcoString)>);
+
+// === impl Registered ===
+
+impl Registered {
+    fn new() -> Registered {
+        let kinds = schema::builtin().iter().flat_map(|(_, of)| of.gvks.iter());
+        let kinds = kinds.map(|gvk| (gvk.group.clone(), gvk.version.clone()));
+        let mut known: BTreeSet<_> = kinds.filter(|(group, _)| !NEVER_SERVED.contains(&group.as_str())).collect();
+        known.extend(OF_OLD.map(|(group, version)| (group.into(), version.into())));
+        Registered(known)
+    }
+
+    fn group(&self, group: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == group)
+    }
+
+    fn version(&self, group: &str, version: &str) -> bool {
+        self.0.contains(&(group.into(), version.into()))
+    }
+}
+
+/// `group/version` or `group/version/resource`; the core group has no name.
+fn parts_of(key: &str) -> Option<(&str, &str, Option<&str>)> {
+    let parts: Vec<&str> = key.split('/').collect();
+    match parts[..] {
+        [group, version] => Some((group, version, None)),
+        [group, version, resource] => Some((group, version, Some(resource))),
+        _ => None,
+    }
+}
+
+/// What a key says about a version or about a resource of it.
+fn preference(key: &str, value: &str, is_known: &Registered) -> Result<bool, String> {
+    let (group, version, resource) = parts_of(key).ok_or_else(|| format!("invalid key {key}"))?;
+    if !is_known.version(group, version) {
+        return Err(match group {
+            "" => format!("group version {version} that has not been registered"),
+            _ => format!("group version {group}/{version} that has not been registered"),
+        });
+    }
+    let on = match value {
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+        other => {
+            let quoted = api::field::quote(other);
+            return Err(format!(
+                "invalid value of {key}: {other}, err: strconv.ParseBool: parsing {quoted}: invalid syntax"
+            ));
+        }
+    };
+    match resource {
+        Some(name) if name.chars().any(char::is_uppercase) => Err(format!(
+            "invalid key {key}: group/version/resource and resource is always lowercase plural, not {}",
+            api::field::quote(name)
+        )),
+        _ => Ok(on),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -136,6 +136,11 @@ impl Registry {
         }
     }
 
+    /// Ends every watch that there is, without an error: its client goes on elsewhere.
+    pub fn end_watches(&self) {
+        self.catalog.current().iter().for_each(|definition| definition.cache.end_cursors());
+    }
+
     /// The store was compacted: lists of what was before `revision` are gone, whether or not anything has changed since.
     pub fn forget_before(&self, revision: store::Revision) {
         self.compacted.fetch_max(revision, Ordering::Relaxed);

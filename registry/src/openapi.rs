@@ -16,7 +16,7 @@ mod v2;
 mod v3;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 

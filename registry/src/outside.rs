@@ -16,6 +16,8 @@ pub struct Outside {
     pub issuer: Issuer,
     /// What this server is called in tokens.
     pub api_audiences: Vec<String>,
+    /// Tokens on request are good for no longer; 0: for as long as was asked.
+    pub token_seconds_max: i64,
     pub index: Arc<Index>,
     /// The parts of the cluster beside this server.
     pub components: Vec<Component>,

@@ -169,9 +169,15 @@ fn decode(definition: &Definition, value: &Bytes) -> Result<Value, Error> {
         let mut tree = read(definition.hub_type)?;
         definition.world.default(&mut tree, definition.hub_type);
         tree
-    } else if let Some(to_hub) = resources::older(&gvk).filter(|_| !protobuf) {
-        let mut tree = codec::json::any(value)?.value;
+    } else if let Some(to_hub) = resources::retired::to_hub(&gvk) {
+        let mut tree = match definition.schemas().kind(&gvk) {
+            Some(own) => read(own)?,
+            // Of some not even the types are left.
+            None if !protobuf => codec::json::any(value)?.value,
+            None => return Err(Error::Unknown(gvk.to_string())),
+        };
         to_hub(&mut tree);
+        api::meta::set_gvk(&mut tree, &definition.hub);
         let text = codec::json::to_string(&tree);
         let mut tree = codec::json::object(text.as_bytes(), definition.hub_type, definition.schemas())?.value;
         definition.world.default(&mut tree, definition.hub_type);

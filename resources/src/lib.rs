@@ -10,6 +10,7 @@ pub mod meta;
 pub mod names;
 pub mod node_labels;
 pub mod pod;
+pub mod retired;
 pub mod row;
 pub mod strategy;
 #[cfg(test)]
@@ -72,17 +73,6 @@ const GROUPS: &[(&[Row], &[TypeDefault])] = &[
     (storage::ROWS, storage::DEFAULTS),
     (storagemigration::ROWS, storagemigration::DEFAULTS),
 ];
-
-/// A version that nobody serves any more and some store may hold: group, version, kind, and what makes the hub's of it.
-type Older = (&'static str, &'static str, &'static str, fn(&mut api::Value));
-
-const OLDER: &[Older] = &[("apiextensions.k8s.io", "v1beta1", "CustomResourceDefinition", apiextensions::older::to_v1)];
-
-/// What makes an object of the hub out of a stored one in a version that is not served.
-pub fn older(gvk: &api::Gvk) -> Option<fn(&mut api::Value)> {
-    let is_it = |older: &&Older| (older.0, older.1, older.2) == (&*gvk.group, &*gvk.version, &*gvk.kind);
-    OLDER.iter().find(is_it).map(|older| older.3)
-}
 
 /// Every built-in resource.
 pub fn all() -> impl Iterator<Item = &'static Row> {

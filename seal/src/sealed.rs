@@ -105,6 +105,10 @@ impl Store for Sealed {
     async fn size_bytes(&self) -> Result<u64, Error> {
         self.store.size_bytes().await
     }
+
+    fn close(&self) {
+        self.store.close();
+    }
 }
 
 #[async_trait]

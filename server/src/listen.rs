@@ -88,9 +88,13 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
     }
     drop(listener);
     drop(alive);
+    // Connections hear first that nothing new begins on them, then what lasts by its nature ends.
     let drained = async {
-        graceful.shutdown().await;
-        writes.recv().await;
+        let others = async {
+            server.registry.end_watches();
+            writes.recv().await;
+        };
+        tokio::join!(graceful.shutdown(), others);
     };
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }

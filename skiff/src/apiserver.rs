@@ -126,6 +126,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     server.metrics.collect(outgoing::unavailable(server.aggregate.metrics.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
+    parts.greeting.iter().for_each(|greeting| clock::say(greeting));
     let running = parts.start(&server, &pki).await?;
     tokio::select! {
         told = wait_for_signal() => told?,
@@ -145,6 +146,8 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     if let Some(audit) = audit {
         audit.finish().await;
     }
+    // Tasks that are still there hold it; what they write now is nobody's wish any more.
+    tokio::task::spawn_blocking(move || store.close()).await?;
     Ok(())
 }
 
@@ -216,6 +219,8 @@ fn assemble(
     let cluster = Cluster { look: look.clone(), act: acting.clone(), may, clock: clock.clone() };
     let plugins = admission::plugins::Settings {
         webhooks: outgoing::webhooks(&outgoing, metrics),
+        not_ready_toleration_seconds: flags.default_not_ready_toleration_seconds,
+        unreachable_toleration_seconds: flags.default_unreachable_toleration_seconds,
         ..admission::plugins::Settings::new(Arc::new(|| Random.suffix()))
     };
     let chain = admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)

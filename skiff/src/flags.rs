@@ -8,12 +8,14 @@ use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, schedul
 
 pub mod access;
 pub mod go;
+pub mod upstreams;
 
-use go::{Span, address, boolean, integer};
+use go::{Span, TlsVersion, address, boolean, integer, port};
 
 /// Kubernetes in one binary.
 #[derive(Parser)]
-#[command(name = "skiff", version, about)]
+// Of a flag that is given twice the last counts, as upstream.
+#[command(name = "skiff", version, about, args_override_self = true)]
 pub struct Skiff {
     /// Say more in the log; may stand several times.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
@@ -44,6 +46,13 @@ pub enum Command {
     Kubeconfig(Kubeconfig),
 }
 
+/// The command that was asked for, as its user would write it: `skiff up`.
+#[expect(clippy::disallowed_methods, reason = "arguments are read in this program, and nowhere else")]
+pub fn command() -> String {
+    let named = std::env::args().nth(1).filter(|word| Skiff::command().find_subcommand(word).is_some());
+    named.map_or_else(|| "skiff".to_owned(), |word| format!("skiff {word}"))
+}
+
 /// Every flag of a command with its value, as it was given or is by default, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Told(pub Vec<(String, String)>);
@@ -72,10 +81,10 @@ pub struct Up {
     #[arg(long, default_value = ".skiff")]
     pub data_dir: PathBuf,
     /// The port of the API.
-    #[arg(long, default_value_t = 6443)]
+    #[arg(long, default_value = "6443", value_parser = port)]
     pub secure_port: u16,
     /// The address to listen on. When left out: loopback; with a node, all, since its pods have to reach the API.
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     pub bind_address: Option<IpAddr>,
     /// Which parts to run, by comma: apiserver, controllers, scheduler, node, proxy, dns; all that can run on this machine
     /// when left out.
@@ -211,6 +220,22 @@ pub struct Apiserver {
     /// Where nodes listen that do not say so themselves.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
+    /// The oldest version of TLS: VersionTLS12 or VersionTLS13.
+    #[arg(long, default_value = "VersionTLS12", value_parser = TlsVersion::parse)]
+    pub tls_min_version: TlsVersion,
+    /// Cipher suites of TLS 1.2, by comma; all that are safe when left out.
+    #[arg(long, value_delimiter = ',')]
+    pub tls_cipher_suites: Vec<String>,
+    /// Tokens on request are good for no longer; 0s: for as long as is asked.
+    #[arg(long, default_value = "0s", value_parser = Span::parse, allow_hyphen_values = true)]
+    pub service_account_max_token_expiration: Span,
+    /// How long pods stay on a node that is not ready, when they do not say so.
+    #[arg(long, default_value = "300", value_parser = integer, allow_hyphen_values = true)]
+    pub default_not_ready_toleration_seconds: i64,
+    #[arg(long, default_value = "300", value_parser = integer, allow_hyphen_values = true)]
+    pub default_unreachable_toleration_seconds: i64,
+    #[command(flatten)]
+    pub upstreams: upstreams::Upstreams,
     #[command(flatten)]
     pub audit: crate::apiserver::auditing::AuditFlags,
     #[command(flatten)]
@@ -233,7 +258,7 @@ pub struct Check {
     #[arg(long, default_value = ".skiff")]
     pub data_dir: PathBuf,
     /// The port that the API would have.
-    #[arg(long, default_value_t = 6443)]
+    #[arg(long, default_value = "6443", value_parser = port)]
     pub secure_port: u16,
     /// Where the container runtime listens; where it usually does when left out.
     #[arg(long)]

@@ -31,11 +31,17 @@ pub fn run(flags: &flags::Kubeconfig) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", own.display())),
     };
-    let merged = certs::kubeconfig::merge(&before, &entry)?;
+    let merged = certs::kubeconfig::merge(&before, &entry)
+        .with_context(|| format!("{} was left as it is; it is no kubeconfig", own.display()))?;
     if let Some(folder) = own.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
+    // Who may read it is its owner's matter, once there is one.
+    let permissions = std::fs::metadata(&own).ok().map(|found| found.permissions());
     certs::files::write(&own, &merged)?;
+    if let Some(permissions) = permissions {
+        std::fs::set_permissions(&own, permissions).with_context(|| format!("{} is closed now", own.display()))?;
+    }
     clock::say(&format!("the context skiff is in {}; use it with: kubectl --context skiff", own.display()));
     Ok(())
 }

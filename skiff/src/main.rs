@@ -31,8 +31,9 @@ fn main() -> std::process::ExitCode {
     let flags = match flags::Skiff::try_parse() {
         Ok(flags) => flags,
         Err(error) => {
-            let Some(words) = flags::go::words(&error) else { error.exit() };
-            clock::complain_about_flags(&words);
+            let command = flags::command();
+            let Some(words) = flags::go::words(&error, &command) else { error.exit() };
+            clock::complain_about_flags(&format!("{words}; `{command} --help` says what there is"));
             return std::process::ExitCode::FAILURE;
         }
     };

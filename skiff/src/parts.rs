@@ -19,6 +19,8 @@ pub struct Beside {
     pub node: Option<Box<node::Node>>,
     /// What the node's runtime is given before its first pod.
     pub images: Images,
+    /// What the person at the terminal is told once requests are answered.
+    pub greeting: Option<String>,
 }
 
 // === impl Beside ===

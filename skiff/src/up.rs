@@ -51,7 +51,6 @@ pub fn run(flags: flags::Up) -> Result<()> {
         false => IpAddr::from(Ipv4Addr::LOCALHOST),
     });
     let (settings, told) = server(data, &flags, bind_address)?;
-    clock::say(&format!("export KUBECONFIG={data}/admin.kubeconfig"));
     let site = Site::of(&flags, seen.and_then(|seen| seen.runtime));
     let beside = Beside {
         controllers: runs("controllers").then(controllers).transpose()?,
@@ -60,6 +59,7 @@ pub fn run(flags: flags::Up) -> Result<()> {
         dns: runs("dns").then(|| dns(bind_address)).transpose()?,
         node: runs("node").then(|| node(&site, runs("dns"))).transpose()?,
         images: images::Images::of(&flags.data_dir.join("images"), site.endpoint.clone()),
+        greeting: Some(format!("export KUBECONFIG={data}/admin.kubeconfig")),
     };
     apiserver::run(settings, told, beside)
 }

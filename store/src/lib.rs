@@ -191,4 +191,6 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Bytes the store takes on disk.
     async fn size_bytes(&self) -> Result<u64, Error>;
+    /// Finishes what is queued and takes no more; waits until that is done. Dropping the store does the same.
+    fn close(&self) {}
 }

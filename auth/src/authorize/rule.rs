@@ -41,6 +41,23 @@ impl Rule {
         }
     }
 
+    /// As it stands in a role.
+    pub fn to_value(&self) -> Value {
+        let mut value = Map::new();
+        for (key, list) in [
+            ("verbs", &self.verbs),
+            ("apiGroups", &self.api_groups),
+            ("resources", &self.resources),
+            ("resourceNames", &self.resource_names),
+            ("nonResourceURLs", &self.non_resource_urls),
+        ] {
+            if !list.is_empty() {
+                value.insert(key, list.clone());
+            }
+        }
+        value.into()
+    }
+
     pub fn all_resources() -> Rule {
         let all = || vec![ALL.to_owned()];
         Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() }

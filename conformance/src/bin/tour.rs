@@ -45,7 +45,11 @@ fn main() -> Result<()> {
 fn record(path: &Path, kit: Kit) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let controllers = Some(tour::controllers(path)?);
-    let upstream = Upstream::start(&Settings { controllers, ..Settings::new(directory.path())? })?;
+    let upstream = Upstream::start(&Settings {
+        controllers,
+        server_flags: tour::flags(path)?,
+        ..Settings::new(directory.path())?
+    })?;
     let guide = Guide::new(kit, &upstream.kubeconfig)?;
     guide.wait()?;
     tour::keep(path, kit, &guide.tour(&tour::read(&std::fs::read_to_string(path)?))?)

@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod flows;
 pub mod identity;
 mod local;
+mod policy;
 pub mod service;
 
 use std::{collections::HashSet, future::Future, sync::Arc};
@@ -17,7 +18,7 @@ use auth::authorize::Rule;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::{Answer, Body, Media, Registry, options::WriteOptions, special::services::repair};
+use crate::{Body, Media, Registry, options::WriteOptions, special::services::repair};
 
 static ROLES: &str = include_str!("../../../schema/facts/bootstrap_roles.json");
 
@@ -87,7 +88,7 @@ pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Prog
     let mut first = Work::new();
     let (roles, namespaced_roles) = roles()?;
     for (plural, object) in roles {
-        spawn(&mut first, registry, move |registry| async move { reconcile(&registry, plural, &object).await });
+        spawn(&mut first, registry, move |registry| async move { policy::keep(&registry, plural, &object).await });
     }
     for name in NAMESPACES {
         let object = value!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
@@ -111,7 +112,7 @@ pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Prog
 
     let mut second = Work::new();
     for (plural, object) in namespaced_roles {
-        spawn(&mut second, registry, move |registry| async move { reconcile(&registry, plural, &object).await });
+        spawn(&mut second, registry, move |registry| async move { policy::keep(&registry, plural, &object).await });
     }
     flows::schemas(&mut second, registry)?;
     let (identity, service, authentication) =
@@ -250,36 +251,6 @@ pub(crate) async fn apply_status(
     let text = codec::json::to_string(object);
     let options = WriteOptions { field_manager: manager.into(), force: Some(true), ..WriteOptions::default() };
     registry.patch(&ask, crate::patch::Form::Apply { cbor: false }, text.as_bytes(), &options).await.map(drop)
-}
-
-/// Makes a role or binding, or adds what it lacks unless its owner said not to. Upstream: rbac/reconciliation.
-async fn reconcile(registry: &Registry, plural: &str, wanted: &Value) -> Result<(), Status> {
-    let resource = GroupResource::new("rbac.authorization.k8s.io", plural);
-    let meta = api::meta::of(wanted);
-    let Some(found) = registry.cluster.look.get(&resource, meta.namespace(), meta.name()) else {
-        return create(registry, &resource, wanted, "").await;
-    };
-    if api::meta::of(&found).annotation("rbac.authorization.kubernetes.io/autoupdate") == Some("false") {
-        return Ok(());
-    }
-    let mut mended = found.clone();
-    for list in ["rules", "subjects"] {
-        let missing: Vec<Value> = wanted.list(list).iter().filter(|w| !found.list(list).contains(w)).cloned().collect();
-        // The rules of an aggregated role are its controller's.
-        if missing.is_empty() || wanted.has("aggregationRule") {
-            continue;
-        }
-        mended.entry(list).make_array().extend(missing);
-    }
-    for members in ["labels", "annotations"] {
-        for (key, text) in wanted.at("metadata").strings(members) {
-            mended.entry_path(&["metadata", members]).default(key, text);
-        }
-    }
-    if mended == found {
-        return Ok(());
-    }
-    registry.own_update(&resource, "", &mended).await.map(|_: Answer| ())
 }
 
 fn taken(error: Status) -> Result<(), Status> {

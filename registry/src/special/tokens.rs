@@ -72,6 +72,12 @@ impl Special for ServiceAccounts {
         check(&request)?;
         registry.validate(ask, Operation::Create, &request, Value::NULL, options).await?;
         let anchor = anchor(registry, ask, request.at_path(&["spec", "boundObjectRef"]))?;
+        let asked = request.at("spec").int("expirationSeconds");
+        let most = outside.token_seconds_max;
+        if most > 0 && asked > most {
+            ask.warn(format!("requested expiration of {asked} seconds shortened to {most} seconds"));
+            request.set_path(&["spec", "expirationSeconds"], most);
+        }
         let seconds = request.at("spec").int("expirationSeconds");
         let token = issue(registry, ask, &uid, &anchor, &request, now.as_second())?;
         let expires = now + jiff::SignedDuration::from_secs(seconds);

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -29,12 +29,14 @@ use store::backends::memory::Memory;
 pub struct World {
     pub registry: Arc<Registry>,
     pub user: Arc<User>,
+    pub clock: Arc<Still>,
 }
 
 /// What a request said, besides its answer.
 pub type Outcome = Result<Value, Status>;
 
-struct Still;
+/// A clock that stands still until it is set on.
+pub struct Still(AtomicI64);
 struct Nobody;
 /// Whoever is no administrator may do this much: `VERB RESOURCE.GROUP NAMESPACE/NAME`.
 struct Leave(&'static [&'static str]);
@@ -43,7 +45,13 @@ struct Counted(AtomicU64);
 
 impl Clock for Still {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_second(1_700_000_000).expect("it is a time")
+        jiff::Timestamp::from_second(self.0.load(Ordering::Relaxed)).expect("it is a time")
+    }
+}
+
+impl Still {
+    pub fn set_on(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
@@ -108,9 +116,10 @@ impl World {
     }
 
     async fn assembled(call: Arc<dyn Call>, leave: &'static [&'static str]) -> World {
-        let outside = Outside { call, ..Outside::alone(Arc::new(Still)) };
+        let clock = Arc::new(Still(AtomicI64::new(1_700_000_000)));
+        let outside = Outside { call, ..Outside::alone(clock.clone()) };
         let user = Arc::new(User::new("alice", &["system:masters"]));
-        let world = World { registry: Arc::new(assemble(leave)), user };
+        let world = World { registry: Arc::new(assemble(leave, clock.clone())), user, clock };
         let filler = world.registry.filler.clone();
         registry::special::custom::follow(&filler, &world.registry.catalog, outside);
         let feed = filler.load().await.expect("memory can be read");
@@ -183,7 +192,7 @@ impl World {
     }
 }
 
-fn assemble(leave: &'static [&'static str]) -> Registry {
+fn assemble(leave: &'static [&'static str], clock: Arc<Still>) -> Registry {
     let schemas = schema::builtin();
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(schemas, runs).expect("every type is known");
@@ -205,7 +214,7 @@ fn assemble(leave: &'static [&'static str]) -> Registry {
     let config = config.with_gates(gates.map(Into::into));
     let catalog = Arc::new(Catalog::new(definitions, &config));
     let look = Arc::new(Reader { catalog, filler, store, prefix: "/registry".into() });
-    let cluster = Cluster { look: look.clone(), act: Arc::new(Nobody), may: Arc::new(Nobody), clock: Arc::new(Still) };
+    let cluster = Cluster { look: look.clone(), act: Arc::new(Nobody), may: Arc::new(Nobody), clock };
     let settings = admission::plugins::Settings::new(Arc::new(|| "abcde".into()));
     let chain = admission::plugins::chain(&[], &[], &settings).expect("the defaults are right");
     let config = registry::Config {

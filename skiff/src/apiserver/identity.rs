@@ -15,7 +15,7 @@ use certs::{
     Bundle,
     kubeconfig::{Credential, Entry},
     pki::Pki,
-    tls::{OldestVersion, ServerCert, ServerSettings},
+    tls::{ServerCert, ServerSettings},
 };
 use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
 use server::outgoing::Outgoing;
@@ -140,6 +140,7 @@ pub fn outside(
         api_audiences: authenticators.api_audiences.clone(),
         authenticators: authenticators.clone(),
         issuer: Issuer::new(flags.service_account_issuer.clone(), key),
+        token_seconds_max: flags.service_account_max_token_expiration.0 / 1_000_000_000,
         index: index.clone(),
         components,
         columns: ColumnTexts::new(Arc::new(super::texts::Upstream)),
@@ -162,12 +163,13 @@ pub fn tls(flags: &Apiserver, pki: &Pki) -> Result<rustls::ServerConfig> {
         }
         _ => pki.serving.clone(),
     };
-    Ok(certs::tls::server_config(ServerSettings {
+    let settings = ServerSettings {
         certificate,
         client_authorities_pem: client_authorities(flags, pki)?,
-        oldest_version: OldestVersion::Tls12,
+        oldest_version: flags.tls_min_version.0,
         http2: true,
-    })?)
+    };
+    Ok(certs::tls::server_config_with(settings, &flags.tls_cipher_suites)?)
 }
 
 /// The administrator's way in.

@@ -97,6 +97,10 @@ impl Store for Measured {
     async fn size_bytes(&self) -> Result<u64, Error> {
         self.store.size_bytes().await
     }
+
+    fn close(&self) {
+        self.store.close();
+    }
 }
 
 #[cfg(test)]

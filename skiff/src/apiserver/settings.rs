@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use auth::authenticate::request_header::HeaderNames;
-use registry::special::furniture::flows;
+use registry::{RuntimeConfig, special::furniture::flows};
 use server::{fairness::Fairness, flow::Flow, limits::Limits};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     flags::{Apiserver, go::Span},
 };
 
+const NANOS: i64 = 1_000_000_000;
 /// Upstream: 3 MiB.
 const BODY_LEN_MAX: usize = 3 << 20;
 const MODES: [&str; 6] = ["AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node"];
@@ -50,6 +51,15 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     if flags.enable_priority_and_fairness && flags.max_requests_inflight + flags.max_mutating_requests_inflight == 0 {
         wrong.push("--max-requests-inflight and --max-mutating-requests-inflight: priority and fairness share out their sum, which is 0".into());
     }
+    for suite in flags.tls_cipher_suites.iter().filter(|suite| !certs::tls::is_cipher_suite(suite)) {
+        wrong.push(format!("Cipher suite {suite} not supported or doesn't exist"));
+    }
+    let longest = flags.service_account_max_token_expiration.0 / NANOS;
+    if flags.service_account_max_token_expiration.0 != 0 && !(3600..=1 << 32).contains(&longest) {
+        wrong.push("the service-account-max-token-expiration must be between 1 hour and 2^32 seconds".into());
+    }
+    wrong.extend(without_flows(flags));
+    wrong.extend(RuntimeConfig::parse(&flags.runtime_config).err());
     wrong.extend(wrong_modes(flags));
     wrong.extend(wrong_headers(flags));
     wrong.extend(super::auditing::check(&flags.audit));
@@ -57,6 +67,21 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
         [] => Ok(features),
         [one] => bail!("{one}"),
         _ => bail!("[{}]", wrong.join(", ")),
+    }
+}
+
+/// Upstream: pkg/controlplane/apiserver/options/validation.go `validateAPIPriorityAndFairness`.
+fn without_flows(flags: &Apiserver) -> Option<String> {
+    let said: Vec<&str> = flags.runtime_config.split(',').map(str::trim).collect();
+    let decided = ["flowcontrol.apiserver.k8s.io/v1", "api/ga", "api/all"].iter().find_map(|key| {
+        let says = |value: &str| said.iter().any(|word| word.strip_prefix(key) == Some(value));
+        if says("=false") { Some((key, false)) } else { says("=true").then_some((key, true)) }
+    });
+    match decided {
+        Some((key, false)) if flags.enable_priority_and_fairness => {
+            Some(format!("--runtime-config={key}=false conflicts with --enable-priority-and-fairness=true"))
+        }
+        _ => None,
     }
 }
 
@@ -194,7 +219,21 @@ mod tests {
 
     #[test]
     fn flags_that_make_no_sense_are_refused_in_upstreams_words() {
-        let cases: [(&[&str], &str); 15] = [
+        let cases: [(&[&str], &str); 20] = [
+            (
+                &["--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA"],
+                "Cipher suite TLS_RSA_WITH_RC4_128_SHA not supported or doesn't exist",
+            ),
+            (
+                &["--service-account-max-token-expiration=59m"],
+                "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds",
+            ),
+            (&["--runtime-config=foo/v1=true"], "unknown api groups foo/v1"),
+            (&["--runtime-config=apps/v7=true"], "group version apps/v7 that has not been registered"),
+            (
+                &["--runtime-config=api/all=false"],
+                "[--runtime-config=api/all=false conflicts with --enable-priority-and-fairness=true, invalid runtime-config with only api/all=false]",
+            ),
             (&["--authorization-mode=Foo"], "authorization-mode \"Foo\" is not a valid mode"),
             (
                 &["--authorization-mode=RBAC,RBAC"],

@@ -137,7 +137,10 @@ fn database(data_dir: &Path) -> Result<Arc<dyn Store>> {
     let config = sqlite::Config::new(data_dir.join("db"), Arc::new(now));
     match sqlite::Sqlite::open(config) {
         Ok(store) => Ok(store),
-        Err(Error::Unavailable(why)) => Err(anyhow!("{why}")),
+        // The store knows directories, and not by which flag one is chosen.
+        Err(Error::Unavailable(why)) => {
+            Err(anyhow!("{}", why.replace("another directory", "another directory with --data-dir")))
+        }
         Err(Error::Damaged(why)) => {
             let directory = data_dir.join("db");
             let directory = directory.display();

@@ -4,11 +4,33 @@ use std::{net::IpAddr, time::Duration};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use certs::tls::OldestVersion;
+
+use super::upstreams;
 use crate::features::go_bool;
 
 /// `1m0s`; may be negative, which whoever uses it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub i64);
+
+/// The oldest version of TLS that is spoken: `VersionTLS12`.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsVersion(pub OldestVersion);
+
+// === impl TlsVersion ===
+
+impl TlsVersion {
+    pub fn parse(text: &str) -> Result<TlsVersion, String> {
+        match text {
+            "VersionTLS12" => Ok(TlsVersion(OldestVersion::Tls12)),
+            "VersionTLS13" => Ok(TlsVersion(OldestVersion::Tls13)),
+            "VersionTLS10" | "VersionTLS11" => {
+                Err("versions before TLS 1.2 are not spoken; say VersionTLS12 or VersionTLS13".into())
+            }
+            _ => Err(format!("unknown tls version {}", api::field::quote(text))),
+        }
+    }
+}
 
 // === impl Span ===
 
@@ -35,23 +57,57 @@ pub fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("failed to parse IP: {}", api::field::quote(text)))
 }
 
-/// A refusal as upstream's programs word it; none when they would have said nothing (help) or something of their own.
-pub fn words(error: &clap::Error) -> Option<String> {
+/// A port that can be listened on.
+pub fn port(text: &str) -> Result<u16, String> {
+    let number = integer(text)?;
+    let port = u16::try_from(number).ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "it must be between 1 and 65535, inclusive".into())
+}
+
+/// A refusal in one sentence, in the words of upstream's programs where they have some; none for what is no refusal (help,
+/// the version). `command` is who refuses: `skiff up`.
+pub fn words(error: &clap::Error, command: &str) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
         _ => None,
     };
-    let given = text(ContextKind::InvalidArg)?;
+    let given = text(ContextKind::InvalidArg).unwrap_or_default();
     let flag = given.split([' ', '=']).next().unwrap_or(&given);
-    match error.kind() {
-        ErrorKind::UnknownArgument if flag.starts_with("--") => Some(format!("unknown flag: {flag}")),
-        ErrorKind::ValueValidation => {
-            let value = api::field::quote(&text(ContextKind::InvalidValue)?).to_string();
-            let why = std::error::Error::source(error)?;
-            Some(format!("invalid argument {value} for \"{flag}\" flag: {why}"))
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    Some(match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return None;
         }
-        _ => None,
-    }
+        ErrorKind::InvalidSubcommand => {
+            let given = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("unknown command {} for {}", api::field::quote(&given), api::field::quote(command))
+        }
+        ErrorKind::UnknownArgument if upstreams::is_missing(flag) => {
+            format!("{flag} is a flag of kube-apiserver that is not supported here")
+        }
+        ErrorKind::UnknownArgument if flag.starts_with("--") => format!("unknown flag: {flag}"),
+        ErrorKind::UnknownArgument if flag.starts_with('-') => {
+            format!("unknown shorthand flag: '{}' in {flag}", flag.chars().nth(1).unwrap_or_default())
+        }
+        ErrorKind::UnknownArgument => {
+            format!("{} does not take any arguments, got [{}]", api::field::quote(command), api::field::quote(&given))
+        }
+        ErrorKind::InvalidValue | ErrorKind::NoEquals | ErrorKind::WrongNumberOfValues if value.is_empty() => {
+            format!("flag needs an argument: {flag}")
+        }
+        ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            format!("invalid argument {} for \"{flag}\" flag: {why}", api::field::quote(&value))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let given = given.replace(['<', '>'], "");
+            let flags: Vec<&str> = given.split([' ', ',']).filter(|word| word.starts_with("--")).collect();
+            format!("required flag(s) {} not set", flags.join(", "))
+        }
+        // The first line says it; what follows is about the program.
+        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").into(),
+    })
 }
 
 #[cfg(test)]
@@ -62,7 +118,7 @@ mod tests {
 
     fn refused(arguments: &[&str]) -> Option<String> {
         let all = ["skiff", "apiserver"].iter().chain(arguments);
-        Skiff::try_parse_from(all).err().as_ref().and_then(super::words)
+        Skiff::try_parse_from(all).err().as_ref().and_then(|error| super::words(error, "skiff apiserver"))
     }
 
     #[test]
@@ -78,6 +134,10 @@ mod tests {
                 "--request-timeout=x",
                 "invalid argument \"x\" for \"--request-timeout\" flag: time: invalid duration \"x\"",
             ),
+            ("--secure-port", "flag needs an argument: --secure-port"),
+            ("-x", "unknown shorthand flag: 'x' in -x"),
+            ("more", "\"skiff apiserver\" does not take any arguments, got [\"more\"]"),
+            ("--tls-cert-file=x", "required flag(s) --tls-private-key-file not set"),
             ("--bind-address=foo", "invalid argument \"foo\" for \"--bind-address\" flag: failed to parse IP: \"foo\""),
         ];
         for (flag, words) in cases {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::checkpoint::Checkpointer;
@@ -59,8 +60,8 @@ pub struct Config {
 pub struct Sqlite {
     shared: Arc<Shared>,
     request_bytes_max: usize,
-    writer: Option<JoinHandle<()>>,
-    checkpointer: Option<JoinHandle<()>>,
+    /// The writer, then the checkpointer; none when the store is closed.
+    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     _lock: std::fs::File,
 }
 
@@ -96,9 +97,10 @@ impl Sqlite {
         let shared = Arc::new(Shared::new(files, &begin.facts, live, queue_len_max, ring_bytes_max, ring_len_max));
         let writer = Writer::new(shared.clone(), begin, now);
         let checkpointer = Checkpointer::open(shared.clone())?;
-        let writer = Some(spawn("store-writer", move || writer.run(group_len_max))?);
-        let checkpointer = Some(spawn("store-checkpoint", move || checkpointer.run())?);
-        Ok(Arc::new(Sqlite { shared, request_bytes_max, writer, checkpointer, _lock: lock }))
+        let writer = spawn("store-writer", move || writer.run(group_len_max))?;
+        let checkpointer = spawn("store-checkpoint", move || checkpointer.run())?;
+        let threads = Mutex::new(Some([writer, checkpointer]));
+        Ok(Arc::new(Sqlite { shared, request_bytes_max, threads, _lock: lock }))
     }
 
     /// Ends every lease that is due by the clock. The writer does so by itself within a second, and before each group.
@@ -116,11 +118,7 @@ impl Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        // A thread that panicked has nothing left to finish, and its panic was printed.
-        self.shared.close();
-        drop(self.writer.take().map(JoinHandle::join));
-        self.shared.close_checkpoints();
-        drop(self.checkpointer.take().map(JoinHandle::join));
+        self.close();
     }
 }
 
@@ -168,6 +166,15 @@ impl Store for Sqlite {
 
     async fn size_bytes(&self) -> Result<u64, Error> {
         Ok(self.shared.files.size_bytes())
+    }
+
+    fn close(&self) {
+        let Some([writer, checkpointer]) = self.threads.lock().take() else { return };
+        // A thread that panicked has nothing left to finish, and its panic was printed.
+        self.shared.close();
+        drop(writer.join());
+        self.shared.close_checkpoints();
+        drop(checkpointer.join());
     }
 }
 

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, config::DbConfig, params};
 
 use super::state::{Live, RowId};
 use super::tail;
@@ -87,8 +87,18 @@ impl Files {
 
     /// A connection that writes; each commit is synced before it returns, and checkpoints happen only when called for.
     pub fn connect(&self) -> Result<Connection, Error> {
+        let connection = self.connect_keeping_log()?;
+        self.let_log_go(&connection)?;
+        Ok(connection)
+    }
+
+    /// The same, while nobody knows yet whether what it finds is what was written. The last connection to go takes the log
+    /// with it, folded or not; of a log that cannot be believed nothing would be left to look at, and the next start would
+    /// take what is without it for all there is.
+    pub fn connect_keeping_log(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = self.open(flags)?;
+        self.keep_log(&connection, true)?;
         let set = || -> rusqlite::Result<String> {
             connection.pragma_update(None, "locking_mode", "NORMAL")?;
             let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -104,6 +114,16 @@ impl Files {
         }
         connection.set_prepared_statement_cache_capacity(32);
         Ok(connection)
+    }
+
+    /// What was read is believed.
+    pub fn let_log_go(&self, connection: &Connection) -> Result<(), Error> {
+        self.keep_log(connection, false)
+    }
+
+    fn keep_log(&self, connection: &Connection, keep: bool) -> Result<(), Error> {
+        let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
+        set.map(drop).map_err(|error| self.failed(&error))
     }
 
     /// A connection that only reads.
@@ -178,12 +198,14 @@ pub fn prepare(connection: &mut Connection, files: &Files) -> Result<(), Error> 
             let tables: i64 =
                 connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
             if tables > 0 {
-                return Err(Error::Unavailable(format!("{path} is another program's database")));
+                return Err(Error::Unavailable(format!(
+                    "{path} is another program's database; choose another directory"
+                )));
             }
             create(connection).map_err(failed)
         }
         (APPLICATION_ID, _) => Err(Error::Damaged(format!("{path}: there was never a format {version}"))),
-        _ => Err(Error::Unavailable(format!("{path} is another program's database"))),
+        _ => Err(Error::Unavailable(format!("{path} is another program's database; choose another directory"))),
     }
 }
 

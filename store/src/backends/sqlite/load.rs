@@ -33,7 +33,11 @@ struct Replay<'a> {
 pub fn open(files: &Files) -> Result<Loaded, Error> {
     make_private(files)?;
     let log = files.read_wal()?;
-    let mut connection = files.connect()?;
+    // SQLite would throw the log away.
+    if files.vfs.is_none() && !log.is_empty() && std::fs::metadata(&files.database).is_ok_and(|file| file.len() == 0) {
+        return Err(Error::Damaged(format!("{}: it is empty, and its log is not", files.database.display())));
+    }
+    let mut connection = files.connect_keeping_log()?;
     disk::prepare(&mut connection, files)?;
     let facts = disk::read_facts(&connection, files)?;
     if let Some(lost) = tail::lost(&log, disk::facts_page(&connection, files)?, facts.revision) {
@@ -44,6 +48,7 @@ pub fn open(files: &Files) -> Result<Loaded, Error> {
     }
     let live = replay(&connection, files, facts)?;
     let leases = disk::read_leases(&connection, files)?;
+    files.let_log_go(&connection)?;
     // From here on what lies in the log was written by this process: see `tail`. A full disk does not hinder reading.
     let log_is_stale = checkpoint::emptying(&connection).is_err();
     Ok(Loaded { live, begin: Beginning { connection, facts, leases, log_is_stale } })

@@ -8,7 +8,12 @@ use crate::Error;
 
 /// Makes the directory when it is not there and locks it until the file is dropped.
 pub fn take(directory: &Path) -> Result<File, Error> {
-    let failed = |error: std::io::Error| Error::Unavailable(format!("cannot use {}: {error}", directory.display()));
+    let failed = |error: std::io::Error| {
+        let where_ = directory.display();
+        Error::Unavailable(format!(
+            "cannot use {where_} ({error}): make it one that can be written to, or choose another directory"
+        ))
+    };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mut options = OpenOptions::new();
     let file = options.create(true).write(true).truncate(false).mode(0o600).open(directory.join("lock"));
