@@ -9,6 +9,13 @@ pub fn bound(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The same of a command that is put together already; what its process is given is set after this.
+pub fn around(command: &Command) -> Command {
+    let mut whole = bound(command.get_program());
+    whole.args(command.get_args());
+    whole
+}
+
 #[cfg(test)]
 mod tests {
     use std::{

@@ -33,6 +33,8 @@ pub use agent::Agents;
 use cgroups::Cgroups;
 use sysctls::Sysctls;
 
+use crate::bound::around;
+
 /// The address at which the hub's programs listen.
 pub const HUB: &str = "10.201.0.1";
 const NETWORK: &str = "10.201.0";
@@ -273,9 +275,10 @@ fn wait<T>(otherwise: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Resul
 // === impl Process ===
 
 impl Process {
-    fn start(name: &str, mut command: Command, directory: &Path) -> Result<Process> {
+    fn start(name: &str, command: Command, directory: &Path) -> Result<Process> {
         let log = directory.join(format!("{name}.log"));
         let file = File::create(&log)?;
+        let mut command = around(&command);
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
         let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
         Ok(Process { name: name.to_owned(), child, log })

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use crate::http::Client;
+use crate::{bound::bound, http::Client};
 
 /// How long a start may take on a machine that stalls at times.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ impl Skiff {
         let kubeconfig = directory.join("admin.kubeconfig");
         // One that an earlier start left names another port.
         let _ = std::fs::remove_file(&kubeconfig);
-        let child = Command::new(program)
+        let child = bound(program)
             .args(part)
             .args(["--secure-port", &port.to_string(), "--data-dir"])
             .arg(directory)
@@ -146,7 +146,7 @@ impl Controllers {
     /// Starts them with the user of a kubeconfig, each with its own account, and a log in `log`.
     pub fn start(program: &Path, kubeconfig: &Path, log: &Path, more: &[&str]) -> Result<Controllers> {
         let log = std::fs::File::create(log)?;
-        let child = Command::new(program)
+        let child = bound(program)
             .args(["controllers", "--use-service-account-credentials", "--leader-elect=false", "--kubeconfig"])
             .arg(kubeconfig)
             .args(more)

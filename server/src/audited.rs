@@ -121,7 +121,13 @@ impl Told {
     }
 
     /// What was decided. A refusal does not carry its reason: it is asked for once more.
-    pub async fn decided(&self, server: &Server, user: &User, attributes: &Attributes, authorized: Option<&Authorized>) {
+    pub async fn decided(
+        &self,
+        server: &Server,
+        user: &User,
+        attributes: &Attributes,
+        authorized: Option<&Authorized>,
+    ) {
         let Some(record) = self.record() else { return };
         match authorized {
             Some(authorized) => {

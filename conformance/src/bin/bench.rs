@@ -65,6 +65,17 @@ async fn run(flags: &Flags) -> Result<()> {
     if let Some(name) = flags.only.iter().find(|name| !known(name)) {
         anyhow::bail!("{name} is no figure that is measured here");
     }
+    let sides = || Who::ALL.map(Who::name).join(", ");
+    if let Some(side) = flags.sides.iter().find(|side| Who::ALL.iter().all(|who| who.name() != **side)) {
+        anyhow::bail!("`{side}` is none of {}", sides());
+    }
+    ensure!(
+        flags.ceiling.is_some() || flags.sides.iter().any(|side| side != Who::Ceiling.name()),
+        "--sides ceiling wants --ceiling PROGRAM"
+    );
+    for scale in &flags.scale {
+        plan(flags, *scale)?;
+    }
     let today = today()?;
     let output = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("target/bench/{today}.md")));
     let mut table = Table::default();
@@ -114,7 +125,11 @@ fn keep(flags: &Flags, table: &Table, measured: &[&str], today: &str) -> Result<
 }
 
 fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
-    ensure!(scale > 0.0 && flags.rounds > 0 && flags.seconds > 0.0, "scale, rounds and seconds are more than 0");
+    let is_number = |number: f64| number > 0.0 && number.is_finite();
+    ensure!(
+        is_number(scale) && flags.rounds > 0 && is_number(flags.seconds),
+        "scale, rounds and seconds are numbers above 0"
+    );
     ensure!(flags.skiff.is_file(), "there is no {}", flags.skiff.display());
     std::fs::create_dir_all(&flags.directory)?;
     let asked = |who: &Who| flags.sides.iter().any(|side| side == who.name());

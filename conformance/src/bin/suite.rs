@@ -34,8 +34,9 @@ struct Flags {
     #[arg(long)]
     skip: Option<Regex>,
     /// So many tests at a time.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = at_least_one)]
     procs: usize,
+    /// Whose API server is judged.
     #[arg(long, value_enum, default_value = "skiff")]
     against: Against,
     /// The most that a test may need: api-only, scheduler, node, network, multi-node, disruptive, which is everything.
@@ -60,13 +61,23 @@ struct Flags {
     /// A cluster that runs already; nothing is started.
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
+    /// The program that is judged; `cargo build --release -p skiff` makes it.
     #[arg(long, default_value = "target/release/skiff")]
     skiff: PathBuf,
+    /// The list of all tests, what each needs and what is expected of it.
     #[arg(long, default_value = "conformance/expected.tsv")]
     expected: PathBuf,
     /// Where results go, in a directory of the judged one's name.
     #[arg(long, default_value = "target/conformance")]
     directory: PathBuf,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -75,6 +86,8 @@ enum Against {
     Upstream,
 }
 
+/// The conformance tests of Kubernetes v1.37.1.
+const TESTS: usize = 462;
 /// What takes upstream longer than this is left out of the quick set, in seconds.
 const QUICK_SECONDS_MAX: f64 = 20.0;
 
@@ -107,6 +120,7 @@ async fn run(flags: &Flags) -> Result<bool> {
     let text = std::fs::read_to_string(&flags.expected).with_context(|| flags.expected.display().to_string())?;
     let tests = list::parse(&text)?;
     let choice = choice(flags);
+    ensure!(tests.len() == TESTS, "{} has {} tests of {TESTS}", flags.expected.display(), tests.len());
     let chosen: Vec<&Test> = tests.iter().filter(|test| choice.is_chosen(test)).collect();
     ensure!(!chosen.is_empty(), "no test is chosen");
     if flags.names {

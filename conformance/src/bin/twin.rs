@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use conformance::twin::{
     case::Live,
@@ -33,7 +33,7 @@ struct Flags {
     /// What the requests are drawn by.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// About so many requests in all.
+    /// About so many requests in all, and the sequences.
     #[arg(long, default_value_t = COUNT)]
     count: usize,
     /// Sequences of writes for each resource.
@@ -64,6 +64,8 @@ struct Flags {
 const COUNT: usize = 25_000;
 /// A run of so many shows every difference that is known.
 const WHOLE: usize = 100_000;
+/// More than anybody waits for, and what fits into memory.
+const COUNT_MAX: usize = 10_000_000;
 /// Lines that a resource has in the recorded sample.
 const RECORDED: usize = 10;
 
@@ -78,6 +80,10 @@ struct Run {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let flags = Flags::parse();
+    let known = std::fs::read_to_string(&flags.known).with_context(|| flags.known.display().to_string())?;
+    let known = known::read(&known).with_context(|| flags.known.display().to_string())?;
+    ensure!(flags.count <= COUNT_MAX, "--count: at most {COUNT_MAX}");
+    ensure!(!flags.against.is_empty() || flags.skiff.is_file(), "there is no {}", flags.skiff.display());
     let begun = Instant::now();
     let folder = tempfile::tempdir()?;
     let pair = match flags.against.as_slice() {
@@ -85,7 +91,6 @@ async fn main() -> Result<ExitCode> {
         _ => Pair::start(&flags.skiff, folder.path()).await?,
     };
     println!("both servers are ready after {:.1} s", begun.elapsed().as_secs_f64());
-    let known = known::read(&std::fs::read_to_string(&flags.known).unwrap_or_default())?;
     let mut run = Run { pair: Arc::new(pair), ledger: Ledger::default(), flags, recorded: Vec::new() };
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -115,6 +120,8 @@ impl Run {
         }
         let wanted = |versions: &&Vec<Target>| versions.iter().any(|target| target.resource.contains(&self.flags.only));
         let resources: Vec<&Vec<Target>> = found.iter().filter(wanted).collect();
+        let only = &self.flags.only;
+        ensure!(!resources.is_empty() || documents::RESOURCE.contains(&**only), "no resource is called like `{only}`");
         for side in self.pair.sides() {
             run::set_up(side).await?;
         }

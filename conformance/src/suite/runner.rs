@@ -12,6 +12,7 @@ use super::{
     junit::{self, Case},
     list::Test,
 };
+use crate::bound::bound;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ impl Run {
             ensure!(path.is_file(), "there is no {}: `cargo xtask reference suite` builds it", path.display());
             Ok(path)
         };
-        let mut command = Command::new(program("ginkgo")?);
+        let mut command = Command::from(bound(program("ginkgo")?));
         command
             .current_dir(&self.output)
             .env("KUBECONFIG", &self.kubeconfig)

@@ -21,6 +21,7 @@ pub const HEAD: &str = "resource\tfield\twhat\towed\treason";
 
 /// All lines of a file.
 pub fn read(text: &str) -> Result<Vec<Known>> {
+    ensure!(text.lines().next() == Some(HEAD), "line 1 is not the head: {}", HEAD.replace('\t', ", "));
     let lines = text.lines().enumerate().filter(|(i, line)| *i > 0 && !line.trim().is_empty());
     lines.map(|(i, line)| line_of(i + 1, line)).collect()
 }

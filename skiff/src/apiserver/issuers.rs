@@ -152,9 +152,6 @@ fn tree_of_flags(flags: &Apiserver) -> Result<Option<Value>> {
     Ok(Some(value!({"jwt": [(jwt)]})))
 }
 
-/// Who is asked about tokens, and what of it reads keys as they change.
-type Made = (Arc<dyn Elsewhere>, Vec<Arc<Jwt>>);
-
 // === impl Maker ===
 
 impl Maker {

@@ -126,7 +126,11 @@ mod tests {
 
     #[test]
     fn a_role_is_aggregated_when_it_is_to_be() {
-        let by = |label: &str| value!({"matchLabels": {(label): "true"}});
+        let by = |label: &str| {
+            let mut labels = api::Value::object();
+            labels.set(label, "true");
+            value!({"matchLabels": labels})
+        };
         let wanted = value!({"aggregationRule": {"clusterRoleSelectors": [(by("a"))]}});
         let found = value!({"aggregationRule": {"clusterRoleSelectors": [(by("b"))]}, "rules": [{"verbs": ["get"]}]});
         let selectors = mended(&found, &wanted);
