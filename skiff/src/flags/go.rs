@@ -73,7 +73,8 @@ pub fn words(error: &clap::Error, command: &str) -> Option<String> {
         _ => None,
     };
     let given = text(ContextKind::InvalidArg).unwrap_or_default();
-    let flag = given.split([' ', '=']).next().unwrap_or(&given);
+    // A switch is shown with the value that it may have.
+    let flag = given.split([' ', '=', '[']).next().unwrap_or(&given);
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
     Some(match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
