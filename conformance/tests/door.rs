@@ -80,6 +80,9 @@ async fn discovery(client: &Client) -> Result<()> {
     };
     let all = accepting("/apis", GROUPS).await?;
     ensure!(header(&all, "cache-control") == "public", "{:?}", all.headers);
+    let packed = "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let message = accepting("/api", packed).await?;
+    ensure!(header(&message, "content-type") == packed && message.body.starts_with(b"k8s\0"), "{message:?}");
     let all = all.json();
     let first = &all.list("items")[0];
     ensure!(first.at("metadata") == &value!({"name": "apiregistration.k8s.io"}), "{first:?}");

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use api::{Value, value};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use registry::{catalog::Resources, present::Form};
+use registry::{
+    Media,
+    catalog::Resources,
+    present::{Form, Shape},
+};
 use sha2::{Digest, Sha512};
 
 use crate::{
@@ -41,13 +45,13 @@ pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body
             Some(respond::json(codec::json::pretty(&index).into()))
         }
         ["api" | "apis"] if wants_aggregated(accept).is_some() => {
-            let version = wants_aggregated(accept).unwrap_or("v2");
-            let mut list = build::aggregated(&catalog, parts[0] == "api", version);
+            let media = wants_aggregated(accept)?;
+            let mut list = build::aggregated(&catalog, parts[0] == "api", AGGREGATED);
             if parts[0] == "apis" && !remotes.is_empty() {
                 let own = list.at("items").items().to_vec();
                 list.set("items", aggregate::list(own, &remotes, &server.aggregate));
             }
-            Some(aggregated(&list, version, admitted))
+            Some(aggregated(&list, media, admitted))
         }
         ["api"] => Some(shown(&build::core_versions(&server.config.advertise))),
         ["apis"] => Some(shown(&groups(&catalog, &remotes))),
@@ -95,22 +99,35 @@ fn object(value: &Value, form: &Form) -> Response<Body> {
     }
 }
 
-/// The version of apidiscovery.k8s.io that an Accept header asks for before anything else.
-fn wants_aggregated(accept: &str) -> Option<&'static str> {
+/// The version of apidiscovery.k8s.io that is served.
+const AGGREGATED: &str = "v2";
+/// In what it is served.
+const AGGREGATED_MEDIA: [(&str, Media); 3] = [
+    ("application/json", Media::Json),
+    ("application/yaml", Media::Yaml),
+    ("application/vnd.kubernetes.protobuf", Media::Protobuf),
+];
+
+/// In what an Accept header asks for everything at once, before anything else.
+fn wants_aggregated(accept: &str) -> Option<(&'static str, Media)> {
     accept.split(',').map(str::trim).find_map(|clause| {
         let has = |p: &str| clause.split(';').any(|part| part.trim() == p);
-        let asked = has("g=apidiscovery.k8s.io") && has("as=APIGroupDiscoveryList");
-        (asked && has("v=v2")).then_some("v2")
+        let asked = has("g=apidiscovery.k8s.io") && has("as=APIGroupDiscoveryList") && has("v=v2");
+        AGGREGATED_MEDIA.into_iter().find(|(name, _)| asked && has(name))
     })
 }
 
-fn aggregated(list: &Value, version: &str, admitted: &Admitted) -> Response<Body> {
+fn aggregated(list: &Value, (name, media): (&str, Media), admitted: &Admitted) -> Response<Body> {
     let text = codec::json::to_string(list) + "\n";
     let etag = format!("\"{}\"", hex(&Sha512::digest(text.as_bytes())).to_ascii_uppercase());
     let known = negotiate::text(&admitted.parts.headers, header::IF_NONE_MATCH) == etag;
-    let mut response = if known { respond::text(304, "") } else { respond::json(Bytes::from(text)) };
+    let mut response = match (known, media) {
+        (true, _) => respond::empty(304),
+        (false, Media::Json) => respond::json(Bytes::from(text)),
+        (false, media) => object(list, &Form { media, shape: Shape::Object, pretty: false }),
+    };
     let headers = response.headers_mut();
-    let kind = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    let kind = format!("{name};g=apidiscovery.k8s.io;v={AGGREGATED};as=APIGroupDiscoveryList");
     if let (Ok(kind), Ok(etag)) = (HeaderValue::from_str(&kind), HeaderValue::from_str(&etag)) {
         headers.insert(header::CONTENT_TYPE, kind);
         headers.insert(header::ETAG, etag);

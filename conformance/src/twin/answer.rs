@@ -79,7 +79,12 @@ impl Reader {
         };
         let mut headers: Vec<_> = HEADERS.iter().filter_map(header).collect();
         let warnings = response.headers.get_all("warning").iter().filter_map(|warning| warning.to_str().ok());
-        headers.extend(warnings.map(|warning| ("warning".to_owned(), self.text(warning))));
+        // Its code may be a version too.
+        let marked = |warning: &str| match warning.split_once(' ') {
+            Some((code, text)) => format!("{code} {}", self.text(text)),
+            None => warning.to_owned(),
+        };
+        headers.extend(warnings.map(|warning| ("warning".to_owned(), marked(warning))));
         Answer { status: response.status, headers, body }
     }
 
