@@ -199,9 +199,11 @@ async fn endpoints(place: &Place) -> Result<()> {
         "spec": {"selector": {"app": "front"}, "ports": [{"port": 80, "targetPort": 8080}]}
     });
     place.create(&place.core("services"), &service).await?;
+    // Of a node that is not there nothing is told.
+    send(client, "POST", "/api/v1/nodes", &value!({"metadata": {"name": "somewhere"}})).await?;
     let pod = value!({
         "metadata": {"name": "front", "labels": {"app": "front"}},
-        "spec": {"nodeName": "nowhere", "containers": [{"name": "c", "image": "registry.k8s.io/pause:3.10"}]}
+        "spec": {"nodeName": "somewhere", "containers": [{"name": "c", "image": "registry.k8s.io/pause:3.10"}]}
     });
     place.create(&place.core("pods"), &pod).await?;
     let running = value!({

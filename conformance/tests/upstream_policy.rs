@@ -44,7 +44,7 @@ async fn every_role_and_binding_is_upstreams() -> Result<()> {
     skiff.wait_until_ready(&client).await?;
     let ours = policy(&client).await?;
 
-    ensure!(theirs.len() > 150, "upstream has only {} objects", theirs.len());
+    ensure!(theirs.len() > 100, "upstream has only {} objects", theirs.len());
     let mut faults = Vec::new();
     for name in theirs.keys().chain(ours.keys().filter(|name| !theirs.contains_key(*name))) {
         let (their, our) = (theirs.get(name), ours.get(name));
