@@ -85,16 +85,17 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
         bind(&side, &FIRST, 1, || Ok(())).await?;
         sides.push((side, scheduler));
     }
+    let count = plan.scaled(COUNT);
     for _ in 0..plan.rounds {
         for (side, scheduler) in &sides {
             for workload in &WORKLOADS {
                 scheduler.signal("STOP")?;
-                pods(side, workload, COUNT).await?;
+                pods(side, workload, count).await?;
                 let before = scheduler.cpu_seconds()?;
-                let seconds = bind(side, workload, COUNT, || scheduler.signal("CONT")).await?;
+                let seconds = bind(side, workload, count, || scheduler.signal("CONT")).await?;
                 let used = scheduler.cpu_seconds()? - before;
-                table.note(&workload.rate, plan.scale, side.who, COUNT as f64 / seconds);
-                table.note(&workload.cpu, plan.scale, side.who, used * 1000.0 / COUNT as f64);
+                table.note(&workload.rate, plan.scale, side.who, count as f64 / seconds);
+                table.note(&workload.cpu, plan.scale, side.who, used * 1000.0 / count as f64);
                 clear(side, workload).await?;
             }
         }
