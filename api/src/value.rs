@@ -8,7 +8,7 @@ mod map;
 #[cfg(test)]
 mod tests;
 
-pub use map::Map;
+pub use map::{Map, is_same_name};
 
 use ecow::EcoString;
 

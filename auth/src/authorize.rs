@@ -74,7 +74,7 @@ pub struct Authorizer {
 #[derive(Clone, Debug)]
 pub struct Authorized {
     user: Arc<User>,
-    attributes: Attributes,
+    attributes: Arc<Attributes>,
     reason: String,
 }
 
@@ -96,7 +96,12 @@ impl Authorizer {
     }
 
     /// Decides, and refuses with the 403 that a client reads, or the 500 of a chain that could not decide.
-    pub async fn authorize(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
+    pub async fn authorize(
+        &self,
+        user: &Arc<User>,
+        attributes: impl Into<Arc<Attributes>>,
+    ) -> Result<Authorized, Status> {
+        let attributes = attributes.into();
         let decision = self.decide(user, &attributes).await;
         match (decision.verdict, decision.error) {
             (Verdict::Allow, _) => Ok(Authorized { user: user.clone(), attributes, reason: decision.reason }),
@@ -108,7 +113,7 @@ impl Authorizer {
     /// Proof for whoever passes before any mode is asked.
     pub fn authorize_master(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
         match user.is_in(user::MASTERS) {
-            true => Ok(Authorized { user: user.clone(), attributes, reason: String::new() }),
+            true => Ok(Authorized { user: user.clone(), attributes: Arc::new(attributes), reason: String::new() }),
             false => Err(forbidden(user, &attributes, "")),
         }
     }
@@ -181,7 +186,7 @@ impl Authorized {
         &self.user
     }
 
-    pub fn attributes(&self) -> &Attributes {
+    pub fn attributes(&self) -> &Arc<Attributes> {
         &self.attributes
     }
 
@@ -192,7 +197,7 @@ impl Authorized {
 
     /// Proof for another verb on the same target, as when an update turns out to create.
     pub async fn also(&self, authorizer: &Authorizer, verb: &str) -> Result<Authorized, Status> {
-        let attributes = Attributes { verb: verb.to_owned(), ..self.attributes.clone() };
+        let attributes = Attributes { verb: verb.to_owned(), ..Attributes::clone(&self.attributes) };
         authorizer.authorize(&self.user, attributes).await
     }
 }

@@ -11,6 +11,6 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{any, is_valid, object, type_meta};
+pub use decode::{Part, any, is_valid, object, parts, type_meta};
 pub use encode::{pretty, to_string, write};
 pub use lexer::Lexer;

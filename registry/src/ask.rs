@@ -17,7 +17,7 @@ use crate::{
 /// A request that was authorised, with the definition it is about. There is no other way to a verb.
 pub struct Ask {
     pub user: Arc<User>,
-    pub attributes: Attributes,
+    pub attributes: Arc<Attributes>,
     pub definition: Arc<Definition>,
     /// The kind of what the client writes: a subresource may have one of its own.
     pub kind: Gvk,
@@ -97,10 +97,11 @@ impl Ask {
 
     /// The same request about one object of a collection: who may delete a collection may delete what is in it.
     pub(crate) fn about(&self, namespace: &str, name: &str) -> Ask {
-        let attributes = Attributes { namespace: namespace.into(), name: name.into(), ..self.attributes.clone() };
+        let whole = Attributes::clone(&self.attributes);
+        let attributes = Attributes { namespace: namespace.into(), name: name.into(), ..whole };
         Ask {
             user: self.user.clone(),
-            attributes,
+            attributes: Arc::new(attributes),
             definition: self.definition.clone(),
             kind: self.kind.clone(),
             user_agent: self.user_agent.clone(),

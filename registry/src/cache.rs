@@ -139,6 +139,11 @@ impl Cache {
         self.len() == 0
     }
 
+    /// That of the last change.
+    pub fn revision(&self) -> Revision {
+        self.state.read().revision
+    }
+
     /// The objects now. `applied` is a revision up to which every cache has been filled, read before this call.
     pub fn snapshot(&self, applied: Revision) -> Snapshot {
         let state = self.state.read();

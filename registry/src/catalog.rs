@@ -24,12 +24,17 @@ pub struct Catalog {
     current: RwLock<Arc<Resources>>,
 }
 
-/// The definitions at one time.
+/// The definitions at one time: by group, then by plural, so that nothing is made to look one up.
 #[derive(Default, Clone)]
 pub struct Resources {
-    by_name: OrdMap<(String, String), Arc<Definition>>,
-    /// Versions that are served, by group and version.
-    served: OrdMap<(String, String), bool>,
+    groups: OrdMap<EcoString, OrdMap<EcoString, Found>>,
+}
+
+/// A definition, and which of its versions are served.
+#[derive(Clone)]
+struct Found {
+    definition: Arc<Definition>,
+    served: Arc<[EcoString]>,
 }
 
 /// What is served: upstream's `--runtime-config`.
@@ -44,28 +49,19 @@ impl Catalog {
     pub fn new(definitions: impl IntoIterator<Item = Arc<Definition>>, config: &RuntimeConfig) -> Catalog {
         let mut resources = Resources::default();
         for definition in definitions {
-            for served in &definition.versions {
-                let group_version = (served.gvk.group.to_string(), served.gvk.version.to_string());
-                let on = config.opens(definition.row.gate)
-                    && config.says(served, &definition.row.plural).unwrap_or(served.version.on);
-                let key = (format!("{}/{}", group_version.0, group_version.1), definition.row.plural.to_string());
-                resources.served.insert(key, on);
-            }
-            resources.by_name.insert((definition.row.group.to_string(), definition.row.plural.to_string()), definition);
+            let is_on = |served: &&Served| {
+                config.opens(definition.row.gate)
+                    && config.says(served, &definition.row.plural).unwrap_or(served.version.on)
+            };
+            let served = definition.versions.iter().filter(is_on).map(|v| v.gvk.version.clone()).collect();
+            resources.put(definition, served);
         }
         Catalog { current: RwLock::new(Arc::new(resources)) }
     }
 
     /// Serves a definition, or serves it anew, in these versions.
     pub fn put(&self, definition: Arc<Definition>, served: &[EcoString]) {
-        let mut current = self.current.write();
-        let resources = Arc::make_mut(&mut current);
-        resources.forget(&definition.resource);
-        for version in &definition.versions {
-            let key = (version.gvk.api_version(), definition.row.plural.to_string());
-            resources.served.insert(key, served.contains(&version.gvk.version));
-        }
-        resources.by_name.insert(key_of(&definition.resource), definition);
+        Arc::make_mut(&mut self.current.write()).put(definition, served.into());
     }
 
     /// Serves a definition no more.
@@ -84,35 +80,42 @@ impl Catalog {
 
     /// The definition, whatever versions of it are served.
     pub fn get(&self, resource: &GroupResource) -> Option<Arc<Definition>> {
-        self.current().by_name.get(&(resource.group.to_string(), resource.resource.to_string())).cloned()
+        self.current.read().found(&resource.group, &resource.resource).map(|found| found.definition.clone())
     }
 }
 
-fn key_of(resource: &GroupResource) -> (String, String) {
-    (resource.group.to_string(), resource.resource.to_string())
-}
-
 impl Resources {
+    fn put(&mut self, definition: Arc<Definition>, served: Arc<[EcoString]>) {
+        let GroupResource { group, resource } = &definition.resource;
+        let group = self.groups.entry(group.clone()).or_default();
+        group.insert(resource.clone(), Found { definition: definition.clone(), served });
+    }
+
     fn forget(&mut self, resource: &GroupResource) {
-        let Some(old) = self.by_name.remove(&key_of(resource)) else { return };
-        for version in &old.versions {
-            self.served.remove(&(version.gvk.api_version(), old.row.plural.to_string()));
+        let Some(group) = self.groups.get_mut(&resource.group) else { return };
+        group.remove(&resource.resource);
+        if group.is_empty() {
+            self.groups.remove(&resource.group);
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {
-        self.by_name.values()
+        self.groups.values().flat_map(OrdMap::values).map(|found| &found.definition)
     }
 
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<(Arc<Definition>, usize)> {
-        let definition = self.by_name.get(&(group.to_string(), plural.to_string()))?;
+        let Found { definition, served } = self.found(group, plural)?;
         let place = definition.versions.iter().position(|v| v.gvk.version == version)?;
-        self.serves(definition, &definition.versions[place]).then(|| (definition.clone(), place))
+        served.iter().any(|v| v == version).then(|| (definition.clone(), place))
     }
 
     pub fn serves(&self, definition: &Definition, served: &Served) -> bool {
-        let key = (format!("{}/{}", served.gvk.group, served.gvk.version), definition.row.plural.to_string());
-        self.served.get(&key).copied().unwrap_or(false)
+        let found = self.found(&definition.row.group, &definition.row.plural);
+        found.is_some_and(|found| found.served.contains(&served.gvk.version))
+    }
+
+    fn found(&self, group: &str, plural: &str) -> Option<&Found> {
+        self.groups.get(group)?.get(plural)
     }
 }
 

@@ -138,7 +138,7 @@ impl Look for Reader {
     }
 
     fn generation(&self, resource: &GroupResource) -> Option<u64> {
-        Some(self.catalog.get(resource)?.cache.snapshot(0).revision)
+        Some(self.catalog.get(resource)?.cache.revision())
     }
 
     fn equivalents(&self, resource: &GroupResource, subresource: &str) -> Vec<Equivalent> {

@@ -3,11 +3,14 @@
 //! Upstream: apiserver/pkg/endpoints/handlers/responsewriters/{compression,writers}.go, and for watches that begin with a
 //! list handlers/watch.go perFlushGzipWriter.
 
+mod gzip;
+
 use std::io::Write;
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 
+use self::gzip::Gzip;
 use crate::present::Content;
 
 /// Shorter answers go out as they are. Upstream: `defaultGzipThresholdBytes`.
@@ -22,7 +25,7 @@ const PIECE_LEN: usize = 64 << 10;
 /// Pieces of a body, as one gzip stream.
 struct Packed<I> {
     pieces: I,
-    encoder: Option<GzEncoder<Vec<u8>>>,
+    encoder: Option<Gzip>,
 }
 
 /// A body in gzip when it is long enough, and whether it is.
@@ -43,7 +46,7 @@ pub fn content(content: Content) -> (Content, bool) {
             Box::new(begun.into_iter().chain(pieces))
         }
     };
-    (Content::Pieces(Box::new(Packed { pieces, encoder: Some(encoder()) })), true)
+    (Content::Pieces(Box::new(Packed { pieces, encoder: Some(Gzip::new()) })), true)
 }
 
 /// A gzip stream of some bytes alone; several behind one another are one stream to whoever reads them.
@@ -51,14 +54,10 @@ pub fn content(content: Content) -> (Content, bool) {
 /// Its bytes are flushed before it ends: a reader that meets the end together with the last bytes (Go's) asks for the
 /// next stream's head before it hands them out, and would tell each event only with the one after it.
 pub fn whole(bytes: &[u8]) -> Bytes {
-    let mut encoder = encoder();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(LEVEL));
     encoder.write_all(bytes).expect("memory takes everything");
     encoder.flush().expect("memory takes everything");
     encoder.finish().expect("memory takes everything").into()
-}
-
-fn encoder() -> GzEncoder<Vec<u8>> {
-    GzEncoder::new(Vec::new(), Compression::new(LEVEL))
 }
 
 impl<I: Iterator<Item = Bytes>> Iterator for Packed<I> {
@@ -67,14 +66,14 @@ impl<I: Iterator<Item = Bytes>> Iterator for Packed<I> {
     fn next(&mut self) -> Option<Bytes> {
         let mut encoder = self.encoder.take()?;
         for piece in self.pieces.by_ref() {
-            encoder.write_all(&piece).expect("memory takes everything");
-            if encoder.get_ref().len() >= PACKED_LEN {
-                let out = std::mem::take(encoder.get_mut());
+            encoder.write(&piece);
+            if encoder.out.len() >= PACKED_LEN {
+                let out = std::mem::take(&mut encoder.out);
                 self.encoder = Some(encoder);
                 return Some(out.into());
             }
         }
-        Some(encoder.finish().expect("memory takes everything").into())
+        Some(encoder.finish().into())
     }
 }
 

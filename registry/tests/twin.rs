@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "each test file needs a part of it")]
 mod world;
 
+use std::sync::Arc;
+
 use api::{Value, value};
 use registry::{
     options::{DeleteOptions, ListOptions, Validation, WriteOptions},
@@ -204,7 +206,7 @@ async fn a_body_of_another_kind_is_read_as_that_kind() {
 async fn what_a_namespace_holds_is_not_found_without_its_name() {
     let world = World::new().await;
     let mut ask = world.ask("get", "configmaps", "m");
-    ask.attributes.namespace.clear();
+    Arc::make_mut(&mut ask.attributes).namespace.clear();
     let said = world.registry.get(&ask, "").await.map(|_| ()).expect_err("there is no such key");
     assert_eq!(said.message(), "Namespace parameter required.");
 }
@@ -222,7 +224,7 @@ async fn a_name_of_an_address_is_not_drawn() {
 async fn a_namespace_by_its_path_is_no_namespace_to_be_in() {
     let world = World::new().await;
     let mut ask = world.ask("watch", "namespaces", "ns");
-    ask.attributes.namespace = "ns".into();
+    Arc::make_mut(&mut ask.attributes).namespace = "ns".into();
     let options = ListOptions { field_selector: "metadata.name=ns".into(), ..ListOptions::default() };
     assert_eq!(world.registry.list(&ask, &options).await.expect("it is right").entries.len(), 1);
 }

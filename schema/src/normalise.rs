@@ -51,10 +51,14 @@ impl Run<'_> {
     fn object(&mut self, value: &mut Value, id: TypeId) {
         let kind = self.schemas.get(id);
         let members = value.make_object();
-        let (mut next, mut all_stay) = (0, true);
+        let (mut order, mut all_stay) = (Order::of(members, kind), true);
         for (name, member) in members.iter_mut() {
-            if let Some((i, field)) = kind.field_after(next, name) {
-                next = i + 1;
+            if order.is_head(name) {
+                continue;
+            }
+            let found = kind.field_after(order.next, name);
+            order.pass(found.map(|(i, _)| i));
+            if let Some((_, field)) = found {
                 self.shape(member, &field.shape);
                 all_stay &= self.stays(member, field);
             }
@@ -62,7 +66,7 @@ impl Run<'_> {
         if !all_stay {
             members.retain(|name, member| kind.field(name).is_none_or(|(_, field)| self.stays(member, field)));
         }
-        if !is_in_order(members, kind) {
+        if !order.is_kept() {
             reorder(members, kind, self.schemas);
         }
     }
@@ -129,27 +133,56 @@ pub fn is_written(value: &Value, field: &Field) -> bool {
     }
 }
 
-fn is_in_order(members: &Map, kind: &Type) -> bool {
-    let mut next = 0;
-    let mut missing = kind.fields.iter().enumerate().filter(|(_, f)| is_mandatory(f)).map(|(i, _)| i).peekable();
-    let skip = if kind.type_meta { 2 } else { 0 };
-    if kind.type_meta && !members.keys().take(2).eq(["kind", "apiVersion"].iter()) && members.contains_key("kind") {
-        return false;
+/// Whether the members of a struct come in its fields' order, with none that has to be there left out.
+struct Order<'k> {
+    /// Fields that are yet to come and must.
+    mandatory: &'k [u16],
+    /// Names before the first field, that are yet to come.
+    head: &'static [&'static str],
+    /// Behind the place of the last field that came.
+    next: usize,
+    kept: bool,
+}
+
+impl<'k> Order<'k> {
+    fn of(members: &Map, kind: &'k Type) -> Order<'k> {
+        let head: &[&str] = if kind.type_meta && members.contains_key("kind") { &["kind", "apiVersion"] } else { &[] };
+        Order { mandatory: &kind.mandatory, head, next: 0, kept: true }
     }
-    let skip = if members.contains_key("kind") && kind.type_meta { skip } else { 0 };
-    for (name, _) in members.iter().skip(skip) {
-        let Some((i, _)) = kind.field_after(next, name) else { return false };
-        if i < next || missing.peek().is_some_and(|m| *m < i) {
-            return false;
+
+    /// Whether this is what comes next before all fields.
+    fn is_head(&mut self, name: &str) -> bool {
+        match self.head {
+            [first, rest @ ..] if *first == name => {
+                self.head = rest;
+                true
+            }
+            _ => false,
         }
-        missing.next_if_eq(&i);
-        next = i + 1;
     }
-    missing.peek().is_none()
+
+    /// A member comes, at this place among the fields; none when it is no field.
+    fn pass(&mut self, place: Option<usize>) {
+        let Some(place) = place else {
+            self.kept = false;
+            return;
+        };
+        self.kept &= place >= self.next && self.head.is_empty();
+        match self.mandatory {
+            [first, rest @ ..] if usize::from(*first) == place => self.mandatory = rest,
+            [first, ..] if usize::from(*first) < place => self.kept = false,
+            _ => {}
+        }
+        self.next = place + 1;
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept && self.head.is_empty() && self.mandatory.is_empty()
+    }
 }
 
 /// A field that is written though nobody set it: never omitted, or a plain struct, as times and quantities are, too.
-fn is_mandatory(field: &Field) -> bool {
+pub fn is_mandatory(field: &Field) -> bool {
     match field.omit {
         Omit::Never => true,
         Omit::Empty => is_struct(&field.shape) && !field.pointer,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use api::{EcoString, Value};
+use api::{EcoString, Value, value::is_same_name};
 
 /// The number of a type in its [`Schemas`].
 pub type TypeId = u32;
@@ -45,6 +45,9 @@ pub struct Type {
     /// Places of the fields by name; [`Schemas::add`] makes it.
     #[doc(hidden)]
     pub index: HashMap<EcoString, u16>,
+    /// Places of the fields that are written though nobody set them, ascending; made likewise.
+    #[doc(hidden)]
+    pub mandatory: Vec<u16>,
 }
 
 /// What may stand in a struct beside its fields.
@@ -194,6 +197,8 @@ impl Schemas {
     /// Adds a type; a name that is there already is replaced in place.
     pub fn add(&mut self, mut new: Type) -> TypeId {
         new.index = new.fields.iter().enumerate().map(|(i, f)| (f.name.clone(), i as u16)).collect();
+        let mandatory = new.fields.iter().enumerate().filter(|(_, f)| crate::normalise::is_mandatory(f));
+        new.mandatory = mandatory.map(|(i, _)| i as u16).collect();
         let id = self.by_name.get(&new.name).copied().unwrap_or(self.types.len() as TypeId);
         for gvk in &new.gvks {
             self.by_kind.insert(gvk.clone(), id);
@@ -251,7 +256,7 @@ impl Type {
     pub fn field_after(&self, hint: usize, name: &str) -> Option<(usize, &Field)> {
         const NEAR: usize = 12;
         let near = self.fields.iter().enumerate().skip(hint).take(NEAR);
-        near.into_iter().find(|(_, f)| f.name == name).or_else(|| self.field(name))
+        near.into_iter().find(|(_, f)| is_same_name(&f.name, name)).or_else(|| self.field(name))
     }
 
     /// Go's bare name: `DeploymentSpec`.

@@ -2,6 +2,8 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/request/requestinfo.go NewRequestInfo.
 
+use std::sync::Arc;
+
 use api::{Attributes, field_selector::FieldSelector, names};
 use registry::options::Query;
 
@@ -11,7 +13,8 @@ const OWN_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 /// What a request wants, with the rest of its path behind the subresource.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    pub attributes: Attributes,
+    /// Shared by all who keep them for as long as the request lasts.
+    pub attributes: Arc<Attributes>,
     /// Behind `…/proxy/`: the path on the other side.
     pub rest: String,
     /// The verb came by `/watch/` in the path.
@@ -23,12 +26,12 @@ pub fn of(method: &str, path: &str, query: &Query) -> Wanted {
     let mut attributes = Attributes { verb: method.to_ascii_lowercase(), path: path.into(), ..Attributes::default() };
     let parts: Vec<&str> = split(path);
     let Some(rest) = group_version(&parts, &mut attributes) else {
-        return Wanted { attributes, ..Wanted::default() };
+        return Wanted { attributes: Arc::new(attributes), ..Wanted::default() };
     };
     attributes.is_resource = true;
     let (rest, watch_by_path) = verb(method, rest, &mut attributes);
     if rest.is_empty() {
-        return Wanted { attributes, rest: String::new(), watch_by_path };
+        return Wanted { attributes: Arc::new(attributes), rest: String::new(), watch_by_path };
     }
     let parts = namespace(rest, &mut attributes);
     attributes.resource = parts[0].into();
@@ -38,7 +41,7 @@ pub fn of(method: &str, path: &str, query: &Query) -> Wanted {
     }
     many(query, &mut attributes, watch_by_path);
     let rest = parts.get(3..).unwrap_or(&[]).join("/");
-    Wanted { attributes, rest, watch_by_path }
+    Wanted { attributes: Arc::new(attributes), rest, watch_by_path }
 }
 
 fn split(path: &str) -> Vec<&str> {

@@ -76,7 +76,7 @@ pub struct Asked {
     pub schema: String,
     pub flow: String,
     pub user: String,
-    pub attributes: Attributes,
+    pub attributes: Arc<Attributes>,
 }
 
 /// What is told of the requests of one schema.
@@ -151,7 +151,7 @@ impl Fairness {
     pub async fn enter<W>(
         &self,
         user: &User,
-        attributes: &Attributes,
+        attributes: &Arc<Attributes>,
         seats: impl FnOnce() -> usize,
         waits: impl FnOnce() -> W,
     ) -> Result<(Turn, Place, Duration), Rejected> {
@@ -175,7 +175,9 @@ impl Fairness {
         };
         let limited = level.beyond != Beyond::Served;
         let needed = if limited { seats().max(1) } else { 1 };
-        match standing.arrive(asked, hash(&schema.name, flow), needed, self.begun) {
+        // Only where there are queues does a flow have a place among them.
+        let place_among = if limited { hash(&schema.name, flow) } else { 0 };
+        match standing.arrive(asked, place_among, needed, self.begun) {
             Ok((turn, None)) => Ok((turn, place, Duration::ZERO)),
             Ok((turn, Some(told))) => {
                 let _waits = waits();

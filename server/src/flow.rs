@@ -75,7 +75,7 @@ impl Flow {
     /// Lets a request in, or sends it away. `seats` says how many it needs, where that counts.
     pub async fn enter(
         &self,
-        attributes: &Attributes,
+        attributes: &Arc<Attributes>,
         user: &User,
         metrics: &Arc<Metrics>,
         clock: &Arc<dyn Clock>,
@@ -158,10 +158,10 @@ mod tests {
     #[tokio::test]
     async fn beyond_the_bound_nobody_is_let_in_but_administrators() {
         let (flow, metrics, clock): (_, _, Arc<dyn Clock>) = (Flow::counted(1, 0), Arc::default(), Arc::new(Still));
-        let read = Attributes { verb: "list".into(), ..Attributes::default() };
-        let write = Attributes { verb: "create".into(), ..Attributes::default() };
+        let read = Arc::new(Attributes { verb: "list".into(), ..Attributes::default() });
+        let write = Arc::new(Attributes { verb: "create".into(), ..Attributes::default() });
         let (tom, admin) = (User::new("tom", &[]), User::new("admin", &[user::MASTERS]));
-        let enter = async |what: &Attributes, who: &User| flow.enter(what, who, &metrics, &clock, || 1).await;
+        let enter = async |what: &Arc<Attributes>, who: &User| flow.enter(what, who, &metrics, &clock, || 1).await;
         let first = enter(&read, &tom).await;
         assert!(first.is_ok());
         assert_eq!(enter(&read, &tom).await.err().map(|r| r.retry_after_seconds), Some(1));

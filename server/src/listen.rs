@@ -1,5 +1,6 @@
 //! Connections: accepted, handed to TLS and HTTP with limits on everything, drained at the end.
 
+mod carried;
 mod gather;
 
 use std::{sync::Arc, time::Duration};
@@ -19,12 +20,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use self::gather::Gather;
+use self::{carried::Carried, gather::Gather};
 use crate::{
     Server,
     body::Body,
     door::{self, Connection},
-    respond,
     stream::Remote,
 };
 
@@ -114,15 +114,12 @@ async fn serve(
         Method::HEAD => return without_body(serving.await),
         _ => {}
     }
-    let carried = tokio::spawn(async move {
+    Carried::new(async move {
         let response = serving.await;
         drop(alive);
         response
-    });
-    // A request that panics costs itself alone. Upstream: apiserver/pkg/server/filters/wrap.go.
-    carried.await.unwrap_or_else(|_| {
-        respond::text(500, "This request caused apiserver to panic. Look in the logs for details.\n")
     })
+    .await
 }
 
 /// What a GET would have said, without what it is about: hyper leaves that out in HTTP/1.1 alone.

@@ -126,11 +126,16 @@ impl Map {
         self.entries.get(place).map(|(key, value)| (key, value))
     }
 
+    /// The key that comes last in the order.
+    pub fn last_key(&self) -> Option<&EcoString> {
+        self.entries.last().map(|(key, _)| key)
+    }
+
     /// The place of a key in the order.
     pub fn position(&self, key: &str) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(key).map(|i| *i as usize),
-            None => self.entries.iter().position(|(k, _)| k == key),
+            None => self.entries.iter().position(|(k, _)| is_same_name(k, key)),
         }
     }
 
@@ -154,6 +159,13 @@ impl Map {
             self.index = Some(Box::new(index));
         }
     }
+}
+
+/// Whether two names are the same. Those of a struct's members mostly differ in length or in their first byte, which is told
+/// without calling anybody.
+#[inline]
+pub fn is_same_name(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.as_bytes().first() == b.as_bytes().first() && a == b
 }
 
 /// Objects are equal when their members are, in whatever order.

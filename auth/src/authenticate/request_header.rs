@@ -80,7 +80,8 @@ impl HeaderNames {
 
 /// What follows the prefix in a header's name, in lower case as `http` keeps names.
 pub(crate) fn suffix<'a>(name: &'a HeaderName, prefix: &str) -> Option<&'a str> {
-    name.as_str().strip_prefix(prefix.to_ascii_lowercase().as_str())
+    let (head, rest) = name.as_str().split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 pub(crate) fn values(headers: &HeaderMap, name: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 //! The first misfit of a type is remembered and reading goes on, since a syntax error further down comes first, as in
 //! Go, which scans the whole text before it looks at types.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use api::{EcoString, Map, Value};
 use schema::{Field, OneOf, Schemas, Shape, TypeId, normalise};
@@ -31,10 +31,28 @@ pub fn object(text: &[u8], id: TypeId, schemas: &Schemas) -> Result<Decoded, Err
 
 /// Reads any JSON, as upstream's unstructured objects are read.
 pub fn any(text: &[u8]) -> Result<Decoded, Error> {
-    static NONE: std::sync::OnceLock<Schemas> = std::sync::OnceLock::new();
-    let mut reader = Reader::new(text, NONE.get_or_init(Schemas::new));
+    let mut reader = Reader::new(text, no_types());
     let value = reader.any()?;
     reader.finish(value)
+}
+
+/// A member of an object that is wanted: whole, or some members of it.
+pub struct Part<'p> {
+    pub name: &'p str,
+    /// None for all of it.
+    pub parts: &'p [Part<'p>],
+}
+
+/// Reads these members of an object and passes over the others, which costs a fraction of reading them.
+pub fn parts(text: &[u8], wanted: &[Part<'_>]) -> Result<Value, Error> {
+    let mut reader = Reader::new(text, no_types());
+    let value = reader.parts(wanted)?;
+    Ok(reader.finish(value)?.value)
+}
+
+fn no_types() -> &'static Schemas {
+    static NONE: std::sync::OnceLock<Schemas> = std::sync::OnceLock::new();
+    NONE.get_or_init(Schemas::new)
 }
 
 /// Reads a value of a shape.
@@ -122,13 +140,13 @@ enum Step<'a> {
     /// A struct that Go embeds: it stands in type errors and nowhere else.
     Embedded(&'a str),
     Field(&'a str),
-    Key(EcoString),
+    Key(Cow<'a, str>),
     Index(usize),
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a [u8], schemas: &'a Schemas) -> Reader<'a> {
-        let lexer = Lexer::new(text);
+        let lexer = Lexer::whole(text);
         Reader {
             lexer,
             schemas,
@@ -245,20 +263,18 @@ impl<'a> Reader<'a> {
         self.lexer.bump();
         let mut members = Map::new();
         let mut first = true;
-        let name = std::mem::take(&mut self.element);
-        // Keys are mostly sorted: what is greater than all before is new.
-        let mut greatest = EcoString::new();
-        while let Some(key) = self.lexer.key(std::mem::take(&mut first))? {
-            let greater = key > greatest;
-            let again = !greater && members.contains_key(&key);
-            if greater {
-                greatest = key.clone();
-            }
+        let of_items = std::mem::take(&mut self.element);
+        // Keys are mostly sorted: as long as they are, what is greater than the last one is new.
+        let mut sorted = true;
+        while let Some(name) = self.lexer.name(std::mem::take(&mut first))? {
+            let key = EcoString::from(&*name);
+            sorted &= members.last_key().is_none_or(|last| *last < key);
+            let again = !sorted && members.contains_key(&key);
             if again {
                 self.note("duplicate field", &key);
             }
-            self.path.push(Step::Key(key.clone()));
-            let mut value = self.shape(item, name)?;
+            self.path.push(Step::Key(name));
+            let mut value = self.shape(item, of_items)?;
             self.path.pop();
             // Go keeps the key with the zero value of its type.
             if value.is_null() {
@@ -269,7 +285,7 @@ impl<'a> Reader<'a> {
                 false => members.push_new(key, value),
             }
         }
-        self.element = name;
+        self.element = of_items;
         Ok(Value::from(members))
     }
 
@@ -336,6 +352,25 @@ impl<'a> Reader<'a> {
             b'n' => self.lexer.literal("null").map(|()| Value::Null),
             _ => self.scalar(&Shape::Raw(schema::RawForm::Json), ""),
         }
+    }
+
+    fn parts(&mut self, wanted: &[Part<'_>]) -> Result<Value, Error> {
+        if wanted.is_empty() || self.lexer.peek_value()? != b'{' {
+            return self.any();
+        }
+        self.lexer.bump();
+        let mut members = Map::with_capacity(wanted.len());
+        let mut first = true;
+        while let Some(name) = self.lexer.name(std::mem::take(&mut first))? {
+            match wanted.iter().find(|part| part.name == name) {
+                Some(part) => {
+                    let value = self.parts(part.parts)?;
+                    members.insert(part.name, value);
+                }
+                None => self.lexer.skip()?,
+            }
+        }
+        Ok(Value::from(members))
     }
 
     fn skip_misfit(&mut self, word: &str, shape: &Shape, go_type: &str) -> Result<Value, Error> {

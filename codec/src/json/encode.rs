@@ -69,13 +69,24 @@ pub fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// The bytes that may need an escape.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        special[byte] = matches!(byte as u8, b'"' | b'\\' | 0..=31 | b'<' | b'>' | b'&' | 0xe2);
+        byte += 1;
+    }
+    special
+};
+
 /// How many bytes come before the first that may need an escape. Sixteen are looked at together, which the compiler makes
-/// a few instructions of.
+/// a few instructions of; most strings are shorter.
 fn plain_len(bytes: &[u8]) -> usize {
     let special = |b: &u8| matches!(b, b'"' | b'\\' | 0..=31 | b'<' | b'>' | b'&' | 0xe2);
     let plain = |chunk: &[u8]| !chunk.iter().fold(false, |any, b| any | special(b));
     let len = 16 * bytes.chunks_exact(16).take_while(|chunk| plain(chunk)).count();
-    len + bytes[len..].iter().take_while(|b| !special(b)).count()
+    len + bytes[len..].iter().take_while(|b| !SPECIAL[usize::from(**b)]).count()
 }
 
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {

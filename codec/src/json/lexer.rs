@@ -8,11 +8,15 @@ use crate::Error;
 
 /// What the scanner calls too deep. Upstream: `maxNestingDepth`.
 const SKIP_DEPTH_MAX: usize = 10_000;
+/// Room for what comes behind the first escape of a string.
+const ESCAPED_LEN: usize = 32;
 
 /// A position in a text.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
     bytes: &'a [u8],
+    /// The same, where all of it is known to be UTF-8: strings are then parts of it, and need not be looked at again.
+    text: Option<&'a str>,
     pos: usize,
 }
 
@@ -20,7 +24,12 @@ type Result<T> = std::result::Result<T, Error>;
 
 impl<'a> Lexer<'a> {
     pub fn new(bytes: &'a [u8]) -> Lexer<'a> {
-        Lexer { bytes, pos: 0 }
+        Lexer { bytes, text: None, pos: 0 }
+    }
+
+    /// The same, for whoever reads the whole text: that it is UTF-8 is looked at once, and not for each string.
+    pub fn whole(bytes: &'a [u8]) -> Lexer<'a> {
+        Lexer { bytes, text: std::str::from_utf8(bytes).ok(), pos: 0 }
     }
 
     pub fn position(&self) -> usize {
@@ -130,9 +139,12 @@ impl<'a> Lexer<'a> {
         self.pos += plain_len(&self.bytes[start..]);
         match self.bytes.get(self.pos) {
             Some(b'"') => {
-                let raw = &self.bytes[start..self.pos];
+                let end = self.pos;
                 self.pos += 1;
-                Ok(String::from_utf8_lossy(raw))
+                match self.text {
+                    Some(text) => Ok(Cow::Borrowed(&text[start..end])),
+                    None => Ok(String::from_utf8_lossy(&self.bytes[start..end])),
+                }
             }
             Some(b'\\') => self.escaped(start).map(Cow::Owned),
             Some(_) => Err(self.unexpected("in string literal")),
@@ -142,7 +154,8 @@ impl<'a> Lexer<'a> {
 
     /// The rest of a string with escapes; `start` is its first byte.
     fn escaped(&mut self, start: usize) -> Result<String> {
-        let mut out = self.bytes[start..self.pos].to_vec();
+        let mut out = Vec::with_capacity(2 * (self.pos - start) + ESCAPED_LEN);
+        out.extend_from_slice(&self.bytes[start..self.pos]);
         loop {
             match self.bytes.get(self.pos) {
                 Some(b'"') => {
@@ -158,9 +171,10 @@ impl<'a> Lexer<'a> {
                     out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 Some(0..=31) => return Err(self.unexpected("in string literal")),
-                Some(b) => {
-                    out.push(*b);
-                    self.pos += 1;
+                Some(_) => {
+                    let len = plain_len(&self.bytes[self.pos..]);
+                    out.extend_from_slice(&self.bytes[self.pos..self.pos + len]);
+                    self.pos += len;
                 }
                 None => return Err(end_of_input()),
             }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use api::{EcoString, Value};
 use bytes::Bytes;
+use codec::json::Part;
 use store::Revision;
 
 use crate::definition::Definition;
@@ -58,6 +59,11 @@ impl Entry {
             tree.set_path(&["metadata", "resourceVersion"], self.revision.to_string());
         }
         tree
+    }
+
+    /// Some members of the object, for those who need to know no more.
+    pub fn parts(&self, wanted: &[Part<'_>]) -> Value {
+        codec::json::parts(&self.json, wanted).expect("the cache holds only JSON that was encoded here")
     }
 
     /// The object of the hub version as a protobuf message, without an envelope: made once, shared by every answer.

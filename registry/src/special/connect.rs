@@ -114,7 +114,7 @@ impl Registry {
         if ask.attributes.verb == "create" || ask.also(&self.authorizer, "create").await.is_ok() {
             return Ok(());
         }
-        let attributes = api::Attributes { verb: "create".into(), ..ask.attributes.clone() };
+        let attributes = api::Attributes { verb: "create".into(), ..api::Attributes::clone(&ask.attributes) };
         let why = self.authorizer.decide(&ask.user, &attributes).await.reason;
         let target = GroupResource::new(ask.attributes.group.as_str(), ask.attributes.resource.as_str());
         Err(Status::forbidden(&target, ask.name(), why))

@@ -10,11 +10,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use api::GroupResource;
+use api::{GroupResource, Value};
 use auth::authorize::node::{
     Relations, Source,
     graph::{Kind, Name},
 };
+use codec::json::Part;
 use parking_lot::Mutex;
 
 use crate::{
@@ -35,6 +36,17 @@ const BATCH_LEN_MAX: usize = 256;
 /// Members of a pod that may change while it is on its node, and change what it names.
 const CHANGEABLE: [&str; 2] = ["\"ephemeralContainers\":", "esourceClaimStatus"];
 
+/// What of a pod says whom it leads to, which is not half of it.
+const OF_POD: &[Part<'static>] = &[
+    Part { name: "metadata", parts: &[whole("name"), whole("namespace"), whole("annotations")] },
+    whole("spec"),
+    Part { name: "status", parts: &[whole("resourceClaimStatuses"), whole("extendedResourceClaimStatus")] },
+];
+
+const fn whole(name: &'static str) -> Part<'static> {
+    Part { name, parts: &[] }
+}
+
 /// The events of one resource.
 struct Stream {
     kind: Kind,
@@ -52,7 +64,7 @@ pub fn follow(registry: &Arc<Registry>, relations: &Arc<Relations>) {
     for (group, plural, kind) in RESOURCES {
         let Some(definition) = registry.catalog.get(&GroupResource::new(group, plural)) else { continue };
         let (snapshot, cursor) = definition.cache.snapshot_and_cursor(0);
-        snapshot.objects.values().for_each(|entry| relations.put(kind, &entry.tree()));
+        snapshot.objects.values().for_each(|entry| relations.put(kind, &read(kind, entry)));
         let mut fields = definition.row.selectable.iter();
         let node = fields.position(|field| kind == Kind::Pod && field.label == "spec.nodeName");
         streams.push(Arc::new(Stream { kind, definition, node, cursor: Mutex::new(cursor) }));
@@ -62,6 +74,14 @@ pub fn follow(registry: &Arc<Registry>, relations: &Arc<Relations>) {
         tokio::spawn(async move { poll_fn(|cx| stream.poll(cx, &relations)).await });
     }
     relations.come_from(Arc::new(Streams(streams)));
+}
+
+/// An object, or what of it matters here.
+fn read(kind: Kind, entry: &Entry) -> Value {
+    match kind {
+        Kind::Pod => entry.parts(OF_POD),
+        _ => entry.tree(),
+    }
 }
 
 // === impl Streams ===
@@ -104,7 +124,7 @@ impl Stream {
         let (snapshot, fresh) = self.definition.cache.snapshot_and_cursor(0);
         *cursor = fresh;
         relations.retain(self.kind, |key| snapshot.objects.contains_key(key));
-        snapshot.objects.values().for_each(|entry| relations.put(self.kind, &entry.tree()));
+        snapshot.objects.values().for_each(|entry| relations.put(self.kind, &read(self.kind, entry)));
     }
 
     fn take(&self, event: &Event, relations: &Relations) {
@@ -114,7 +134,7 @@ impl Stream {
             return relations.remove(Name { kind: self.kind, namespace: &head.namespace, name: &head.name });
         }
         if !self.says_nothing_new(event) {
-            relations.put(self.kind, &event.entry.tree());
+            relations.put(self.kind, &read(self.kind, &event.entry));
         }
     }
 

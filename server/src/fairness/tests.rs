@@ -173,7 +173,7 @@ fn alone(seats: usize) -> Arc<Fairness> {
     Arc::new(Fairness::new(seats, Duration::from_secs(15), flows::standard()))
 }
 
-fn asking(name: &str) -> (User, Attributes) {
+fn asking(name: &str) -> (User, Arc<Attributes>) {
     let attributes = Attributes {
         verb: "list".into(),
         is_resource: true,
@@ -181,7 +181,7 @@ fn asking(name: &str) -> (User, Attributes) {
         version: "v1".into(),
         ..Attributes::default()
     };
-    (User::new(name, &["system:authenticated"]), attributes)
+    (User::new(name, &["system:authenticated"]), Arc::new(attributes))
 }
 
 #[tokio::test(start_paused = true)]
