@@ -12,14 +12,17 @@ mod matching;
 pub mod plugins;
 mod pod;
 mod policy;
+pub mod tally;
 mod tolerations;
 pub mod webhook;
 
-use std::{any::Any, collections::BTreeMap, fmt, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use api::{GroupResource, Gvk, Reason, Status, User, Value};
 use async_trait::async_trait;
 use parking_lot::Mutex;
+
+use tally::{Side, Step, Tally};
 
 /// What is being done to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,46 +217,89 @@ pub trait May: Send + Sync {
 }
 
 /// The plugins that are on, in order.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Chain {
-    plugins: Vec<Arc<dyn Plugin>>,
+    plugins: Vec<Link>,
+    tally: Arc<dyn Tally>,
+}
+
+/// A plugin, and its line among all that there are; none for those of tests.
+#[derive(Clone)]
+struct Link {
+    plugin: Arc<dyn Plugin>,
+    line: Option<usize>,
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain::new(Vec::new(), tally::nobody())
+    }
 }
 
 impl Chain {
-    pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Chain {
-        Chain { plugins }
+    pub fn new(plugins: Vec<Arc<dyn Plugin>>, tally: Arc<dyn Tally>) -> Chain {
+        let line = |name: &str| plugins::ALL.iter().position(|entry| entry.name == name);
+        let link = |plugin: Arc<dyn Plugin>| Link { line: line(plugin.name()), plugin };
+        Chain { plugins: plugins.into_iter().map(link).collect(), tally }
     }
 
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.plugins.iter().map(|p| p.name())
+        self.plugins.iter().map(|link| link.plugin.name())
     }
 
     /// Runs the mutating side, and once more when something of the user's has changed the object. Upstream:
     /// `reinvoker.Admit`.
     pub async fn mutate(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
-        self.mutate_once(request, cluster).await?;
-        if request.again.wanted {
+        let (since, operation) = (Instant::now(), request.operation);
+        let mut said = self.mutate_once(request, cluster).await;
+        if said.is_ok() && request.again.wanted {
             request.again.is_second = true;
-            self.mutate_once(request, cluster).await?;
+            said = self.mutate_once(request, cluster).await;
         }
-        Ok(())
+        self.count(None, (Side::Mutating, operation), &said, since);
+        said
     }
 
     /// Upstream: `chainAdmissionHandler.Admit`.
     async fn mutate_once(&self, request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
         let operation = request.operation;
-        for plugin in self.plugins.iter().filter(|p| p.handles(operation)) {
-            plugin.mutate(request, cluster).await?;
+        for link in self.plugins.iter().filter(|link| link.plugin.handles(operation)) {
+            let since = Instant::now();
+            let said = link.plugin.mutate(request, cluster).await;
+            if let Some(line) = link.line.filter(|line| plugins::ALL[*line].mutates) {
+                self.count(Some(line), (Side::Mutating, operation), &said, since);
+            }
+            said?;
         }
         Ok(())
     }
 
     /// Runs the validating side. Upstream: `chainAdmissionHandler.Validate`.
     pub async fn validate(&self, request: &Request<'_>, cluster: &Cluster) -> Result<(), Status> {
-        for plugin in self.plugins.iter().filter(|p| p.handles(request.operation)) {
-            plugin.validate(request, cluster).await?;
+        let (begun, operation) = (Instant::now(), request.operation);
+        let mut said = Ok(());
+        for link in self.plugins.iter().filter(|link| link.plugin.handles(operation)) {
+            let since = Instant::now();
+            said = link.plugin.validate(request, cluster).await;
+            if let Some(line) = link.line.filter(|line| plugins::ALL[*line].validates) {
+                self.count(Some(line), (Side::Validating, operation), &said, since);
+            }
+            if said.is_err() {
+                break;
+            }
         }
-        Ok(())
+        self.count(None, (Side::Validating, operation), &said, begun);
+        said
+    }
+
+    fn count(
+        &self,
+        line: Option<usize>,
+        (side, operation): (Side, Operation),
+        said: &Result<(), Status>,
+        since: Instant,
+    ) {
+        self.tally.stepped(&Step { line, side, operation, rejected: said.is_err(), took: since.elapsed() });
     }
 }
 
@@ -422,6 +468,44 @@ mod tests {
         assert_eq!((spec.str("serviceAccountName"), spec.int("priority")), ("default", 0));
         assert_eq!((spec.list("tolerations").len(), spec.list("volumes").len()), (2, 1));
         assert_eq!(fake::run(chain.validate(&request, &world.cluster())), Ok(()));
+    }
+
+    /// What was counted, in order.
+    #[derive(Default)]
+    struct Steps(Mutex<Vec<Step>>);
+
+    impl Tally for Steps {
+        fn called(&self, _: &tally::Called<'_>) {}
+
+        fn stepped(&self, step: &Step) {
+            self.0.lock().push(*step);
+        }
+    }
+
+    #[test]
+    fn plugins_are_counted_on_the_sides_on_which_they_have_a_say() {
+        let world = World::new();
+        let steps = Arc::new(Steps::default());
+        let mut settings = plugins::Settings::new(Arc::new(|| "abcde".into()));
+        settings.webhooks.tally = steps.clone();
+        let on: Vec<String> = ["NamespaceExists", "AlwaysDeny"].map(String::from).into();
+        let off: Vec<String> = plugins::ALL.iter().filter(|e| e.default_on).map(|e| e.name.into()).collect();
+        let chain = plugins::chain(&on, &off, &settings).expect("both are known");
+        let ask = Ask::create("nodes", "Node", value!({"metadata": {"name": "n"}}));
+        let mut request = ask.request();
+        assert!(fake::run(chain.mutate(&mut request, &world.cluster())).is_err());
+        assert!(fake::run(chain.validate(&request, &world.cluster())).is_err());
+        let name = |line: Option<usize>| line.map_or("all", |line| plugins::ALL[line].name);
+        let counted: Vec<_> = steps.0.lock().iter().map(|s| (name(s.line), s.side, s.rejected)).collect();
+        let (admits, judges) = (Side::Mutating, Side::Validating);
+        let expected = [
+            ("AlwaysDeny", admits, true),
+            ("all", admits, true),
+            ("NamespaceExists", judges, false),
+            ("AlwaysDeny", judges, true),
+            ("all", judges, true),
+        ];
+        assert_eq!(counted, expected);
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub struct Entry {
     pub name: &'static str,
     /// Whether it runs when nobody says anything.
     pub default_on: bool,
+    /// Which sides it has a say on: only those are counted.
+    pub mutates: bool,
+    pub validates: bool,
     /// `None`: known, but not there yet. Left out where it is on by default; asking for it is an error.
     pub make: Option<Make>,
 }
@@ -104,84 +107,97 @@ impl Settings {
 }
 
 macro_rules! entry {
-    ($state:ident $name:literal) => {
-        Entry { name: $name, default_on: entry!(@ $state), make: None }
+    ($state:ident $side:ident $name:literal) => {
+        Entry {
+            name: $name,
+            default_on: entry!(@ $state),
+            mutates: entry!(@ mutates $side),
+            validates: entry!(@ validates $side),
+            make: None,
+        }
     };
-    ($state:ident $name:literal $make:expr) => {
-        Entry { name: $name, default_on: entry!(@ $state), make: Some(|settings| make($make, settings)) }
+    ($state:ident $side:ident $name:literal $make:expr) => {
+        Entry { make: Some(|settings| make($make, settings)), ..entry!($state $side $name) }
     };
     (@ on) => { true };
     (@ off) => { false };
+    (@ mutates validates) => { false };
+    (@ validates mutates) => { false };
+    (@ $asked:ident $side:ident) => { true };
 }
 
 /// All plugins, in the order in which they run.
 pub const ALL: &[Entry] = &[
-    entry!(off "AlwaysAdmit" |_| Ok(always_admit::AlwaysAdmit)),
-    entry!(off "NamespaceAutoProvision" |_| Ok(namespace_auto_provision::NamespaceAutoProvision)),
-    entry!(on "NamespaceLifecycle" |_| Ok(namespace_lifecycle::NamespaceLifecycle::new())),
-    entry!(off "NamespaceExists" |_| Ok(namespace_exists::NamespaceExists)),
-    entry!(off "LimitPodHardAntiAffinityTopology" |_| {
+    entry!(off both "AlwaysAdmit" |_| Ok(always_admit::AlwaysAdmit)),
+    entry!(off mutates "NamespaceAutoProvision" |_| Ok(namespace_auto_provision::NamespaceAutoProvision)),
+    entry!(on mutates "NamespaceLifecycle" |_| Ok(namespace_lifecycle::NamespaceLifecycle::new())),
+    entry!(off validates "NamespaceExists" |_| Ok(namespace_exists::NamespaceExists)),
+    entry!(off validates "LimitPodHardAntiAffinityTopology" |_| {
         Ok(limit_pod_hard_anti_affinity_topology::LimitPodHardAntiAffinityTopology)
     }),
-    entry!(on "LimitRanger" |_| Ok(limit_ranger::LimitRanger)),
-    entry!(on "ServiceAccount" |s| Ok(service_account::ServiceAccount::new(s.suffix.clone()))),
-    entry!(off "NodeRestriction" |_| Ok(node_restriction::NodeRestriction)),
-    entry!(on "TaintNodesByCondition" |_| Ok(taint_nodes_by_condition::TaintNodesByCondition)),
-    entry!(off "AlwaysPullImages" |_| Ok(always_pull_images::AlwaysPullImages)),
-    entry!(off "ImagePolicyWebhook"),
-    entry!(on "PodSecurity" |s| {
+    entry!(on both "LimitRanger" |_| Ok(limit_ranger::LimitRanger)),
+    entry!(on both "ServiceAccount" |s| Ok(service_account::ServiceAccount::new(s.suffix.clone()))),
+    entry!(off mutates "NodeRestriction" |_| Ok(node_restriction::NodeRestriction)),
+    entry!(on mutates "TaintNodesByCondition" |_| Ok(taint_nodes_by_condition::TaintNodesByCondition)),
+    entry!(off both "AlwaysPullImages" |_| Ok(always_pull_images::AlwaysPullImages)),
+    entry!(off validates "ImagePolicyWebhook"),
+    entry!(on validates "PodSecurity" |s| {
         let configuration = pod_security::Configuration::read(s.configuration("PodSecurity"))?;
         Ok(pod_security::PodSecurity { configuration })
     }),
-    entry!(off "PodNodeSelector" |s| {
+    entry!(off both "PodNodeSelector" |s| {
         Ok(pod_node_selector::PodNodeSelector::new(s.configuration("PodNodeSelector")))
     }),
-    entry!(on "Priority" |s| Ok(priority::Priority { pod_groups: s.generic_workload })),
-    entry!(on "DefaultTolerationSeconds" |s| {
+    entry!(on both "Priority" |s| Ok(priority::Priority { pod_groups: s.generic_workload })),
+    entry!(on mutates "DefaultTolerationSeconds" |s| {
         Ok(default_toleration_seconds::DefaultTolerationSeconds {
             not_ready_seconds: s.not_ready_toleration_seconds,
             unreachable_seconds: s.unreachable_toleration_seconds,
         })
     }),
-    entry!(off "PodTolerationRestriction" |s| {
+    entry!(off both "PodTolerationRestriction" |s| {
         let configuration = s.configuration("PodTolerationRestriction");
         Ok(pod_toleration_restriction::PodTolerationRestriction::new(configuration))
     }),
-    entry!(off "EventRateLimit" |s| event_rate_limit::EventRateLimit::new(s.configuration("EventRateLimit"))),
-    entry!(off "ExtendedResourceToleration" |_| Ok(extended_resource_toleration::ExtendedResourceToleration)),
-    entry!(on "DefaultStorageClass" |_| Ok(default_storage_class::DefaultStorageClass)),
-    entry!(on "StorageObjectInUseProtection" |_| {
+    entry!(off validates "EventRateLimit" |s| event_rate_limit::EventRateLimit::new(s.configuration("EventRateLimit"))),
+    entry!(off mutates "ExtendedResourceToleration" |_| Ok(extended_resource_toleration::ExtendedResourceToleration)),
+    entry!(on mutates "DefaultStorageClass" |_| Ok(default_storage_class::DefaultStorageClass)),
+    entry!(on mutates "StorageObjectInUseProtection" |_| {
         Ok(storage_object_in_use_protection::StorageObjectInUseProtection)
     }),
-    entry!(on "PodGroupProtection" |s| Ok(pod_group_protection::PodGroupProtection { enabled: s.generic_workload })),
-    entry!(off "OwnerReferencesPermissionEnforcement" |_| {
+    entry!(on mutates "PodGroupProtection" |s| Ok(pod_group_protection::PodGroupProtection { enabled: s.generic_workload })),
+    entry!(off validates "OwnerReferencesPermissionEnforcement" |_| {
         Ok(owner_references_permission_enforcement::OwnerReferencesPermissionEnforcement)
     }),
-    entry!(on "PersistentVolumeClaimResize" |_| Ok(persistent_volume_claim_resize::PersistentVolumeClaimResize)),
-    entry!(on "RuntimeClass" |_| Ok(runtime_class::RuntimeClass)),
-    entry!(on "CertificateApproval" |_| Ok(certificate_approval::CertificateApproval)),
-    entry!(on "CertificateSigning" |_| Ok(certificate_signing::CertificateSigning)),
-    entry!(on "ClusterTrustBundleAttest" |_| Ok(cluster_trust_bundle_attest::ClusterTrustBundleAttest)),
-    entry!(on "CertificateSubjectRestriction" |_| {
+    entry!(on validates "PersistentVolumeClaimResize" |_| Ok(persistent_volume_claim_resize::PersistentVolumeClaimResize)),
+    entry!(on both "RuntimeClass" |_| Ok(runtime_class::RuntimeClass)),
+    entry!(on validates "CertificateApproval" |_| Ok(certificate_approval::CertificateApproval)),
+    entry!(on validates "CertificateSigning" |_| Ok(certificate_signing::CertificateSigning)),
+    entry!(on validates "ClusterTrustBundleAttest" |_| Ok(cluster_trust_bundle_attest::ClusterTrustBundleAttest)),
+    entry!(on validates "CertificateSubjectRestriction" |_| {
         Ok(certificate_subject_restriction::CertificateSubjectRestriction)
     }),
-    entry!(on "DefaultIngressClass" |_| Ok(default_ingress_class::DefaultIngressClass)),
-    entry!(off "DenyServiceExternalIPs" |_| Ok(deny_service_external_ips::DenyServiceExternalIPs)),
-    entry!(on "PodTopologyLabels" |_| Ok(pod_topology_labels::PodTopologyLabels)),
-    entry!(on "NodeDeclaredFeatureValidator" |_| {
+    entry!(on mutates "DefaultIngressClass" |_| Ok(default_ingress_class::DefaultIngressClass)),
+    entry!(off validates "DenyServiceExternalIPs" |_| Ok(deny_service_external_ips::DenyServiceExternalIPs)),
+    entry!(on mutates "PodTopologyLabels" |_| Ok(pod_topology_labels::PodTopologyLabels)),
+    entry!(on validates "NodeDeclaredFeatureValidator" |_| {
         Ok(node_declared_feature_validator::NodeDeclaredFeatureValidator)
     }),
-    entry!(on "PodResizeValidator" |_| Ok(pod_resize_validator::PodResizeValidator)),
-    entry!(on "MutatingAdmissionPolicy" |_| Ok(mutating_admission_policy::MutatingAdmissionPolicy::new())),
-    entry!(on "MutatingAdmissionWebhook" |s| {
+    entry!(on validates "PodResizeValidator" |_| Ok(pod_resize_validator::PodResizeValidator)),
+    entry!(on mutates "MutatingAdmissionPolicy" |s| {
+        Ok(mutating_admission_policy::MutatingAdmissionPolicy::new(s.webhooks.tally.clone()))
+    }),
+    entry!(on mutates "MutatingAdmissionWebhook" |s| {
         Ok(mutating_admission_webhook::MutatingAdmissionWebhook::new(s.webhooks.clone()))
     }),
-    entry!(on "ValidatingAdmissionPolicy" |_| Ok(validating_admission_policy::ValidatingAdmissionPolicy::new())),
-    entry!(on "ValidatingAdmissionWebhook" |s| {
+    entry!(on validates "ValidatingAdmissionPolicy" |s| {
+        Ok(validating_admission_policy::ValidatingAdmissionPolicy::new(s.webhooks.tally.clone()))
+    }),
+    entry!(on validates "ValidatingAdmissionWebhook" |s| {
         Ok(validating_admission_webhook::ValidatingAdmissionWebhook::new(s.webhooks.clone()))
     }),
-    entry!(on "ResourceQuota" |s| resource_quota::ResourceQuota::new(s.configuration("ResourceQuota"))),
-    entry!(off "AlwaysDeny" |_| Ok(always_deny::AlwaysDeny)),
+    entry!(on validates "ResourceQuota" |s| resource_quota::ResourceQuota::new(s.configuration("ResourceQuota"))),
+    entry!(off both "AlwaysDeny" |_| Ok(always_deny::AlwaysDeny)),
 ];
 
 /// The chain of `--enable-admission-plugins` and `--disable-admission-plugins`; the error is upstream's text.
@@ -201,7 +217,7 @@ pub fn chain(enable: &[String], disable: &[String], settings: &Settings) -> Resu
             _ => {}
         }
     }
-    Ok(Chain::new(plugins))
+    Ok(Chain::new(plugins, settings.webhooks.tally.clone()))
 }
 
 /// Upstream: `AdmissionOptions.Validate`.

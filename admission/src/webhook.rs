@@ -21,6 +21,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 pub(crate) use failure::Failure;
 pub(crate) use hooks::{Hook, Hooks};
 
+use crate::tally::{self, Tally};
+
 /// Where a webhook is, and how it proves to be it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -78,38 +80,6 @@ pub trait Call: Send + Sync {
     async fn call(&self, to: &Address, review: &Value, within: Duration) -> Result<Value, CallError>;
 }
 
-/// What became of a call, for whoever counts. Upstream: apiserver/pkg/admission/metrics.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Called<'a> {
-    pub name: &'a str,
-    pub side: Side,
-    pub operation: &'static str,
-    pub seconds: f64,
-    pub rejected: bool,
-    pub code: u16,
-    /// Upstream: `WebhookRejectionErrorType`; none where nothing was rejected.
-    pub rejection: Option<&'static str>,
-    /// It failed and the request went on.
-    pub failed_open: bool,
-}
-
-/// The two sides of admission, by upstream's words for them in metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    Mutating,
-    Validating,
-}
-
-/// Counts calls.
-pub trait Tally: Send + Sync {
-    fn called(&self, called: &Called<'_>);
-
-    /// A match condition kept a webhook from being called.
-    fn excluded(&self, name: &str, side: Side, operation: &str) {
-        let _ = (name, side, operation);
-    }
-}
-
 /// What webhooks need of the parts around.
 #[derive(Clone)]
 pub struct Outside {
@@ -126,7 +96,7 @@ struct Alone;
 
 impl Default for Outside {
     fn default() -> Outside {
-        Outside { call: Arc::new(Alone), tally: Arc::new(Alone), uid: Arc::new(String::new) }
+        Outside { call: Arc::new(Alone), tally: tally::nobody(), uid: Arc::new(String::new) }
     }
 }
 
@@ -134,20 +104,5 @@ impl Default for Outside {
 impl Call for Alone {
     async fn call(&self, _: &Address, _: &Value, _: Duration) -> Result<Value, CallError> {
         Err(CallError::Unreachable("this server calls no webhooks".into()))
-    }
-}
-
-impl Tally for Alone {
-    fn called(&self, _: &Called<'_>) {}
-}
-
-// === impl Side ===
-
-impl Side {
-    pub fn word(self) -> &'static str {
-        match self {
-            Side::Mutating => "admit",
-            Side::Validating => "validating",
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! names; and of the rest nothing that the request asked for. Upstream: pkg/controller/certificates/authority,
 //! crypto/x509, crypto/x509/pkix Name ToRDNSequence.
 
+mod nodes;
 pub mod usages;
 
 use x509_parser::{

@@ -13,7 +13,7 @@
 //! until it is filled; a kubelet sets sysctls of the whole machine, which are put back when a node ends.
 
 mod agent;
-pub(crate) mod cgroups;
+pub mod cgroups;
 pub(crate) mod containerd;
 pub mod registry;
 mod sysctls;
@@ -134,7 +134,7 @@ impl Machine {
             fs::create_dir_all(directory.join(below))?;
         }
         let sysctls = Sysctls::remember();
-        let cgroups = Cgroups::make(&format!("skiff-{}-{name}", std::process::id()))?;
+        let cgroups = Cgroups::of_node(&name)?;
         let holder = hold(&name, &directory)?;
         join(&holder, number, &address)?;
         registry::write_hosts(&directory.join(containerd::REGISTRIES))?;

@@ -42,53 +42,6 @@ pub(crate) fn with_condition(csr: &Value, condition: Value) -> Value {
     new
 }
 
-/// What a node's client certificate may be asked for with. Upstream: ValidateKubeletClientCSR.
-pub(crate) fn check_kubelet_client(request: &Request, usages: &[&str]) -> Result<(), String> {
-    check_organization(request)?;
-    let names = [
-        (request.dns_names.is_empty(), "DNS subjectAltNames are not allowed"),
-        (request.email_addresses.is_empty(), "Email subjectAltNames are not allowed"),
-        (request.addresses.is_empty(), "IP subjectAltNames are not allowed"),
-        (request.uris.is_empty(), "URI subjectAltNames are not allowed"),
-    ];
-    refuse(&names)?;
-    check_common_name(request)?;
-    check_usages(usages, ["client auth", "digital signature", "key encipherment"])
-}
-
-/// What a node's serving certificate may be asked for with. Upstream: ValidateKubeletServingCSR.
-pub(crate) fn check_kubelet_serving(request: &Request, usages: &[&str]) -> Result<(), String> {
-    check_organization(request)?;
-    let names = [
-        (!request.dns_names.is_empty() || !request.addresses.is_empty(), "DNS or IP subjectAltName is required"),
-        (request.email_addresses.is_empty(), "Email subjectAltNames are not allowed"),
-        (request.uris.is_empty(), "URI subjectAltNames are not allowed"),
-    ];
-    refuse(&names)?;
-    check_usages(usages, ["digital signature", "key encipherment", "server auth"])?;
-    check_common_name(request)
-}
-
-fn refuse(rules: &[(bool, &str)]) -> Result<(), String> {
-    rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err((*why).to_owned()))
-}
-
-fn check_organization(request: &Request) -> Result<(), String> {
-    refuse(&[(request.organizations == ["system:nodes"], "subject organization is not system:nodes")])
-}
-
-fn check_common_name(request: &Request) -> Result<(), String> {
-    let fits = request.common_name.starts_with("system:node:");
-    refuse(&[(fits, "subject common name does not begin with system:node:")])
-}
-
-/// Exactly these; keys that are not RSA's have no use for encipherment.
-fn check_usages(usages: &[&str], wanted: [&str; 3]) -> Result<(), String> {
-    let known = usages.iter().all(|u| wanted.contains(u));
-    let needed = wanted.iter().filter(|w| **w != "key encipherment").all(|w| usages.contains(w));
-    if known && needed { Ok(()) } else { Err(format!("usages did not match [{}]", wanted.join(" "))) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,8 +54,8 @@ mod tests {
     #[test]
     fn nodes_ask_in_one_way_for_clients() {
         let usages = ["digital signature", "client auth"];
-        assert_eq!(check_kubelet_client(&request("node"), &usages), Ok(()));
-        let why = |name: &str, usages: &[&str]| check_kubelet_client(&request(name), usages).expect_err("it is wrong");
+        assert_eq!(request("node").check_kubelet_client(&usages), Ok(()));
+        let why = |name: &str, usages: &[&str]| request(name).check_kubelet_client(usages).expect_err("it is wrong");
         assert_eq!(
             why("node", &["client auth"]),
             "usages did not match [client auth digital signature key encipherment]"
@@ -114,8 +67,8 @@ mod tests {
     #[test]
     fn nodes_ask_in_one_way_for_servers() {
         let usages = ["server auth", "key encipherment", "digital signature"];
-        assert_eq!(check_kubelet_serving(&request("node_serving"), &usages), Ok(()));
-        let why = |name: &str, usages: &[&str]| check_kubelet_serving(&request(name), usages).expect_err("it is wrong");
+        assert_eq!(request("node_serving").check_kubelet_serving(&usages), Ok(()));
+        let why = |name: &str, usages: &[&str]| request(name).check_kubelet_serving(usages).expect_err("it is wrong");
         assert_eq!(why("node", &usages), "DNS or IP subjectAltName is required");
         assert_eq!(
             why("node_serving", &["server auth", "client auth"]),

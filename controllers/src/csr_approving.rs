@@ -41,7 +41,7 @@ fn ways(csr: &Value) -> Result<Vec<Way>, String> {
     }
     let request = csr::read(csr)?;
     let spec = csr.at("spec");
-    let fits = csr::check_kubelet_client(&request, &csr::usages(csr)).is_ok();
+    let fits = request.check_kubelet_client(&csr::usages(csr)).is_ok();
     if spec.str("signerName") != csr::KUBELET_CLIENT || !fits {
         return Ok(Vec::new());
     }

@@ -29,8 +29,8 @@ pub const SPEC: Spec = Spec {
 
 /// Signers, and what they refuse.
 pub const SIGNERS: [(&str, Check); 4] = [
-    ("kubernetes.io/kubelet-serving", csr::check_kubelet_serving),
-    (csr::KUBELET_CLIENT, csr::check_kubelet_client),
+    ("kubernetes.io/kubelet-serving", Request::check_kubelet_serving),
+    (csr::KUBELET_CLIENT, Request::check_kubelet_client),
     ("kubernetes.io/kube-apiserver-client", |_, usages| check_client_usages(usages)),
     ("kubernetes.io/legacy-unknown", |_, _| Ok(())),
 ];

@@ -3,6 +3,9 @@
 //! Beyond "it does not panic" each says what has to hold of what was read: mostly that writing and reading it again
 //! changes nothing.
 
+mod frames;
+mod schemas;
+
 use std::sync::{Arc, LazyLock};
 
 use api::{
@@ -16,16 +19,19 @@ use bytes::Bytes;
 use registry::{Definition, cache::Cache, continuation::Continue, definition::World, options};
 use schema::{Schemas, TypeId, apply};
 
+pub use frames::{spdy, websocket};
+pub use schemas::schemas;
+
 /// Every stored resource, compiled.
 static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
     let runs = resources::defaults().map(|d| (d.schema, d.run));
-    let defaults = schema::default::Defaults::new(schemas(), runs).expect("rows name types");
-    let world = Arc::new(World { schemas: schemas(), defaults });
+    let defaults = schema::default::Defaults::new(builtin(), runs).expect("rows name types");
+    let world = Arc::new(World { schemas: builtin(), defaults });
     let rows = resources::all().filter(|row| row.stores());
     rows.map(|row| Definition::compile(row, world.clone(), Cache::new()).expect("a row")).collect()
 });
 
-fn schemas() -> &'static Schemas {
+fn builtin() -> &'static Schemas {
     schema::builtin()
 }
 
@@ -51,18 +57,18 @@ pub fn json(data: &[u8]) {
         let again = codec::json::any(text.as_bytes()).expect("what was written is read");
         assert_eq!(codec::json::to_string(&again.value), text);
     }
-    let Ok(mut read) = codec::json::object(text, id, schemas()) else { return };
-    schema::normalise::object(&mut read.value, id, schemas());
+    let Ok(mut read) = codec::json::object(text, id, builtin()) else { return };
+    schema::normalise::object(&mut read.value, id, builtin());
     let again = codec::json::to_string(&read.value);
-    let mut again = codec::json::object(again.as_bytes(), id, schemas()).expect("what was written is read");
-    schema::normalise::object(&mut again.value, id, schemas());
+    let mut again = codec::json::object(again.as_bytes(), id, builtin()).expect("what was written is read");
+    schema::normalise::object(&mut again.value, id, builtin());
     assert_eq!(again.value, read.value);
 }
 
 /// YAML of a kind, and of any shape.
 pub fn yaml(data: &[u8]) {
     let Some((_, id, text)) = hub_type(data) else { return };
-    let _ = codec::yaml::object(text, id, schemas());
+    let _ = codec::yaml::object(text, id, builtin());
     if let Ok(read) = codec::yaml::any(text) {
         let again = codec::yaml::to_string(&read);
         assert_eq!(codec::yaml::any(again.as_bytes()).expect("what was written is read"), read);
@@ -73,16 +79,28 @@ pub fn yaml(data: &[u8]) {
 pub fn protobuf(data: &[u8]) {
     let Some((definition, id, bytes)) = hub_type(data) else { return };
     if let Ok((gvk, raw)) = codec::proto::envelope(bytes) {
-        let _ = codec::proto::object(bytes, id, schemas());
+        let _ = codec::proto::object(bytes, id, builtin());
         let _ = (gvk.to_string(), raw.len());
     }
     let wrapped = codec::proto::wrap(&definition.hub, bytes);
-    let Ok(mut read) = codec::proto::object(&wrapped, id, schemas()) else { return };
-    schema::normalise::object(&mut read.value, id, schemas());
-    let again = codec::proto::write(&read.value, &definition.hub, schemas()).expect("a kind with numbers");
-    let mut again = codec::proto::object(&again, id, schemas()).expect("what was written is read");
-    schema::normalise::object(&mut again.value, id, schemas());
+    let Ok(mut read) = codec::proto::object(&wrapped, id, builtin()) else { return };
+    schema::normalise::object(&mut read.value, id, builtin());
+    let again = codec::proto::write(&read.value, &definition.hub, builtin()).expect("a kind with numbers");
+    let mut again = codec::proto::object(&again, id, builtin()).expect("what was written is read");
+    schema::normalise::object(&mut again.value, id, builtin());
     assert_eq!(codec::json::to_string(&again.value), codec::json::to_string(&read.value));
+}
+
+/// CBOR of a kind, and of any shape.
+pub fn cbor(data: &[u8]) {
+    let Some((_, id, bytes)) = hub_type(data) else { return };
+    let _ = codec::cbor::object(bytes, id, builtin());
+    let Ok(read) = codec::cbor::any(bytes) else { return };
+    // A float that is whole may be written as an integer.
+    let text = codec::json::to_string(&read);
+    let written = codec::cbor::write(&read).expect("what was read can be written");
+    let again = codec::cbor::any(&written).expect("what was written is read");
+    assert_eq!(codec::json::to_string(&again), text);
 }
 
 /// A document and a patch, with a NUL between: JSON patch, merge patch, strategic merge patch.
@@ -95,7 +113,7 @@ pub fn patch(data: &[u8]) {
     let _ = json_patch::Patch::decode(patch.clone()).map(|patch| patch.apply(document.clone()));
     let mut merged = document.clone();
     let _ = merge_patch::apply(&mut merged, patch.clone());
-    let _ = schema::strategic::apply(document, patch, id, schemas());
+    let _ = schema::strategic::apply(document, patch, id, builtin());
 }
 
 fn two(text: &[u8]) -> Option<(Value, Value)> {
@@ -108,16 +126,16 @@ fn two(text: &[u8]) -> Option<(Value, Value)> {
 pub fn apply(data: &[u8]) {
     let Some((_, id, rest)) = hub_type(data) else { return };
     let Some(at) = rest.iter().position(|byte| *byte == 0) else { return };
-    let read = |text| codec::json::object(text, id, schemas()).ok().map(|read| read.value);
+    let read = |text| codec::json::object(text, id, builtin()).ok().map(|read| read.value);
     let (Some(live), Some(config)) = (read(&rest[..at]), read(&rest[at + 1..])) else { return };
-    let form = apply::form::Form::of_type(schemas().get(id), schemas());
-    let fits = [&live, &config].iter().all(|value| apply::check::check(form, value, schemas()).is_ok());
-    let merged = apply::merge::merge(form, &live, &config, schemas());
-    let _ = apply::compare::compare(form, &live, &config, schemas());
-    let Ok(set) = apply::collect::paths(form, &config, schemas()) else { return };
-    let _ = apply::remove::remove(form, &live, &set, schemas());
+    let form = apply::form::Form::of_type(builtin().get(id), builtin());
+    let fits = [&live, &config].iter().all(|value| apply::check::check(form, value, builtin()).is_ok());
+    let merged = apply::merge::merge(form, &live, &config, builtin());
+    let _ = apply::compare::compare(form, &live, &config, builtin());
+    let Ok(set) = apply::collect::paths(form, &config, builtin()) else { return };
+    let _ = apply::remove::remove(form, &live, &set, builtin());
     if let (true, Ok(merged)) = (fits, merged) {
-        let again = apply::merge::merge(form, &merged, &config, schemas()).expect("what was merged can be merged");
+        let again = apply::merge::merge(form, &merged, &config, builtin()).expect("what was merged can be merged");
         assert_eq!(codec::json::to_string(&again), codec::json::to_string(&merged));
     }
 }

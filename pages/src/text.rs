@@ -1,6 +1,6 @@
 //! Prometheus' text format, version 0.0.4, as upstream writes it: families by name, series by their labels' values.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// What kind of number a family holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,11 @@ pub struct Row {
 
 /// Families on their way out.
 #[derive(Default)]
-pub struct Page(Vec<(&'static str, String)>);
+pub struct Page {
+    families: Vec<(&'static str, String)>,
+    /// How many rows there were of each stability, be they left out.
+    rows: BTreeMap<&'static str, u32>,
+}
 
 /// The lines of one family.
 pub struct Family<'a> {
@@ -37,17 +41,23 @@ pub struct Family<'a> {
 impl Page {
     /// Adds a family; one without series is left out, as upstream's is.
     pub fn add<'a>(&mut self, row: &'a Row, fill: impl FnOnce(&mut Family<'a>)) {
+        *self.rows.entry(row.stability).or_default() += 1;
         let mut family = Family { row, lines: Vec::new() };
         fill(&mut family);
         if let Some(text) = family.text() {
-            self.0.push((row.name, text));
+            self.families.push((row.name, text));
         }
+    }
+
+    /// How many families there are of each stability, with those that have no series.
+    pub fn rows(&self) -> BTreeMap<&'static str, u32> {
+        self.rows.clone()
     }
 
     /// All of it, in order.
     pub fn finish(mut self) -> String {
-        self.0.sort_by_key(|(name, _)| *name);
-        self.0.into_iter().map(|(_, text)| text).collect()
+        self.families.sort_by_key(|(name, _)| *name);
+        self.families.into_iter().map(|(_, text)| text).collect()
     }
 }
 

@@ -60,6 +60,8 @@ struct State {
     revision: Revision,
     log: Log,
     rings: Rings,
+    /// Changes that came from the store.
+    received: u64,
 }
 
 // === impl Cache ===
@@ -129,6 +131,11 @@ impl Cache {
     /// is read once.
     pub fn tree(&self, key: &str) -> Option<Arc<Value>> {
         self.get(key).map(|entry| self.trees.of(entry))
+    }
+
+    /// How many changes have come from the store.
+    pub fn received(&self) -> u64 {
+        self.state.read().received
     }
 
     pub fn len(&self) -> usize {
@@ -224,6 +231,7 @@ impl State {
     }
 
     fn take(&mut self, change: Change, now_seconds: i64, woken: &mut Vec<Arc<Waiters>>) {
+        self.received += 1;
         let event = match change {
             Change::Put(entry) => {
                 self.unread.remove(&entry.key);

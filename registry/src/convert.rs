@@ -54,9 +54,19 @@ pub struct Outside {
     pub tally: Arc<dyn Tally>,
 }
 
-/// Counts calls. Upstream: conversion/metrics.go.
+/// Counts calls, and how long users' rules take. Upstream: conversion/metrics.go, apiserver/pkg/cel/metrics.
 pub trait Tally: Send + Sync {
     fn converted(&self, call: &Converted<'_>);
+
+    /// The rules of a schema were compiled.
+    fn compiled(&self, took: Duration) {
+        let _ = took;
+    }
+
+    /// The rules of a schema have judged an object.
+    fn evaluated(&self, took: Duration) {
+        let _ = took;
+    }
 }
 
 /// What became of a call.

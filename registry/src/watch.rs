@@ -143,6 +143,11 @@ fn too_old(revision: Revision, floor: Revision) -> Status {
 // === impl Watch ===
 
 impl Watch {
+    /// How far it looks, in the word of metrics: `namespace` or `cluster`.
+    pub fn scope(&self) -> &'static str {
+        if self.filter.namespace.is_empty() { "cluster" } else { "namespace" }
+    }
+
     /// Waits for something to tell and appends it to `out`; several things when they are there already.
     pub async fn next(&mut self, out: &mut Vec<Notice>) -> Result<(), End> {
         poll_fn(|cx| self.poll_next(cx, out)).await

@@ -236,6 +236,59 @@ async fn rules_and_rights() {
     check("runtimeclasses.node.k8s.io", class, &wanted).await;
 }
 
+#[tokio::test]
+async fn requests_for_certificates_that_name_no_signer() {
+    let file = include_str!("../../controllers/cases/csr_requests.yaml");
+    let request = |name: &str| {
+        let line = file.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.expect("it is there").to_owned()
+    };
+    let client = value!(["digital signature", "client auth"]);
+    let server = value!(["digital signature", "server auth"]);
+    for (name, usages, signer) in [
+        ("node", client.clone(), "kubernetes.io/kube-apiserver-client-kubelet"),
+        ("node_serving", server.clone(), "kubernetes.io/kubelet-serving"),
+        ("node", server, "kubernetes.io/legacy-unknown"),
+        ("user", client, "kubernetes.io/legacy-unknown"),
+    ] {
+        let csr = value!({
+            "kind": "CertificateSigningRequest", "apiVersion": "certificates.k8s.io/v1beta1",
+            "metadata": (cluster_meta("old")), "spec": {"request": (request(name)), "usages": usages},
+            "status": {"conditions": [{"type": "Approved"}]}
+        });
+        let wanted: [(&[&str], Value); 2] = [
+            (&["spec", "signerName"], value!(signer)),
+            (&["status", "conditions"], value!([{"type": "Approved", "status": "True"}])),
+        ];
+        check("certificatesigningrequests.certificates.k8s.io", csr, &wanted).await;
+    }
+    let bare = value!({
+        "kind": "CertificateSigningRequest", "apiVersion": "certificates.k8s.io/v1beta1",
+        "metadata": (cluster_meta("old")), "spec": {"request": (request("user"))}
+    });
+    let wanted: [(&[&str], Value); 1] = [(&["spec", "usages"], value!(["digital signature", "key encipherment"]))];
+    check("certificatesigningrequests.certificates.k8s.io", bare, &wanted).await;
+}
+
+#[tokio::test]
+async fn events_of_their_own_group() {
+    for version in ["v1beta1", "v1"] {
+        let event = value!({
+            "kind": "Event", "apiVersion": (format!("events.k8s.io/{version}")), "metadata": (meta("old")),
+            "eventTime": "2020-01-01T00:00:00.000000Z", "reportingController": "c", "reportingInstance": "i",
+            "reason": "Because", "regarding": {"kind": "Pod", "name": "p"}, "note": "so it is", "type": "Normal",
+            "deprecatedCount": 3
+        });
+        let wanted: [(&[&str], Value); 4] = [
+            (&["involvedObject"], value!({"kind": "Pod", "name": "p"})),
+            (&["message"], value!("so it is")),
+            (&["reportingComponent"], value!("c")),
+            (&["count"], value!(3)),
+        ];
+        check("events", event, &wanted).await;
+    }
+}
+
 /// Every version of every kind that upstream still has a type of, and that is stored somewhere, can be read.
 #[tokio::test]
 async fn no_version_of_a_stored_kind_is_unknown() {

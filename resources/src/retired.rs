@@ -6,7 +6,7 @@
 
 use api::{Gvk, Value};
 
-use crate::apiextensions;
+use crate::{apiextensions, certificates, core::events};
 
 /// Group, versions, kinds, and what makes an object of the hub of such a one.
 type Retired = (&'static str, &'static [&'static str], &'static [&'static str], fn(&mut Value));
@@ -27,9 +27,12 @@ const RETIRED: &[Retired] = &[
     ("apps", &["v1beta1", "v1beta2"], &["ControllerRevision", "DaemonSet", "ReplicaSet", "StatefulSet"], same),
     ("apps", &["v1beta1", "v1beta2"], &["Deployment"], deployment),
     ("batch", &["v1beta1"], &["CronJob"], same),
-    ("certificates.k8s.io", &["v1alpha1", "v1beta1"], &["CertificateSigningRequest", "ClusterTrustBundle"], same),
+    ("certificates.k8s.io", &["v1beta1"], &["CertificateSigningRequest"], certificates::to_v1),
+    ("certificates.k8s.io", &["v1alpha1", "v1beta1"], &["ClusterTrustBundle"], same),
     ("coordination.k8s.io", &["v1beta1"], &["Lease"], same),
     ("discovery.k8s.io", &["v1beta1"], &["EndpointSlice"], endpoint_slice),
+    // Both forms are stored as core's; the one that is served is told here to whoever reads core's.
+    ("events.k8s.io", &["v1", "v1beta1"], &["Event"], events::to_hub),
     ("extensions", &["v1beta1"], &["DaemonSet"], daemon_set),
     ("extensions", &["v1beta1"], &["Deployment"], deployment),
     ("extensions", &["v1beta1"], &["Ingress"], ingress),

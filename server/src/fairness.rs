@@ -26,6 +26,7 @@ use registry::special::flow::{Beyond, Level, Policy};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use crate::metrics::{Histogram, rows};
 use queues::{Arrival, Queues, Ticket};
 use retry::Dropped;
 use share::{Bounds, Claim, Lately};
@@ -80,13 +81,15 @@ pub struct Asked {
 }
 
 /// What is told of the requests of one schema.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Flow {
     pub executing: i64,
     pub seats: i64,
     pub waiting: i64,
     pub dispatched: u64,
     pub rejected: BTreeMap<&'static str, u64>,
+    /// How long those that waited did so, by whether they were served then.
+    pub waits: BTreeMap<bool, Histogram>,
 }
 
 /// Where a request belongs: for its answer's headers.
@@ -183,8 +186,11 @@ impl Fairness {
                 let _waits = waits();
                 let heard = matches!(tokio::time::timeout(self.wait_max, told).await, Ok(Ok(())));
                 // It may have been told at the last moment.
-                match heard || !turn.give_up() {
-                    true => Ok((turn, place, self.begun.elapsed().saturating_sub(now))),
+                let served = heard || !turn.give_up();
+                let waited = self.begun.elapsed().saturating_sub(now);
+                standing.waited(&schema.name, served, waited);
+                match served {
+                    true => Ok((turn, place, waited)),
                     false => Err(standing.rejected(place, self.begun.elapsed())),
                 }
             }
@@ -301,6 +307,14 @@ impl Standing {
                 state.waiting.insert(ticket, tell);
                 Ok((turn(ticket), Some(told)))
             }
+        }
+    }
+
+    /// A request of a schema waits no longer.
+    fn waited(&self, schema: &str, served: bool, took: Duration) {
+        if let Some(flow) = self.state.lock().flows.get_mut(schema) {
+            let waits = flow.waits.entry(served).or_insert_with(|| Histogram::new(&rows::WAITED_SECONDS));
+            waits.observe(took.as_secs_f64());
         }
     }
 

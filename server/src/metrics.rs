@@ -52,7 +52,11 @@ pub struct Metrics {
 
 /// Events sent to watchers, by group, resource and version.
 #[derive(Default)]
-pub struct WatchEvents(Labeled<3, (Counter, Histogram)>);
+pub struct WatchEvents {
+    sent: Labeled<3, (Counter, Histogram)>,
+    /// How long it took until all that there was had been shown: by group, resource, scope, version.
+    lists: Labeled<4, Histogram>,
+}
 
 /// Streams by the road that they took. Upstream: apiserver pkg/util/proxy/metrics.
 #[derive(Default)]
@@ -66,7 +70,10 @@ pub struct Streams {
 
 /// Requests to the store, by group, operation and resource.
 #[derive(Default)]
-pub struct StoreRequests(Labeled<3, Histogram>);
+pub struct StoreRequests {
+    took: Labeled<3, Histogram>,
+    failed: Labeled<3, Counter>,
+}
 
 /// Who was told apart, and what they may.
 #[derive(Default)]
@@ -103,6 +110,7 @@ impl Metrics {
         for collect in self.collect.read().iter() {
             collect(&mut page);
         }
+        count_families(&mut page);
         page
     }
 
@@ -124,12 +132,19 @@ impl Metrics {
 impl WatchEvents {
     /// The cells of a watched version: to be fetched once for a watch.
     pub fn of(&self, group: &str, resource: &str, version: &str) -> WatchCells {
-        self.0.get([group, resource, version], || (Counter::default(), Histogram::new(&rows::WATCH_EVENT_SIZES)))
+        self.sent.get([group, resource, version], || (Counter::default(), Histogram::new(&rows::WATCH_EVENT_SIZES)))
+    }
+
+    /// A watch that began with a list has shown all of it.
+    pub fn listed(&self, group: &str, resource: &str, scope: &str, version: &str, took: Duration) {
+        let made = || Histogram::new(&rows::WATCH_LIST_SECONDS);
+        self.lists.get([group, resource, scope, version], made).observe(took.as_secs_f64());
     }
 
     fn write(&self, page: &mut Page) {
-        page.add(&rows::WATCH_EVENTS, |f| self.0.each(|labels, cell| f.number(&labels, cell.0.get() as f64)));
-        page.add(&rows::WATCH_SIZES, |f| self.0.each(|labels, cell| cell.1.write(f, &labels)));
+        page.add(&rows::WATCH_EVENTS, |f| self.sent.each(|labels, cell| f.number(&labels, cell.0.get() as f64)));
+        page.add(&rows::WATCH_SIZES, |f| self.sent.each(|labels, cell| cell.1.write(f, &labels)));
+        self.lists.write(page, &rows::WATCH_LISTS);
     }
 }
 
@@ -147,12 +162,17 @@ impl Streams {
 
 impl StoreRequests {
     pub fn observe(&self, group: &str, operation: &str, resource: &str, took: Duration) {
-        self.0.get([group, operation, resource], || Histogram::new(&rows::SECONDS)).observe(took.as_secs_f64());
+        self.took.get([group, operation, resource], || Histogram::new(&rows::SECONDS)).observe(took.as_secs_f64());
+    }
+
+    pub fn failed(&self, group: &str, operation: &str, resource: &str) {
+        self.failed.get([group, operation, resource], Counter::default).add(1);
     }
 
     fn write(&self, page: &mut Page) {
-        self.0.write(page, &rows::STORE_DURATION);
-        page.add(&rows::STORE_TOTAL, |f| self.0.each(|labels, cell| f.number(&labels, cell.count() as f64)));
+        self.took.write(page, &rows::STORE_DURATION);
+        self.failed.write(page, &rows::STORE_ERRORS);
+        page.add(&rows::STORE_TOTAL, |f| self.took.each(|labels, cell| f.number(&labels, cell.count() as f64)));
     }
 }
 
@@ -200,11 +220,28 @@ fn objects(server: &Server, page: &mut Page) {
             family.number(&[&*definition.row.group, &*definition.row.plural], definition.cache.len() as f64);
         }
     });
+    page.add(&rows::STORE_EVENTS, |family| {
+        for definition in stored.iter().filter(|definition| definition.cache.received() > 0) {
+            family.number(&[&*definition.row.group, &*definition.row.plural], definition.cache.received() as f64);
+        }
+    });
     page.add(&rows::RESOURCE_BYTES, |family| {
         for definition in &stored {
             let objects = definition.cache.snapshot(0).objects;
             let bytes: usize = objects.values().map(|entry| entry.json.len()).sum();
             family.number(&[&*definition.row.group, &*definition.row.plural], bytes as f64);
+        }
+    });
+}
+
+/// How many families there are. This server hides none, and none can be switched off.
+fn count_families(page: &mut Page) {
+    page.add(&rows::HIDDEN, |family| family.number(&[], 0.0));
+    page.add(&rows::DISABLED, |family| family.number(&[], 0.0));
+    let all = page.rows();
+    page.add(&rows::REGISTERED, |family| {
+        for (stability, count) in all.into_iter().filter(|(stability, _)| !stability.is_empty()) {
+            family.number(&["", stability], f64::from(count));
         }
     });
 }

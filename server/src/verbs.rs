@@ -63,7 +63,7 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         let options = list_options(&admitted.query, true)?;
         let packed = respond::takes_gzip(&admitted.parts.headers);
         return match server.registry.watch(ask, &options).await {
-            Ok(watch) => Ok(watch::respond(server.clone(), watch, form, packed)),
+            Ok(watch) => Ok(watch::respond(server.clone(), watch, form, packed, admitted.at)),
             // The place in time where it was to begin is gone, or not there yet.
             Err(status) if matches!(status.code(), 410 | 504) => watch::refused(&status, form),
             Err(status) => Err(status),

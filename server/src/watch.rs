@@ -45,10 +45,18 @@ pub struct Stream {
     /// The last frame: why it ends.
     last: Option<Bytes>,
     counted: WatchCells,
+    /// When it was asked for; none once all that there was has been shown.
+    listing: Option<std::time::Instant>,
 }
 
-/// The response of a watch. `packed` is whether the client takes gzip.
-pub fn respond(server: Arc<Server>, watch: Watch, form: Form, packed: bool) -> Response<Body> {
+/// The response of a watch that was asked for at `begun`. `packed` is whether the client takes gzip.
+pub fn respond(
+    server: Arc<Server>,
+    watch: Watch,
+    form: Form,
+    packed: bool,
+    begun: std::time::Instant,
+) -> Response<Body> {
     let media = crate::verbs::frames(form.media);
     let form = Form { media, pretty: false, ..form };
     let seconds = match watch.timeout_seconds {
@@ -62,7 +70,8 @@ pub fn respond(server: Arc<Server>, watch: Watch, form: Form, packed: bool) -> R
     let packed = packed && watch.begins_with_list;
     let counted = cells(&server, &watch);
     let (notices, shown, ended, last) = (Vec::new(), false, false, None);
-    let stream = Stream { server, watch, form, packed, shown, notices, alarm, until, ended, last, counted };
+    let listing = watch.begins_with_list.then_some(begun);
+    let stream = Stream { server, watch, form, packed, shown, notices, alarm, until, ended, last, counted, listing };
     respond::stream(media, Body::Watch(Box::new(stream)), packed)
 }
 
@@ -157,6 +166,13 @@ impl Stream {
         let first = !self.shown;
         self.shown = true;
         let (registry, watch) = (&self.server.registry, &self.watch);
+        if let Notice::Bookmark { initial_end: true, .. } = notice
+            && let Some(begun) = self.listing.take()
+        {
+            let (row, gvk) = (&watch.definition.row, &watch.definition.versions[watch.version].gvk);
+            let counts = &self.server.metrics.watch;
+            counts.listed(&gvk.group, &row.plural, watch.scope(), &gvk.version, begun.elapsed());
+        }
         match registry.frame(&watch.definition, watch.version, notice, &self.form, first, packed) {
             Ok(frame) => {
                 self.counted.0.add(1);

@@ -6,6 +6,8 @@ mod components;
 mod configured;
 mod elsewhere;
 pub mod encryption;
+#[cfg(test)]
+mod families;
 mod identity;
 mod issuers;
 mod measured;

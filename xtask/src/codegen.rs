@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::run;
 
 /// The Go commands, each of which writes some of the files into the folder that it is given.
-const READERS: [&str; 2] = ["./shape", "./behaviour"];
+const READERS: [&str; 3] = ["./shape", "./behaviour", "./metrics"];
 
 /// `codegen` writes the files, `codegen --check` only tells whether they are what they would be.
 pub fn run(flags: &[&str]) -> Result<()> {

@@ -25,7 +25,7 @@ mod up;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  up [FLAG…]          build Skiff and start it in the background; FLAGs go to `skiff up`
+  up [--dev] [FLAG…]  build Skiff (--dev: as tests build it) and start it in the background; FLAGs go to `skiff up`
   down                stop what `up` started
   ci [--quick|--long] every check, each with its time; --quick is `make check`
   ci --only PART      one of them

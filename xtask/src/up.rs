@@ -15,17 +15,25 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Builds, starts, and says where the kubeconfig is. `flags` go to `skiff up`.
+/// What cargo is told, and the directory of what it builds: for use, and as tests build it.
+const RELEASE: (&[&str], &str) = (&["--release"], "release");
+const DEV: (&[&str], &str) = (&["--quiet"], "debug");
+
+/// Builds, starts, and says where the kubeconfig is. `flags` go to `skiff up`, but for a first `--dev`.
 pub fn up(flags: &[&str]) -> Result<()> {
+    let ((told, built), flags) = match flags {
+        ["--dev", flags @ ..] => (DEV, flags),
+        flags => (RELEASE, flags),
+    };
     bootstrap::debian(bootstrap::Set::Build)?;
-    run::run(&mut run::cargo(["build", "--release", "--locked", "--package", "skiff"]))?;
+    run::run(run::cargo(["build", "--locked", "--package", "skiff"]).args(told))?;
     let directory = data_directory(flags);
     if let Some(pid) = running(&directory) {
         println!("Skiff is up already (process {pid}).");
         return say_how_to_use(&directory);
     }
     fs::create_dir_all(&directory)?;
-    let program = run::root().join("target/release/skiff");
+    let program = run::root().join("target").join(built).join("skiff");
     if wants_node(flags)
         && let Err(why) = runtime::start(&program, &directory)
     {
@@ -45,7 +53,7 @@ pub fn up(flags: &[&str]) -> Result<()> {
         skiff.arg("--data-dir").arg(&directory);
     }
     let started = Instant::now();
-    let mut child = skiff.spawn().context("cannot start target/release/skiff")?;
+    let mut child = skiff.spawn().with_context(|| format!("cannot start {}", program.display()))?;
     fs::write(pid_file(&directory), child.id().to_string())?;
     wait_for_answer(&mut child, &directory)?;
     let log = fs::read_to_string(directory.join("skiff.log")).unwrap_or_default();

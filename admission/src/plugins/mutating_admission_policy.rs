@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/admission/plugin/policy/mutating/{plugin,dispatcher,reinvocationcontext}.go.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use api::{Reason, Status, Value, field::quote, meta, patch::json_patch, status::Cause};
 use async_trait::async_trait;
@@ -11,10 +11,12 @@ use crate::{
     Cluster, Operation, Plugin, Request,
     expressions::{Activation, Stage, View, conditions},
     policy::{Invocation, Mutator, Patch, Policies, concerned, namespace_of},
+    tally::{Checked, Tally, error_kind},
 };
 
 pub struct MutatingAdmissionPolicy {
     policies: Policies<Mutator>,
+    tally: Arc<dyn Tally>,
 }
 
 /// What is remembered between the two times. Upstream: `policyReinvokeContext`.
@@ -49,9 +51,9 @@ const NAME: &str = "MutatingAdmissionPolicy";
 const MANAGED: &[&str] = &["metadata", "managedFields"];
 
 impl MutatingAdmissionPolicy {
-    pub fn new() -> MutatingAdmissionPolicy {
+    pub fn new(tally: Arc<dyn Tally>) -> MutatingAdmissionPolicy {
         let policies = Policies::of("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
-        MutatingAdmissionPolicy { policies }
+        MutatingAdmissionPolicy { policies, tally }
     }
 }
 
@@ -88,7 +90,7 @@ impl Plugin for MutatingAdmissionPolicy {
             if let Some(managed) = request.managed.take() {
                 request.object.set_path(MANAGED, managed);
             }
-            let outcome = invoke(&invocations, request, &mut memory, cluster).await;
+            let outcome = invoke(&invocations, request, &mut memory, cluster, &*self.tally).await;
             request.managed = request.object.remove_path(MANAGED);
             memory.last = if memory.invoked.is_empty() { Value::Null } else { request.object.clone() };
             *request.again.kept(NAME) = memory;
@@ -104,6 +106,7 @@ async fn invoke(
     request: &mut Request<'_>,
     memory: &mut Memory,
     cluster: &Cluster,
+    tally: &dyn Tally,
 ) -> Result<Vec<Wrong>, Status> {
     let namespace = namespace_of(request, cluster).await?;
     let (mut wrong, mut kept) = (Vec::new(), None::<View>);
@@ -138,7 +141,16 @@ async fn invoke(
             if view.object.is_null() {
                 break;
             }
-            match mutate_once(invocation, mutation, request, view, namespace.as_ref(), cluster).await {
+            let since = Instant::now();
+            let outcome = mutate_once(invocation, mutation, request, view, namespace.as_ref(), cluster).await;
+            let error = match &outcome {
+                Ok(_) => "no_error",
+                Err(Failed::Said(why)) => error_kind(why),
+                Err(Failed::Own(status)) => error_kind(status.message()),
+            };
+            let (policy, binding) = (invocation.policy.name.as_str(), invocation.binding.name.as_str());
+            tally.checked(&Checked { policy, binding, error, action: None, took: since.elapsed() });
+            match outcome {
                 Ok(hub) => {
                     view.object = Arc::new(cluster.look.in_version(request, &hub, &view.seen.kind).await?);
                     request.object = hub;

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use crate::{
     Cluster, Operation, Plugin, Request,
     expressions::View,
-    webhook::{Failure, Hook, Hooks, Outside, Side, review::Verdict},
+    tally::Side,
+    webhook::{Failure, Hook, Hooks, Outside, review::Verdict},
 };
 
 pub struct MutatingAdmissionWebhook {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/admission/plugin/policy/validating/{plugin,dispatcher,policy_decision}.go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api::{Reason, Status, Value, field::go_json, status::Cause, value};
 use async_trait::async_trait;
@@ -11,10 +11,12 @@ use crate::{
     Cluster, Operation, Plugin, Request,
     expressions::{Stage, View},
     policy::{Audit, Binding, Decision, Invocation, Policies, Policy, Validator, concerned, namespace_of},
+    tally::{Checked, Tally, error_kind},
 };
 
 pub struct ValidatingAdmissionPolicy {
     policies: Policies<Validator>,
+    tally: Arc<dyn Tally>,
 }
 
 /// What policies say of a request, taken together.
@@ -39,9 +41,32 @@ const FAILURES_MAX: usize = 50;
 const NOTE_LEN_MAX: usize = 10 * 1024;
 
 impl ValidatingAdmissionPolicy {
-    pub fn new() -> ValidatingAdmissionPolicy {
+    pub fn new(tally: Arc<dyn Tally>) -> ValidatingAdmissionPolicy {
         let policies = Policies::of("validatingadmissionpolicies", "validatingadmissionpolicybindings");
-        ValidatingAdmissionPolicy { policies }
+        ValidatingAdmissionPolicy { policies, tally }
+    }
+
+    /// Counts what came of a decision; of those that let a request through only the ones that could not be evaluated.
+    fn count(&self, decision: &Decision, took: Duration, policy: &Policy<Validator>, binding: &Binding) {
+        let told = |action: &'static str, why: &str| {
+            let error = error_kind(why);
+            let (policy, binding) = (policy.name.as_str(), binding.name.as_str());
+            self.tally.checked(&Checked { policy, binding, error, action: Some(action), took });
+        };
+        match decision {
+            Decision::Admit => {}
+            Decision::PassedOver(why) => told("allow", why),
+            Decision::Deny { message, .. } => {
+                for action in &binding.actions {
+                    match action.as_str() {
+                        "Deny" => told("deny", message),
+                        "Audit" => told("audit", message),
+                        "Warn" => told("warn", message),
+                        _ => {}
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -93,10 +118,17 @@ impl Plugin for ValidatingAdmissionPolicy {
                 },
             };
             let said = policy.judge(&stage, view, params.as_ref(), namespace.as_ref());
-            for (i, decision) in said.decisions.into_iter().enumerate() {
+            for (i, (decision, took)) in said.decisions.into_iter().enumerate() {
+                self.count(&decision, took, policy, binding);
                 verdict.decided(i, decision, policy, binding, request);
             }
-            said.audits.into_iter().for_each(|audit| verdict.audited(audit, policy, binding));
+            for (audit, took) in said.audits {
+                if let Audit::Failed(why) = &audit {
+                    let (policy, binding, error) = (policy.name.as_str(), binding.name.as_str(), error_kind(why));
+                    self.tally.checked(&Checked { policy, binding, error, action: Some("deny"), took });
+                }
+                verdict.audited(audit, policy, binding);
+            }
         }
         verdict.publish(request)
     }

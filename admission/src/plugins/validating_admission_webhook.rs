@@ -9,7 +9,8 @@ use futures::future;
 use crate::{
     Cluster, Operation, Plugin, Request,
     expressions::View,
-    webhook::{Failure, Hook, Hooks, Outside, Side},
+    tally::Side,
+    webhook::{Failure, Hook, Hooks, Outside},
 };
 
 pub struct ValidatingAdmissionWebhook {

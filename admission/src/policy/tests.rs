@@ -1,6 +1,6 @@
 //! Both plugins, with policies and bindings as a store has them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Reason, Status, Value, value};
 
@@ -8,6 +8,7 @@ use crate::{
     Chain, Plugin,
     fake::{Ask, World, run},
     plugins::{MutatingAdmissionPolicy, ValidatingAdmissionPolicy},
+    tally::{self, Called, Checked, Tally},
 };
 
 const VALIDATING: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
@@ -54,8 +55,21 @@ fn config_map() -> Ask {
     Ask::create("configmaps", "ConfigMap", value!({"metadata": {"name": "m", "namespace": "ns"}, "data": {"a": "1"}}))
 }
 
+/// What was counted: policy, error, what came of it.
+#[derive(Default)]
+struct Counts(parking_lot::Mutex<BTreeMap<(String, &'static str, Option<&'static str>), usize>>);
+
+impl Tally for Counts {
+    fn called(&self, _: &Called<'_>) {}
+
+    fn checked(&self, checked: &Checked<'_>) {
+        let Checked { policy, error, action, .. } = checked;
+        *self.0.lock().entry((policy.to_string(), error, *action)).or_default() += 1;
+    }
+}
+
 fn judge(world: &Arc<World>, ask: &Ask) -> Result<(), Status> {
-    ask.validate(&ValidatingAdmissionPolicy::new(), world)
+    ask.validate(&ValidatingAdmissionPolicy::new(tally::nobody()), world)
 }
 
 /// What a policy with one validation says of a ConfigMap, after `… denied request: `.
@@ -153,7 +167,7 @@ fn actions_say_what_becomes_of_a_refusal() {
     let world = validating(spec, value!({"validationActions": ["Warn", "Audit"]}));
     let (ask, cluster) = (config_map(), world.cluster());
     let request = ask.request();
-    assert_eq!(run(ValidatingAdmissionPolicy::new().validate(&request, &cluster)), Ok(()));
+    assert_eq!(run(ValidatingAdmissionPolicy::new(tally::nobody()).validate(&request, &cluster)), Ok(()));
     assert_eq!(request.said.warnings(), ["Validation failed for ValidatingAdmissionPolicy 'p' with binding 'p-b': m"]);
     let notes: Vec<(String, String)> = request.said.annotations().into_iter().collect();
     let failure = "[{\"message\":\"m\",\"policy\":\"p\",\"binding\":\"p-b\",\"expressionIndex\":1,\"validationActions\":[\"Warn\",\"Audit\"]}]";
@@ -335,7 +349,7 @@ fn a_kind_of_parameters_that_nobody_serves_is_the_policys_fault() {
 #[test]
 fn a_kind_of_parameters_is_served_as_long_as_its_definition_is_there() {
     let spec = with(expects("true"), &value!({"paramKind": {"apiVersion": "example.com/v1", "kind": "Limit"}}));
-    let (world, plugin) = (validating(spec, value!({})), ValidatingAdmissionPolicy::new());
+    let (world, plugin) = (validating(spec, value!({})), ValidatingAdmissionPolicy::new(tally::nobody()));
     let judge = || config_map().validate(&plugin, &world);
     assert_eq!(judge(), Ok(()));
     world.serve("Limit", false);
@@ -348,7 +362,7 @@ fn a_kind_of_parameters_is_served_as_long_as_its_definition_is_there() {
 #[test]
 fn policies_are_compiled_once() {
     let world = validating(expects("object.data.a == '1'"), value!({}));
-    let plugin = ValidatingAdmissionPolicy::new();
+    let plugin = ValidatingAdmissionPolicy::new(tally::nobody());
     for _ in 0..3 {
         assert_eq!(config_map().validate(&plugin, &world), Ok(()));
     }
@@ -374,7 +388,7 @@ fn patches(expression: &str) -> Value {
 }
 
 fn mutate(world: &Arc<World>, ask: &Ask) -> Result<Value, Status> {
-    let chain = Chain::new(vec![Arc::new(MutatingAdmissionPolicy::new())]);
+    let chain = Chain::new(vec![Arc::new(MutatingAdmissionPolicy::new(tally::nobody()))], tally::nobody());
     let (mut request, cluster) = (ask.request(), world.cluster());
     run(chain.mutate(&mut request, &cluster))?;
     Ok(request.object)
@@ -457,7 +471,7 @@ fn policies_are_told_who_owns_what() {
     let (ask, cluster) = (config_map(), world.cluster());
     let mut request = ask.request();
     request.managed = Some(value!([{"manager": "me"}]));
-    run(MutatingAdmissionPolicy::new().mutate(&mut request, &cluster)).expect("it works");
+    run(MutatingAdmissionPolicy::new(tally::nobody()).mutate(&mut request, &cluster)).expect("it works");
     assert_eq!(request.object.at("data").str("b"), "me");
     assert_eq!(request.managed, Some(value!([{"manager": "me"}])));
     assert!(!request.object.at("metadata").has("managedFields"));
@@ -467,5 +481,25 @@ fn policies_are_told_who_owns_what() {
 fn nothing_is_changed_of_what_is_deleted() {
     let world = mutating(vec![lays("Object{data: 1}")]);
     let gone = Ask::delete("configmaps", "ConfigMap", value!({"metadata": {"name": "m", "namespace": "ns"}}));
-    assert_eq!(gone.mutate(&MutatingAdmissionPolicy::new(), &world), Ok(Value::Null));
+    assert_eq!(gone.mutate(&MutatingAdmissionPolicy::new(tally::nobody()), &world), Ok(Value::Null));
+}
+
+#[test]
+fn what_comes_of_a_policy_is_counted() {
+    let counted = |expression: &str, policy: Value, actions: Value| {
+        let spec = with(value!({"validations": [{"expression": expression}]}), &policy);
+        let world = validating(spec, value!({"validationActions": (actions)}));
+        let counts = Arc::new(Counts::default());
+        let _ = config_map().validate(&ValidatingAdmissionPolicy::new(counts.clone()), &world);
+        let counted =
+            counts.0.lock().keys().map(|(_, error, action)| (*error, action.unwrap_or(""))).collect::<Vec<_>>();
+        counted
+    };
+    let (fail, ignore) = (value!({}), value!({"failurePolicy": "Ignore"}));
+    assert_eq!(counted("true", fail.clone(), value!(["Deny"])), []);
+    let both = counted("false", fail.clone(), value!(["Warn", "Audit"]));
+    assert_eq!(both, [("invalid_error", "audit"), ("invalid_error", "warn")]);
+    assert_eq!(counted("object.nothing == 1", fail.clone(), value!(["Deny"])), [("invalid_error", "deny")]);
+    assert_eq!(counted("object.nothing == 1", ignore, value!(["Deny"])), [("invalid_error", "allow")]);
+    assert_eq!(counted("nobody knows", fail, value!(["Deny"])), [("compile_error", "deny")]);
 }

@@ -2,7 +2,10 @@
 //!
 //! Upstream: plugin/policy/validating/{plugin,validator}.go.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::{Reason, Value};
 use cel::{
@@ -53,15 +56,15 @@ pub(crate) enum Audit {
     Failed(String),
 }
 
-/// What a policy says of a request: a decision for each validation, and notes.
+/// What a policy says of a request: a decision for each validation, and notes; and how long each of them took.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Said {
-    pub decisions: Vec<Decision>,
-    pub audits: Vec<Audit>,
+    pub decisions: Vec<(Decision, Duration)>,
+    pub audits: Vec<(Audit, Duration)>,
 }
 
-/// The values of a scene's expressions, or why they have none.
-type Values = Vec<Result<cel::Value, String>>;
+/// The values of a scene's expressions, or why they have none, and how long that took.
+type Values = Vec<(Result<cel::Value, String>, Duration)>;
 
 /// A message is no longer than this. Upstream: MaxEvaluatedMessageExpressionSizeBytes.
 const MESSAGE_LEN_MAX: usize = 5 * 1024;
@@ -109,7 +112,7 @@ impl Policy<Validator> {
         params: Option<&Arc<Value>>,
         namespace: Option<&Arc<Value>>,
     ) -> Said {
-        let only = |decision: Decision| Said { decisions: vec![decision], audits: Vec::new() };
+        let only = |decision: Decision| Said { decisions: vec![(decision, Duration::ZERO)], audits: Vec::new() };
         if !self.conditions.is_empty() {
             let scene = stage.conditions_scene(view, self.needs, params);
             match conditions::hold(&self.conditions, &self.activation(scene), self.ignores_failure) {
@@ -140,14 +143,14 @@ impl Policy<Validator> {
         }
     }
 
-    fn decisions(&self, scene: &Scene) -> Result<Vec<Decision>, OutOfBudget> {
+    fn decisions(&self, scene: &Scene) -> Result<Vec<(Decision, Duration)>, OutOfBudget> {
         let mut remaining = POLICY_BUDGET;
         let activation = self.activation(scene.clone());
         let validations = &self.evaluator.validations;
-        let evaluated = validations.iter().map(|v| v.expression.evaluate(&activation, &mut remaining));
+        let evaluated = validations.iter().map(|v| timed(&v.expression, &activation, &mut remaining));
         let values: Values = evaluated.collect::<Result<_, _>>()?;
         let messages = self.messages(scene, &mut remaining);
-        let decide = |(i, value): (usize, Result<cel::Value, String>)| match (value, &messages) {
+        let decide = |i: usize, value: Result<cel::Value, String>| match (value, &messages) {
             (Err(why), _) => self.failure(why),
             (Ok(_), Err(OutOfBudget)) => self.failure(format!("failed messageExpression: {}", OutOfBudget::TEXT)),
             (Ok(value), Ok(_)) if value.as_bool() == Some(true) => Decision::Admit,
@@ -156,7 +159,7 @@ impl Policy<Validator> {
                 Decision::Deny { message: validation.message(messages[i].as_deref()), reason: validation.reason }
             }
         };
-        Ok(values.into_iter().enumerate().map(decide).collect())
+        Ok(values.into_iter().enumerate().map(|(i, (value, took))| (decide(i, value), took)).collect())
     }
 
     /// The messages that are expressions. All are evaluated, whatever their validations say, as all count.
@@ -172,7 +175,7 @@ impl Policy<Validator> {
         self.evaluator.validations.iter().map(message).collect()
     }
 
-    fn audits(&self, scene: &Scene) -> Result<Vec<Audit>, OutOfBudget> {
+    fn audits(&self, scene: &Scene) -> Result<Vec<(Audit, Duration)>, OutOfBudget> {
         if self.evaluator.annotations.is_empty() {
             return Ok(Vec::new());
         }
@@ -180,17 +183,29 @@ impl Policy<Validator> {
         let activation = self.activation(scene.clone());
         let mut audits = Vec::new();
         for Annotation { key, expression } in &self.evaluator.annotations {
-            match expression.evaluate(&activation, &mut remaining)? {
+            let (value, took) = timed(expression, &activation, &mut remaining)?;
+            match value {
                 Ok(value) => {
                     let text = value.as_str().map(str::trim).filter(|text| !text.is_empty());
-                    audits.extend(text.map(|text| Audit::Publish { key: key.clone(), text: text.into() }));
+                    audits.extend(text.map(|text| (Audit::Publish { key: key.clone(), text: text.into() }, took)));
                 }
                 Err(_) if self.ignores_failure => {}
-                Err(why) => audits.push(Audit::Failed(why)),
+                Err(why) => audits.push((Audit::Failed(why), took)),
             }
         }
         Ok(audits)
     }
+}
+
+/// What an expression comes to, and how long that took.
+fn timed(
+    expression: &Expression,
+    activation: &Arc<Activation>,
+    remaining: &mut u64,
+) -> Result<(Result<cel::Value, String>, Duration), OutOfBudget> {
+    let since = Instant::now();
+    let value = expression.evaluate(activation, remaining)?;
+    Ok((value, since.elapsed()))
 }
 
 // === impl Validation ===

@@ -6,12 +6,13 @@ use api::{Status, names};
 use jiff::Timestamp;
 
 use super::{
-    CallError, Called, Failure, Hook, Outside, Place, Side,
+    CallError, Failure, Hook, Outside, Place,
     review::{self, Verdict},
 };
 use crate::{
     Cluster, Request,
     expressions::{Activation, Stage, View, conditions},
+    tally::{Called, Side},
 };
 
 /// For a webhook that says nothing of its time. Upstream's requests end after 34 seconds.

@@ -19,6 +19,7 @@ use crate::{
     Chain, Plugin,
     fake::{Ask, World, run},
     plugins::{MutatingAdmissionWebhook, ValidatingAdmissionWebhook},
+    tally::Called,
 };
 
 /// What one webhook answers to a request.
@@ -133,7 +134,7 @@ fn validate(web: &Arc<Web>, hooks: Vec<Value>, ask: &Ask) -> Result<(), Status> 
 }
 
 fn mutate(web: &Arc<Web>, hooks: Vec<Value>, ask: &Ask) -> Result<Value, Status> {
-    let chain = Chain::new(vec![Arc::new(MutatingAdmissionWebhook::new(web.outside()))]);
+    let chain = Chain::new(vec![Arc::new(MutatingAdmissionWebhook::new(web.outside()))], tally::nobody());
     let (mut request, cluster) = (ask.request(), world("mutating", hooks).cluster());
     run(chain.mutate(&mut request, &cluster))?;
     Ok(request.object)

@@ -16,6 +16,7 @@ use conformance::{
         cluster::{Cluster, Kind},
         cncf,
         list::{self, Choice, Needs, Test},
+        place::{self, Place},
         report,
         runner::Run,
     },
@@ -47,7 +48,7 @@ struct Flags {
     #[arg(long)]
     quick: bool,
     /// How long the suite may take: some tests wait without end for what a server does not do.
-    #[arg(long, default_value = "3h")]
+    #[arg(long, default_value = "3h", value_parser = span)]
     timeout: String,
     /// Strike from the list what passes although it is listed as failing.
     #[arg(long)]
@@ -77,6 +78,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}")),
+    }
+}
+
+/// A span of time as Go writes it, which is how the suite is told.
+fn span(text: &str) -> Result<String, String> {
+    match api::duration::parse(text)? {
+        ..=0 => Err("more than no time".to_owned()),
+        _ => Ok(text.to_owned()),
     }
 }
 
@@ -129,7 +138,9 @@ async fn run(flags: &Flags) -> Result<bool> {
     }
     let output = std::path::absolute(flags.directory.join(flags.against.name()))?;
     std::fs::create_dir_all(&output)?;
-    let place = tempfile::tempdir()?;
+    let _claim = place::claim(&flags.directory)?;
+    sweep(flags)?;
+    let place = Place::make(&std::env::temp_dir())?;
     let (kubeconfig, cluster) = match &flags.kubeconfig {
         Some(path) => (std::path::absolute(path)?, None),
         None => {
@@ -170,6 +181,17 @@ async fn run(flags: &Flags) -> Result<bool> {
     println!("{}\n{seconds:.0} s, {} at a time", output.display(), flags.procs);
     println!("{}", report.summary());
     Ok(is_good)
+}
+
+/// Takes away what runs before this one have left because they were killed.
+fn sweep(flags: &Flags) -> Result<()> {
+    if flags.needs() >= Needs::Node && flags.kubeconfig.is_none() {
+        // First what still runs, then what it had open.
+        conformance::machines::cgroups::sweep()?;
+    }
+    let gone = place::sweep(&std::env::temp_dir());
+    gone.iter().for_each(|path| println!("left by a run that was killed, and taken away: {}", path.display()));
+    Ok(())
 }
 
 /// Says what is worse and what is better than the list, which is about Skiff.
@@ -225,5 +247,20 @@ impl Against {
             Against::Skiff => "skiff",
             Against::Upstream => "upstream",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_of_time_that_is_none_is_refused_before_anything_starts() {
+        for (text, why) in [("10x", "time: unknown unit \"x\" in duration \"10x\""), ("0s", "more than no time")] {
+            let refused = Flags::try_parse_from(["suite", "--timeout", text]).err().expect("it is no span").to_string();
+            let words = format!("error: invalid value '{text}' for '--timeout <TIMEOUT>': {why}");
+            assert!(refused.starts_with(&words), "{refused}");
+        }
+        assert!(Flags::try_parse_from(["suite", "--timeout=1h30m"]).is_ok());
     }
 }

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 
 const MOUNT: &str = "/sys/fs/cgroup";
+/// How the name of a node's cgroup begins; the number of its program follows.
+const PREFIX: &str = "skiff-";
 
 /// A cgroup of one name in every hierarchy.
 pub struct Cgroups {
@@ -17,6 +19,11 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
+    /// Makes those of a node of this program's, able to hold others.
+    pub fn of_node(node: &str) -> Result<Cgroups> {
+        Cgroups::make(&format!("{PREFIX}{}-{node}", std::process::id()))
+    }
+
     /// Makes them, able to hold others.
     pub fn make(name: &str) -> Result<Cgroups> {
         let roots = hierarchies(Path::new(MOUNT))?;
@@ -64,6 +71,31 @@ impl Cgroups {
     }
 }
 
+/// Takes away the cgroups of nodes (`skiff-PID-…`) whose program is no more, with all that still runs in them.
+pub fn sweep() -> Result<()> {
+    sweep_in(Path::new(MOUNT), &|pid| Path::new("/proc").join(pid).exists())
+}
+
+fn sweep_in(mount: &Path, lives: &dyn Fn(&str) -> bool) -> Result<()> {
+    let roots = hierarchies(mount)?;
+    let mut left: Vec<String> = Vec::new();
+    for directory in roots.iter().flat_map(|root| directories(root)) {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()).unwrap_or_default();
+        if pid.parse::<u32>().is_ok() && !lives(pid) {
+            left.push(name);
+        }
+    }
+    left.sort();
+    left.dedup();
+    for name in left {
+        let cgroups = Cgroups { roots: roots.iter().map(|root| root.join(&name)).collect(), name };
+        cgroups.kill();
+        cgroups.remove();
+    }
+    Ok(())
+}
+
 /// The hierarchies of version 1, or the only one of version 2.
 fn hierarchies(mount: &Path) -> Result<Vec<PathBuf>> {
     if mount.join("cgroup.controllers").is_file() {
@@ -100,6 +132,26 @@ fn remove(root: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cgroups_of_programs_that_are_no_more_go() {
+        let place = tempfile::tempdir().expect("a directory");
+        for root in ["cpu", "memory"] {
+            let root = place.path().join(root);
+            for name in ["skiff-12-node-1/pods/one", "skiff-13-node-1", "skiff-other", "others"] {
+                fs::create_dir_all(root.join(name)).expect("a directory");
+            }
+            fs::write(root.join("cgroup.procs"), "").expect("a file");
+        }
+        sweep_in(place.path(), &|pid| pid == "13").expect("they can be listed");
+        let mut left: Vec<_> = directories(&place.path().join("memory"));
+        left.sort();
+        assert_eq!(
+            left,
+            ["others", "skiff-13-node-1", "skiff-other"].map(|name| place.path().join("memory").join(name))
+        );
+        assert!(!place.path().join("cpu/skiff-12-node-1").exists());
+    }
 
     #[test]
     fn both_layouts_are_told_apart() {

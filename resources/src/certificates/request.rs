@@ -103,6 +103,30 @@ struct Allowed {
     duplicate_usages: bool,
 }
 
+/// What v1beta1, which needed none of it, is today. Upstream: pkg/apis/certificates/v1beta1/defaults.go.
+pub(crate) fn to_v1(csr: &mut Value) {
+    let spec = csr.entry("spec");
+    if !spec.has("usages") {
+        spec.set("usages", api::value!(["digital signature", "key encipherment"]));
+    }
+    if !spec.has("signerName") {
+        let usages: Vec<&str> = spec.list("usages").iter().filter_map(Value::as_str).collect();
+        let signer = match certs::Request::from_pem(&bytes(spec, "request")) {
+            Ok(request) if request.check_kubelet_client(&usages).is_ok() => {
+                "kubernetes.io/kube-apiserver-client-kubelet"
+            }
+            Ok(request) if request.check_kubelet_serving(&usages).is_ok() => "kubernetes.io/kubelet-serving",
+            _ => LEGACY_SIGNER,
+        };
+        spec.set("signerName", signer);
+    }
+    if !csr.at("status").list("conditions").is_empty() {
+        for condition in csr.entry("status").entry("conditions").make_array() {
+            condition.default("status", "True");
+        }
+    }
+}
+
 const COLUMNS: &[Column] = &[
     NAME,
     AGE,

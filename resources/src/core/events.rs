@@ -103,7 +103,7 @@ const fn selectable(label: &'static str, value: fn(&Value) -> String) -> Selecta
 
 // --- conversion
 
-fn to_hub(event: &mut Value) {
+pub(crate) fn to_hub(event: &mut Value) {
     rename(event, |name| RENAMED.iter().find(|(theirs, _)| *theirs == name).map(|(_, core)| *core));
 }
 

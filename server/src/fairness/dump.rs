@@ -158,6 +158,17 @@ pub fn metrics(fairness: &Fairness, page: &mut Page) {
             }
         });
     }
+    page.add(&rows::FLOW_WAITED, |family| {
+        for (name, standing) in &levels {
+            standing.look(|_, _, _, flows| {
+                for (schema, flow) in flows {
+                    for (served, waits) in &flow.waits {
+                        waits.write(family, &[if *served { "true" } else { "false" }, schema, name]);
+                    }
+                }
+            });
+        }
+    });
     page.add(&rows::FLOW_REJECTED, |family| {
         for (name, standing) in &levels {
             standing.look(|_, _, _, flows| {

@@ -1,14 +1,20 @@
-//! What webhooks that convert came to, and how long they took.
+//! What webhooks that convert came to, and how long they and the rules of users' schemas took.
 //!
-//! Upstream: apiextensions-apiserver/pkg/apiserver/conversion/metrics.go.
+//! Upstream: apiextensions-apiserver/pkg/apiserver/conversion/metrics.go, apiserver/pkg/cel/metrics/metrics.go.
+
+use std::time::Duration;
 
 use registry::convert::{Converted, Tally};
 
-use super::{Counter, Histogram, Kind, Labeled, Page, Row, rows::AUTH_SECONDS};
+use super::{
+    Counter, Histogram, Kind, Labeled, Page, Row,
+    rows::{self, AUTH_SECONDS},
+};
 
-/// Calls of conversion webhooks.
-#[derive(Default)]
+/// Calls of conversion webhooks, and users' rules.
 pub struct Conversion {
+    compiled: Histogram,
+    evaluated: Histogram,
     /// By definition, version before, whether it went well, version after.
     of_definitions: Labeled<4, Histogram>,
     /// By failure, result.
@@ -38,10 +44,23 @@ const DURATIONS: Row = Row {
     help: "Conversion webhook request latency",
 };
 
+/// All of them.
+pub const ROWS: &[&Row] = &[&OF_DEFINITIONS, &REQUESTS, &DURATIONS];
+
 static SECONDS: [f64; 15] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0];
+
+impl Default for Conversion {
+    fn default() -> Conversion {
+        let spans = || Histogram::new(&rows::SPAN_SECONDS);
+        let (of_definitions, requests, durations) = Default::default();
+        Conversion { compiled: spans(), evaluated: spans(), of_definitions, requests, durations }
+    }
+}
 
 impl Conversion {
     pub fn write(&self, page: &mut Page) {
+        page.add(&rows::COMPILED, |family| self.compiled.write(family, &[]));
+        page.add(&rows::EVALUATED, |family| self.evaluated.write(family, &[]));
         self.of_definitions.write(page, &OF_DEFINITIONS);
         self.requests.write(page, &REQUESTS);
         self.durations.write(page, &DURATIONS);
@@ -58,6 +77,14 @@ impl Tally for Conversion {
         let labels = [failure.unwrap_or(""), if failure.is_none() { "success" } else { "failure" }];
         self.requests.get(labels, Counter::default).add(1);
         self.durations.get(labels, || Histogram::new(&SECONDS)).observe(*seconds);
+    }
+
+    fn compiled(&self, took: Duration) {
+        self.compiled.observe(took.as_secs_f64());
+    }
+
+    fn evaluated(&self, took: Duration) {
+        self.evaluated.observe(took.as_secs_f64());
     }
 }
 

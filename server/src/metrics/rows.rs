@@ -1,6 +1,12 @@
 //! The families of this server: names, labels, buckets and texts as upstream's `/metrics` says them.
 
+mod admission;
+mod flow;
+
 use super::{Kind, Row};
+
+pub use admission::{ALL as OF_ADMISSION, *};
+pub use flow::{ALL as OF_FLOWS, *};
 
 const fn row(
     name: &'static str,
@@ -126,6 +132,20 @@ pub const WATCH_SIZES: Row = row(
     &["group", "resource", "version"],
     "Watch event size distribution in bytes",
 );
+pub const WATCH_LISTS: Row = row(
+    "apiserver_watch_list_duration_seconds",
+    Histogram,
+    "BETA",
+    &["group", "resource", "scope", "version"],
+    "Response latency distribution in seconds for watch list requests broken by group, version, resource and scope.",
+);
+pub const STORE_EVENTS: Row = row(
+    "apiserver_storage_events_received_total",
+    Counter,
+    "BETA",
+    &["group", "resource"],
+    "Number of etcd events received split by kind.",
+);
 pub const RESOURCE_OBJECTS: Row = row(
     "apiserver_resource_objects",
     Gauge,
@@ -139,6 +159,13 @@ pub const RESOURCE_BYTES: Row = row(
     "ALPHA",
     &["group", "resource"],
     "Estimated size of stored objects in database. Estimate is based on sum of last observed sizes of serialized objects. In case of a fetching error, the value will be -1.",
+);
+pub const STORE_ERRORS: Row = row(
+    "etcd_request_errors_total",
+    Counter,
+    "ALPHA",
+    &["group", "operation", "resource"],
+    "Etcd failed request counts for each operation and object type.",
 );
 pub const STORE_DURATION: Row = row(
     "etcd_request_duration_seconds",
@@ -222,6 +249,15 @@ pub const FEATURE: Row = row(
     &["name", "stage"],
     "This metric records the data about the stage and enablement of a k8s feature.",
 );
+pub const HIDDEN: Row = row("hidden_metrics_total", Counter, "BETA", &[], "The count of hidden metrics.");
+pub const DISABLED: Row = row("disabled_metrics_total", Counter, "BETA", &[], "The count of disabled metrics.");
+pub const REGISTERED: Row = row(
+    "registered_metrics_total",
+    Counter,
+    "BETA",
+    &["deprecated_version", "stability_level"],
+    "The count of registered metrics broken by stability level and deprecation version.",
+);
 pub const HEALTH: Row = row(
     "kubernetes_healthcheck",
     Gauge,
@@ -247,110 +283,59 @@ pub const VIRTUAL: Row = row("process_virtual_memory_bytes", Gauge, "", &[], "Vi
 pub const VIRTUAL_MAX: Row =
     row("process_virtual_memory_max_bytes", Gauge, "", &[], "Maximum amount of virtual memory available in bytes.");
 
-pub const FLOW_EXECUTING: Row = row(
-    "apiserver_flowcontrol_current_executing_requests",
-    Gauge,
-    "BETA",
-    OF_FLOW,
-    "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage in the API Priority and Fairness subsystem",
-);
-pub const FLOW_SEATS: Row = row(
-    "apiserver_flowcontrol_current_executing_seats",
-    Gauge,
-    "BETA",
-    OF_FLOW,
-    "Concurrency (number of seats) occupied by the currently executing (initial stage for a WATCH, any stage otherwise) requests in the API Priority and Fairness subsystem",
-);
-pub const FLOW_WAITING: Row = row(
-    "apiserver_flowcontrol_current_inqueue_requests",
-    Gauge,
-    "BETA",
-    OF_FLOW,
-    "Number of requests currently pending in queues of the API Priority and Fairness subsystem",
-);
-pub const FLOW_DISPATCHED: Row = row(
-    "apiserver_flowcontrol_dispatched_requests_total",
-    Counter,
-    "BETA",
-    OF_FLOW,
-    "Number of requests executed by API Priority and Fairness subsystem",
-);
-pub const FLOW_REJECTED: Row = row(
-    "apiserver_flowcontrol_rejected_requests_total",
-    Counter,
-    "BETA",
-    &["flow_schema", "priority_level", "reason"],
-    "Number of requests rejected by API Priority and Fairness subsystem",
-);
-pub const LEVEL_NOMINAL: Row = row(
-    "apiserver_flowcontrol_nominal_limit_seats",
-    Gauge,
-    "BETA",
-    &["priority_level"],
-    "Nominal number of execution seats configured for each priority level",
-);
-pub const LEVEL_LOWER: Row = row(
-    "apiserver_flowcontrol_lower_limit_seats",
-    Gauge,
-    "ALPHA",
-    &["priority_level"],
-    "Configured lower bound on number of execution seats available to each priority level",
-);
-pub const LEVEL_UPPER: Row = row(
-    "apiserver_flowcontrol_upper_limit_seats",
-    Gauge,
-    "ALPHA",
-    &["priority_level"],
-    "Configured upper bound on number of execution seats available to each priority level",
-);
-pub const LEVEL_CURRENT: Row = row(
-    "apiserver_flowcontrol_current_limit_seats",
-    Gauge,
-    "ALPHA",
-    &["priority_level"],
-    "current derived number of execution seats available to each priority level",
-);
+/// All of them.
+pub const ALL: &[&Row] = &[
+    &REQUEST_TOTAL,
+    &REQUEST_DURATION,
+    &REQUEST_SLI,
+    &RESPONSE_SIZES,
+    &LONG_RUNNING,
+    &STREAMS,
+    &TRANSLATED,
+    &TUNNELED,
+    &TERMINATIONS,
+    &SELF_REQUESTS,
+    &DEPRECATED,
+    &INFLIGHT,
+    &INQUEUE,
+    &BODY_SIZES,
+    &WATCH_EVENTS,
+    &WATCH_SIZES,
+    &WATCH_LISTS,
+    &STORE_EVENTS,
+    &RESOURCE_OBJECTS,
+    &RESOURCE_BYTES,
+    &STORE_ERRORS,
+    &STORE_DURATION,
+    &STORE_TOTAL,
+    &STORE_SIZE,
+    &USERS,
+    &AUTHENTICATIONS,
+    &AUTHENTICATION_DURATION,
+    &AUTHORIZATIONS,
+    &AUTHORIZATION_DURATION,
+    &BUILD,
+    &VERSION,
+    &FEATURE,
+    &HIDDEN,
+    &DISABLED,
+    &REGISTERED,
+    &HEALTH,
+    &HEALTH_TOTAL,
+    &CPU,
+    &FDS_MAX,
+    &FDS,
+    &RESIDENT,
+    &STARTED,
+    &VIRTUAL,
+    &VIRTUAL_MAX,
+];
 
-pub const WEBHOOK_DURATION: Row = row(
-    "apiserver_admission_webhook_admission_duration_seconds",
-    Histogram,
-    "STABLE",
-    &["name", "operation", "rejected", "type"],
-    "Admission webhook latency histogram in seconds, identified by name and broken out for each operation and API resource and type (validate or admit).",
-);
-pub const WEBHOOK_REQUESTS: Row = row(
-    "apiserver_admission_webhook_request_total",
-    Counter,
-    "ALPHA",
-    &["code", "name", "operation", "rejected", "type"],
-    "Admission webhook request total, identified by name and broken out for each admission type (validating or admit) and operation. Additional labels specify whether the request was rejected or not and an HTTP status code. Codes greater than 600 are truncated to 600, to keep the metrics cardinality bounded.",
-);
-pub const WEBHOOK_REJECTIONS: Row = row(
-    "apiserver_admission_webhook_rejection_count",
-    Counter,
-    "ALPHA",
-    &["error_type", "name", "operation", "rejection_code", "type"],
-    "Admission webhook rejection count, identified by name and broken out for each admission type (validating or admit) and operation. Additional labels specify an error type (calling_webhook_error or apiserver_internal_error if an error occurred; no_error otherwise) and optionally a non-zero rejection code if the webhook rejects the request with an HTTP status code (honored by the apiserver when the code is greater or equal to 400). Codes greater than 600 are truncated to 600, to keep the metrics cardinality bounded.",
-);
-pub const WEBHOOK_FAILED_OPEN: Row = row(
-    "apiserver_admission_webhook_fail_open_count",
-    Counter,
-    "ALPHA",
-    &["name", "type"],
-    "Admission webhook fail open count, identified by name and broken out for each admission type (validating or admit).",
-);
-pub const CONDITION_EXCLUSIONS: Row = row(
-    "apiserver_admission_match_condition_exclusions_total",
-    Counter,
-    "ALPHA",
-    &["kind", "name", "operation", "type"],
-    "Admission match condition evaluation exclusions count, identified by name of resource containing the match condition and broken out for each kind containing matchConditions (webhook or policy), operation and admission type (validate or admit).",
-);
+/// All families that this crate counts.
+pub fn all() -> impl Iterator<Item = &'static Row> {
+    [ALL, OF_ADMISSION, OF_FLOWS, super::conversion::ROWS].into_iter().flatten().copied()
+}
 
-/// Upstream's bounds of a webhook's time.
-pub const WEBHOOK_SECONDS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
-
-const OF_FLOW: &[&str] = &["flow_schema", "priority_level"];
 const OF_REQUEST: &[&str] = &["component", "group", "resource", "scope", "subresource", "verb", "version"];
 
 /// Buckets of durations of requests, and of the store's.
@@ -368,4 +353,8 @@ pub static BODY_BYTES: [f64; 31] = [
     5e4, 1.5e5, 2.5e5, 3.5e5, 4.5e5, 5.5e5, 6.5e5, 7.5e5, 8.5e5, 9.5e5, 1.05e6, 1.15e6, 1.25e6, 1.35e6, 1.45e6, 1.55e6,
     1.65e6, 1.75e6, 1.85e6, 1.95e6, 2.05e6, 2.15e6, 2.25e6, 2.35e6, 2.45e6, 2.55e6, 2.65e6, 2.75e6, 2.85e6, 2.95e6,
     3.05e6,
+];
+pub static WATCH_LIST_SECONDS: [f64; 25] = [
+    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
+    90.0, 120.0, 180.0, 300.0,
 ];

@@ -92,6 +92,10 @@ const REJECTED: Row = Row {
     help: "Counter of apiserver requests rejected due to an error in audit logging backend.",
 };
 
+/// All families that are counted here.
+#[cfg(test)]
+pub const ROWS: &[&Row] = &[&EVENTS, &LOSSES, &LEVELS, &REJECTED];
+
 /// Refusals in upstream's words.
 pub fn check(flags: &AuditFlags) -> Vec<String> {
     let mut wrong = Vec::new();

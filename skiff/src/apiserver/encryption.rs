@@ -97,6 +97,10 @@ const LAST: Row = Row {
     help: "Information about the last applied encryption configuration with hash as label, split by apiserver identity.",
 };
 
+/// All families that are counted here.
+#[cfg(test)]
+pub const ROWS: &[&Row] = &[&TOOK, &TOTAL, &RELOADS, &RELOADED, &LAST];
+
 /// Five microseconds, doubled. Upstream: `ExponentialBuckets(5e-6, 2, 25)`.
 static SECONDS: [f64; 25] = {
     let mut bounds = [5e-6; 25];

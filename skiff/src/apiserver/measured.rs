@@ -25,7 +25,7 @@ impl Measured {
         Arc::new(Measured { store, metrics: metrics.clone(), prefix: format!("{prefix}/"), resources })
     }
 
-    fn observe(&self, operation: &str, key: &str, since: Instant) {
+    fn observe<T>(&self, operation: &str, key: &str, since: Instant, outcome: &Result<T, Error>) {
         let below = key.strip_prefix(&self.prefix).unwrap_or_default();
         // Longest first: `services/specs/…` before `services`.
         let mut end = below.len();
@@ -37,6 +37,9 @@ impl Measured {
             }
         };
         self.metrics.store.observe(found.0, operation, found.1, since.elapsed());
+        if outcome.is_err() {
+            self.metrics.store.failed(found.0, operation, found.1);
+        }
     }
 }
 
@@ -54,14 +57,14 @@ impl Store for Measured {
     async fn get(&self, key: &str) -> Result<(Option<Entry>, Revision), Error> {
         let since = Instant::now();
         let got = self.store.get(key).await;
-        self.observe("get", key, since);
+        self.observe("get", key, since, &got);
         got
     }
 
     async fn range(&self, range: Range) -> Result<Page, Error> {
         let (since, prefix) = (Instant::now(), range.prefix.trim_end_matches('/').to_string());
         let page = self.store.range(range).await;
-        self.observe("list", &prefix, since);
+        self.observe("list", &prefix, since, &page);
         page
     }
 
@@ -69,7 +72,7 @@ impl Store for Measured {
         let (since, operation) = (Instant::now(), operation(&txn));
         let outcome = self.store.commit(txn).await;
         if let Some((operation, key)) = operation {
-            self.observe(operation, &key, since);
+            self.observe(operation, &key, since, &outcome);
         }
         outcome
     }

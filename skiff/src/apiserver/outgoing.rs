@@ -75,6 +75,10 @@ const FAILURES: Row = Row {
     help: "Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
 };
 
+/// All families that are counted here.
+#[cfg(test)]
+pub const ROWS: &[&Row] = &[&UNAVAILABLE, &FAILURES];
+
 /// Writes which other servers do not answer. Upstream: kube-aggregator/pkg/controllers/status/metrics.
 pub fn unavailable(counted: Arc<aggregate::Metrics>) -> impl Fn(&mut Page) + Send + Sync {
     move |page| {

@@ -84,7 +84,7 @@ pub(super) fn definition(
     cache: Arc<Cache>,
     outside: &Outside,
 ) -> Option<Definition> {
-    let types = types.unwrap_or_else(|| Arc::new(Structures::new(stored, entry.clone())));
+    let types = types.unwrap_or_else(|| Arc::new(Structures::new(stored, entry.clone(), outside.tally.clone())));
     let versions = stored.at("spec").list("versions");
     let storage = versions.iter().position(|v| v.bool("storage"))?;
     let mut definition = in_hub(stored, storage, types.clone(), cache.clone());

@@ -5,6 +5,7 @@
 use std::{
     cell::Cell,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use api::{
@@ -25,6 +26,7 @@ use super::rules::{OBJECT_BUDGET, Rules};
 use crate::{
     body::{Body, Media},
     cache::Entry,
+    convert::Tally,
     definition::{Definition, Served},
     scale::{Paths, Selected},
     types::{Judged, Types},
@@ -40,6 +42,7 @@ pub struct Structures {
     group: EcoString,
     kind: EcoString,
     versions: Vec<Version>,
+    tally: Arc<dyn Tally>,
     /// As server-side apply sees them.
     shapes: OnceLock<Schemas>,
 }
@@ -67,7 +70,7 @@ impl ReadMeta for Meta {
 }
 
 impl Structures {
-    pub fn new(stored: &Value, entry: Arc<Entry>) -> Structures {
+    pub fn new(stored: &Value, entry: Arc<Entry>, tally: Arc<dyn Tally>) -> Structures {
         let versions = stored.at("spec").list("versions").iter();
         let version = |v: &Value| Version { name: v.str("name").into(), node: OnceLock::new(), rules: OnceLock::new() };
         Structures {
@@ -75,6 +78,7 @@ impl Structures {
             group: stored.at("spec").str("group").into(),
             kind: stored.at_path(&["status", "acceptedNames", "kind"]).as_str().unwrap_or("").into(),
             versions: versions.map(version).collect(),
+            tally,
             shapes: OnceLock::new(),
         }
     }
@@ -284,14 +288,21 @@ impl Types for Structures {
             errors.extend(lists::validate(node, new));
         }
         let mut warnings = Vec::new();
-        let rules = self.versions[served.kind_type as usize].rules.get_or_init(|| Rules::compile(node, true));
+        let rules = self.versions[served.kind_type as usize].rules.get_or_init(|| {
+            let since = Instant::now();
+            let rules = Rules::compile(node, true);
+            self.tally.compiled(since.elapsed());
+            rules
+        });
         if let Some(rules) = rules {
             if before.0.iter().chain(&errors.0).any(|error| blocks_rules(error.kind)) {
                 let text = "some validation rules were not checked because the object was invalid; correct the existing \
                             errors to complete validation";
                 errors.invalid(&Path::root(), Value::Null, text);
             } else {
+                let since = Instant::now();
                 let (said, _) = rules.judge(node, new, old, true, &Path::root(), OBJECT_BUDGET);
+                self.tally.evaluated(since.elapsed());
                 errors.extend(said.errors);
                 warnings = said.warnings;
             }

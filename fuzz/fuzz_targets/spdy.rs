@@ -1,0 +1,4 @@
+//! Fuzzes [`fuzz::spdy`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::spdy(data));
