@@ -2,7 +2,7 @@
 
 use super::{Kind, Row};
 
-const fn row(
+pub const fn row(
     name: &'static str,
     kind: Kind,
     stability: &'static str,
