@@ -165,11 +165,10 @@ impl Drop for Controllers {
     }
 }
 
-/// Builds the program as it is now, with cargo's default profile, and says where it is.
+/// Builds the program as it is now, with cargo's default profile (`cargo server`), and says where it is.
 pub fn build() -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate stands in the workspace")?;
-    let built =
-        Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "skiff"]).current_dir(workspace).status()?;
+    let built = Command::new(env!("CARGO")).arg("server").current_dir(workspace).status()?;
     anyhow::ensure!(built.success(), "skiff does not build");
     Ok(workspace.join("target/debug/skiff"))
 }

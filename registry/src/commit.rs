@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::{Status, Value};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{Guard, LeaseId, Op, Outcome, Revision, Seal, Txn};
 
@@ -44,6 +45,13 @@ impl Registry {
         };
         let key = self.store_key(definition, &namespace, &name);
         let mut json = storage::json(definition, hub);
+        let encode = |hub: &Value, json: &_| storage::encode(definition, hub, json, self.config.storage_media);
+        let mut written = None;
+        if at.is_none() && definition.row.filled_on_read {
+            written = Some(encode(hub, &json));
+            storage::fill(definition, hub);
+            json = storage::json(definition, hub);
+        }
         let mut stored = None;
         if let Some(asked) = definition.asked() {
             let object = stored.insert(Box::pin(asked.stored_form(definition, hub)).await?);
@@ -52,7 +60,7 @@ impl Registry {
         }
         let hub = stored.as_ref().unwrap_or(&*hub);
         if let Some(live) = live.filter(|l| l.json == json)
-            && self.lies_as(definition, &key, &json).await?
+            && self.lies_as(definition, &key, || encode(hub, &json)).await?
         {
             // Nothing changed: no commit, no event, the same revision.
             return Ok(Written::Done(definition.seen(live.clone()).await?));
@@ -64,7 +72,7 @@ impl Registry {
             None => Guard::Absent(key.clone()),
             Some(revision) => Guard::AtRevision(key.clone(), revision),
         };
-        let value = storage::encode(definition, hub, &entry.json, self.config.storage_media);
+        let value = written.unwrap_or_else(|| encode(hub, &entry.json));
         self.filler.expect(&key, entry.clone(), value.clone());
         let op = Op::Put { key: key.clone(), value, lease };
         match self.store.commit(Txn { guards: vec![guard], ops: vec![op] }).await {
@@ -84,15 +92,23 @@ impl Registry {
     }
 
     /// Whether an object lies in the store as it is in the cache. One of a user's kind may lie there in a version from before,
-    /// or without what its schema says by now; any may be encrypted with a key that no longer comes first. What changes nothing
-    /// else brings it up to date.
-    async fn lies_as(&self, definition: &Definition, key: &str, json: &[u8]) -> Result<bool, Status> {
-        let adopts = definition.world.adopts();
+    /// or without what its schema says by now; a new one without defaults; any may be encrypted with a key that no longer comes
+    /// first. What changes nothing else brings it up to date.
+    async fn lies_as(
+        &self,
+        definition: &Definition,
+        key: &str,
+        written: impl FnOnce() -> Bytes,
+    ) -> Result<bool, Status> {
+        let adopts = definition.world.adopts() && !definition.row.filled_on_read;
         if adopts && !self.store.is_sealed() {
             return Ok(true);
         }
         let found = self.store.get(key).await.map_err(|e| unavailable(e, &definition.resource, "get"))?.0;
-        let is_same = |found: store::Entry| adopts || found.value.trim_ascii_end() == json;
+        let is_same = |found: store::Entry| {
+            let written = (!adopts).then(written);
+            written.is_none_or(|written| found.value == written || found.value.trim_ascii_end() == written)
+        };
         Ok(found.is_none_or(|found| found.seal == Seal::Current && is_same(found)))
     }
 

@@ -167,17 +167,19 @@ pub fn before_update(
     }
     keep_system_fields(new, old);
     let path = Path::new("metadata");
-    let validate = match row.finalizers_on_update {
-        true => resources::meta::validate,
-        false => resources::meta::validate_any,
-    };
-    let mut errors = validate(new, row.namespaced, resources::names::path_segment, &path);
+    let mut errors = resources::meta::validate_any(new, row.namespaced, resources::names::path_segment, &path);
     errors.extend(resources::meta::validate_update(new, old, &path));
+    if row.finalizers_on_update && rules.is_none_or(|rules| rules.finalizers_on_update) {
+        errors.extend(resources::meta::standard_finalizers(new, &path));
+    }
     if row.metadata == Metadata::Twice {
         errors.extend(resources::meta::validate_update(new, old, &path));
     }
     if rules.is_none() && row.name_on_update {
-        let again = if row.metadata == Metadata::Twice { validate } else { resources::meta::validate_names };
+        let again = match row.metadata {
+            Metadata::Twice => resources::meta::validate,
+            _ => resources::meta::validate_names,
+        };
         errors.extend(again(new, row.namespaced, row.name_rule, &path));
     }
     let (found, warnings) = match rules {

@@ -287,8 +287,13 @@ impl Registry {
         first: bool,
     ) -> Result<Bytes, Status> {
         let mut object = api::value!({"metadata": {"resourceVersion": revision.to_string()}});
+        if matches!(form.shape, Shape::Object) {
+            for (annotation, empty) in definition.row.converted_annotations {
+                object.set_path(&["metadata", "annotations", annotation], *empty);
+            }
+        }
         if initial_end {
-            object.set_path(&["metadata", "annotations"], api::value!({"k8s.io/initial-events-end": "true"}));
+            object.set_path(&["metadata", "annotations", "k8s.io/initial-events-end"], "true");
         }
         let gvk = match form.shape {
             Shape::Object | Shape::Partial { many: true, .. } => {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: registry/rest/delete.go BeforeDelete, registry/generic/registry/store.go Delete, DeleteCollection.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use admission::Operation;
 use api::{GroupResource, Reason, Status, Value, meta, time};
@@ -43,6 +43,15 @@ enum Over {
     Later,
 }
 
+/// What an attempt came to.
+enum Attempt {
+    Done(Answer, Over),
+    /// The deletion is noted in this revision; the next attempt takes the object away.
+    Noted(Arc<Entry>),
+    /// Somebody else was faster: what is there now.
+    Raced(Option<Arc<Entry>>),
+}
+
 impl Registry {
     /// Deletes one object. Upstream answers the object, or a Status when it is gone.
     pub async fn remove(&self, ask: &Ask, options: &DeleteOptions) -> Result<Answer, Status> {
@@ -63,6 +72,7 @@ impl Registry {
             None if self.store.is_shared() => self.live(definition, ask.namespace(), ask.name()).await?,
             found => found,
         };
+        let mut options = Cow::Borrowed(options);
         for _ in 0..ATTEMPTS_MAX {
             let Some(entry) = live.take() else {
                 return Err(Status::not_found(&definition.resource, ask.name()));
@@ -70,12 +80,19 @@ impl Registry {
             if options.ignores_read_errors() {
                 return Err(self.readable(ask).await);
             }
-            match self.remove_once(ask, &entry, options).await? {
-                Ok((answer, Over::Later)) if options.orphan_dependents == Some(false) => {
+            match self.remove_once(ask, &entry, &options).await? {
+                Attempt::Done(answer, Over::Later) if options.orphan_dependents == Some(false) => {
                     return Ok(Answer::Accepted(Box::new(answer)));
                 }
-                Ok((answer, _)) => return Ok(answer),
-                Err(found) => live = found,
+                Attempt::Done(answer, _) => return Ok(answer),
+                Attempt::Noted(entry) => {
+                    // The revision that the client knew was the one before. Upstream: Store.Delete.
+                    if options.resource_version.is_some() {
+                        options.to_mut().resource_version = Some(entry.revision.to_string());
+                    }
+                    live = Some(entry);
+                }
+                Attempt::Raced(found) => live = found,
             }
         }
         Err(Status::modified(&definition.resource, ask.name()))
@@ -120,13 +137,7 @@ impl Registry {
         Status::conflict(&ask.definition.resource, ask.name(), invalid_object(&key, why))
     }
 
-    /// One attempt; the inner error is what was found instead.
-    async fn remove_once(
-        &self,
-        ask: &Ask,
-        live: &Arc<Entry>,
-        options: &DeleteOptions,
-    ) -> Result<Result<(Answer, Over), Option<Arc<Entry>>>, Status> {
+    async fn remove_once(&self, ask: &Ask, live: &Arc<Entry>, options: &DeleteOptions) -> Result<Attempt, Status> {
         let definition = &*ask.definition;
         let old = definition.seen(live.clone()).await?.tree();
         match special::of(definition) {
@@ -149,30 +160,32 @@ impl Registry {
         let written = match plan {
             Plan::Pending => {
                 let entry = definition.seen(live.clone()).await?;
-                return Ok(Ok((Answer::Entry { entry, created: false }, Over::Later)));
+                return Ok(Attempt::Done(Answer::Entry { entry, created: false }, Over::Later));
             }
             Plan::Wait(object) if options.dry_run => {
-                return Ok(Ok((Answer::Hub { object, created: false }, Over::Later)));
+                return Ok(Attempt::Done(Answer::Hub { object, created: false }, Over::Later));
             }
-            Plan::Now if options.dry_run => return Ok(Ok((self.gone(ask, old), Over::Now))),
-            Plan::NowAfter(object) if options.dry_run => return Ok(Ok((self.gone(ask, object), Over::Now))),
+            Plan::Now if options.dry_run => return Ok(Attempt::Done(self.gone(ask, old), Over::Now)),
+            Plan::NowAfter(object) if options.dry_run => return Ok(Attempt::Done(self.gone(ask, object), Over::Now)),
             Plan::NowAfter(mut object) => match self.put(ask, &mut object, Some(live.revision), Some(live)).await? {
-                // The deletion that is noted leaves no time, so that the next attempt takes it away.
-                Written::Done(entry) => return Ok(Err(Some(entry))),
+                // The deletion that is noted leaves no time.
+                Written::Done(entry) => return Ok(Attempt::Noted(entry)),
                 raced => raced,
             },
             Plan::Wait(mut object) => self.put(ask, &mut object, Some(live.revision), Some(live)).await?,
             Plan::Now => match self.delete(ask, live).await? {
                 Written::Done(entry) => {
                     special::after_delete(self, ask, &old).await;
-                    return Ok(Ok((self.gone(ask, entry.tree()), Over::Now)));
+                    return Ok(Attempt::Done(self.gone(ask, entry.tree()), Over::Now));
                 }
                 raced => raced,
             },
         };
         match written {
-            Written::Done(entry) => Ok(Ok((Answer::Entry { entry, created: false }, Over::Later))),
-            Written::Raced(found) => Ok(Err(found.map(|s| self.entry_of(definition, &s)).transpose()?)),
+            Written::Done(entry) => Ok(Attempt::Done(Answer::Entry { entry, created: false }, Over::Later)),
+            Written::Raced(found) => {
+                Ok(Attempt::Raced(found.map(|stored| self.entry_of(definition, &stored)).transpose()?))
+            }
         }
     }
 

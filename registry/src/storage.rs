@@ -54,7 +54,15 @@ pub fn json_of(definition: &Definition, object: &mut Value, gvk: &Gvk, kind_type
 
 /// What a dry run answers has gone through the store's form: a list that is empty is none, as a rule.
 pub fn settle(definition: &Definition, hub: &mut Value) {
+    fill(definition, hub);
     settle_as(definition, hub, definition.hub_type);
+}
+
+/// The defaults that a new object gets as it is read, where its kind is one that gets some.
+pub fn fill(definition: &Definition, hub: &mut Value) {
+    if definition.row.filled_on_read {
+        definition.world.default(hub, definition.hub_type);
+    }
 }
 
 fn settle_as(definition: &Definition, object: &mut Value, kind_type: TypeId) {
@@ -145,7 +153,7 @@ fn as_stored(definition: &Definition, key: api::EcoString, stored: &store::Entry
 
 /// The bytes without their final line break, when they are JSON of the hub version as this server writes it.
 fn adoptable(definition: &Definition, value: &Bytes) -> Option<Bytes> {
-    if !definition.world.adopts() {
+    if !definition.world.adopts() || definition.row.filled_on_read {
         return None;
     }
     let head = definition.versions.iter().find(|v| v.gvk == definition.hub)?.json_head.as_bytes();

@@ -116,7 +116,7 @@ pub fn partial(definition: &Definition, hub: &Value, version: &str) -> Value {
     let mut object =
         value!({"kind": "PartialObjectMetadata", "apiVersion": gv, "metadata": (hub.at("metadata").clone())});
     object.entry("metadata").make_object();
-    for annotation in definition.row.converted_annotations {
+    for (annotation, _) in definition.row.converted_annotations {
         object.remove_path(&["metadata", "annotations", annotation]);
     }
     // An entry's revision comes last; Go writes its fields in their order.

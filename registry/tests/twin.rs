@@ -29,6 +29,18 @@ async fn remove(world: &World, resource: &str, name: &str, options: Value) -> (O
 }
 
 #[tokio::test]
+async fn a_revision_asked_for_holds_for_both_writes_of_a_deletion() {
+    let world = World::new().await;
+    let pod = value!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let made = world.create("pods", pod, false).await.expect("it is right");
+    let of = |version: &str| value!({"preconditions": {"resourceVersion": (version.to_owned())}});
+    let (refused, _) = remove(&world, "pods", "p", of("1")).await;
+    assert_eq!(refused.expect_err("it is another").code(), 409);
+    let (gone, _) = remove(&world, "pods", "p", of(api::meta::of(&made).resource_version())).await;
+    gone.expect("its own deletion is nobody else's change");
+}
+
+#[tokio::test]
 async fn what_can_be_read_is_not_deleted_unsafely() {
     let world = World::new().await;
     world.create("configmaps", map("m"), false).await.expect("it is right");

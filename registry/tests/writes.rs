@@ -12,6 +12,7 @@ use registry::{
     options::{DeleteOptions, ListOptions, Query, Validation},
     patch::Form,
     present::{self, Content, Shape},
+    watch::Notice,
 };
 use world::World;
 
@@ -233,6 +234,43 @@ fn text(presented: Result<present::Presented, api::Status>) -> String {
 }
 
 #[tokio::test]
+async fn a_new_object_lies_without_what_is_filled_in_as_it_is_read() {
+    let world = World::new().await;
+    let claim = value!({
+        "metadata": {"name": "n"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    });
+    let template = value!({"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}});
+    let job = value!({"metadata": {"name": "n"}, "spec": {"template": (template)}});
+    let shown: fn(&Value) -> bool = |object| {
+        let labels = object.at_path(&["metadata", "labels"]);
+        object.at("status").str("phase") == "Pending" || labels.has("batch.kubernetes.io/controller-uid")
+    };
+    for (resource, object) in [("persistentvolumeclaims", claim), ("jobs.batch", job)] {
+        let dry = world.create(resource, object.clone(), true).await.expect("it is right");
+        let made = world.create(resource, object, false).await.expect("it is right");
+        assert!(shown(&dry) && shown(&made) && shown(&world.get(resource, "n")), "{made:?}");
+        let again = world.update(resource, made.clone(), false).await.expect("it is the same");
+        let revision = |object: &Value| api::meta::of(object).resource_version().to_owned();
+        assert_ne!(revision(&again), revision(&made), "{resource}: the defaults are written now");
+        let still = world.update(resource, again.clone(), false).await.expect("it is the same");
+        assert_eq!(revision(&still), revision(&again), "{resource}");
+    }
+}
+
+#[tokio::test]
+async fn a_bookmark_of_daemonsets_has_what_a_conversion_writes() {
+    let world = World::new().await;
+    let ask = world.ask("watch", "daemonsets.apps", "");
+    let form = present::Form { media: Media::Json, shape: Shape::Object, pretty: false };
+    let notice = Notice::Bookmark { revision: 7, initial_end: true };
+    let frame = world.registry.frame(&ask.definition, 0, &notice, &form, true, false).expect("it has a form");
+    let told = codec::json::any(&frame).expect("it is JSON").value;
+    let annotations = value!({"deprecated.daemonset.template.generation": "0", "k8s.io/initial-events-end": "true"});
+    assert_eq!(told.at_path(&["object", "metadata", "annotations"]), &annotations);
+}
+
+#[tokio::test]
 async fn partial_objects_are_of_one_or_of_many_as_was_asked() {
     let world = World::new().await;
     world.create("configmaps", map("m"), false).await.expect("it is right");
@@ -351,8 +389,20 @@ async fn finalizers_are_standard_ones_where_the_kind_looks_at_them_again() {
     made.remove("status");
     world.update(versions, held(made), false).await.expect("nobody looks again");
     let made = world.create("configmaps", map("m"), false).await.expect("it is right");
-    let refused = world.update("configmaps", held(made), false).await.expect_err("it is not standard");
-    assert!(refused.message().contains("metadata.finalizers[0]"), "{}", refused.message());
+    let mut made = held(made);
+    made.set_path(&["metadata", "deletionGracePeriodSeconds"], 5);
+    let refused = world.update("configmaps", made, false).await.expect_err("it is not standard");
+    let causes = refused.to_value().at("details").list("causes").to_vec();
+    let fields: Vec<&str> = causes.iter().map(|cause| cause.str("field")).collect();
+    assert_eq!(fields, ["metadata.deletionGracePeriodSeconds", "metadata.finalizers[0]"]);
+    let template = value!({"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}});
+    let cron = value!({
+        "metadata": {"name": "c"},
+        "spec": {"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": (template)}}}
+    });
+    let made = world.create("cronjobs.batch", cron, false).await.expect("it is right");
+    world.update("cronjobs.batch", held(made.clone()), false).await.expect_err("it is not standard");
+    world.update("cronjobs.batch/status", held(made), false).await.expect("nobody looks at a status of these");
 }
 
 #[tokio::test]

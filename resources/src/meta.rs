@@ -43,7 +43,7 @@ const STANDARD_FINALIZER_GROUPS: [&str; 14] = [
 /// The metadata of a new object, whose name has been generated. Upstream: `ValidateObjectMeta`.
 pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
     let mut errs = validate_any(object, namespaced, name_rule, at);
-    standard_finalizers(object, &at.child("finalizers"), &mut errs);
+    errs.extend(standard_finalizers(object, at));
     errs
 }
 
@@ -150,12 +150,13 @@ pub fn finalizers(finalizers: &Value, at: &Path, errs: &mut Errors) {
     }
 }
 
-fn standard_finalizers(object: &Value, at: &Path, errs: &mut Errors) {
+pub fn standard_finalizers(object: &Value, at: &Path) -> Errors {
+    let mut errs = Errors::new();
     let gvk = api::meta::gvk(object);
-    if gvk.kind == "Event" || !STANDARD_FINALIZER_GROUPS.contains(&gvk.group.as_str()) {
-        return;
+    if gvk.kind != "Event" && STANDARD_FINALIZER_GROUPS.contains(&gvk.group.as_str()) {
+        each_standard_finalizer(object, &at.child("finalizers"), &mut errs);
     }
-    each_standard_finalizer(object, at, errs);
+    errs
 }
 
 pub fn each_standard_finalizer(object: &Value, at: &Path, errs: &mut Errors) {

@@ -46,6 +46,9 @@ pub struct Row {
     pub name_on_update: bool,
     /// Upstream stores it in JSON, which tells an empty list from none. Protobuf, in which all others lie, does not.
     pub stored_in_json: bool,
+    /// A new object lies in the store without defaults of what its strategy has emptied or changed after they were filled in;
+    /// they are filled in as it is read, and lie there from the first write on, even of one that changes nothing else.
+    pub filled_on_read: bool,
     /// An update looks whether finalizers without a domain are standard ones. It does where upstream's ValidateXUpdate
     /// calls ValidateObjectMeta or ValidateObjectMetaUpdate of pkg/apis/core.
     pub finalizers_on_update: bool,
@@ -69,8 +72,9 @@ pub struct Row {
     pub status_tables: bool,
     /// The feature gate without which it is not served, whatever `--runtime-config` says; `""` for none.
     pub gate: &'static str,
-    /// Annotations that are written where an object is converted to a version, and stand in no metadata on its own.
-    pub converted_annotations: &'static [&'static str],
+    /// Annotations that are written where an object is converted to a version, with what one that is empty gets. They
+    /// stand in no metadata on its own.
+    pub converted_annotations: &'static [(&'static str, &'static str)],
     /// Why an object as a client sends it cannot be converted to the hub. Upstream: conversions that return an error.
     pub convertible: fn(&Value) -> Result<(), String>,
     /// Fills in times that a client left out. They are defaults, which belong to whoever wrote the object.
@@ -163,6 +167,8 @@ pub struct StatusRules {
     pub warn: fn(new: &Value, old: Option<&Value>) -> Vec<String>,
     /// Top-level members (dotted paths) that belong to the main resource and are left out of managed fields here.
     pub reset: &'static [&'static str],
+    /// As [`Row::finalizers_on_update`], of this endpoint.
+    pub finalizers_on_update: bool,
 }
 
 /// When rules look at the metadata, which every strategy does in its own place.
@@ -323,6 +329,7 @@ impl Row {
         made_with_status: false,
         name_on_update: true,
         stored_in_json: false,
+        filled_on_read: false,
         finalizers_on_update: true,
         reset: &[],
         columns: NAME_AND_AGE,
@@ -450,5 +457,6 @@ impl StatusRules {
         validate: |_, _, _| Errors(Vec::new()),
         warn: |_, _| Vec::new(),
         reset: &["spec"],
+        finalizers_on_update: true,
     };
 }

@@ -157,7 +157,10 @@ pub fn command(words: &[&str]) -> Result<()> {
 /// programs are built before.
 pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
     build(&["control"])?;
-    run::run(run::cargo(["build", "--locked", "--package", "skiff"]).args(profile))?;
+    match profile {
+        [] => run::run(&mut run::cargo(["server"]))?,
+        _ => run::run(run::cargo(["build", "--locked", "--package", "skiff"]).args(profile))?,
+    }
     if name == "bench" {
         // What is measured inside one process is a program of its own.
         run::run(run::cargo(["build", "--locked", "--package", "registry", "--example", "fan_out"]).args(profile))?;
@@ -212,8 +215,19 @@ pub fn build(sets: &[&str]) -> Result<()> {
 fn program_of_conformance(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
     let source = run::root().join(format!("conformance/src/bin/{name}.rs"));
     ensure!(source.is_file(), "there is no conformance/src/bin/{name}.rs yet");
-    let mut cargo = run::cargo(["run", "--quiet", "--locked", "--package", "conformance", "--bin", name]);
-    run::run(cargo.args(profile).arg("--").args(flags).env("SKIFF_REFERENCE_BIN", directory()))
+    let mut program = match profile {
+        [] => {
+            // With the features that libraries have under tests, as `cargo server`.
+            run::run(run::cargo(["build", "--quiet", "--locked", "--workspace", "--bin", name]).args(run::AS_TESTS))?;
+            run::command(run::root().join("target/debug").join(name))
+        }
+        _ => {
+            let mut cargo = run::cargo(["run", "--quiet", "--locked", "--package", "conformance", "--bin", name]);
+            cargo.args(profile).arg("--");
+            cargo
+        }
+    };
+    run::run(program.args(flags).env("SKIFF_REFERENCE_BIN", directory()))
 }
 
 /// Ours have their version beside them; for a directory that somebody names, being there is enough.

@@ -29,6 +29,10 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// An example, named beside programs that are built, so that libraries have the features that they have under tests. The alias
+/// `server` of `.cargo/config.toml` names it too.
+pub const AS_TESTS: &[&str] = &["--example", "managed_fields"];
+
 /// `cargo`, the one that runs us.
 pub fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

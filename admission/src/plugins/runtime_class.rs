@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use api::{Status, Value};
+use api::{Reason, Status, Value};
 use async_trait::async_trait;
 
 use crate::{Cluster, Operation, Plugin, Request, amounts::Amounts, tolerations};
@@ -52,6 +52,8 @@ impl Plugin for RuntimeClass {
 async fn class_of(request: &Request<'_>, cluster: &Cluster) -> Result<Option<Arc<Value>>, Status> {
     let Some(name) = request.object.at("spec").opt_str("runtimeClassName") else { return Ok(None) };
     match cluster.find("node.k8s.io", "runtimeclasses", "", name).await? {
+        // What upstream's client says, which is asked for what its cache does not have.
+        None if name.is_empty() => Err(Status::new(500, Reason::Unknown, "resource name may not be empty")),
         None => {
             let name = api::field::quote(name);
             Err(request.forbid(format!("pod rejected: RuntimeClass {name} not found")))
@@ -133,6 +135,9 @@ mod tests {
         for (spec, why) in cases {
             assert_forbidden(create_pod(spec).mutate(&RuntimeClass, &world()), why);
         }
+        let nameless = create_pod(value!({"runtimeClassName": ""})).mutate(&RuntimeClass, &world());
+        let refused = nameless.expect_err("nobody can be asked for it");
+        assert_eq!((refused.code(), refused.message()), (500, "resource name may not be empty"));
     }
 
     #[test]

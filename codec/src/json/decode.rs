@@ -419,12 +419,23 @@ impl<'a> Reader<'a> {
             Shape::Float => "float64".into(),
             Shape::Bytes => "[]uint8".into(),
             Shape::Struct(id) => self.schemas.get(*id).go.to_string(),
-            Shape::List(item) => format!("[]{}", self.go_shape(item)),
-            Shape::Map(item) => format!("map[string]{}", self.go_shape(item)),
+            Shape::List(item) => format!("[]{}", self.go_item(item)),
+            Shape::Map(item) => format!("map[string]{}", self.go_item(item)),
             Shape::Quantity => "resource.Quantity".into(),
             Shape::Raw(schema::RawForm::Json) => "v1.JSON".into(),
             Shape::Raw(_) => "runtime.RawExtension".into(),
             _ => "string".into(),
+        }
+    }
+
+    /// Go's name for what a list or map holds: types that read a string themselves are named here.
+    fn go_item(&self, shape: &Shape) -> String {
+        match shape {
+            Shape::Time => "v1.Time".into(),
+            Shape::MicroTime => "v1.MicroTime".into(),
+            Shape::Duration => "v1.Duration".into(),
+            Shape::IntOrString => "intstr.IntOrString".into(),
+            _ => self.go_shape(shape),
         }
     }
 }

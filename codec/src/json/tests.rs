@@ -104,6 +104,16 @@ fn what_a_types_own_parser_says_ends_the_reading() {
 }
 
 #[test]
+fn a_map_of_times_is_called_by_their_type() {
+    let schemas = schema::builtin();
+    let id = schemas.id("io.k8s.api.policy.v1.PodDisruptionBudget").expect("policy has budgets");
+    let said = object(br#"{"status":{"disruptedPods":"x"}}"#, id, schemas).err().map(|e| e.0).unwrap_or_default();
+    let wanted = "json: cannot unmarshal string into Go struct field \
+                  PodDisruptionBudgetStatus.status.disruptedPods of type map[string]v1.Time";
+    assert_eq!(said, wanted);
+}
+
+#[test]
 fn depth_is_bounded_in_trees_and_in_what_is_skipped() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     assert!(any(deep(500).as_bytes()).is_ok());

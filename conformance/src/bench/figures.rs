@@ -7,12 +7,14 @@ use anyhow::Result;
 use super::{Plan, Table};
 
 mod create;
+mod deploy;
 mod fan_out;
 mod get;
 mod hold;
 mod idle;
 mod lease;
 mod list;
+mod schedule;
 mod start;
 mod watch;
 
@@ -28,8 +30,10 @@ pub const ALL: &[(&str, Measure)] = &[
     ("P5a", |plan, table| Box::pin(watch::measure(plan, table))),
     ("P5b", |plan, table| Box::pin(fan_out::measure(plan, table))),
     ("P6", |plan, table| Box::pin(get::measure(plan, table))),
+    ("P7", |plan, table| Box::pin(schedule::measure(plan, table))),
     ("P8", |plan, table| Box::pin(lease::measure(plan, table))),
     ("P10", |plan, table| Box::pin(hold::measure(plan, table))),
+    ("P13", |plan, table| Box::pin(deploy::measure(plan, table))),
 ];
 
 const MEGABYTE: f64 = 1_000_000.0;

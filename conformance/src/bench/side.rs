@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::{Plan, process};
 use crate::{
+    bound::around,
     http::Client,
     upstream::{Settings, Upstream},
 };
@@ -33,6 +34,8 @@ pub enum Parts {
     Server,
     /// … and the controllers that both have.
     Controllers,
+    /// … and all controllers, and the scheduler.
+    Whole,
 }
 
 /// A server's processes. Dropping it ends them.
@@ -99,7 +102,11 @@ impl Side {
         let log = directory.with_extension("log");
         let (kubeconfig, runs) = match who {
             Who::Skiff => {
-                let names = if parts == Parts::Server { "apiserver" } else { "apiserver,controllers" };
+                let names = match parts {
+                    Parts::Server => "apiserver",
+                    Parts::Controllers => "apiserver,controllers",
+                    Parts::Whole => "apiserver,controllers,scheduler",
+                };
                 let mut command = Command::new(&plan.skiff);
                 command.args(["up", "--parts", names, "--secure-port", &free_port()?.to_string(), "--data-dir"]);
                 (kubeconfig, Runs::Program(Program::start(command.arg(directory), &log)?))
@@ -110,7 +117,12 @@ impl Side {
                 (kubeconfig, Runs::Program(Program::start(&mut command, &log)?))
             }
             Who::Upstream => {
-                let settings = Settings { durable: true, controllers: controllers(parts), ..Settings::new(directory)? };
+                let settings = Settings {
+                    durable: true,
+                    controllers: controllers(parts),
+                    scheduler: parts == Parts::Whole,
+                    ..Settings::new(directory)?
+                };
                 let upstream = Upstream::begin(&settings)?;
                 (upstream.kubeconfig.clone(), Runs::Upstream(Box::new((upstream, settings))))
             }
@@ -147,6 +159,11 @@ impl Side {
             ensure!(begun.elapsed() < STARTS_WITHIN, "{}: no {path} within {STARTS_WITHIN:?}", self.who.name());
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// An administrator's.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// A connection of its own, as administrator.
@@ -196,7 +213,7 @@ impl Side {
             Runs::Program(Program(child)) => vec![child.id()],
             Runs::Upstream(whole) => {
                 let upstream = &whole.0;
-                ["etcd", "kube-apiserver", "kube-controller-manager"]
+                ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
                     .into_iter()
                     .filter_map(|p| upstream.pid(p))
                     .collect()
@@ -228,6 +245,7 @@ impl Used {
 impl Program {
     fn start(command: &mut Command, log: &Path) -> Result<Program> {
         let log = std::fs::File::create(log)?;
+        let mut command = around(command);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("{:?} cannot be started", command.get_program()))?;
         Ok(Program(child))
@@ -243,7 +261,11 @@ impl Drop for Program {
 }
 
 fn controllers(parts: Parts) -> Option<String> {
-    (parts == Parts::Controllers).then(|| CONTROLLERS.to_owned())
+    match parts {
+        Parts::Server => None,
+        Parts::Controllers => Some(CONTROLLERS.to_owned()),
+        Parts::Whole => Some("*".to_owned()),
+    }
 }
 
 fn free_port() -> Result<u16> {

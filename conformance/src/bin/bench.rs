@@ -15,7 +15,7 @@ use conformance::bench::{Plan, Table, Who, figures, fixture, record::Record};
 /// Measure Skiff beside upstream.
 #[derive(Parser)]
 struct Flags {
-    /// Only these figures, by comma: P1, P2, P3, P4, P5a, P5b, P6, P8, P10.
+    /// Only these figures, by comma: P1, P2, P3, P4, P5a, P5b, P6, P7, P8, P10, P13.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// What the number of objects is multiplied with; several by comma are measured one after the other.

@@ -137,7 +137,7 @@ async fn run(flags: &Flags) -> Result<bool> {
             (cluster.kubeconfig.clone(), Some(cluster))
         }
     };
-    let lent = cluster.as_ref().map(|cluster| cluster.lent.join("\nlent: ")).unwrap_or_default();
+    let lent = cluster.as_ref().map(|cluster| cluster.lent.clone()).unwrap_or_default();
     println!("{} tests against {}\nlent: {lent}", chosen.len(), flags.against.name());
     let run = Run {
         programs: upstream::programs(),

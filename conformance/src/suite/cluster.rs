@@ -1,9 +1,8 @@
-//! What is judged: a fresh Skiff with what it lacks lent to it, or upstream's control plane.
+//! What is judged: a fresh Skiff, or upstream's control plane, with nodes that are simulated or have a stock runtime.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -12,22 +11,20 @@ use certs::Authority;
 
 use super::node::Nodes;
 use crate::{
-    bound::bound,
     http::Client,
     images,
     machines::{self, Agents, Control, HUB, Machine},
     skiff::Skiff,
-    upstream::{self, Ports, Settings, Upstream},
+    upstream::{self, Settings, Upstream},
 };
 
 /// A cluster that runs; dropping it ends it.
 pub struct Cluster {
     pub kubeconfig: PathBuf,
-    /// Parts that are not the judged one's own, for the report.
-    pub lent: Vec<String>,
+    /// What of it is not the judged one's own, for the report.
+    pub lent: String,
     // In the order in which they end: the server last.
     _nodes: Joined,
-    _parts: Vec<Part>,
     _server: Server,
 }
 
@@ -57,15 +54,12 @@ enum Server {
     Upstream(Upstream),
 }
 
-/// A program of upstream's beside Skiff.
-struct Part(Child);
-
 const NODES: u8 = 2;
 
 // === impl Cluster ===
 
 impl Cluster {
-    /// `program up` with its data in `directory`, and what it lacks.
+    /// `program up` with its data in `directory`.
     pub async fn skiff(program: &Path, directory: &Path, kind: &Kind) -> Result<Cluster> {
         let data = directory.join("skiff");
         std::fs::create_dir_all(&data)?;
@@ -75,18 +69,13 @@ impl Cluster {
         };
         let kubeconfig = skiff.kubeconfig.clone();
         skiff.wait_until_ready(&Client::from_kubeconfig(&kubeconfig).await?).await?;
-        let ports = Ports::free()?;
-        let lend = |name, flags: Vec<String>| Part::start(name, &flags, directory);
-        let parts = vec![lend("kube-controller-manager", controller_flags(&data, &kubeconfig, ports.controllers))?];
         let control = Control {
             server: format!("https://{HUB}:{}", skiff.port),
             authority: authority(&data.join("pki"))?,
             kubeconfig: kubeconfig.clone(),
         };
-        let (nodes, lent_nodes) = Joined::join(kind, &control, &Agents::Skiff(program.to_owned()), directory).await?;
-        let lent =
-            vec![format!("upstream's kube-controller-manager, --controllers={}", lent_controllers()), lent_nodes];
-        Ok(Cluster { kubeconfig, lent, _nodes: nodes, _parts: parts, _server: Server::Skiff(skiff) })
+        let (nodes, lent) = Joined::join(kind, &control, &Agents::Skiff(program.to_owned()), directory).await?;
+        Ok(Cluster { kubeconfig, lent, _nodes: nodes, _server: Server::Skiff(skiff) })
     }
 
     /// Upstream's control plane.
@@ -106,7 +95,7 @@ impl Cluster {
         };
         let (nodes, lent) = Joined::join(kind, &control, &Agents::Stock, directory).await?;
         let server = Server::Upstream(upstream);
-        Ok(Cluster { kubeconfig, lent: vec![lent], _nodes: nodes, _parts: Vec::new(), _server: server })
+        Ok(Cluster { kubeconfig, lent, _nodes: nodes, _server: server })
     }
 }
 
@@ -153,57 +142,4 @@ fn kubectl(kubeconfig: &Path, words: &[&str]) -> Result<String> {
         .context("kubectl cannot be started")?;
     ensure!(done.status.success(), "kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim());
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
-}
-
-/// All controllers but those that Skiff has.
-fn lent_controllers() -> String {
-    let own = controllers::ALL.iter().map(|spec| format!(",-{}", spec.name));
-    std::iter::once("*".to_owned()).chain(own).collect()
-}
-
-fn controller_flags(data: &Path, kubeconfig: &Path, port: u16) -> Vec<String> {
-    let file = |flag: &str, name: &str| format!("--{flag}={}", data.join("pki").join(name).display());
-    let mut flags = component_flags(kubeconfig, port);
-    flags.extend([
-        format!("--controllers={}", lent_controllers()),
-        "--use-service-account-credentials=true".to_owned(),
-        "--allocate-node-cidrs=true".to_owned(),
-        "--cluster-cidr=10.244.0.0/16".to_owned(),
-        format!("--service-cluster-ip-range={}", upstream::SERVICE_RANGE),
-        file("service-account-private-key-file", "sa.key"),
-        file("root-ca-file", "ca.crt"),
-        file("client-ca-file", "ca.crt"),
-        file("requestheader-client-ca-file", "front-proxy-ca.crt"),
-        file("cluster-signing-cert-file", "ca.crt"),
-        file("cluster-signing-key-file", "ca.key"),
-    ]);
-    flags
-}
-
-fn component_flags(kubeconfig: &Path, port: u16) -> Vec<String> {
-    let names = ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"];
-    let files = names.iter().map(|name| format!("--{name}={}", kubeconfig.display()));
-    let more = ["--bind-address=127.0.0.1", &format!("--secure-port={port}"), "--leader-elect=false"];
-    files.chain(more.map(str::to_owned)).collect()
-}
-
-// === impl Part ===
-
-impl Part {
-    fn start(name: &str, flags: &[String], directory: &Path) -> Result<Part> {
-        let program = upstream::programs().join(name);
-        ensure!(program.is_file(), "there is no {}: `cargo xtask reference` builds it", program.display());
-        let log = File::create(directory.join(format!("{name}.log")))?;
-        let mut command = bound(program);
-        command.args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Part(command.spawn().with_context(|| format!("cannot start {name}"))?))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what we want.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -156,13 +156,11 @@ impl Reader {
         let mut out =
             mask::drawn(&mask::generated(text, self.generate.get(..GENERATED_LEN_MAX).unwrap_or(&self.generate)));
         out = mask::word(&out, &self.port, "$port");
-        // The code of a refusal may be a version too.
-        let is_code = ["406: Not Acceptable", "415: Unsupported Media Type"].iter().any(|text| out.starts_with(text));
-        if !self.live.uid.is_empty() && !is_code {
-            out = mask::word(&out, &self.live.resource_version, "$rv");
+        if !self.live.uid.is_empty() {
+            out = mask::revision(&out, &self.live.resource_version, "$rv");
         }
         for (i, revision) in self.revisions.iter().flatten().enumerate() {
-            out = mask::word(&out, revision, &format!("#{i}"));
+            out = mask::revision(&out, revision, &format!("#{i}"));
         }
         out
     }

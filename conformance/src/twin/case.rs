@@ -78,9 +78,12 @@ pub enum Base {
 pub struct Live {
     pub resource_version: String,
     pub uid: String,
-    /// When its phase changed the last time, which clients send back and is no change then.
+    /// A time of [`MOMENTS`].
     pub moment: String,
 }
+
+/// Times that a server sets beside those of the metadata, which clients send back and are no change then.
+pub const MOMENTS: &[&[&str]] = &[&["status", "lastPhaseTransitionTime"], &["spec", "taint", "timeAdded"]];
 
 pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";
@@ -190,7 +193,7 @@ impl Live {
         Live {
             resource_version: meta.resource_version().into(),
             uid: meta.uid().into(),
-            moment: object.at("status").str("lastPhaseTransitionTime").into(),
+            moment: MOMENTS.iter().find_map(|path| object.at_path(path).as_str()).unwrap_or_default().into(),
         }
     }
 

@@ -12,12 +12,16 @@ pub struct Known {
     pub what: String,
     /// One of [`OWED`].
     pub owed: String,
+    /// It comes with how two loops of upstream's race: a run that does not show it says nothing.
+    pub by_chance: bool,
     pub reason: String,
 }
 
 /// Which part of the project owes the end of a difference.
 pub const OWED: &[&str] = &["CEL", "CRD", "webhook", "aggregation", "PodSecurity", "fairness", "other"];
-pub const HEAD: &str = "resource\tfield\twhat\towed\treason";
+/// When a difference is seen: in every run of enough requests, or in some.
+const SEEN: [&str; 2] = ["always", "by chance"];
+pub const HEAD: &str = "resource\tfield\twhat\towed\tseen\treason";
 
 /// All lines of a file.
 pub fn read(text: &str) -> Result<Vec<Known>> {
@@ -28,11 +32,19 @@ pub fn read(text: &str) -> Result<Vec<Known>> {
 
 fn line_of(number: usize, line: &str) -> Result<Known> {
     let cells: Vec<&str> = line.split('\t').collect();
-    ensure!(cells.len() == 5, "line {number}: {} cells instead of 5", cells.len());
+    ensure!(cells.len() == 6, "line {number}: {} cells instead of 6", cells.len());
     ensure!(OWED.contains(&cells[3]), "line {number}: `{}` is none of {}", cells[3], OWED.join(", "));
-    ensure!(!cells[4].trim().is_empty(), "line {number}: a reason is owed");
+    ensure!(SEEN.contains(&cells[4]), "line {number}: `{}` is none of {}", cells[4], SEEN.join(", "));
+    ensure!(!cells[5].trim().is_empty(), "line {number}: a reason is owed");
     let cell = |i: usize| cells[i].trim().to_owned();
-    Ok(Known { resource: cell(0), field: cell(1), what: cell(2), owed: cell(3), reason: cell(4) })
+    Ok(Known {
+        resource: cell(0),
+        field: cell(1),
+        what: cell(2),
+        owed: cell(3),
+        by_chance: cells[4] == SEEN[1],
+        reason: cell(5),
+    })
 }
 
 // === impl Known ===
@@ -57,11 +69,11 @@ mod tests {
     use super::{Difference, HEAD, read};
 
     /// The list only shrinks: whoever strikes lines lowers this.
-    const LINES_MAX: usize = 14;
+    const LINES_MAX: usize = 11;
 
     #[test]
     fn lines_stand_for_differences() {
-        let text = format!("{HEAD}\napps/*\tspec.a[*]\t200 for 422*\tCEL\tno expressions yet\n");
+        let text = format!("{HEAD}\napps/*\tspec.a[*]\t200 for 422*\tCEL\talways\tno expressions yet\n");
         let known = read(&text).expect("the line is whole");
         let of =
             |field: &str| Difference { field: field.into(), what: "200 for 422 (x)".into(), detail: String::new() };
@@ -78,8 +90,9 @@ mod tests {
 
     #[test]
     fn a_line_says_who_owes_it_and_why() {
-        assert!(read(&format!("{HEAD}\na\tb\tc\tnobody\tr\n")).is_err());
-        assert!(read(&format!("{HEAD}\na\tb\tc\tCEL\t\n")).is_err());
+        assert!(read(&format!("{HEAD}\na\tb\tc\tnobody\talways\tr\n")).is_err());
+        assert!(read(&format!("{HEAD}\na\tb\tc\tCEL\talways\t\n")).is_err());
+        assert!(read(&format!("{HEAD}\na\tb\tc\tCEL\tnow\tr\n")).is_err());
         assert!(read(&format!("{HEAD}\na\tb\tc\n")).is_err());
     }
 }

@@ -107,7 +107,7 @@ impl Ledger {
             }
         }
         if whole {
-            let unused = known.iter().zip(used).filter(|(_, used)| !used);
+            let unused = known.iter().zip(used).filter(|(line, used)| !used && !line.by_chance);
             verdict.stale =
                 unused.map(|(line, _)| format!("{}\t{}\t{}", line.resource, line.field, line.what)).collect();
         }

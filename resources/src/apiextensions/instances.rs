@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use api::{Value, field::Errors, field::quote, names};
+use api::{Value, field::quote, names};
 
 use crate::{
     checks,
@@ -42,12 +42,8 @@ const fn of(namespaced: bool, status: bool, subresources: &'static [Subresource]
     }
 }
 
-const STATUS: Subresource = Subresource::Status(StatusRules {
-    prepare: only_status,
-    validate: |_, _, _| Errors(Vec::new()),
-    warn: |_, _| Vec::new(),
-    reset: &["metadata", "spec"],
-});
+const STATUS: Subresource =
+    Subresource::Status(StatusRules { prepare: only_status, reset: &["metadata", "spec"], ..StatusRules::STATUS });
 
 /// Its paths are the definition's.
 const SCALE: Subresource = Subresource::Scale { replicas: &[], observed: &[], selector: ScaleSelector::Map(&[]) };

@@ -36,7 +36,7 @@ pub const ROW: Row = Row {
     generation: Generation::WhenChanged(&["spec"]),
     reset: &["status"],
     columns: COLUMNS,
-    converted_annotations: &[TEMPLATE_GENERATION],
+    converted_annotations: &[(TEMPLATE_GENERATION, "0")],
     convertible: |set| said_generation(set).map(drop),
     rules: Rules {
         prepare_create,

@@ -29,7 +29,10 @@ pub const ROW: Row = Row {
     categories: &["all"],
     versions: &[Version::stable("v1", "io.k8s.api.batch.v1.CronJob")],
     stored: stored(GROUP, "v1", "cronjobs"),
-    subresources: &[Subresource::Status(StatusRules::STATUS_AND_METADATA)],
+    subresources: &[Subresource::Status(StatusRules {
+        finalizers_on_update: false,
+        ..StatusRules::STATUS_AND_METADATA
+    })],
     generation: Generation::WhenChanged(&["spec"]),
     reset: &["status"],
     columns: COLUMNS,

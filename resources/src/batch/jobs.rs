@@ -53,6 +53,7 @@ pub const ROW: Row = Row {
     versions: &[Version::stable("v1", "io.k8s.api.batch.v1.Job")],
     stored: stored(GROUP, "v1", "jobs"),
     subresources: &[Subresource::Status(STATUS)],
+    filled_on_read: true,
     generation: Generation::WhenChanged(&["spec"]),
     reset: &["status"],
     columns: COLUMNS,
@@ -65,7 +66,6 @@ pub const ROW: Row = Row {
         validate: |new, _| validate(new),
         validate_update: |new, old, _| update::validate(new, old),
         warn,
-        canonicalize: share_labels,
         ..Rules::NONE
     },
     ..Row::NAMESPACED

@@ -108,6 +108,7 @@ const SUBRESOURCES: &[Subresource] = &[
         validate: |new, old, _| status::validate(new, old),
         warn: |new, _| status::warnings(new),
         reset: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
+        ..StatusRules::STATUS
     }),
 ];
 

@@ -39,10 +39,11 @@ pub const CLAIM: Row = Row {
         ..StatusRules::STATUS
     })],
     reset: &["status"],
+    filled_on_read: true,
     columns: COLUMNS,
     rules: Rules {
         prepare_create: |new, _| {
-            new.set("status", api::value!({"phase": "Pending"}));
+            new.remove("status");
             prepare(new.entry("spec"), Value::NULL);
         },
         prepare_update: |new, old, _| {

@@ -224,8 +224,26 @@ fn digits(text: &str) -> String {
     out
 }
 
+/// So many characters before a revision say what it is.
+const NEAR: usize = 60;
+
 /// A text with another in place of a word.
 pub fn word(text: &str, word: &str, mark: &str) -> String {
+    word_where(text, word, mark, |_| true)
+}
+
+/// A text with a mark in place of a revision, where it speaks of one: other numbers may be the same.
+pub fn revision(text: &str, revision: &str, mark: &str) -> String {
+    let speaks_of_one = |before: &str| {
+        let from = before.char_indices().rev().nth(NEAR).map_or(0, |(at, _)| at);
+        let near = before[from..].to_lowercase();
+        near.contains("version") || near.contains("revision")
+    };
+    word_where(text, revision, mark, speaks_of_one)
+}
+
+/// `holds` is told the text before the word.
+fn word_where(text: &str, word: &str, mark: &str, holds: impl Fn(&str) -> bool) -> String {
     if word.is_empty() || !text.contains(word) {
         return text.to_owned();
     }
@@ -235,7 +253,7 @@ pub fn word(text: &str, word: &str, mark: &str) -> String {
         let end = at + found.len();
         let bounded = !is_part(text[..at].chars().next_back()) && !is_part(text[end..].chars().next());
         out += &text[from..at];
-        out += if bounded { mark } else { word };
+        out += if bounded && holds(&text[..at]) { mark } else { word };
         from = end;
     }
     out + &text[from..]
@@ -274,7 +292,9 @@ pub fn later_ages(frames: &mut Value) {
 }
 
 fn aged(definitions: &[Value]) -> Vec<usize> {
-    let is_age = |definition: &Value| matches!(definition.str("name"), "Age" | "Duration" | "First Seen" | "Last Seen");
+    let is_age = |definition: &Value| {
+        matches!(definition.str("name"), "Age" | "Duration" | "First Seen" | "Last Seen" | "TimeAdded")
+    };
     (0..).zip(definitions).filter(|(_, definition)| is_age(definition)).map(|(i, _)| i).collect()
 }
 
@@ -297,7 +317,7 @@ fn age_cells(table: &mut Value, columns: &[usize]) {
 mod tests {
     use api::value;
 
-    use super::{ages, drawn, generated, later_ages, token, unordered, word};
+    use super::{ages, drawn, generated, later_ages, revision, token, unordered, word};
 
     #[test]
     fn what_is_drawn_is_marked() {
@@ -346,6 +366,10 @@ mod tests {
     fn words_are_whole() {
         assert_eq!(word("12 of 123, 12", "12", "$rv"), "$rv of 123, $rv");
         assert_eq!(word("a-1212", "12", "$rv"), "a-1212");
+        assert_eq!(
+            revision("at most 253, resourceVersion \"253\"", "253", "$rv"),
+            "at most 253, resourceVersion \"$rv\""
+        );
     }
 
     #[test]

@@ -1,0 +1,92 @@
+//! P13 measures a Deployment of 1,000 pods on simulated nodes: from the request that makes it until all of them are ready.
+//!
+//! Both control planes run whole and as they come, with their defaults: upstream's clients hold back after 20 to 50
+//! requests a second.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::{
+    bench::{
+        Plan, Row, Side, Table, Who, fixture,
+        fixture::PODS,
+        load::{self, Request},
+        side::Parts,
+        table::Better,
+    },
+    suite::node::Nodes,
+};
+
+const COUNT: usize = 1_000;
+/// Each takes 110.
+const PODS_OF_A_NODE: usize = 100;
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/bench/deployments";
+const NAME: &str = "many";
+const JSON: &str = "application/json";
+const WITHIN: Duration = Duration::from_secs(900);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+const TIME: Row = Row {
+    figure: "P13",
+    what: "Deployment of 1,000 × scale pods, from apply to all ready",
+    unit: "s",
+    better: Better::Less,
+    aim: "≥ 10×",
+};
+const CPU: Row = Row { what: "… the control plane's CPU", unit: "CPU s", aim: "", ..TIME };
+
+pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
+    let count = plan.scaled(COUNT);
+    let machines =
+        u8::try_from(count.div_ceil(PODS_OF_A_NODE)).context("a scale beyond 25 wants more simulated nodes")?;
+    // One after the other: a control plane that is idle is not without work.
+    for who in plan.who.iter().copied().filter(|who| *who != Who::Ceiling) {
+        let mut side = Side::launch(plan, who, Parts::Whole)?;
+        side.ready().await?;
+        fixture::prepare(&side).await?;
+        let _nodes = Nodes::start(side.kubeconfig(), machines).await?;
+        for _ in 0..plan.rounds {
+            let (_, used) = side.measure(deploy(&side, count)).await?;
+            table.note(&TIME, plan.scale, who, used.wall_seconds);
+            table.note(&CPU, plan.scale, who, used.cpu_seconds);
+            clear(&side).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn deploy(side: &Side, count: usize) -> Result<()> {
+    let body = format!(
+        r#"{{"kind":"Deployment","apiVersion":"apps/v1","metadata":{{"name":"{NAME}"}},"spec":{{"replicas":{count},"selector":{{"matchLabels":{{"app":"{NAME}"}}}},"template":{{"metadata":{{"labels":{{"app":"{NAME}"}}}},"spec":{{"containers":[{{"name":"c","image":"registry.k8s.io/pause:3.10"}}]}}}}}}}}"#
+    );
+    let client = side.client().await?;
+    let request = Request { method: "POST", path: DEPLOYMENTS.into(), content_type: JSON, body: body.into() };
+    load::send(&client, request).await?;
+    wait(side, &format!("{DEPLOYMENTS}/{NAME}"), |found| found.at("status").int("readyReplicas") == count as i64).await
+}
+
+async fn clear(side: &Side) -> Result<()> {
+    let body = Bytes::from_static(br#"{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}"#);
+    let path = format!("{DEPLOYMENTS}/{NAME}");
+    load::send(&side.client().await?, Request { method: "DELETE", path, content_type: JSON, body }).await?;
+    wait(side, &format!("{PODS}?limit=1"), |list| list.list("items").is_empty()).await
+}
+
+/// Looks at what lies at a path until it is as it should be.
+async fn wait(side: &Side, path: &str, holds: impl Fn(&api::Value) -> bool) -> Result<()> {
+    let (client, begun) = (side.client().await?, Instant::now());
+    let looks = async {
+        loop {
+            let found = client.send("GET", path, &[], Bytes::new()).await?;
+            ensure!(found.status == 200, "{path}: {}", found.status);
+            if holds(&found.json()) {
+                return Ok(());
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+    };
+    timeout(WITHIN, looks).await.with_context(|| format!("{}: {path} after {:?}", side.who.name(), begun.elapsed()))?
+}
