@@ -93,7 +93,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     shared.asked.lock().push(format!("{} {} {body}", parts.uri, shown.join(", ")));
     let fits = |row: &&Value| row.str("at") == path && body.contains(row.str("when"));
     let row = shared.answers.lock().iter().find(fits).cloned();
-    let Some(row) = row else { return Ok(said(404, "nobody knows", &Value::NULL)) };
+    let Some(row) = row else { return Ok(said(404, "nobody knows", Value::NULL)) };
     if row.bool("hang") {
         std::future::pending::<()>().await;
     }
@@ -124,8 +124,8 @@ fn document(shared: &Shared, path: &str) -> Result<Response<Full<Bytes>>, Infall
         }
     });
     Ok(match found {
-        Some(found) => said(200, &codec::json::to_string(&found), &Value::NULL),
-        None => said(404, "no", &Value::NULL),
+        Some(found) => said(200, &codec::json::to_string(&found), Value::NULL),
+        None => said(404, "no", Value::NULL),
     })
 }
 

@@ -67,7 +67,7 @@ pub async fn run() -> Result<()> {
     let (mut faults, mut allowed) = (Vec::new(), 0);
     for (chunk, questions) in questions.chunks(AT_ONCE).enumerate() {
         let asked = questions.iter().enumerate().map(|(i, question)| {
-            let sampled = (chunk * AT_ONCE + i) % SAMPLED == 0;
+            let sampled = (chunk * AT_ONCE + i).is_multiple_of(SAMPLED);
             compare(&upstream, &ours, question, sampled)
         });
         for found in futures::future::try_join_all(asked).await? {

@@ -73,8 +73,11 @@ pub struct Answer {
 }
 
 const DAY: i64 = 24 * 3600;
-/// Clients' certificates of the cluster's authority: file, name, groups, uid, days from now until they begin.
-const CLIENTS: [(&str, &str, &[&str], Option<&str>, i64); 5] = [
+/// File, name, groups, uid, days from now until it begins.
+type Certified = (&'static str, &'static str, &'static [&'static str], Option<&'static str>, i64);
+
+/// Clients' certificates of the cluster's authority.
+const CLIENTS: [Certified; 5] = [
     ("alice", "alice", &["devs", "ops"], None, 0),
     ("alice-uid", "alice", &["devs"], Some("u-1"), 0),
     ("expired", "alice", &["devs"], None, -4000),
