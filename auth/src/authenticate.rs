@@ -104,6 +104,9 @@ pub trait Elsewhere: Send + Sync {
     async fn authenticate(&self, token: &Token<'_>) -> Outcome;
 }
 
+/// Several, one after the other: the first that knows a token decides. What others had against it is told when none does.
+pub struct InTurn(pub Vec<Arc<dyn Elsewhere>>);
+
 /// One that may be replaced by another while requests are served.
 pub struct Replaceable(RwLock<Arc<dyn Elsewhere>>);
 
@@ -234,6 +237,23 @@ fn agnostic_audiences(own: &[String], asked: &[String]) -> Option<Vec<String>> {
     }
     let common: Vec<String> = own.iter().filter(|audience| asked.contains(audience)).cloned().collect();
     (!common.is_empty()).then_some(common)
+}
+
+// === impl InTurn ===
+
+#[async_trait]
+impl Elsewhere for InTurn {
+    async fn authenticate(&self, token: &Token<'_>) -> Outcome {
+        let mut refusal = Refusal::default();
+        for authenticator in &self.0 {
+            match authenticator.authenticate(token).await {
+                Ok(None) => {}
+                Ok(known) => return Ok(known),
+                Err(why) => refusal.0.extend(why.0),
+            }
+        }
+        if refusal.0.is_empty() { Ok(None) } else { Err(refusal) }
+    }
 }
 
 // === impl Replaceable ===

@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use api::field::quote;
 use api::{Attributes, GroupResource, Status, User, user};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use crate::recent::Recent;
+use crate::tally::{Tally, Uncounted};
 use crate::text;
 
 pub use abac::Abac;
@@ -53,6 +55,9 @@ pub trait Mode: Send + Sync {
     /// As `--authorization-mode` has it, in lower case; it stands before reasons.
     fn name(&self) -> &str;
 
+    /// As `--authorization-mode` has it.
+    fn word(&self) -> &'static str;
+
     fn decide(&self, user: &User, attributes: &Attributes) -> Decision;
 
     /// What `user` may do in `namespace`, as far as this mode can list it.
@@ -68,6 +73,18 @@ pub enum Way {
 /// All modes, in order. Members of `system:masters` pass before any is asked.
 pub struct Authorizer {
     ways: RwLock<Arc<[Way]>>,
+    tally: Arc<dyn Tally>,
+    /// How somebody has come to act as others, by his name: that way is tried first.
+    pub(crate) impersonated: Mutex<Recent<String, usize>>,
+}
+
+/// Why a request goes no further.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// The 403 that a client reads, and why.
+    Forbidden { status: Status, reason: String, verdict: Verdict },
+    /// No mode allowed it, and some could not decide: what went wrong.
+    Undecided(String),
 }
 
 /// Proof that `user` was allowed what `attributes` say.
@@ -78,6 +95,9 @@ pub struct Authorized {
     reason: String,
 }
 
+/// Names of those who have acted as others. Upstream: newModeIndexCache.
+const IMPERSONATED_MAX: usize = 10_000;
+
 // === impl Authorizer ===
 
 impl Authorizer {
@@ -87,7 +107,17 @@ impl Authorizer {
     }
 
     pub fn of(ways: Vec<Way>) -> Authorizer {
-        Authorizer { ways: RwLock::new(ways.into()) }
+        let impersonated = Mutex::new(Recent::new(IMPERSONATED_MAX));
+        Authorizer { ways: RwLock::new(ways.into()), tally: Arc::new(Uncounted), impersonated }
+    }
+
+    /// Counted by this one.
+    pub fn counted(self, tally: Arc<dyn Tally>) -> Authorizer {
+        Authorizer { tally, ..self }
+    }
+
+    pub(crate) fn tally(&self) -> &dyn Tally {
+        &*self.tally
     }
 
     /// Decides by these from now on.
@@ -95,19 +125,26 @@ impl Authorizer {
         *self.ways.write() = ways.into();
     }
 
-    /// Decides, and refuses with the 403 that a client reads, or the 500 of a chain that could not decide.
-    pub async fn authorize(
-        &self,
-        user: &Arc<User>,
-        attributes: impl Into<Arc<Attributes>>,
-    ) -> Result<Authorized, Status> {
+    /// Decides about a request.
+    pub async fn admit(&self, user: &Arc<User>, attributes: impl Into<Arc<Attributes>>) -> Result<Authorized, Refused> {
         let attributes = attributes.into();
         let decision = self.decide(user, &attributes).await;
         match (decision.verdict, decision.error) {
             (Verdict::Allow, _) => Ok(Authorized { user: user.clone(), attributes, reason: decision.reason }),
-            (_, Some(error)) => Err(Status::internal(error)),
-            (_, None) => Err(forbidden(user, &attributes, &decision.reason)),
+            (_, Some(error)) => Err(Refused::Undecided(error)),
+            (_, None) => {
+                let status = forbidden(user, &attributes, &decision.reason);
+                Err(Refused::Forbidden { status, reason: decision.reason, verdict: decision.verdict })
+            }
         }
+    }
+
+    /// Decides about a question within a request.
+    pub async fn authorize(&self, user: &Arc<User>, attributes: Attributes) -> Result<Authorized, Status> {
+        self.admit(user, attributes).await.map_err(|refused| match refused {
+            Refused::Forbidden { status, .. } => status,
+            Refused::Undecided(error) => Status::internal(error),
+        })
     }
 
     /// Proof for whoever passes before any mode is asked.
@@ -131,6 +168,8 @@ impl Authorizer {
                 Way::Elsewhere(webhook) => webhook.decide(user, attributes).await,
             };
             if decision.verdict != Verdict::NoOpinion {
+                let word = if decision.verdict == Verdict::Allow { "allowed" } else { "denied" };
+                self.tally.decided(way.mode(), way.name(), word);
                 return decision;
             }
             errors.extend(decision.error);
@@ -164,6 +203,14 @@ impl Authorizer {
 // === impl Way ===
 
 impl Way {
+    /// As `--authorization-mode` has it.
+    fn mode(&self) -> &'static str {
+        match self {
+            Way::Here(mode) => mode.word(),
+            Way::Elsewhere(_) => "Webhook",
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Way::Here(mode) => mode.name(),

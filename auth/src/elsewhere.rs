@@ -8,7 +8,15 @@ use async_trait::async_trait;
 pub trait Reviewer: Send + Sync {
     /// Sends a review and returns the one that came back, of the same kind. Tries again as upstream does, within the time
     /// that the webhook has. The error says why there is no answer, and nothing of what was sent.
-    async fn review(&self, review: &Value) -> Result<Value, String>;
+    async fn review(&self, review: &Value) -> Result<Value, Failed>;
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub why: String,
+    /// Nothing came in time.
+    pub is_late: bool,
 }
 
 /// Reads documents of an issuer over HTTPS, from servers that are believed for this issuer.

@@ -1,19 +1,22 @@
 //! Acting as somebody else: which user the headers ask for, and whether the one who asks may be it.
 //!
-//! Five modes are tried in order. The first four are the constrained ones (the verb itself has to be allowed with
-//! `impersonate-on:<mode>:<verb>`, and the user with `impersonate:<mode>`); the last is plain `impersonate`. What is
-//! refused is refused with the first mode's reason. Upstream: apiserver pkg/endpoints/filters/impersonation
-//! constrained_impersonation.go and mode.go; its caches are left out, since a decision here costs less than a lookup.
+//! Five modes are tried in order, but first the one by which this requester last came to be somebody: it tells which refusal
+//! he reads. The first four are the constrained ones (the verb itself has to be allowed with `impersonate-on:<mode>:<verb>`,
+//! and the user with `impersonate:<mode>`); the last is plain `impersonate`. What is refused is refused with the reason of the
+//! one that was tried first. Upstream: apiserver pkg/endpoints/filters/impersonation constrained_impersonation.go and mode.go;
+//! its caches of decisions are left out, since a decision here costs less than a lookup.
 
 use std::collections::BTreeMap;
 
 use api::field::quote;
+use api::time::Clock;
 use api::{Attributes, Status, User, user};
 use http::{HeaderMap, HeaderName};
 
 use crate::authenticate::request_header::{suffix, values};
 use crate::authenticate::service_account::user_of;
 use crate::authorize::{Authorizer, forbidden};
+use crate::tally::seconds_since;
 use crate::text::{is_dns_subdomain, percent_decoded, split_service_account};
 
 /// Who a request is to be taken for.
@@ -91,18 +94,42 @@ pub fn clear(headers: &mut HeaderMap) {
 /// May `requester` be `wanted` for this request? The answer is the user it then is, with the groups it has by itself.
 pub async fn authorize(
     authorizer: &Authorizer,
+    clock: &dyn Clock,
     requester: &User,
     wanted: &User,
     request: &Attributes,
 ) -> Result<Impersonated, Status> {
+    let begun = clock.now();
+    let found = by_modes(authorizer, clock, requester, wanted, request).await;
+    let (mode, decision) = match &found {
+        Ok((mode, _)) => (mode.label(), "allowed"),
+        Err(_) => ("", "denied"),
+    };
+    authorizer.tally().impersonated(mode, decision, seconds_since(clock, begun));
+    found.map(|(mode, user)| Impersonated { user, constraint: mode.constraint() })
+}
+
+/// Tries the mode first by which this requester last came to be somebody else.
+async fn by_modes(
+    authorizer: &Authorizer,
+    clock: &dyn Clock,
+    requester: &User,
+    wanted: &User,
+    request: &Attributes,
+) -> Result<(&'static Mode, User), Status> {
+    let last = authorizer.impersonated.lock().get(&requester.name, 0).copied();
     let mut refused = None;
-    for mode in &MODES {
+    for at in last.into_iter().chain((0..MODES.len()).filter(|at| Some(*at) != last)) {
+        let mode = &MODES[at];
         if !(mode.fits)(wanted, requester) {
             continue;
         }
-        let attempt = Attempt { authorizer, mode, requester: mode.requester(requester) };
+        let attempt = Attempt { authorizer, clock, mode, requester: mode.requester(requester) };
         match attempt.run(wanted, request).await {
-            Ok(user) => return Ok(Impersonated { user, constraint: mode.constraint() }),
+            Ok(user) => {
+                authorizer.impersonated.lock().put(requester.name.clone(), at, i128::MAX);
+                return Ok((mode, user));
+            }
             Err(status) => drop(refused.get_or_insert(status)),
         }
     }
@@ -114,6 +141,11 @@ pub async fn authorize(
 impl Mode {
     fn is_constrained(&self) -> bool {
         !self.name.is_empty()
+    }
+
+    /// As it is counted.
+    fn label(&self) -> &'static str {
+        if self.is_constrained() { self.name } else { "legacy" }
     }
 
     fn verb(&self) -> String {
@@ -138,6 +170,7 @@ impl Mode {
 /// One mode at work.
 struct Attempt<'a> {
     authorizer: &'a Authorizer,
+    clock: &'a dyn Clock,
     mode: &'a Mode,
     requester: User,
 }
@@ -148,7 +181,7 @@ impl Attempt<'_> {
     async fn run(&self, wanted: &User, request: &Attributes) -> Result<User, Status> {
         if self.mode.is_constrained() {
             let verb = format!("impersonate-on:{}:{}", self.mode.name, request.verb);
-            self.authorizer.check(&self.requester, &Attributes { verb, ..request.clone() }).await?;
+            self.check(Attributes { verb, ..request.clone() }).await?;
         }
         let mut user = wanted.clone();
         self.may_be_named(&mut user).await?;
@@ -246,7 +279,11 @@ impl Attempt<'_> {
     }
 
     async fn check(&self, question: Attributes) -> Result<(), Status> {
-        self.authorizer.check(&self.requester, &question).await
+        let begun = self.clock.now();
+        let answer = self.authorizer.check(&self.requester, &question).await;
+        let decision = if answer.is_ok() { "allowed" } else { "denied" };
+        self.authorizer.tally().impersonation_checked(self.mode.label(), decision, seconds_since(self.clock, begun));
+        answer
     }
 
     fn refuse(&self, question: Attributes, why: &str) -> Status {

@@ -13,11 +13,14 @@ pub mod authorize;
 pub mod elsewhere;
 pub mod escalate;
 pub mod impersonate;
+pub mod tally;
 
+mod recent;
 mod text;
 
 pub use authenticate::{Chain, Credentials, Identity};
 pub use authorize::{Authorized, Authorizer};
+pub use tally::{Tally, Uncounted};
 
 /// Unix time in seconds.
 pub type UnixSeconds = i64;

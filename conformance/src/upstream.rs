@@ -109,6 +109,14 @@ impl Settings {
         })
     }
 
+    /// Makes the keys that the servers will have, unless they are there, and says where.
+    pub fn lay_out_keys(&self) -> Result<PathBuf> {
+        let folder = self.directory.join("keys");
+        fs::create_dir_all(&self.directory)?;
+        Keys::lay_out(&folder, self.ports.server)?;
+        Ok(folder)
+    }
+
     fn command(&self, program: &str) -> Result<Command> {
         let path = self.programs.join(program);
         ensure!(path.is_file(), "there is no {}: `cargo xtask reference` builds it", path.display());
@@ -277,7 +285,6 @@ fn server_flags(settings: &Settings, keys: &Keys) -> Vec<String> {
         format!("--etcd-servers={}", settings.etcd_url()),
         format!("--service-cluster-ip-range={SERVICE_RANGE}"),
         "--allow-privileged=true".to_owned(),
-        "--authorization-mode=Node,RBAC".to_owned(),
         "--enable-admission-plugins=NodeRestriction".to_owned(),
         "--enable-bootstrap-token-auth=true".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
@@ -298,6 +305,9 @@ fn server_flags(settings: &Settings, keys: &Keys) -> Vec<String> {
         file("service-account-key-file", "service-account.pub"),
         file("service-account-signing-key-file", "service-account.key"),
     ];
+    if !settings.server_flags.iter().any(|flag| flag.starts_with("--authorization-config=")) {
+        flags.push("--authorization-mode=Node,RBAC".to_owned());
+    }
     flags.extend(settings.server_flags.iter().cloned());
     flags
 }

@@ -292,7 +292,7 @@ pub fn bearer(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     static ACCOUNTS: LazyLock<ServiceAccounts> = LazyLock::new(accounts);
     let _ = ACCOUNTS.authenticate(&Token { text, audiences: &[], now: 0 });
-    let _ = auth::authenticate::token_file::TokenFile::parse(text, Vec::new());
+    let _ = auth::authenticate::token_file::TokenFile::parse("tokens.csv", text, Vec::new());
     let Ok(value) = http::HeaderValue::from_str(text) else { return };
     let mut headers = http::HeaderMap::new();
     headers.insert("authorization", value.clone());

@@ -108,6 +108,11 @@ pub fn read_as(schema: &str, body: Body<'_>) -> Result<Value, Status> {
     })
 }
 
+/// Whether a kind is one that upstream's clients are built with.
+pub fn is_builtin(kind: &Gvk) -> bool {
+    schema::builtin().kind(kind).is_some()
+}
+
 /// What the body leaves out is taken from the path. Upstream: `gvkWithDefaults`.
 pub(crate) fn with_defaults(actual: Gvk, expected: &Gvk) -> Gvk {
     if actual.kind.is_empty() && actual.version.is_empty() {

@@ -13,7 +13,7 @@ use std::{
 
 use api::{Attributes, Status, User, Value};
 use audit::{Asked, Record, Stage};
-use auth::authorize::Authorized;
+use auth::authorize::{Authorized, Refused};
 use http::{HeaderMap, Response, header, request::Parts};
 use jiff::Timestamp;
 use registry::{
@@ -120,24 +120,19 @@ impl Told {
         self.is_refused.store(true, Ordering::Relaxed);
     }
 
-    /// What was decided. A refusal does not carry its reason: it is asked for once more.
-    pub async fn decided(
-        &self,
-        server: &Server,
-        user: &User,
-        attributes: &Attributes,
-        authorized: Option<&Authorized>,
-    ) {
+    /// What was decided.
+    pub fn decided(&self, decided: &Result<Authorized, Refused>) {
         let Some(record) = self.record() else { return };
-        match authorized {
-            Some(authorized) => {
+        match decided {
+            Ok(authorized) => {
                 record.annotate(DECISION, "allow");
                 record.annotate(REASON, authorized.reason());
             }
-            None => {
+            Err(Refused::Forbidden { reason, .. }) => {
                 record.annotate(DECISION, "forbid");
-                record.annotate(REASON, &server.authorizer.decide(user, attributes).await.reason);
+                record.annotate(REASON, reason);
             }
+            Err(Refused::Undecided(_)) => record.annotate(REASON, "internal error"),
         }
     }
 

@@ -13,14 +13,14 @@ use std::{
 
 use api::{Attributes, Status, User};
 use auth::{
-    authenticate::{Credentials, Identity, Peer, bearer},
-    authorize::Authorized,
+    authenticate::{Credentials, Identity, Peer, Refusal, bearer},
+    authorize::{Authorized, Refused},
     impersonate,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
-use registry::{Ask, options::Query};
+use registry::{Ask, options::Query, present::Form};
 
 use crate::{
     Server, aggregate,
@@ -46,7 +46,6 @@ pub struct Admitted {
     pub parts: Parts,
     pub query: Query,
     pub wanted: Wanted,
-    pub warnings: Vec<String>,
     pub told: Arc<Told>,
     pub at: Instant,
     /// How long it waited for its turn.
@@ -159,24 +158,36 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
 
 /// Who asks, is it their turn, may they; and what they asked for.
 async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
-    let Received { mut parts, query, wanted, body, at, told } = received;
+    let Received { parts, query, wanted, body, at, told } = received;
     let plain = server.config.offer.plain(&parts.headers, &query);
-    let known = match who(server, sender, &parts, &wanted).await {
+    let overlooked = bearer::warning(&parts.headers).map(str::to_owned);
+    let mut known = match who(server, sender, &parts, &wanted).await {
         Ok(known) => known,
         Err(status) => {
             told.refused(server, &parts, &wanted.attributes);
-            return respond::error(&status, &plain);
+            let mut response = respond::error(&status, &plain);
+            respond::warn(&mut response, overlooked.as_slice());
+            return response;
         }
     };
+    known.warnings.extend(overlooked);
     if let Some(refused) = told.received(server, &parts, &wanted.attributes, &known.user).await {
         return refused;
     }
-    let Known { warnings, annotations, .. } = &known;
-    let warnings = warnings.clone();
-    annotations.iter().for_each(|(key, text)| told.note(key, text));
-    let user = match impersonated(server, &mut parts, known.user, &wanted.attributes, &told).await {
+    known.annotations.iter().for_each(|(key, text)| told.note(key, text));
+    let warnings = std::mem::take(&mut known.warnings);
+    let received = Received { parts, query, wanted, body, at, told };
+    let mut response = Box::pin(admit(server, known.user, received, &plain)).await;
+    respond::warn_first(&mut response, &warnings);
+    response
+}
+
+/// In whose name, is it their turn, may they; and what they asked for.
+async fn admit(server: &Arc<Server>, user: Arc<User>, received: Received, plain: &Form) -> Response<Body> {
+    let Received { mut parts, query, wanted, body, at, told } = received;
+    let user = match impersonated(server, &mut parts, user, &wanted.attributes, &told).await {
         Ok(user) => user,
-        Err(status) => return respond::error(&status, &plain),
+        Err(status) => return refused(&status, plain),
     };
     bearer::clear(&mut parts.headers);
     server.authenticators.proxy_headers.clear(&mut parts.headers);
@@ -200,21 +211,25 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
         }
     };
     let asked = Instant::now();
-    let authorized = server.authorizer.authorize(&user, wanted.attributes.clone()).await;
-    server.metrics.auth.authorized(authorized.is_ok(), asked.elapsed());
-    told.decided(server, &user, &wanted.attributes, authorized.as_ref().ok()).await;
+    let authorized = server.authorizer.admit(&user, wanted.attributes.clone()).await;
+    server.metrics.auth.authorized(&authorized, asked.elapsed());
+    told.decided(&authorized);
     let response = match authorized {
         Ok(authorized) => {
             let waited = seat.waited;
-            answer(server, Admitted { authorized, parts, query, wanted, warnings, told, at, waited }, body).await
+            answer(server, Admitted { authorized, parts, query, wanted, told, at, waited }, body).await
         }
-        Err(status) => {
-            let mut response = respond::error(&status, &plain);
-            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            response
-        }
+        Err(Refused::Forbidden { status, .. }) => refused(&status, plain),
+        Err(Refused::Undecided(why)) => respond::broken(&parts.uri, &why),
     };
     placed(response, seat.place.as_ref())
+}
+
+/// Upstream: responsewriters.RespondWithError.
+fn refused(status: &Status, plain: &Form) -> Response<Body> {
+    let mut response = respond::error(status, plain);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Says to which flow the request belonged. Upstream: `setResponseHeaders`.
@@ -233,12 +248,24 @@ fn placed(mut response: Response<Body>, place: Option<&Place>) -> Response<Body>
 /// Who asks.
 async fn who(server: &Server, sender: Sender<'_>, parts: &Parts, wanted: &Wanted) -> Result<Known, Status> {
     let asked = Instant::now();
-    let known = match sender {
+    let found = match sender {
         Sender::Stranger(connection) => authenticate(server, connection, parts, &wanted.attributes.path).await,
-        Sender::Known(user) => Ok(Known { user, warnings: Vec::new(), annotations: Vec::new() }),
+        Sender::Known(user) => Ok(Some(Known { user, warnings: Vec::new(), annotations: Vec::new() })),
     };
-    server.metrics.auth.authenticated(known.as_ref().ok().map(|known| &*known.user), asked.elapsed());
-    known
+    let told = match &found {
+        Ok(Some(known)) => metrics::auth::Told::As(&known.user),
+        Ok(None) => metrics::auth::Told::Nobody,
+        Err(_) => metrics::auth::Told::Wrong,
+    };
+    server.metrics.auth.authenticated(told, asked.elapsed());
+    match found {
+        Ok(Some(known)) => Ok(known),
+        Ok(None) => Err(Status::unauthorized("Unauthorized")),
+        Err(refusal) => {
+            tracing::debug!(%refusal, path = wanted.attributes.path, "unauthenticated");
+            Err(Status::unauthorized("Unauthorized"))
+        }
+    }
 }
 
 /// How a request is counted, when there is something at its path to be counted.
@@ -254,21 +281,17 @@ fn key(server: &Server, parts: &Parts, query: &Query, attributes: &Attributes) -
     Key::of(parts.method.as_str(), attributes, query, apply)
 }
 
-async fn authenticate(server: &Server, connection: &Connection, parts: &Parts, path: &str) -> Result<Known, Status> {
+async fn authenticate(
+    server: &Server,
+    connection: &Connection,
+    parts: &Parts,
+    path: &str,
+) -> Result<Option<Known>, Refusal> {
     let now = server.clock.now().as_second();
     let credentials =
         Credentials { headers: &parts.headers, path, peer: connection.peer.as_ref(), audiences: None, now };
-    match server.authenticators.authenticate(&credentials).await {
-        Ok(Some(identity)) => {
-            let Identity { user, warnings, annotations, .. } = identity;
-            Ok(Known { user: Arc::new(user), warnings, annotations })
-        }
-        Ok(None) => Err(Status::unauthorized("Unauthorized")),
-        Err(refusal) => {
-            tracing::debug!(%refusal, path, "unauthenticated");
-            Err(Status::unauthorized("Unauthorized"))
-        }
-    }
+    let found = server.authenticators.authenticate(&credentials).await?;
+    Ok(found.map(|Identity { user, warnings, annotations, .. }| Known { user: Arc::new(user), warnings, annotations }))
 }
 
 /// Whom the request is made for, when it is made for somebody else.
@@ -280,7 +303,7 @@ async fn impersonated(
     told: &Told,
 ) -> Result<Arc<User>, Status> {
     let Some(wanted) = impersonate::wanted(&parts.headers)? else { return Ok(user) };
-    let user = impersonate::authorize(&server.authorizer, &user, &wanted, attributes).await?;
+    let user = impersonate::authorize(&server.authorizer, &*server.clock, &user, &wanted, attributes).await?;
     impersonate::clear(&mut parts.headers);
     if let Some(record) = told.record() {
         record.impersonates(&user.user, &user.constraint);
@@ -355,7 +378,7 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
         Ok(response) => response,
         Err(status) => respond::error(&status, &plain),
     };
-    let mut warnings = admitted.warnings;
+    let mut warnings = Vec::new();
     if let Some((warning, removed)) = verbs::deprecation(server, &ask, &admitted.parts.headers) {
         server.metrics.requests.deprecated(&ask.attributes, &removed);
         warnings.push(warning);

@@ -5,6 +5,7 @@
 //! costs one look-up. Upstream: apiserver/pkg/endpoints/metrics, component-base/metrics.
 
 mod admission;
+pub mod auth;
 mod conversion;
 mod requests;
 pub mod rows;
@@ -14,13 +15,14 @@ mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
-use api::{User, Value};
+use api::Value;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
 
 pub use admission::Admission;
+pub use auth::Auth;
 pub use conversion::Conversion;
 pub use pages::{Counter, Family, Gauge, Histogram, Kind, Labeled, Metrics as Page, Row};
 pub use requests::{Key, Record, Requests};
@@ -35,7 +37,7 @@ pub struct Metrics {
     pub requests: Requests,
     pub watch: WatchEvents,
     pub store: StoreRequests,
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     pub admission: Arc<Admission>,
     pub conversion: Arc<Conversion>,
     pub reading: Watermark,
@@ -73,14 +75,6 @@ pub struct Streams {
 pub struct StoreRequests {
     took: Labeled<3, Histogram>,
     failed: Labeled<3, Counter>,
-}
-
-/// Who was told apart, and what they may.
-#[derive(Default)]
-pub struct Auth {
-    authentications: Labeled<1, Histogram>,
-    authorizations: Labeled<1, Histogram>,
-    users: Labeled<1, Counter>,
 }
 
 /// The series of one watched version.
@@ -173,41 +167,6 @@ impl StoreRequests {
         self.took.write(page, &rows::STORE_DURATION);
         self.failed.write(page, &rows::STORE_ERRORS);
         page.add(&rows::STORE_TOTAL, |f| self.took.each(|labels, cell| f.number(&labels, cell.count() as f64)));
-    }
-}
-
-// === impl Auth ===
-
-impl Auth {
-    pub fn authenticated(&self, user: Option<&User>, took: Duration) {
-        let result = if user.is_some() { "success" } else { "failure" };
-        self.authentications.get([result], || Histogram::new(&rows::AUTH_SECONDS)).observe(took.as_secs_f64());
-        if let Some(user) = user {
-            // Upstream: `compressUsername`; names of people would be endless.
-            let name = match user.name.as_str() {
-                name
-                @ ("admin" | "client" | "kube_proxy" | "kubelet" | "system:serviceaccount:kube-system:default") => name,
-                name if name.contains('@') => "email_id",
-                _ => "other",
-            };
-            self.users.get([name], Counter::default).add(1);
-        }
-    }
-
-    pub fn authorized(&self, allowed: bool, took: Duration) {
-        let result = if allowed { "allowed" } else { "no-opinion" };
-        self.authorizations.get([result], || Histogram::new(&rows::AUTH_SECONDS)).observe(took.as_secs_f64());
-    }
-
-    fn write(&self, page: &mut Page) {
-        for (row, total, cells) in [
-            (&rows::AUTHENTICATION_DURATION, &rows::AUTHENTICATIONS, &self.authentications),
-            (&rows::AUTHORIZATION_DURATION, &rows::AUTHORIZATIONS, &self.authorizations),
-        ] {
-            cells.write(page, row);
-            page.add(total, |f| cells.each(|labels, cell| f.number(&labels, cell.count() as f64)));
-        }
-        self.users.write(page, &rows::USERS);
     }
 }
 

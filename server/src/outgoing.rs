@@ -6,6 +6,8 @@
 
 mod answer;
 pub mod elsewhere;
+
+pub use answer::any;
 #[cfg(test)]
 mod tests;
 
@@ -128,9 +130,10 @@ impl Outgoing {
             other => other,
         };
         let response = sent.map_err(|failed| to.failed(&failed.why))?;
-        let (code, text) = (response.status().as_u16(), answer::is_text(response.headers()));
+        let code = response.status().as_u16();
+        let kind = crate::negotiate::text(response.headers(), header::CONTENT_TYPE).to_owned();
         let body = read(response).await.map_err(CallError::Unreachable)?;
-        answer::decode(code, &body, text, review)
+        answer::decode(code, &body, &kind, review)
     }
 
     fn target(&self, to: &Asked) -> Result<Target, String> {

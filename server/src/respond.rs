@@ -120,6 +120,26 @@ pub fn stream(media: Media, frames: Body, packed: bool) -> Response<Body> {
     response
 }
 
+/// What is said when it could not be decided whether something may be. Upstream: responsewriters.InternalError.
+pub fn broken(uri: &http::Uri, why: &str) -> Response<Body> {
+    let asked = uri.path_and_query().map_or("/", |path| path.as_str());
+    let said = format!("Internal Server Error: {}: {why}", api::field::quote(asked));
+    text(500, said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;") + "\n")
+}
+
+/// Adds Warning headers before those that are there.
+pub fn warn_first(response: &mut Response<Body>, warnings: &[String]) {
+    if warnings.is_empty() {
+        return;
+    }
+    let later: Vec<HeaderValue> = response.headers().get_all(header::WARNING).iter().cloned().collect();
+    response.headers_mut().remove(header::WARNING);
+    warn(response, warnings);
+    for value in later {
+        response.headers_mut().append(header::WARNING, value);
+    }
+}
+
 /// Adds Warning headers. Upstream: `warning.NewWarningHeader`, code 299, texts up to a total length.
 pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
     const TOTAL_LEN_MAX: usize = 4 * 1024;

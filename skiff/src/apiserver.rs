@@ -80,7 +80,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     if !store.is_shared() {
         special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     }
-    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry, &outgoing)?);
+    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry, &outgoing, &metrics)?);
     let beside = components::all(&store, &parts);
     registry.bind(identity::outside(&flags, &pki, &authenticators, &policy.index, beside)?);
     metrics.collect(process::collect);
@@ -215,7 +215,7 @@ fn assemble(
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
     let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
     let outgoing = outgoing::client(flags, pki, look.clone())?;
-    let (authorizer, policy) = modes::authorizer(flags, &outgoing, clock)?;
+    let (authorizer, policy) = modes::authorizer(flags, &outgoing, clock, metrics)?;
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));
     let cluster = Cluster { look: look.clone(), act: acting.clone(), may, clock: clock.clone() };

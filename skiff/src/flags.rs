@@ -247,6 +247,8 @@ impl Apiserver {
     pub fn authorization_modes(&self) -> Vec<String> {
         match self.authorization_mode.as_slice() {
             [] => vec!["AlwaysAllow".to_owned()],
+            // A list of nothing is none to Go's flags.
+            [one] if one.is_empty() => vec!["AlwaysAllow".to_owned()],
             given => given.to_vec(),
         }
     }

@@ -89,7 +89,9 @@ impl Ask<'_> {
 
     /// An object from memory, or the 404 that upstream answers.
     fn get(&self, resource: &str, namespace: &str, name: &str) -> Result<Value, Status> {
-        let missing = || Status::not_found(&api::GroupResource::new("", resource), name);
+        // Upstream's listers name what is missing in the singular.
+        let one = resource.strip_suffix('s').unwrap_or(resource);
+        let missing = || Status::not_found(&api::GroupResource::new("", one), name);
         self.cluster.get("", resource, namespace, name).ok_or_else(missing)
     }
 

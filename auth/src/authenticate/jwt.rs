@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::time::Clock;
 use async_trait::async_trait;
 use futures::lock::Mutex as Turn;
 use parking_lot::Mutex;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use super::{Elsewhere, Identity, Outcome, Refusal, Token};
 use crate::UnixSeconds;
 use crate::elsewhere::{Fetch, Page};
+use crate::tally::{Tally, seconds_since};
 
 use claims::Mapping;
 use keys::Key;
@@ -58,6 +60,8 @@ pub struct Issuers {
     pub all: Vec<Arc<Jwt>>,
     /// What this server is called in tokens.
     pub api_audiences: Vec<String>,
+    pub clock: Arc<dyn Clock>,
+    pub tally: Arc<dyn Tally>,
 }
 
 /// The keys of an issuer.
@@ -97,7 +101,10 @@ impl Elsewhere for Issuers {
         let Some(audiences) = super::agnostic_audiences(&self.api_audiences, token.audiences) else { return Ok(None) };
         let Some(issuer) = token::untrusted_issuer(token.text) else { return Ok(None) };
         let Some(jwt) = self.all.iter().find(|jwt| jwt.issuer == issuer) else { return Ok(None) };
-        let user = jwt.user(token.text, token.now).await.map_err(Refusal::because)?;
+        let begun = self.clock.now();
+        let user = jwt.user(token.text, token.now).await;
+        self.tally.issued(&jwt.issuer, user.is_ok(), seconds_since(&*self.clock, begun));
+        let user = user.map_err(Refusal::because)?;
         Ok(Some(Identity { user, audiences, ..Identity::default() }))
     }
 }

@@ -1,7 +1,7 @@
 //! What somebody elsewhere said about a token, for a while.
 //!
 //! Tokens are known by their digests, so that none lies in memory for longer than its request. Refusals with a reason are not
-//! kept. Upstream: apiserver pkg/authentication/token/cache.
+//! kept, but who asks about the same token meanwhile gets them too. Upstream: apiserver pkg/authentication/token/cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,71 +9,98 @@ use std::sync::Arc;
 use api::time::Clock;
 use async_trait::async_trait;
 use aws_lc_rs::digest;
+use futures::lock::Mutex as Turn;
 use parking_lot::Mutex;
 
 use super::{Elsewhere, Identity, Outcome, Token};
+use crate::recent::Recent;
+use crate::tally::{Tally, seconds_since};
 
 /// An authenticator, and what it has said.
 pub struct Remembered {
     inner: Box<dyn Elsewhere>,
     clock: Arc<dyn Clock>,
+    tally: Arc<dyn Tally>,
     accepted_nanos: i64,
     refused_nanos: i64,
-    said: Mutex<HashMap<[u8; 32], Said>>,
+    said: Mutex<Recent<Id, Option<Identity>>>,
+    /// Tokens that are being looked at: who comes in the meantime waits for the answer.
+    asked: Mutex<HashMap<Id, Arc<Turn<Option<Outcome>>>>>,
 }
 
-struct Said {
-    identity: Option<Identity>,
-    until_nanos: i128,
-}
+type Id = [u8; 32];
 
-/// At the limit all that is too old is forgotten, and everything when that is not enough.
+/// Outcomes that are kept.
 const SAID_MAX: usize = 32_768;
+
+/// Takes a token off those that are being looked at, also when its request is given up.
+struct Asking<'a>(&'a Remembered, Id);
 
 impl Remembered {
     /// Keeps what `inner` accepts and what it does not know for so long; nothing for 0.
     pub fn new(
         inner: Box<dyn Elsewhere>,
         clock: Arc<dyn Clock>,
+        tally: Arc<dyn Tally>,
         accepted_nanos: i64,
         refused_nanos: i64,
     ) -> Remembered {
-        Remembered { inner, clock, accepted_nanos, refused_nanos, said: Mutex::default() }
+        let said = Mutex::new(Recent::new(SAID_MAX));
+        Remembered { inner, clock, tally, accepted_nanos, refused_nanos, said, asked: Mutex::default() }
     }
 
-    fn keep(&self, id: [u8; 32], identity: Option<Identity>) {
+    fn known(&self, id: &Id) -> Option<Option<Identity>> {
+        self.said.lock().get(id, self.clock.now().as_nanosecond()).cloned()
+    }
+
+    fn keep(&self, id: Id, identity: &Option<Identity>) {
         let nanos = if identity.is_some() { self.accepted_nanos } else { self.refused_nanos };
-        if nanos <= 0 {
-            return;
+        if nanos > 0 {
+            let until = self.clock.now().as_nanosecond() + i128::from(nanos);
+            self.said.lock().put(id, identity.clone(), until);
         }
-        let now = self.clock.now().as_nanosecond();
-        let mut said = self.said.lock();
-        if said.len() >= SAID_MAX {
-            said.retain(|_, said| said.until_nanos > now);
+    }
+
+    async fn ask(&self, id: Id, token: &Token<'_>) -> Outcome {
+        let turn = self.asked.lock().entry(id).or_default().clone();
+        let mut said = turn.lock().await;
+        if let Some(outcome) = &*said {
+            return outcome.clone();
         }
-        if said.len() >= SAID_MAX {
-            said.clear();
+        let _asking = Asking(self, id);
+        let outcome = self.inner.authenticate(token).await;
+        self.tally.fetched(outcome.is_ok());
+        if let Ok(identity) = &outcome {
+            self.keep(id, identity);
         }
-        said.insert(id, Said { identity, until_nanos: now + i128::from(nanos) });
+        *said = Some(outcome.clone());
+        outcome
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.asked.lock().remove(&self.1);
     }
 }
 
 #[async_trait]
 impl Elsewhere for Remembered {
     async fn authenticate(&self, token: &Token<'_>) -> Outcome {
+        let begun = self.clock.now();
         let id = id(token);
-        let now = self.clock.now().as_nanosecond();
-        if let Some(said) = self.said.lock().get(&id).filter(|said| said.until_nanos > now) {
-            return Ok(said.identity.clone());
+        if let Some(identity) = self.known(&id) {
+            self.tally.remembered(true, seconds_since(&*self.clock, begun));
+            return Ok(identity);
         }
-        let outcome = self.inner.authenticate(token).await?;
-        self.keep(id, outcome.clone());
-        Ok(outcome)
+        let outcome = self.ask(id, token).await;
+        self.tally.remembered(false, seconds_since(&*self.clock, begun));
+        outcome
     }
 }
 
 /// The lengths are part of it, so that nothing moves from one text into the next.
-fn id(token: &Token<'_>) -> [u8; 32] {
+fn id(token: &Token<'_>) -> Id {
     let mut context = digest::Context::new(&digest::SHA256);
     for text in std::iter::once(token.text).chain(token.audiences.iter().map(String::as_str)) {
         context.update(&(text.len() as u64).to_be_bytes());

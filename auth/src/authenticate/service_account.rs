@@ -11,7 +11,6 @@ mod keys;
 mod legacy;
 mod openid;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::{User, Value};
@@ -20,6 +19,7 @@ use parking_lot::Mutex;
 use super::x509::CREDENTIAL_ID;
 use super::{Identity, Outcome, Refusal, Token, TokenAuthenticator};
 use crate::UnixSeconds;
+use crate::recent::Recent;
 use crate::text::{quoted_list, service_account_user};
 use claims::Claims;
 
@@ -52,7 +52,7 @@ pub struct ServiceAccounts {
     keys: Arc<KeySet>,
     api_audiences: Vec<String>,
     lookup: Arc<dyn Lookup>,
-    verified: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
+    verified: Mutex<Recent<[u8; 32], Arc<Claims>>>,
 }
 
 /// What is known about the holder of a token.
@@ -82,23 +82,19 @@ impl ServiceAccounts {
         api_audiences: Vec<String>,
         lookup: Arc<dyn Lookup>,
     ) -> ServiceAccounts {
-        ServiceAccounts { issuers, keys, api_audiences, lookup, verified: Mutex::default() }
+        ServiceAccounts { issuers, keys, api_audiences, lookup, verified: Mutex::new(Recent::new(VERIFIED_LEN_MAX)) }
     }
 
     /// The claims of a token whose signature holds; `None` when it is not one of ours.
     fn claims(&self, token: &str) -> Result<Option<Arc<Claims>>, Refusal> {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
         let id: [u8; 32] = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        if let Some(known) = self.verified.lock().get(&id) {
+        if let Some(known) = self.verified.lock().get(&id, 0) {
             return Ok(Some(known.clone()));
         }
         let Some(claims) = jwt::verify::<Claims>(token, &self.issuers, &self.keys)? else { return Ok(None) };
         let claims = Arc::new(claims);
-        let mut verified = self.verified.lock();
-        if verified.len() >= VERIFIED_LEN_MAX {
-            verified.clear();
-        }
-        verified.insert(id, claims.clone());
+        self.verified.lock().put(id, claims.clone(), i128::MAX);
         Ok(Some(claims))
     }
 
@@ -107,7 +103,7 @@ impl ServiceAccounts {
         let own = &claims.kubernetes;
         let (namespace, account) = (&own.namespace, &own.serviceaccount);
         let Some(found) = self.lookup.head("serviceaccounts", namespace, &account.name) else {
-            return Err(format!("serviceaccounts {} not found", api::field::quote(&account.name)));
+            return Err(missing(&account.name));
         };
         if found.uid != account.uid {
             return Err(format!("service account UID ({}) does not match claim ({})", found.uid, account.uid));
@@ -211,12 +207,20 @@ fn user(claims: &Claims, holder: Holder) -> User {
 fn common_audiences(token: &[String], own: &[String], asked: &[String]) -> Result<Vec<String>, Refusal> {
     let token = if token.is_empty() { own } else { token };
     let asked = if asked.is_empty() { own } else { asked };
-    let common: Vec<String> = token.iter().filter(|audience| asked.contains(audience)).cloned().collect();
+    let common: Vec<String> = asked.iter().filter(|audience| token.contains(audience)).cloned().collect();
     if common.is_empty() && !own.is_empty() {
         let (token, asked) = (quoted_list(token), quoted_list(asked));
         return Err(Refusal::because(format!("token audiences {token} is invalid for the target audiences {asked}")));
     }
     Ok(common)
+}
+
+/// What is said of an account that is not there. Upstream's client asks for none that has no name.
+fn missing(account: &str) -> String {
+    match account {
+        "" => "resource name may not be empty".to_owned(),
+        name => format!("serviceaccounts {} not found", api::field::quote(name)),
+    }
 }
 
 fn check_times(claims: &Claims, now: UnixSeconds) -> Result<(), String> {

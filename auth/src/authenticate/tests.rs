@@ -32,7 +32,8 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 
 fn chain(clients: &Authority, proxies: &Authority) -> Chain {
     let api_audiences = vec!["api".to_owned()];
-    let tokens = TokenFile::parse("secret,tom,7,\"cats,system:authenticated\"\nother,ann,8", api_audiences.clone());
+    let tokens =
+        TokenFile::parse("f", "secret,tom,7,\"cats,system:authenticated\"\nother,ann,8", api_audiences.clone());
     let request_header = RequestHeader {
         authorities: trust(proxies),
         allowed_names: vec!["front-proxy-client".to_owned()],

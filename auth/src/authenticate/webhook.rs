@@ -29,9 +29,9 @@ impl Elsewhere for Webhook {
         }
         let review = value!({
             "kind": "TokenReview", "apiVersion": (format!("authentication.k8s.io/{}", self.version)),
-            "metadata": {"creationTimestamp": null}, "spec": (spec), "status": {"user": {}}
+            "metadata": {}, "spec": (spec), "status": {"user": {}}
         });
-        let answer = self.reviewer.review(&review).await.map_err(Refusal::because)?;
+        let answer = self.reviewer.review(&review).await.map_err(|failed| Refusal::because(failed.why))?;
         self.read(answer.at("status"), token.audiences)
     }
 }
@@ -40,7 +40,7 @@ impl Webhook {
     fn read(&self, status: &Value, asked: &[String]) -> Outcome {
         let told = texts(status.at("audiences"));
         let meant = if told.is_empty() { &self.api_audiences } else { &told };
-        let audiences: Vec<String> = asked.iter().filter(|audience| meant.contains(audience)).cloned().collect();
+        let audiences: Vec<String> = meant.iter().filter(|audience| asked.contains(audience)).cloned().collect();
         if !asked.is_empty() && audiences.is_empty() {
             return Ok(None);
         }

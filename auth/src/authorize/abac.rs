@@ -66,6 +66,10 @@ impl Mode for Abac {
         "abac"
     }
 
+    fn word(&self) -> &'static str {
+        "ABAC"
+    }
+
     fn decide(&self, user: &User, attributes: &Attributes) -> Decision {
         match self.policies.iter().any(|policy| policy.allows(user, attributes)) {
             true => Decision::allow(""),
@@ -107,7 +111,8 @@ impl Policy {
             (VERSION, "Policy") => tree.at("spec"),
             (version, kind) => {
                 let (kind, version) = (api::field::quote(kind), api::field::quote(version));
-                return Err(format!("no kind {kind} is registered for version {version}"));
+                let scheme = "in scheme \"pkg/runtime/scheme.go:111\"";
+                return Err(format!("no kind {kind} is registered for version {version} {scheme}"));
             }
         };
         let text = |name: &str| spec.str(name).to_owned();

@@ -19,6 +19,10 @@ impl Mode for AlwaysAllow {
         "alwaysallow"
     }
 
+    fn word(&self) -> &'static str {
+        "AlwaysAllow"
+    }
+
     fn decide(&self, _: &User, _: &Attributes) -> Decision {
         Decision::allow("")
     }
@@ -31,6 +35,10 @@ impl Mode for AlwaysAllow {
 impl Mode for AlwaysDeny {
     fn name(&self) -> &str {
         "alwaysdeny"
+    }
+
+    fn word(&self) -> &'static str {
+        "AlwaysDeny"
     }
 
     fn decide(&self, _: &User, _: &Attributes) -> Decision {

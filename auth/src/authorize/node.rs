@@ -47,6 +47,10 @@ impl Mode for Node {
         "node"
     }
 
+    fn word(&self) -> &'static str {
+        "Node"
+    }
+
     fn decide(&self, user: &User, asked: &Attributes) -> Decision {
         let Some(node) = user.node() else { return Decision::no_opinion("") };
         if node.is_empty() {

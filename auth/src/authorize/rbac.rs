@@ -43,6 +43,10 @@ impl Mode for Rbac {
         "rbac"
     }
 
+    fn word(&self) -> &'static str {
+        "RBAC"
+    }
+
     fn decide(&self, user: &User, attributes: &Attributes) -> Decision {
         let policy = self.index.policy();
         let mut errors = Vec::new();

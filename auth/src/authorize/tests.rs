@@ -92,6 +92,10 @@ impl Mode for Says {
         self.0
     }
 
+    fn word(&self) -> &'static str {
+        "Test"
+    }
+
     fn decide(&self, _: &User, _: &Attributes) -> Decision {
         self.1.clone()
     }

@@ -3,7 +3,7 @@
 //! Conditions say which requests it is asked about at all. Whatever is no answer counts as the failure policy says.
 //! Upstream: apiserver plugin/pkg/authorizer/webhook/webhook.go, pkg/authorization/cel/matcher.go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::field_selector::FieldSelector;
@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 use super::{Decision, Rules, Verdict};
 use crate::elsewhere::Reviewer;
+use crate::recent::Recent;
+use crate::tally::{Conditions, Tally, seconds_since};
 use crate::text;
 
 /// A webhook in the chain.
@@ -24,7 +26,8 @@ pub struct Webhook {
     conditions: Vec<Condition>,
     reviewer: Arc<dyn Reviewer>,
     clock: Arc<dyn Clock>,
-    said: Mutex<HashMap<[u8; 32], Said>>,
+    tally: Arc<dyn Tally>,
+    said: Mutex<Recent<[u8; 32], Value>>,
 }
 
 /// What a webhook is told and how its answers count.
@@ -46,12 +49,7 @@ pub struct Condition {
     pub compiled: cel::identity::Compiled,
 }
 
-struct Said {
-    status: Value,
-    until_nanos: i128,
-}
-
-/// Kept answers. Upstream: 8192 in an LRU; here the old go first, and all when that is not enough.
+/// Kept answers; the one that was of use longest ago makes room.
 const SAID_MAX: usize = 8192;
 /// What a client sent that is longer is not kept: it would be an attack on memory. Upstream: maxControlledAttrCacheSize.
 const KEPT_BYTES_MAX: usize = 10_000;
@@ -70,8 +68,10 @@ impl Webhook {
         conditions: Vec<Condition>,
         reviewer: Arc<dyn Reviewer>,
         clock: Arc<dyn Clock>,
+        tally: Arc<dyn Tally>,
     ) -> Webhook {
-        Webhook { settings, conditions, reviewer, clock, said: Mutex::default() }
+        let said = Mutex::new(Recent::new(SAID_MAX));
+        Webhook { settings, conditions, reviewer, clock, tally, said }
     }
 
     pub fn name(&self) -> &str {
@@ -79,19 +79,17 @@ impl Webhook {
     }
 
     pub async fn decide(&self, user: &User, attributes: &Attributes) -> Decision {
-        match self.fits(user, attributes) {
+        match self.judged(user, attributes) {
             Ok(true) => {}
             Ok(false) => return Decision::no_opinion(""),
             Err(why) => return self.failed(why),
         }
-        let spec = spec(user, attributes);
         let id = id(user, attributes);
         let known = self.known(&id);
         let status = match known {
             Some(status) => status,
-            None => match self.reviewer.review(&self.question(&spec)).await {
-                Ok(review) => {
-                    let status = review.at("status").clone();
+            None => match self.ask(&spec(user, attributes)).await {
+                Ok(status) => {
                     if controlled_len(attributes) < KEPT_BYTES_MAX {
                         self.keep(id, &status);
                     }
@@ -112,15 +110,44 @@ impl Webhook {
         }
     }
 
+    /// The status that the webhook answers with.
+    async fn ask(&self, spec: &Value) -> Result<Value, String> {
+        let begun = self.clock.now();
+        let answer = self.reviewer.review(&self.question(spec)).await;
+        let result = match &answer {
+            Ok(_) => "success",
+            Err(failed) if failed.is_late => "timeout",
+            Err(_) => "error",
+        };
+        self.tally.webhook_asked(self.name(), result, seconds_since(&*self.clock, begun));
+        if answer.is_err() && self.settings.on_failure == Verdict::NoOpinion {
+            self.tally.webhook_failed_open(self.name(), result);
+        }
+        answer.map(|review| review.at("status").clone()).map_err(|failed| failed.why)
+    }
+
     fn failed(&self, why: String) -> Decision {
         Decision { verdict: self.settings.on_failure, reason: String::new(), error: Some(why) }
     }
 
-    /// Whether the webhook is to be asked. One condition that is false is enough for no, whatever the others come to.
-    fn fits(&self, user: &User, attributes: &Attributes) -> Result<bool, String> {
+    /// Whether the webhook is to be asked, counted.
+    fn judged(&self, user: &User, attributes: &Attributes) -> Result<bool, String> {
         if self.conditions.is_empty() {
             return Ok(true);
         }
+        let begun = self.clock.now();
+        let fits = self.fits(user, attributes);
+        let outcome = match &fits {
+            Ok(true) => Conditions::Hold,
+            Ok(false) => Conditions::Exclude,
+            Err(_) => Conditions::Fail,
+        };
+        self.tally.conditions(self.name(), outcome, seconds_since(&*self.clock, begun));
+        fits
+    }
+
+    /// Whether the webhook is to be asked. One condition that is false is enough for no, whatever the others come to.
+    fn fits(&self, user: &User, attributes: &Attributes) -> Result<bool, String> {
         let takes = |name: &str| self.conditions.iter().any(|condition| condition.compiled.takes_field(name));
         let request = shown(user, attributes, takes("fieldSelector"), takes("labelSelector"));
         let variables = BTreeMap::from([("request".to_owned(), value_of(&request))]);
@@ -163,8 +190,7 @@ impl Webhook {
     }
 
     fn known(&self, id: &[u8; 32]) -> Option<Value> {
-        let now = self.clock.now().as_nanosecond();
-        self.said.lock().get(id).filter(|said| said.until_nanos > now).map(|said| said.status.clone())
+        self.said.lock().get(id, self.clock.now().as_nanosecond()).cloned()
     }
 
     fn keep(&self, id: [u8; 32], status: &Value) {
@@ -172,18 +198,10 @@ impl Webhook {
             true => self.settings.allowed_nanos,
             false => self.settings.refused_nanos,
         };
-        if nanos <= 0 {
-            return;
+        if nanos > 0 {
+            let until = self.clock.now().as_nanosecond() + i128::from(nanos);
+            self.said.lock().put(id, status.clone(), until);
         }
-        let now = self.clock.now().as_nanosecond();
-        let mut said = self.said.lock();
-        if said.len() >= SAID_MAX {
-            said.retain(|_, said| said.until_nanos > now);
-        }
-        if said.len() >= SAID_MAX {
-            said.clear();
-        }
-        said.insert(id, Said { status: status.clone(), until_nanos: now + i128::from(nanos) });
     }
 }
 

@@ -147,5 +147,5 @@ fn bindings_need_the_rights_of_their_role() {
     );
     assert_eq!(write("binder", "", binding("free", "ClusterRole")), Ok(()));
     let gone = write("x", "ns", binding("gone", "Role")).expect_err("refused");
-    assert_eq!((gone.code(), gone.message()), (404, "roles.rbac.authorization.k8s.io \"gone\" not found"));
+    assert_eq!((gone.code(), gone.message()), (404, "rolebindings.rbac.authorization.k8s.io \"gone\" not found"));
 }

@@ -8,6 +8,14 @@ use http::HeaderValue;
 use super::*;
 use crate::authorize::{Index, Rbac};
 
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
+
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
@@ -44,7 +52,7 @@ fn list_pods() -> Attributes {
 
 fn ask(authorizer: &Authorizer, pairs: &[(&'static str, &str)]) -> Result<Impersonated, Status> {
     let wanted = wanted(&headers(pairs))?.expect("somebody is wanted");
-    crate::at_once(authorize(authorizer, &User::new("me", &[]), &wanted, &list_pods()))
+    crate::at_once(authorize(authorizer, &Noon, &User::new("me", &[]), &wanted, &list_pods()))
 }
 
 #[test]
@@ -145,7 +153,7 @@ fn constrained_impersonation_is_bound_to_a_verb() {
     assert_eq!(got.constraint, "impersonate:user-info");
     assert_eq!(got.user.groups, ["system:authenticated"]);
     let delete = Attributes { verb: "delete".to_owned(), ..list_pods() };
-    let refused = crate::at_once(authorize(&authorizer, &User::new("me", &[]), &User::new("bob", &[]), &delete));
+    let refused = crate::at_once(authorize(&authorizer, &Noon, &User::new("me", &[]), &User::new("bob", &[]), &delete));
     assert!(refused.is_err());
     assert!(ask(&authorizer, &[("Impersonate-User", "system:node:n")]).is_err());
 }
@@ -170,7 +178,8 @@ fn nodes() {
     let mut agent = User::new("system:serviceaccount:ns:agent", &[]);
     let ask = |agent: &User, node: &str| {
         let wanted = User::new(format!("system:node:{node}"), &[]);
-        crate::at_once(authorize(&associated, agent, &wanted, &list_pods())).map(|got| (got.user.name, got.constraint))
+        crate::at_once(authorize(&associated, &Noon, agent, &wanted, &list_pods()))
+            .map(|got| (got.user.name, got.constraint))
     };
     assert!(ask(&agent, "n1").is_err());
     agent.extra.insert(NODE_NAME.to_owned(), vec!["n1".to_owned()]);

@@ -62,6 +62,7 @@ impl Keys {
 
         let front_proxy = Authority::generate("front-proxy-ca", now)?;
         self.write("front-proxy-ca.crt", front_proxy.bundle_pem())?;
+        self.write("front-proxy-ca.key", &front_proxy.key_pem())?;
         let client = Profile::client(Subject::user("front-proxy-client", &[]));
         self.issue("front-proxy-client", &front_proxy, &client, now)?;
 

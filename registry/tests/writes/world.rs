@@ -88,6 +88,10 @@ impl Mode for Leave {
         "leave"
     }
 
+    fn word(&self) -> &'static str {
+        "Leave"
+    }
+
     fn decide(&self, _: &User, wanted: &Attributes) -> Decision {
         let Attributes { verb, resource, group, namespace, name, .. } = wanted;
         let wanted = format!("{verb} {resource}.{group} {namespace}/{name}");

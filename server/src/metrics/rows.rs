@@ -8,7 +8,7 @@ use super::{Kind, Row};
 pub use admission::{ALL as OF_ADMISSION, *};
 pub use flow::{ALL as OF_FLOWS, *};
 
-const fn row(
+pub const fn row(
     name: &'static str,
     kind: Kind,
     stability: &'static str,

@@ -4,11 +4,13 @@
 //! NewGenericServerResponse.
 
 use admission::webhook::CallError;
-use api::{Reason, Status, Value, field::quote, meta, status::Cause, status::Details};
-use http::{HeaderMap, header};
+use api::{Gvk, Reason, Status, Value, field::quote, meta, status::Cause, status::Details};
 
 /// Of text that is no Status so much is told.
 const TEXT_LEN_MAX: usize = 2048;
+
+/// What a client of Go looks for first.
+const TYPE_META: &str = "Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
 
 const ADMISSION: &str = "AdmissionReview";
 const CONVERSION: &str = "ConversionReview";
@@ -42,28 +44,24 @@ pub fn late(review: &Value) -> &'static str {
 }
 
 /// Whether a body is for people to read.
-pub fn is_text(headers: &HeaderMap) -> bool {
-    let kind = crate::negotiate::text(headers, header::CONTENT_TYPE);
-    kind.is_empty() || kind.starts_with("text/")
+fn is_text(content_type: &str) -> bool {
+    content_type.is_empty() || content_type.starts_with("text/")
 }
 
 /// The review that a response holds; `asked` is the one that was sent.
-pub fn decode(code: u16, body: &[u8], is_text: bool, asked: &Value) -> Result<Value, CallError> {
+pub fn decode(code: u16, body: &[u8], content_type: &str, asked: &Value) -> Result<Value, CallError> {
     if !(200..=206).contains(&code) {
-        return Err(CallError::Status(refused(code, body, is_text)));
+        return Err(CallError::Status(refused(code, body, is_text(content_type))));
     }
     if body.is_empty() {
-        let why = format!("0-length response with status code: {code} and content type: ");
+        let why = format!("0-length response with status code: {code} and content type: {content_type}");
         return Err(CallError::Unreachable(why));
     }
     let unreadable = |e: String| CallError::Unreachable(e);
-    let said = codec::json::any(body).map_err(|e| unreadable(format!("couldn't get version/kind; {e}")))?.value;
-    let (mut kind, expected) = (meta::gvk(&said), meta::gvk(asked));
-    let is_known =
-        kind.group.is_empty() && kind.kind == "Status" || schema_of(CONVERSION, &kind.api_version()).is_some();
-    if expected.kind == CONVERSION && kind != expected && is_known && matches!(&*kind.kind, "Status" | CONVERSION) {
-        let (from, to) = (format!("{}.{}", kind.version, kind.kind), format!("{}.{CONVERSION}", expected.version));
-        return Err(unreadable(format!("converting ({from}) to ({to}): unknown conversion")));
+    let (expected, said) = (meta::gvk(asked), any(body).map_err(unreadable)?);
+    let mut kind = meta::gvk(&said);
+    if !kind.kind.is_empty() && kind != expected && is_foreign(&kind, &expected) {
+        return Err(unreadable(unconvertible(&kind, &expected)));
     }
     if kind.kind == "Status" && said.str("apiVersion") == "v1" {
         return Err(match said.str("status") {
@@ -88,6 +86,45 @@ pub fn decode(code: u16, body: &[u8], is_text: bool, asked: &Value) -> Result<Va
         review.set(member, said.str(member));
     }
     Ok(review)
+}
+
+/// What upstream's client says of an object that is no such review.
+pub fn unconvertible(found: &Gvk, wanted: &Gvk) -> String {
+    let (from, to) = (format!("{}.{}", found.version, found.kind), format!("{}.{}", wanted.version, wanted.kind));
+    format!("converting ({from}) to ({to}): unknown conversion")
+}
+
+/// An object in JSON, or in YAML: upstream's decoders try both. The error is theirs.
+pub fn any(body: &[u8]) -> Result<Value, String> {
+    let json = codec::json::any(body).map(|read| read.value);
+    let found = match json {
+        Ok(found) => found,
+        Err(error) if body.trim_ascii_start().starts_with(b"{") => {
+            return Err(format!("couldn't get version/kind; {error}"));
+        }
+        Err(_) => codec::yaml::any(body).map_err(|error| error.to_string())?,
+    };
+    let word = match found {
+        Value::Str(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+        Value::Array(_) => "array",
+        Value::Null | Value::Object(_) => return Ok(found),
+    };
+    Err(format!("couldn't get version/kind; json parse error: json: cannot unmarshal {word} into {TYPE_META}"))
+}
+
+/// Whether the client of such reviews knows a kind, which is no review of its own: those who ask who somebody is and what he may
+/// know all kinds that are built in.
+fn is_foreign(kind: &Gvk, expected: &Gvk) -> bool {
+    match &*expected.kind {
+        ADMISSION => false,
+        CONVERSION => {
+            let is_status = kind.group.is_empty() && kind.kind == "Status";
+            is_status || kind.kind == CONVERSION && schema_of(CONVERSION, &kind.api_version()).is_some()
+        }
+        _ => registry::body::is_builtin(kind),
+    }
 }
 
 /// The type of a review of a kind.

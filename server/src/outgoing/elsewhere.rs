@@ -8,21 +8,23 @@ use std::{sync::Arc, time::Duration};
 use admission::webhook::CallError;
 use api::{Value, field::quote, meta};
 use async_trait::async_trait;
-use auth::elsewhere::{Fetch, Page, Reviewer};
+use auth::elsewhere::{Failed as NoAnswer, Fetch, Page, Reviewer};
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use rustls::ClientConfig;
 use streaming::{dial::Target, pool};
 
-use super::{DIAL, Outgoing, answer, read};
+use super::{DIAL, Outgoing, answer, clean, read};
 
 /// A webhook of this server's own flags.
 pub struct Webhook {
     pub outgoing: Arc<Outgoing>,
     pub place: Place,
-    /// Of one call, without those that follow when it fails.
+    /// Of one call, with those that the other side asks for by `Retry-After`, without those that follow when it fails.
     pub within: Duration,
+    /// Of all of them; for ever, when there is none.
+    pub altogether: Option<Duration>,
 }
 
 /// Where a webhook is, and how this server shows who it is.
@@ -32,6 +34,7 @@ pub struct Place {
     /// Whom its certificate has to be for, where that is not its host.
     name: Option<String>,
     authority: String,
+    /// Without dots, double slashes and what stood behind it.
     path: String,
     tls: Arc<ClientConfig>,
     /// Marked as a secret, so that it is printed nowhere.
@@ -47,6 +50,9 @@ pub struct Documents {
 /// Calls until one counts. Upstream: DefaultAuthWebhookRetryBackoff.
 const TRIES: u32 = 5;
 const FIRST_WAIT_MS: u64 = 500;
+/// How often the other side may ask for the same once more.
+const ASKED_AGAIN_MAX: u32 = 10;
+const OVER: &str = "context deadline exceeded";
 /// Documents of issuers are shorter: keys are few.
 const DOCUMENT_LEN_MAX: usize = 1 << 20;
 const DOCUMENT_WITHIN: Duration = Duration::from_secs(30);
@@ -58,6 +64,9 @@ const AGENT: &str = "kube-apiserver";
 struct Failed {
     why: String,
     again: bool,
+    /// The other side says when.
+    after: Option<Duration>,
+    is_late: bool,
 }
 
 // === impl Place ===
@@ -83,7 +92,7 @@ impl Place {
             port: uri.port_u16().unwrap_or(443),
             name,
             authority: uri.authority().map_or("", |a| a.as_str()).to_owned(),
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            path: clean(uri.path()),
             tls,
             authorization,
         })
@@ -98,28 +107,31 @@ impl Place {
             public_only: false,
         }
     }
-
-    fn url(&self) -> String {
-        format!("https://{}{}", self.authority, self.path)
-    }
 }
 
 // === impl Webhook ===
 
 #[async_trait]
 impl Reviewer for Webhook {
-    async fn review(&self, review: &Value) -> Result<Value, String> {
+    async fn review(&self, review: &Value) -> Result<Value, NoAnswer> {
+        let Some(altogether) = self.altogether else { return self.tries(review).await };
+        let over = || NoAnswer { why: OVER.to_owned(), is_late: true };
+        tokio::time::timeout(altogether, self.tries(review)).await.unwrap_or_else(|_| Err(over()))
+    }
+}
+
+impl Webhook {
+    async fn tries(&self, review: &Value) -> Result<Value, NoAnswer> {
         let text = Bytes::from(codec::json::to_string(review) + "\n");
         let mut wait_ms = FIRST_WAIT_MS;
         let mut tried = 1;
         loop {
-            let once = tokio::time::timeout(self.within, self.once(review, &text)).await;
-            let failed = match once.unwrap_or_else(|_| Err(self.late())) {
+            let failed = match self.call(review, &text).await {
                 Ok(said) => return Ok(said),
                 Err(failed) => failed,
             };
             if !failed.again || tried == TRIES {
-                return Err(failed.why);
+                return Err(NoAnswer { why: failed.why, is_late: failed.is_late });
             }
             let more = (self.outgoing.settings.draw)(wait_ms / 5 + 1);
             tokio::time::sleep(Duration::from_millis(wait_ms + more)).await;
@@ -127,9 +139,25 @@ impl Reviewer for Webhook {
             tried += 1;
         }
     }
-}
 
-impl Webhook {
+    /// One call, and those that the other side asks for. Upstream: client-go/rest/with_retry.go.
+    async fn call(&self, review: &Value, text: &Bytes) -> Result<Value, Failed> {
+        let until = tokio::time::Instant::now() + self.within;
+        for _ in 0..ASKED_AGAIN_MAX {
+            let once = tokio::time::timeout_at(until, self.once(review, text)).await;
+            let failed = match once.unwrap_or_else(|_| Err(self.late())) {
+                Err(failed) if failed.after.is_some() => failed,
+                other => return other,
+            };
+            let next = tokio::time::Instant::now() + failed.after.unwrap_or_default();
+            tokio::time::sleep_until(next.min(until)).await;
+            if next > until {
+                return Err(Failed { is_late: true, ..Failed::new(OVER.to_owned()) });
+            }
+        }
+        tokio::time::timeout_at(until, self.once(review, text)).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
     async fn once(&self, review: &Value, text: &Bytes) -> Result<Value, Failed> {
         let response = match self.post(text).await {
             // Nobody read it: a review can be asked twice.
@@ -138,25 +166,27 @@ impl Webhook {
         };
         let response = response.map_err(|failed| {
             let again = failed.why.contains("connection reset by peer");
-            Failed { why: self.unreached(&failed.why), again }
+            Failed { again, ..Failed::new(self.unreached(&failed.why)) }
         })?;
-        let (code, is_text) = (response.status().as_u16(), answer::is_text(response.headers()));
-        let asks_again = response.headers().contains_key(header::RETRY_AFTER) && matches!(code, 429 | 500..);
-        let body = read(response).await.map_err(|why| Failed { why, again: false })?;
-        let said = answer::decode(code, &body, is_text, review)
-            .map_err(|error| Failed { why: words(error), again: asks_again || matches!(code, 429 | 500 | 504) })?;
+        let code = response.status().as_u16();
+        let said_of = |name| crate::negotiate::text(response.headers(), name).to_owned();
+        let (kind, after) = (said_of(header::CONTENT_TYPE), said_of(header::RETRY_AFTER));
+        let after = after.parse().ok().filter(|_| matches!(code, 429 | 500..)).map(Duration::from_secs);
+        let body = read(response).await.map_err(Failed::new)?;
+        let said = answer::decode(code, &body, &kind, review).map_err(|error| {
+            let again = after.is_some() || matches!(code, 429 | 500 | 504);
+            Failed { again, after, ..Failed::new(words(error)) }
+        })?;
         let (found, wanted) = (meta::gvk(&said), meta::gvk(review));
         if !found.kind.is_empty() && found != wanted {
-            let (from, to) =
-                (format!("{}.{}", found.version, found.kind), format!("{}.{}", wanted.version, wanted.kind));
-            return Err(Failed { why: format!("converting ({from}) to ({to}): unknown conversion"), again: false });
+            return Err(Failed::new(answer::unconvertible(&found, &wanted)));
         }
         Ok(said)
     }
 
     async fn post(&self, text: &Bytes) -> Result<http::Response<pool::Reading>, pool::Failed> {
         let body: pool::Outgoing = Full::new(text.clone()).map_err(|never| match never {}).boxed_unsync();
-        let mut request = Request::post(&self.place.path)
+        let mut request = Request::post(self.path())
             .header(header::HOST, &self.place.authority)
             .header(header::USER_AGENT, AGENT)
             .header(header::ACCEPT, "application/json, */*")
@@ -168,13 +198,27 @@ impl Webhook {
         self.outgoing.pool.send(&self.place.target(), request, DIAL).await
     }
 
+    /// Upstream's client says to each webhook how long it waits for it.
+    fn path(&self) -> String {
+        let nanos = i64::try_from(self.within.as_nanos()).unwrap_or(i64::MAX);
+        format!("{}?timeout={}", self.place.path, api::duration::format(nanos))
+    }
+
     fn late(&self) -> Failed {
         let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
-        Failed { why: self.unreached(why), again: false }
+        Failed { is_late: true, ..Failed::new(self.unreached(why)) }
     }
 
     fn unreached(&self, why: &str) -> String {
-        format!("Post {}: {why}", quote(&self.place.url()))
+        format!("Post {}: {why}", quote(&format!("https://{}{}", self.place.authority, self.path())))
+    }
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn new(why: String) -> Failed {
+        Failed { why, again: false, after: None, is_late: false }
     }
 }
 

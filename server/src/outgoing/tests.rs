@@ -215,34 +215,44 @@ fn ca() -> Vec<u8> {
 #[test]
 fn responses_that_are_no_reviews_are_told_in_upstreams_words() {
     let asked = value!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1"});
-    let said = |code: u16, body: &str, text: bool| match answer::decode(code, body.as_bytes(), text, &asked) {
+    let said = |code: u16, body: &str, text: &str| match answer::decode(code, body.as_bytes(), text, &asked) {
         Ok(review) => codec::json::to_string(&review),
         Err(CallError::Status(status)) => format!("{} {}", status.code(), status.message()),
         Err(CallError::Unreachable(why)) => why,
     };
     for (code, body, text, words) in [
-        (500, "oops", true, "500 an error on the server (\"oops\") has prevented the request from succeeding"),
-        (500, "oops", false, "500 an error on the server (\"unknown\") has prevented the request from succeeding"),
-        (404, "404 page not found", true, "404 the server could not find the requested resource"),
+        (500, "oops", "text/plain", "500 an error on the server (\"oops\") has prevented the request from succeeding"),
+        (
+            500,
+            "oops",
+            "application/json",
+            "500 an error on the server (\"unknown\") has prevented the request from succeeding",
+        ),
+        (404, "404 page not found", "text/plain", "404 the server could not find the requested resource"),
         (
             403,
             "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"no\",\"code\":403}",
-            false,
+            "application/json",
             "403 no",
         ),
         (
             200,
             "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}",
-            false,
+            "application/json",
             "no kind \"Pod\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
         ),
     ] {
         assert_eq!(said(code, body, text), words);
     }
-    assert!(said(200, "nonsense", false).starts_with("couldn't get version/kind; "));
-    assert!(said(200, "{\"response\":{\"allowed\":1}}", false).contains("cannot unmarshal"), "types are looked at");
+    assert!(said(200, "nonsense", "application/json").starts_with("couldn't get version/kind; "));
+    assert!(
+        said(200, "{\"response\":{\"allowed\":1}}", "application/json").contains("cannot unmarshal"),
+        "types are looked at"
+    );
     // What it says of itself is told, so that the one who reads it can see that it says nothing.
-    assert!(said(200, "{\"response\":{\"uid\":\"u\"}}", false).starts_with("{\"response\":{\"uid\":\"u\""));
+    assert!(
+        said(200, "{\"response\":{\"uid\":\"u\"}}", "application/json").starts_with("{\"response\":{\"uid\":\"u\"")
+    );
 }
 
 #[tokio::test]

@@ -14,15 +14,23 @@ use server::outgoing::{
     elsewhere::{Documents, Place, Webhook},
 };
 
-use super::outgoing::machine;
+use super::{identity::why_not, outgoing::machine};
 use crate::controllers::outside::{entry, material};
 
-/// The webhook that the current context of a kubeconfig names.
-pub fn webhook(path: &Path, outgoing: &Arc<Outgoing>, within: Duration) -> Result<Webhook> {
-    let text = super::identity::read(path)?;
-    let place = place(&text, path.parent().unwrap_or(Path::new(".")));
-    let place = place.with_context(|| format!("{} is no kubeconfig of a webhook", path.display()))?;
-    Ok(Webhook { outgoing: outgoing.clone(), place, within })
+/// The webhook that the current context of a kubeconfig names. All calls together have `altogether`, when that is said.
+pub fn webhook(
+    path: &Path,
+    outgoing: &Arc<Outgoing>,
+    within: Duration,
+    altogether: Option<Duration>,
+) -> Result<Webhook> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| anyhow!("stat {shown}: {}", why_not(&error)))?;
+    let config = server::outgoing::any(text.as_bytes())
+        .map_err(|why| anyhow!("error loading config file {}: {why}", api::field::quote(&shown.to_string())))?;
+    let place = place(&config, path.parent().unwrap_or(Path::new(".")));
+    let place = place.with_context(|| format!("{shown} is no kubeconfig of a webhook"))?;
+    Ok(Webhook { outgoing: outgoing.clone(), place, within, altogether })
 }
 
 /// How the documents of an issuer are read: its server is believed by these authorities, or as this machine does.
@@ -32,14 +40,13 @@ pub fn documents(authority: &str, outgoing: &Arc<Outgoing>) -> Result<Documents>
     Ok(Documents { outgoing: outgoing.clone(), tls })
 }
 
-fn place(text: &str, folder: &Path) -> Result<Place> {
-    let config = codec::yaml::any(text.as_bytes()).map_err(|e| anyhow!("{e}"))?;
-    let context = entry(&config, "contexts", "context", config.str("current-context"))?;
-    let cluster = entry(&config, "clusters", "cluster", context.str("cluster"))?;
+fn place(config: &Value, folder: &Path) -> Result<Place> {
+    let context = entry(config, "contexts", "context", config.str("current-context"))?;
+    let cluster = entry(config, "clusters", "cluster", context.str("cluster"))?;
     let nobody = Value::object();
     let user = match context.str("user") {
         "" => &nobody,
-        name => entry(&config, "users", "user", name)?,
+        name => entry(config, "users", "user", name)?,
     };
     let certificate = match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
         (Some(certificate), Some(key)) => Some((certificate, PrivateKey::from_pem(&key)?)),

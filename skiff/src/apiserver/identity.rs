@@ -1,12 +1,18 @@
 //! Certificates, tokens and who is believed.
 
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use api::{GroupResource, Value};
 use auth::authenticate::{
-    Authenticator, BootstrapTokens, Chain, Elsewhere, Remembered, RequestHeader, ServiceAccounts, TokenAuthenticator,
-    TokenFile, Webhook, X509,
+    Authenticator, BootstrapTokens, Chain, Elsewhere, InTurn, Remembered, RequestHeader, ServiceAccounts,
+    TokenAuthenticator, TokenFile, Webhook, X509,
     service_account::{Documents, Head, Issuer, KeySet, LegacyTokens, Lookup, SigningKey},
     x509::Authorities,
 };
@@ -14,16 +20,19 @@ use auth::authorize::Index;
 use certs::{
     Bundle,
     kubeconfig::{Credential, Entry},
+    pem,
     pki::Pki,
     tls::{ServerCert, ServerSettings},
 };
 use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
-use server::outgoing::Outgoing;
+use server::{metrics::Metrics, outgoing::Outgoing};
 
 use super::{elsewhere, issuers, settings};
 use crate::flags::Apiserver;
 
-/// Upstream: defaultRequestTimeout.
+/// How long a token that somebody elsewhere took counts without another look. Upstream: TokenSuccessCacheTTL.
+const ACCEPTED_NANOS: i64 = 10_000_000_000;
+/// Upstream: defaultRequestTimeout, and sharedLookupTimeout of all calls about a token.
 const WEBHOOK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Objects that tokens are bound to, as the registry has them.
@@ -48,12 +57,13 @@ pub fn authenticators(
     pki: &Pki,
     registry: &Arc<Registry>,
     outgoing: &Arc<Outgoing>,
+    metrics: &Metrics,
 ) -> Result<Chain> {
     let api_audiences = match flags.api_audiences.as_slice() {
         [] => vec![flags.service_account_issuer.clone()],
         given => given.to_vec(),
     };
-    let bundle = Bundle::from_pem(&client_authorities(flags, pki)?)?;
+    let bundle = bundle(&client_authorities(flags, pki)?, "client-ca-bundle", flags.client_ca_file.as_ref())?;
     let proxy = settings::front_proxy(flags, pki.front_proxy_ca.bundle_pem())?;
     let requests: Vec<Box<dyn Authenticator>> = vec![
         Box::new(RequestHeader {
@@ -66,10 +76,8 @@ pub fn authenticators(
     ];
     let mut tokens: Vec<Box<dyn TokenAuthenticator>> = Vec::new();
     if let Some(path) = &flags.token_auth_file {
-        tokens.push(Box::new(
-            TokenFile::parse(&read(path)?, api_audiences.clone())
-                .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?,
-        ));
+        let name = path.display().to_string();
+        tokens.push(Box::new(TokenFile::parse(&name, &read(path)?, api_audiences.clone())?));
     }
     let keys = Arc::new(token_keys(flags, pki)?);
     let issuers = vec![flags.service_account_issuer.clone()];
@@ -80,10 +88,15 @@ pub fn authenticators(
     if flags.enable_bootstrap_token_auth {
         tokens.push(Box::new(BootstrapTokens { api_audiences: api_audiences.clone(), lookup }));
     }
-    let others = issuers::open(flags, outgoing, &registry.clock, &api_audiences)?;
+    let others = issuers::open(flags, outgoing, &registry.clock, &api_audiences, metrics)?;
+    let mut all: Vec<Arc<dyn Elsewhere>> = Vec::new();
+    all.extend(others.tokens.map(|tokens| tokens as Arc<dyn Elsewhere>));
+    all.extend(webhook(flags, registry, outgoing, &api_audiences, metrics)?);
     let mut elsewhere: Vec<Arc<dyn Elsewhere>> = Vec::new();
-    elsewhere.extend(others.tokens.map(|tokens| tokens as Arc<dyn Elsewhere>));
-    elsewhere.extend(webhook(flags, registry, outgoing, &api_audiences)?);
+    if !all.is_empty() {
+        let (clock, tally) = (registry.clock.clone(), metrics.auth.clone());
+        elsewhere.push(Arc::new(Remembered::new(Box::new(InTurn(all)), clock, tally, ACCEPTED_NANOS, 0)));
+    }
     let anonymous = others.anonymous;
     Ok(Chain { api_audiences, requests, tokens, elsewhere, anonymous, proxy_headers: proxy.headers })
 }
@@ -94,6 +107,7 @@ fn webhook(
     registry: &Arc<Registry>,
     outgoing: &Arc<Outgoing>,
     api_audiences: &[String],
+    metrics: &Metrics,
 ) -> Result<Option<Arc<dyn Elsewhere>>> {
     let Some(path) = &flags.access.authentication_token_webhook_config_file else { return Ok(None) };
     let version = flags.access.authentication_token_webhook_version.clone();
@@ -101,10 +115,11 @@ fn webhook(
         let version = api::field::quote(&version);
         bail!("unsupported authentication webhook version {version}, supported versions are \"v1\", \"v1beta1\"");
     }
-    let reviewer = Arc::new(elsewhere::webhook(path, outgoing, WEBHOOK_WITHIN)?);
+    let reviewer = Arc::new(elsewhere::webhook(path, outgoing, WEBHOOK_WITHIN, Some(WEBHOOK_WITHIN))?);
     let webhook = Webhook { reviewer, version, api_audiences: api_audiences.to_vec() };
     let kept = flags.access.authentication_token_webhook_cache_ttl.0;
-    Ok(Some(Arc::new(Remembered::new(Box::new(webhook), registry.clock.clone(), kept, kept))))
+    let (clock, tally) = (registry.clock.clone(), metrics.auth.clone());
+    Ok(Some(Arc::new(Remembered::new(Box::new(webhook), clock, tally, kept, kept))))
 }
 
 /// By which keys tokens are verified.
@@ -192,6 +207,33 @@ pub fn write_kubeconfig(flags: &Apiserver, pki: &Pki, address: IpAddr, port: u16
     Ok(())
 }
 
+/// The text of a file that a flag names. The error is Go's.
 pub fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+    let what = |error: &std::io::Error| if error.kind() == ErrorKind::IsADirectory { "read" } else { "open" };
+    std::fs::read_to_string(path)
+        .map_err(|error| anyhow::anyhow!("{} {}: {}", what(&error), path.display(), why_not(&error)))
+}
+
+/// What Go says of an error of the system.
+pub fn why_not(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file or directory".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::IsADirectory => "is a directory".to_owned(),
+        ErrorKind::NotADirectory => "not a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Those who are believed by a file that a flag names, which is called so in the error.
+fn bundle(text: &str, called: &str, path: Option<&PathBuf>) -> Result<Bundle> {
+    Bundle::from_pem(text).map_err(|error| match path {
+        Some(path) if pem::certificates(text).is_ok_and(|found| found.is_empty()) => {
+            let called = api::field::quote(&format!("{called}::{}", path.display()));
+            anyhow::anyhow!(
+                "error loading CA bundle for {called}: data does not contain any valid RSA or ECDSA certificates"
+            )
+        }
+        _ => error.into(),
+    })
 }

@@ -2,15 +2,16 @@
 //!
 //! Upstream: pkg/kubeapiserver/options/authentication.go, pkg/kubeapiserver/authenticator/config.go.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use api::{Value, time::Clock, value};
+use auth::Tally;
 use auth::authenticate::{
-    Anonymous, Elsewhere, Jwt, Remembered, Replaceable,
+    Anonymous, Elsewhere, Jwt, Replaceable,
     jwt::{Configuration, Issuers, configuration::AnonymousWhere, token::ALGORITHMS},
 };
-use server::outgoing::Outgoing;
+use server::{metrics::Metrics, outgoing::Outgoing};
 
 use super::{configured, elsewhere, identity::read};
 use crate::flags::Apiserver;
@@ -20,6 +21,7 @@ use crate::flags::Apiserver;
 pub struct Maker {
     outgoing: Arc<Outgoing>,
     clock: Arc<dyn Clock>,
+    tally: Arc<dyn Tally>,
     api_audiences: Vec<String>,
     own_issuers: Vec<String>,
     algorithms: Vec<String>,
@@ -39,8 +41,6 @@ struct Made {
 }
 
 const KIND: &str = "AuthenticationConfiguration";
-/// How long a token that was taken counts without another look. Upstream: TokenSuccessCacheTTL.
-const ACCEPTED_NANOS: i64 = 10_000_000_000;
 /// An issuer that could not be reached is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Issuers of a file that has changed have to be reached within this time. Upstream: UpdateAuthenticationConfigTimeout.
@@ -51,10 +51,12 @@ pub fn open(
     outgoing: &Arc<Outgoing>,
     clock: &Arc<dyn Clock>,
     api_audiences: &[String],
+    metrics: &Metrics,
 ) -> Result<Opened> {
     let mut maker = Maker {
         outgoing: outgoing.clone(),
         clock: clock.clone(),
+        tally: metrics.auth.clone(),
         api_audiences: api_audiences.to_vec(),
         own_issuers: vec![flags.service_account_issuer.clone()],
         algorithms: ALGORITHMS.map(str::to_owned).to_vec(),
@@ -79,17 +81,19 @@ pub fn open(
     if flags.access.names_issuer() {
         bail!("authentication-config file and oidc-* flags are mutually exclusive");
     }
-    let text = read(path)?;
-    let tree = configured::parse(&text, KIND).map_err(|why| {
+    let wrong = |why| {
         let path = api::field::quote(&path.display().to_string());
         anyhow!("failed to load authentication configuration from file {path}: {why}")
-    })?;
+    };
+    let text = read(path).map_err(wrong)?;
+    let tree = configured::parse(&text, KIND).map_err(wrong)?;
     let configuration = maker.read(&tree)?;
     let opened = anonymous(flags, configuration.anonymous.as_ref())?;
     let made = maker.make(configuration)?;
     let tokens = Arc::new(Replaceable::new(made.tokens));
     let preparing = tokio::spawn(prepare(made.all));
-    tokio::spawn(follow(maker, path.clone(), text, tree.at("anonymous").clone(), tokens.clone(), preparing));
+    let file = configured::Followed::new(path, &text, &configured::AUTHENTICATION, clock, metrics);
+    tokio::spawn(follow(maker, file, text, tree.at("anonymous").clone(), tokens.clone(), preparing));
     Ok(Opened { tokens: Some(tokens), anonymous: opened })
 }
 
@@ -156,19 +160,20 @@ fn tree_of_flags(flags: &Apiserver) -> Result<Option<Value>> {
 
 impl Maker {
     fn read(&self, tree: &Value) -> Result<Configuration> {
-        let read = Configuration::read(tree, &self.own_issuers);
+        let read = Configuration::read(tree);
         read.map_err(|errors| anyhow!("invalid authentication configuration: {}", errors.message()))
     }
 
     fn make(&self, configuration: Configuration) -> Result<Made> {
         let mut all = Vec::new();
         for issuer in configuration.issuers {
+            issuer.check(&self.own_issuers).map_err(anyhow::Error::msg)?;
             let fetch = Arc::new(elsewhere::documents(&issuer.authority, &self.outgoing)?);
             all.push(Arc::new(issuer.open(self.algorithms.clone(), fetch)));
         }
-        let issuers = Issuers { all: all.clone(), api_audiences: self.api_audiences.clone() };
-        let remembered = Remembered::new(Box::new(issuers), self.clock.clone(), ACCEPTED_NANOS, 0);
-        Ok(Made { tokens: Arc::new(remembered), all })
+        let (clock, tally) = (self.clock.clone(), self.tally.clone());
+        let issuers = Issuers { all: all.clone(), api_audiences: self.api_audiences.clone(), clock, tally };
+        Ok(Made { tokens: Arc::new(issuers), all })
     }
 }
 
@@ -194,14 +199,14 @@ async fn prepare(all: Vec<Arc<Jwt>>) {
 /// Follows the file. What is wrong changes nothing, and neither does what cannot be reached.
 async fn follow(
     maker: Maker,
-    path: PathBuf,
+    file: Arc<configured::Followed>,
     mut last: String,
     anonymous: Value,
     tokens: Arc<Replaceable>,
     preparing: tokio::task::JoinHandle<()>,
 ) {
     loop {
-        let text = configured::changed(&path, &last).await;
+        let text = file.changed(&last).await;
         last.clone_from(&text);
         let made = configured::parse(&text, KIND).and_then(|tree| {
             if *tree.at("anonymous") != anonymous {
@@ -212,12 +217,14 @@ async fn follow(
         let Made { tokens: next, all } = match made {
             Ok(made) => made,
             Err(error) => {
+                file.refused();
                 tracing::error!(%error, "failed to load authentication config");
                 continue;
             }
         };
         if tokio::time::timeout(REACHED_WITHIN, prepare(all.clone())).await.is_err() {
             let why: Vec<String> = all.iter().filter_map(|jwt| jwt.health().err()).collect();
+            file.refused();
             tracing::error!(why = why.join(", "), "failed to update authentication config");
             // It may be reached later.
             last.clear();
@@ -225,6 +232,7 @@ async fn follow(
         }
         preparing.abort();
         tokens.replace(next);
+        file.taken(&last);
         tracing::info!("reloaded authentication config");
     }
 }

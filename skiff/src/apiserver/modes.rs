@@ -5,14 +5,17 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
-use api::time::Clock;
-use auth::authorize::{
-    Abac, AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Node, Rbac, Relations, Verdict, Way, Webhook,
-    configuration::{self, Configured, WebhookAt},
-    webhook::Settings,
+use api::{Value, time::Clock};
+use auth::{
+    Tally,
+    authorize::{
+        Abac, AlwaysAllow, AlwaysDeny, Authorizer, Index, Mode, Node, Rbac, Relations, Verdict, Way, Webhook,
+        configuration::{self, Configured, WebhookAt},
+        webhook::Settings,
+    },
 };
 use registry::{Registry, special};
-use server::outgoing::Outgoing;
+use server::{metrics::Metrics, outgoing::Outgoing};
 
 use super::{configured, elsewhere};
 use crate::flags::{Apiserver, go::Span};
@@ -28,6 +31,7 @@ pub struct Policy {
 struct Maker {
     outgoing: Arc<Outgoing>,
     clock: Arc<dyn Clock>,
+    tally: Arc<dyn Tally>,
     node: Option<Arc<dyn Mode>>,
     rbac: Arc<dyn Mode>,
     abac: Option<Arc<dyn Mode>>,
@@ -45,6 +49,7 @@ pub fn authorizer(
     flags: &Apiserver,
     outgoing: &Arc<Outgoing>,
     clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
 ) -> Result<(Arc<Authorizer>, Policy)> {
     let path = flags.access.authorization_config.as_ref();
     let text = path.map(|path| super::identity::read(path)).transpose()?;
@@ -56,6 +61,7 @@ pub fn authorizer(
     let mut maker = Maker {
         outgoing: outgoing.clone(),
         clock: clock.clone(),
+        tally: metrics.auth.clone(),
         node: None,
         rbac: Arc::new(Rbac { index: policy.index.clone() }),
         abac: None,
@@ -65,27 +71,26 @@ pub fn authorizer(
         let rules = special::furniture::rules_of("system:node").map_err(|e| anyhow!("{e}"))?;
         maker.node = Some(Arc::new(Node { relations, rules: Arc::new(rules) }));
     }
+    let wrong = |why| anyhow!("invalid authorization config: {why}");
     if modes.iter().any(|mode| mode.mode == "ABAC") {
-        maker.abac = Some(Arc::new(abac(flags)?));
+        maker.abac = Some(Arc::new(abac(flags).map_err(wrong)?));
     }
     let lasting: Vec<String> = modes.iter().map(|mode| mode.mode.clone()).filter(|mode| mode != "Webhook").collect();
-    let authorizer = Arc::new(Authorizer::of(maker.ways(modes)?));
+    let authorizer = Arc::new(Authorizer::of(maker.ways(modes).map_err(wrong)?).counted(metrics.auth.clone()));
     if let (Some(path), Some(text)) = (path, text) {
-        tokio::spawn(follow(maker, authorizer.clone(), path.clone(), text, lasting));
+        let file = configured::Followed::new(path, &text, &configured::AUTHORIZATION, clock, metrics);
+        tokio::spawn(follow(maker, authorizer.clone(), file, text, lasting));
     }
     Ok((authorizer, policy))
 }
 
 /// The modes of a file, which are right, and among which are those that have to stay.
 fn load(text: &str, lasting: &[String]) -> Result<Vec<Configured>> {
-    let tree = configured::parse(text, KIND);
+    let tree = if text.is_empty() { Ok(Value::object()) } else { configured::parse(text, KIND) };
     let tree = tree.map_err(|why| anyhow!("failed to load AuthorizationConfiguration from file: {why}"))?;
     let look = |path: &str| match std::fs::metadata(path) {
         Ok(found) => Ok(found.is_file()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("stat {path}: no such file or directory"))
-        }
-        Err(error) => Err(format!("stat {path}: {error}")),
+        Err(error) => Err(format!("stat {path}: {}", super::identity::why_not(&error))),
     };
     let modes = configuration::read(&tree, &look).map_err(|errors| anyhow!("{}", errors.message()))?;
     configuration::check_modes(&modes, lasting).map_err(anyhow::Error::msg)?;
@@ -119,8 +124,7 @@ fn abac(flags: &Apiserver) -> Result<Abac> {
         bail!("open : no such file or directory");
     };
     let text = super::identity::read(path)?;
-    let decode = |line: &[u8]| codec::json::any(line).map(|read| read.value).map_err(|e| e.0);
-    Ok(Abac::read(&path.display().to_string(), &text, decode)?)
+    Ok(Abac::read(&path.display().to_string(), &text, server::outgoing::any)?)
 }
 
 // === impl Maker ===
@@ -157,21 +161,32 @@ impl Maker {
             bail!("this server runs in no pod: the connectionInfo of a webhook has to be a KubeConfigFile");
         }
         let within = Duration::from_nanos(u64::try_from(timeout_nanos).unwrap_or_default());
-        let reviewer = elsewhere::webhook(&PathBuf::from(kubeconfig), &self.outgoing, within)?;
-        Ok(Way::Elsewhere(Arc::new(Webhook::new(settings, conditions, Arc::new(reviewer), self.clock.clone()))))
+        let reviewer = Arc::new(elsewhere::webhook(&PathBuf::from(kubeconfig), &self.outgoing, within, None)?);
+        let (clock, tally) = (self.clock.clone(), self.tally.clone());
+        Ok(Way::Elsewhere(Arc::new(Webhook::new(settings, conditions, reviewer, clock, tally))))
     }
 }
 
 /// Follows the file. What is wrong changes nothing.
-async fn follow(maker: Maker, authorizer: Arc<Authorizer>, path: PathBuf, mut last: String, lasting: Vec<String>) {
+async fn follow(
+    maker: Maker,
+    authorizer: Arc<Authorizer>,
+    file: Arc<configured::Followed>,
+    mut last: String,
+    lasting: Vec<String>,
+) {
     loop {
-        last = configured::changed(&path, &last).await;
+        last = file.changed(&last).await;
         match load(&last, &lasting).and_then(|modes| maker.ways(modes)) {
             Ok(ways) => {
                 authorizer.replace(ways);
+                file.taken(&last);
                 tracing::info!("reloaded authz config");
             }
-            Err(error) => tracing::error!(%error, "reloading authorization config"),
+            Err(error) => {
+                file.refused();
+                tracing::error!(%error, "reloading authorization config");
+            }
         }
     }
 }

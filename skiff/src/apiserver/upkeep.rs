@@ -184,6 +184,11 @@ fn hostname() -> String {
     text.trim().to_lowercase()
 }
 
+/// What this server is called among those of its store.
+pub fn own_name() -> String {
+    identity_name(&hostname())
+}
+
 /// The same for every start on a host. Upstream: `NewConfig` of apiserver/pkg/server.
 fn identity_name(hostname: &str) -> String {
     let mut text = Vec::new();

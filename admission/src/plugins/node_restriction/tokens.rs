@@ -123,7 +123,10 @@ impl Ask<'_> {
         }
         let resource = api::GroupResource::new("storage.k8s.io", "csidrivers");
         let found = self.cluster.look.get(&resource, "", driver);
-        let found = found.ok_or_else(|| Status::not_found(&resource, driver))?;
+        let found = found.ok_or_else(|| {
+            let one = api::GroupResource::new("storage.k8s.io", "csidriver");
+            Status::not_found(&one, driver)
+        })?;
         Ok(found.at("spec").list("tokenRequests").iter().any(|request| request.str("audience") == audience))
     }
 }

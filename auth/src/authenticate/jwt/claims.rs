@@ -212,15 +212,19 @@ pub(super) fn text(value: &Value) -> Result<&str, String> {
 
 /// What Go's encoding/json says of a value of another type.
 pub(super) fn misfit(value: &Value, wanted: &str) -> String {
-    let found = match value {
+    format!("json: cannot unmarshal {} into Go value of type {wanted}", type_word(value))
+}
+
+/// What Go calls a value of JSON.
+pub(super) fn type_word(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    };
-    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+    }
 }
 
 /// A text or a list of texts without those that are empty. Upstream: convertCELValueToStringList.

@@ -28,6 +28,8 @@ pub struct Issuer {
     pub discovery_url: String,
     /// As PEM; empty for those that this machine believes.
     pub authority: String,
+    /// Which way out there is to it; empty for none in particular.
+    pub egress: String,
     pub audiences: Vec<String>,
     pub mapping: Mapping,
 }
@@ -55,8 +57,8 @@ struct Judge {
 // === impl Configuration ===
 
 impl Configuration {
-    /// Reads one that has the form of its version. Nobody may be an issuer whose tokens this server makes itself.
-    pub fn read(tree: &Value, own_issuers: &[String]) -> Result<Configuration, Errors> {
+    /// Reads one that has the form of its version.
+    pub fn read(tree: &Value) -> Result<Configuration, Errors> {
         let (mut errors, mut issuers) = (Errors::new(), Vec::new());
         let root = Path::new("jwt");
         let all = tree.list("jwt");
@@ -67,7 +69,7 @@ impl Configuration {
         for (i, jwt) in all.iter().enumerate() {
             let at = root.index(i);
             let mut judge = Judge::default();
-            issuers.push(judge.issuer(jwt, own_issuers, &at));
+            issuers.push(judge.issuer(jwt, &at));
             errors.extend(judge.errors);
             for member in ["url", "discoveryURL"] {
                 let of = |jwt: &Value| jwt.at("issuer").str(member).to_owned();
@@ -94,9 +96,29 @@ impl AnonymousWhere {
 // === impl Issuer ===
 
 impl Issuer {
+    /// Nobody may be an issuer whose tokens this server makes itself, and there is no way out but one: upstream dials through
+    /// what its --egress-selector-config-file names, and refuses when that is nothing. Upstream: oidc.go New.
+    pub fn check(&self, own_issuers: &[String]) -> Result<(), String> {
+        if own_issuers.contains(&self.url) {
+            let mut sorted = own_issuers.to_vec();
+            sorted.sort();
+            let (url, own) = (api::field::quote(&self.url), sorted.join(" "));
+            return Err(format!(
+                "issuer.url: Invalid value: {url}: URL must not overlap with disallowed issuers: [{own}]"
+            ));
+        }
+        match self.egress.as_str() {
+            "" => Ok(()),
+            egress => {
+                let egress = api::field::quote(egress);
+                Err(format!("oidc: egress lookup required with egress selector type {egress}"))
+            }
+        }
+    }
+
     /// With signatures by these algorithms, and its documents read by `fetch`.
     pub fn open(self, algorithms: Vec<String>, fetch: Arc<dyn Fetch>) -> Jwt {
-        let Issuer { url, discovery_url, audiences, mapping, .. } = self;
+        let Issuer { url, discovery_url, audiences, mapping, authority: _, egress: _ } = self;
         Jwt::new(Settings { issuer: url, discovery_url, audiences, algorithms, mapping, fetch })
     }
 }
@@ -121,9 +143,9 @@ fn anonymous(tree: &Value, errors: &mut Errors) -> Option<AnonymousWhere> {
 // === impl Judge ===
 
 impl Judge {
-    fn issuer(&mut self, jwt: &Value, own_issuers: &[String], at: &Path) -> Issuer {
+    fn issuer(&mut self, jwt: &Value, at: &Path) -> Issuer {
         let issuer = jwt.at("issuer");
-        self.addresses(issuer, own_issuers, &at.child("issuer"));
+        self.addresses(issuer, &at.child("issuer"));
         self.claim_rules(jwt.list("claimValidationRules"), &at.child("claimValidationRules"));
         self.mappings(jwt.at("claimMappings"), &at.child("claimMappings"));
         self.user_rules(jwt.list("userValidationRules"), &at.child("userValidationRules"));
@@ -131,24 +153,25 @@ impl Judge {
             url: issuer.str("url").to_owned(),
             discovery_url: issuer.str("discoveryURL").to_owned(),
             authority: issuer.str("certificateAuthority").to_owned(),
+            egress: issuer.str("egressSelectorType").to_owned(),
             audiences: issuer.list("audiences").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             mapping: std::mem::take(&mut self.mapping),
         }
     }
 
-    fn addresses(&mut self, issuer: &Value, own_issuers: &[String], at: &Path) {
+    fn addresses(&mut self, issuer: &Value, at: &Path) {
         let (url, discovery) = (issuer.str("url"), issuer.str("discoveryURL"));
         if url.is_empty() {
             self.errors.required(&at.child("url"), "");
         } else {
-            self.address(url, own_issuers, &at.child("url"));
+            self.address(url, &at.child("url"));
         }
         if !discovery.is_empty() {
             let at = at.child("discoveryURL");
             if !url.is_empty() && url.trim_end_matches('/') == discovery.trim_end_matches('/') {
                 self.errors.invalid(&at, discovery, "discoveryURL must be different from URL");
             }
-            self.address(discovery, &[], &at);
+            self.address(discovery, &at);
         }
         self.audiences(issuer, at);
         let authority = issuer.str("certificateAuthority");
@@ -158,27 +181,13 @@ impl Judge {
             self.errors.invalid(&at.child("certificateAuthority"), "<omitted>", why);
         }
         let egress = issuer.str("egressSelectorType");
-        if !egress.is_empty() {
-            let at = at.child("egressSelectorType");
-            match egress {
-                // Upstream dials through what its --egress-selector-config-file names, and refuses when that is nothing.
-                "controlplane" | "cluster" => self.errors.invalid(
-                    &at,
-                    egress,
-                    format!("oidc: egress lookup required with egress selector type {}", api::field::quote(egress)),
-                ),
-                _ => self.errors.invalid(&at, egress, "egress selector must be either controlplane or cluster"),
-            }
+        if !["", "controlplane", "cluster"].contains(&egress) {
+            let words = "egress selector must be either controlplane or cluster";
+            self.errors.invalid(&at.child("egressSelectorType"), egress, words);
         }
     }
 
-    fn address(&mut self, text: &str, own_issuers: &[String], at: &Path) {
-        if own_issuers.iter().any(|own| own == text) {
-            let mut sorted = own_issuers.to_vec();
-            sorted.sort();
-            let words = format!("URL must not overlap with disallowed issuers: [{}]", sorted.join(" "));
-            self.errors.invalid(at, text, words);
-        }
+    fn address(&mut self, text: &str, at: &Path) {
         let url = match identity::issuer_url(text) {
             Ok(url) => url,
             Err(why) => return self.errors.invalid(at, text, why),
@@ -225,8 +234,8 @@ impl Judge {
             let at = at.index(i);
             let (claim, text) = (rule.str("claim"), rule.str("expression"));
             let seen = |member: &str, value: &str| {
-                let other = |other: &Value| other.str("claim").is_empty() != (member == "claim");
-                rules[..i].iter().any(|o| other(o) && o.str(member) == value)
+                let without = if member == "claim" { "expression" } else { "claim" };
+                rules[..i].iter().any(|other| other.str(without).is_empty() && other.str(member) == value)
             };
             match (claim, text) {
                 ("", "") => self.errors.required(&at, "claim or expression is required"),

@@ -7,8 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
+use super::configuration::Issuer;
 use super::*;
 use crate::at_once;
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
 
 const NOW: UnixSeconds = 1_800_000_000;
 const URL: &str = "https://issuer.example";
@@ -98,7 +107,7 @@ struct World {
 }
 
 fn read(jwt: api::Value) -> Result<Configuration, Errors> {
-    Configuration::read(&value!({"jwt": [(jwt)]}), &["https://own.example".to_owned()])
+    Configuration::read(&value!({"jwt": [(jwt)]}))
 }
 
 fn world_with(mappings: api::Value, claim_rules: api::Value, user_rules: api::Value, fresh_seconds: i64) -> World {
@@ -117,7 +126,12 @@ fn world_with(mappings: api::Value, claim_rules: api::Value, user_rules: api::Va
         Arc::new(issuer.open(token::ALGORITHMS.map(str::to_owned).to_vec(), publisher.clone()))
     };
     let all: Vec<Arc<Jwt>> = read.issuers.into_iter().map(open).collect();
-    let issuers = Issuers { all, api_audiences: vec!["api".to_owned()] };
+    let issuers = Issuers {
+        all,
+        api_audiences: vec!["api".to_owned()],
+        clock: Arc::new(Noon),
+        tally: Arc::new(crate::Uncounted),
+    };
     World { signer, publisher, issuers }
 }
 
@@ -214,7 +228,7 @@ fn claims_have_to_hold_in_upstreams_words() {
         (
             "aud",
             json!(7),
-            "oidc: failed to unmarshal claims: json: cannot unmarshal number into Go value of type string",
+            "oidc: failed to unmarshal claims: json: cannot unmarshal number into Go struct field idToken.aud of type []string",
         ),
         ("_claim_names", json!({"x": "gone"}), "oidc: source does not exist"),
     ];
@@ -360,10 +374,6 @@ fn what_is_wrong_with_a_configuration_is_said_in_upstreams_words() {
             "[jwt[0].issuer.url: Invalid value: \"http://x?q\": URL scheme must be https, jwt[0].issuer.url: Invalid value: \"http://x?q\": URL must not contain a query]",
         ),
         (
-            with(&["issuer", "url"], value!("https://own.example")),
-            "jwt[0].issuer.url: Invalid value: \"https://own.example\": URL must not overlap with disallowed issuers: [https://own.example]",
-        ),
-        (
             with(&["issuer", "discoveryURL"], value!("https://issuer.example/")),
             "jwt[0].issuer.discoveryURL: Invalid value: \"https://issuer.example/\": discoveryURL must be different from URL",
         ),
@@ -400,10 +410,27 @@ fn what_is_wrong_with_a_configuration_is_said_in_upstreams_words() {
     for (found, words) in cases {
         assert_eq!(found, words);
     }
-    let twice = Configuration::read(&value!({"jwt": [(good()), (good())]}), &[]).err().map(|e| e.message());
+    let twice = Configuration::read(&value!({"jwt": [(good()), (good())]})).err().map(|e| e.message());
     assert_eq!(twice.as_deref(), Some("jwt[1].issuer.url: Duplicate value: \"https://issuer.example\""));
     let nowhere = value!({"anonymous": {"enabled": false, "conditions": [{"path": "/x"}]}});
-    let nowhere = Configuration::read(&nowhere, &[]).err().map(|e| e.message());
+    let nowhere = Configuration::read(&nowhere).err().map(|e| e.message());
     let words = "anonymous.conditions: Invalid value: [{\"Path\":\"/x\"}]: enabled should be set to true when conditions are defined";
     assert_eq!(nowhere.as_deref(), Some(words));
+}
+
+#[test]
+fn nobody_is_an_issuer_whose_tokens_are_made_here() {
+    let issuer = Issuer { url: "https://own.example".to_owned(), ..issuer_without_means() };
+    let own = ["https://own.example".to_owned()];
+    let words = "issuer.url: Invalid value: \"https://own.example\": URL must not overlap with disallowed issuers: [https://own.example]";
+    assert_eq!(issuer.check(&own), Err(words.to_owned()));
+    assert_eq!(issuer.check(&[]), Ok(()));
+    let elsewhere = Issuer { egress: "cluster".to_owned(), ..issuer };
+    let words = "oidc: egress lookup required with egress selector type \"cluster\"";
+    assert_eq!(elsewhere.check(&[]), Err(words.to_owned()));
+}
+
+fn issuer_without_means() -> Issuer {
+    let (url, discovery_url, authority, egress) = Default::default();
+    Issuer { url, discovery_url, authority, egress, audiences: Vec::new(), mapping: Mapping::default() }
 }

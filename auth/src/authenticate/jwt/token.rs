@@ -102,9 +102,10 @@ impl Signed<'_> {
     pub fn claims(&self, wanted: &Wanted<'_>) -> Result<Claims, String> {
         let unreadable = |why: String| format!("oidc: failed to unmarshal claims: {why}");
         let claims: Claims = serde_json::from_slice(&self.payload).map_err(|error| unreadable(error.to_string()))?;
+        check_types(&claims).map_err(unreadable)?;
         let audiences = audiences(&claims).map_err(unreadable)?;
-        let expiry = time(&claims, "exp").map_err(unreadable)?;
-        let not_before = time(&claims, "nbf").map_err(unreadable)?;
+        let [expiry, _, not_before] = TIMES.map(|name| time(&claims, name));
+        let (expiry, not_before) = (expiry.map_err(unreadable)?, not_before.map_err(unreadable)?);
         check_sources(&claims)?;
         let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
         if issuer != wanted.issuer && !(wanted.issuer == GOOGLE && issuer == GOOGLE_BARE) {
@@ -131,6 +132,32 @@ impl Signed<'_> {
         }
         Ok(claims)
     }
+}
+
+/// Members that are texts or nothing.
+const TEXTS: [&str; 4] = ["iss", "sub", "nonce", "at_hash"];
+const TIMES: [&str; 3] = ["exp", "iat", "nbf"];
+
+/// What Go's decoder would not put into its struct: the first that stands in the token. Upstream: go-oidc idToken.
+fn check_types(claims: &Claims) -> Result<(), String> {
+    let misfit = |name: &str, value: &Value, wanted: &str| {
+        let found = super::claims::type_word(value);
+        Err(format!("json: cannot unmarshal {found} into Go struct field idToken.{name} of type {wanted}"))
+    };
+    for (name, value) in claims {
+        match name.as_str() {
+            _ if value.is_null() => {}
+            name if TEXTS.contains(&name) && !value.is_string() => return misfit(name, value, "string"),
+            "aud" if !value.is_string() && !value.is_array() => return misfit(name, value, "[]string"),
+            "_claim_names" if !value.is_object() => return misfit(name, value, "map[string]string"),
+            "_claim_sources" if !value.is_object() => {
+                return misfit(name, value, "map[string]oidc.claimSource");
+            }
+            name if TIMES.contains(&name) => drop(time(claims, name)?),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Go's time zero.

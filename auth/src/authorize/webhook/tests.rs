@@ -6,7 +6,8 @@ use cel::identity::{About, compile};
 
 use super::super::{Authorizer, Way};
 use super::*;
-use crate::at_once;
+use crate::elsewhere::Failed;
+use crate::{Uncounted, at_once};
 
 /// Gives its answers in turn, the last for ever, and keeps the questions.
 struct Answers {
@@ -16,11 +17,12 @@ struct Answers {
 
 #[async_trait]
 impl Reviewer for Answers {
-    async fn review(&self, review: &Value) -> Result<Value, String> {
+    async fn review(&self, review: &Value) -> Result<Value, Failed> {
         self.asked.lock().push(review.clone());
         let mut answers = self.answers.lock();
         let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
-        answer.map(|status| value!({"status": (status)}))
+        let answer = answer.map(|status| value!({"status": (status)}));
+        answer.map_err(|why| Failed { why, is_late: false })
     }
 }
 
@@ -53,7 +55,7 @@ fn world(version: &str, on_failure: Verdict, conditions: &[&str], answers: Vec<R
         Condition { text: (*text).to_owned(), compiled }
     };
     let conditions = conditions.iter().map(condition).collect();
-    let webhook = Arc::new(Webhook::new(settings, conditions, answers.clone(), clock.clone()));
+    let webhook = Arc::new(Webhook::new(settings, conditions, answers.clone(), clock.clone(), Arc::new(Uncounted)));
     World { answers, clock, webhook }
 }
 
