@@ -55,9 +55,12 @@ fn config_map() -> Ask {
     Ask::create("configmaps", "ConfigMap", value!({"metadata": {"name": "m", "namespace": "ns"}, "data": {"a": "1"}}))
 }
 
+/// A policy's key, why it could not be judged, and what came of it.
+type Counted = (String, &'static str, Option<&'static str>);
+
 /// What was counted: policy, error, what came of it.
 #[derive(Default)]
-struct Counts(parking_lot::Mutex<BTreeMap<(String, &'static str, Option<&'static str>), usize>>);
+struct Counts(parking_lot::Mutex<BTreeMap<Counted, usize>>);
 
 impl Tally for Counts {
     fn called(&self, _: &Called<'_>) {}
@@ -491,9 +494,7 @@ fn what_comes_of_a_policy_is_counted() {
         let world = validating(spec, value!({"validationActions": (actions)}));
         let counts = Arc::new(Counts::default());
         let _ = config_map().validate(&ValidatingAdmissionPolicy::new(counts.clone()), &world);
-        let counted =
-            counts.0.lock().keys().map(|(_, error, action)| (*error, action.unwrap_or(""))).collect::<Vec<_>>();
-        counted
+        counts.0.lock().keys().map(|(_, error, action)| (*error, action.unwrap_or(""))).collect::<Vec<_>>()
     };
     let (fail, ignore) = (value!({}), value!({"failurePolicy": "Ignore"}));
     assert_eq!(counted("true", fail.clone(), value!(["Deny"])), []);
