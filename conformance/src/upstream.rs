@@ -305,7 +305,7 @@ fn server_flags(settings: &Settings, keys: &Keys) -> Vec<String> {
         file("service-account-key-file", "service-account.pub"),
         file("service-account-signing-key-file", "service-account.key"),
     ];
-    if !settings.server_flags.iter().any(|flag| flag.starts_with("--authorization-config=")) {
+    if !settings.server_flags.iter().any(|flag| flag.starts_with("--authorization-")) {
         flags.push("--authorization-mode=Node,RBAC".to_owned());
     }
     flags.extend(settings.server_flags.iter().cloned());
