@@ -258,7 +258,12 @@ async fn requests_for_certificates_that_name_no_signer() {
         });
         let wanted: [(&[&str], Value); 2] = [
             (&["spec", "signerName"], value!(signer)),
-            (&["status", "conditions"], value!([{"type": "Approved", "status": "True"}])),
+            (
+                &["status", "conditions"],
+                value!([{
+                    "type": "Approved", "status": "True", "lastUpdateTime": (Value::Null), "lastTransitionTime": (Value::Null)
+                }]),
+            ),
         ];
         check("certificatesigningrequests.certificates.k8s.io", csr, &wanted).await;
     }

@@ -90,9 +90,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let config =
         server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
     let (audit, lost) = auditing::of(&flags.audit, &clock)?;
-    if let Some(audit) = &audit {
-        metrics.collect(auditing::metrics(audit, lost));
-    }
+    metrics.collect(auditing::metrics(audit.as_ref(), lost));
     let server = Arc::new(Server {
         audit: audit.clone(),
         authenticators,

@@ -64,6 +64,8 @@ fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, work: &mu
     let look = &*server.registry.cluster.look;
     let remotes = server.aggregate.remotes(look);
     for name in &remotes.unsaid {
+        // What is served here is there.
+        server.aggregate.metrics.unavailable.get([name], Gauge::default).set(0.0);
         let (server, name) = (server.clone(), name.clone());
         work.spawn(async move {
             if let Err(error) = server.registry.say_how_it_is(&name, &api_services::local()).await {

@@ -173,11 +173,14 @@ fn positive(number: i64, otherwise: u64) -> u64 {
     u64::try_from(number).ok().filter(|number| *number > 0).unwrap_or(otherwise)
 }
 
-/// Writes what was counted.
-pub fn metrics(audit: &Arc<Audit>, lost: Arc<Lost>) -> impl Fn(&mut Page) + Send + Sync + use<> {
-    let audit = audit.clone();
+/// Writes what was counted: nothing, where nobody is told.
+pub fn metrics(audit: Option<&Arc<Audit>>, lost: Arc<Lost>) -> impl Fn(&mut Page) + Send + Sync + use<> {
+    let audit = audit.cloned();
     move |page| {
-        let counts = &audit.counts;
+        let Some(counts) = audit.as_ref().map(|audit| &audit.counts) else {
+            [&EVENTS, &REJECTED].into_iter().for_each(|row| page.add(row, |family| family.number(&[], 0.0)));
+            return;
+        };
         page.add(&EVENTS, |family| family.number(&[], counts.events.load(Ordering::Relaxed) as f64));
         page.add(&REJECTED, |family| family.number(&[], counts.rejected.load(Ordering::Relaxed) as f64));
         page.add(&LEVELS, |family| {
