@@ -122,7 +122,10 @@ pub(crate) fn to_v1(csr: &mut Value) {
     }
     if !csr.at("status").list("conditions").is_empty() {
         for condition in csr.entry("status").entry("conditions").make_array() {
-            condition.default("status", "True");
+            // In protobuf what nobody set is there, and empty.
+            if condition.str("status").is_empty() {
+                condition.set("status", "True");
+            }
         }
     }
 }
