@@ -17,7 +17,7 @@ const QUESTIONS: usize = 5_000;
 /// Each of so many questions is a real request, too.
 const SAMPLED: usize = 5;
 /// So many answers of upstream's name all bindings that it may name.
-const ASKED_AGAIN: usize = 60;
+const ASKED_AGAIN: usize = 400;
 const AT_ONCE: usize = 16;
 
 const USERS: [&str; 6] = ["u0", "u1", "u2", "u3", "system:serviceaccount:a:robot", "system:serviceaccount:b:robot"];

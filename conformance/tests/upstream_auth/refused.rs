@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use crate::{rows::Stage, sides::own_flags};
 
 /// Upstream looks for its store for twenty seconds when it has nothing against its flags.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(40);
 /// What is said when a start goes further than flags and files.
 const STARTS: &str = "it starts";
 const PARTS: [(&str, &str, &str); 3] = [
@@ -46,8 +46,9 @@ pub async fn run(text: &str) -> Result<()> {
             if (theirs == ours) == is_known {
                 faults.push(format!("{part}, {}\n  upstream {theirs}\n  here     {ours}", row.str("name")));
             }
-            let starts = theirs == STARTS;
-            ensure!(starts == row.bool("accepted"), "{part}, {}: upstream says {theirs}", row.str("name"));
+            if (theirs == STARTS) != row.bool("accepted") {
+                faults.push(format!("{part}, {}: upstream says {theirs}", row.str("name")));
+            }
         }
     }
     ensure!(tried > 80, "only {tried} rows were tried");
@@ -63,7 +64,7 @@ fn flags(stage: &Stage, row: &Value, kind: &str, flag: &str) -> Result<Vec<Strin
     if !flag.is_empty() {
         let head = format!("apiVersion: apiserver.config.k8s.io/v1\nkind: {kind}\n");
         let file = stage.file("configuration.yaml");
-        std::fs::write(&file, stage.text(row.opt_str("head").unwrap_or(&head)) + &stage.text(row.str("text")))?;
+        std::fs::write(&file, stage.text(row.at("head").as_str().unwrap_or(&head)) + &stage.text(row.str("text")))?;
         flags.push(format!("{flag}{}", file.display()));
     }
     if !flags.iter().any(|flag| flag.starts_with("--authorization-")) {
@@ -78,8 +79,8 @@ async fn upstreams(stage: &Stage, flags: &[String]) -> Result<String> {
     command.args(["--etcd-servers=http://127.0.0.1:1", "--advertise-address=192.0.2.1", "--bind-address=127.0.0.1"]);
     command.arg(format!("--secure-port={}", stage.settings.ports.server));
     command.args(own_flags(&stage.keys.folder, "")).args(flags);
-    let said = ended(command).await?;
-    if said.contains("error creating storage factory") || said.contains("connection refused") {
+    let said = ended(command).await?.unwrap_or_default();
+    if said.contains("error creating storage factory") {
         return Ok(STARTS.to_owned());
     }
     let several = Regex::new(r#"(?s)"command failed" err=<\n(.*?)\n >"#)?;
@@ -101,7 +102,7 @@ async fn ours(stage: &Stage, program: &Path, flags: &[String]) -> Result<String>
     command.args(["apiserver", "--bind-address=127.0.0.1", "--secure-port"]);
     command.arg(stage.settings.ports.controllers.to_string()).arg("--data-dir").arg(&data);
     command.args(own_flags(&stage.keys.folder, "")).args(flags);
-    let said = ended(command).await?;
+    let Some(said) = ended(command).await? else { return Ok(STARTS.to_owned()) };
     let said = said.trim_end();
     let at = ["skiff: ", "Error: "].into_iter().filter_map(|begin| Some(said.find(begin)? + begin.len())).min();
     let words = &said[at.with_context(|| format!("skiff says {said}"))?..];
@@ -116,13 +117,14 @@ fn starts(stage: &Stage, program: &Path, flags: &[String]) -> Result<String> {
     Ok(started.map_or_else(|why| why.to_string(), |_| STARTS.to_owned()))
 }
 
-/// All that a program says until it ends.
-async fn ended(mut command: Command) -> Result<String> {
+/// All that a program says until it ends; none when it goes on.
+async fn ended(mut command: Command) -> Result<Option<String>> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
     let mut said = String::new();
     let stderr = child.stderr.as_mut().context("it is piped")?;
-    tokio::time::timeout(PATIENCE, stderr.read_to_string(&mut said)).await.context("it goes on")??;
+    let Ok(read) = tokio::time::timeout(PATIENCE, stderr.read_to_string(&mut said)).await else { return Ok(None) };
+    read?;
     child.wait().await?;
-    Ok(said)
+    Ok(Some(said))
 }

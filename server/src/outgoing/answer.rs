@@ -123,7 +123,7 @@ fn is_foreign(kind: &Gvk, expected: &Gvk) -> bool {
             let is_status = kind.group.is_empty() && kind.kind == "Status";
             is_status || kind.kind == CONVERSION && schema_of(CONVERSION, &kind.api_version()).is_some()
         }
-        _ => registry::body::is_builtin(kind),
+        _ => kind.kind != expected.kind && registry::body::is_builtin(kind),
     }
 }
 

@@ -228,7 +228,7 @@ pub fn why_not(error: &std::io::Error) -> String {
 /// Those who are believed by a file that a flag names, which is called so in the error.
 fn bundle(text: &str, called: &str, path: Option<&PathBuf>) -> Result<Bundle> {
     Bundle::from_pem(text).map_err(|error| match path {
-        Some(path) if pem::certificates(text).is_ok_and(|found| found.is_empty()) => {
+        Some(path) if !pem::certificates(text).is_ok_and(|found| !found.is_empty()) => {
             let called = api::field::quote(&format!("{called}::{}", path.display()));
             anyhow::anyhow!(
                 "error loading CA bundle for {called}: data does not contain any valid RSA or ECDSA certificates"
