@@ -142,6 +142,25 @@ const ISSUED: Row = row(
     "Latency of jwt authentication operations in seconds. This is the time spent authenticating a token for cache miss only (i.e. when the token is not found in the cache).",
 );
 
+/// All families that only stand here.
+pub const ROWS: &[&Row] = &[
+    &TOKEN_SECONDS,
+    &TOKENS,
+    &FETCHES,
+    &DECISIONS,
+    &WEBHOOKS,
+    &WEBHOOK_SECONDS,
+    &FAILED_OPEN,
+    &CONDITION_ERRORS,
+    &CONDITION_EXCLUSIONS,
+    &CONDITIONS,
+    &IMPERSONATIONS,
+    &IMPERSONATION_SECONDS,
+    &IMPERSONATION_CHECKS,
+    &IMPERSONATION_CHECK_SECONDS,
+    &ISSUED,
+];
+
 // === impl Auth ===
 
 impl Auth {

@@ -333,7 +333,7 @@ pub const ALL: &[&Row] = &[
 
 /// All families that this crate counts.
 pub fn all() -> impl Iterator<Item = &'static Row> {
-    [ALL, OF_ADMISSION, OF_FLOWS, super::conversion::ROWS].into_iter().flatten().copied()
+    [ALL, OF_ADMISSION, OF_FLOWS, super::auth::ROWS, super::conversion::ROWS].into_iter().flatten().copied()
 }
 
 const OF_REQUEST: &[&str] = &["component", "group", "resource", "scope", "subresource", "verb", "version"];
