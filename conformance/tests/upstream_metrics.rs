@@ -108,6 +108,10 @@ fn listed() -> BTreeSet<&'static str> {
     lines.filter_map(|line| line.split_once('\t')).map(|(name, _)| name).collect()
 }
 
+/// Families that are declared here (a test of the server compares them) and have no series in this run: this server asks itself
+/// without a request, and counts a service of its own only where its state had yet to be said.
+const WITHOUT_SERIES: [&str; 2] = ["aggregator_unavailable_apiservice", "apiserver_selfrequest_total"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn families_are_upstreams() -> Result<()> {
     let directory = tempfile::tempdir()?;
@@ -125,7 +129,7 @@ async fn families_are_upstreams() -> Result<()> {
     let mut faults = Vec::new();
     for (name, their) in theirs.iter().filter(|(name, _)| !FOREIGN.iter().any(|prefix| name.starts_with(prefix))) {
         match ours.get(name) {
-            None if listed.contains(name.as_str()) => {}
+            None if listed.contains(name.as_str()) || WITHOUT_SERIES.contains(&name.as_str()) => {}
             None => faults.push(format!("{name} is counted there and not here")),
             Some(our) if our != their => faults.push(format!("{name}\n  upstream {their:?}\n  here     {our:?}")),
             Some(_) => {}
