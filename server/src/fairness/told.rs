@@ -8,7 +8,9 @@ use super::{Fairness, Flow, State, queues::Chosen};
 use crate::metrics::{Histogram, Page, Row, rows};
 
 /// A family, and its number out of what it is about.
-type Told<T> = (&'static Row, fn(&T) -> f64);
+type Told<T, N = f64> = (&'static Row, fn(&T) -> N);
+/// A family, and its histogram out of what it is about.
+type Seen<T> = (&'static Row, fn(&T) -> &Histogram);
 
 /// Of each level.
 const OF_LEVELS: [Told<State>; 10] = [
@@ -27,7 +29,7 @@ const OF_LEVELS: [Told<State>; 10] = [
 const OF_CHOICES: [Told<Chosen>; 2] =
     [(&rows::LEVEL_CHOSEN_AT_R, |chosen| chosen.now_r), (&rows::LEVEL_CHOSEN_R, |chosen| chosen.next_r)];
 /// The same, the least and the most of all queues.
-const OF_QUEUES: [(&Row, fn(&Chosen) -> (f64, f64)); 2] = [
+const OF_QUEUES: [Told<Chosen, (f64, f64)>; 2] = [
     (&rows::LEVEL_NEXT_R, |chosen| chosen.next_r_bounds),
     (&rows::LEVEL_DISCOUNTED_R, |chosen| chosen.discounted_bounds),
 ];
@@ -39,8 +41,7 @@ const OF_FLOWS: [Told<Flow>; 6] = [
     (&rows::FLOW_DISPATCHED, |f| f.dispatched as f64),
     (&rows::FLOW_UNFIT, |f| f.unfit as f64),
 ];
-const HISTOGRAMS: [(&Row, fn(&Flow) -> &Histogram); 2] =
-    [(&rows::FLOW_NEEDS, |f| &f.needs), (&rows::FLOW_QUEUE_LENS, |f| &f.queue_lens)];
+const HISTOGRAMS: [Seen<Flow>; 2] = [(&rows::FLOW_NEEDS, |f| &f.needs), (&rows::FLOW_QUEUE_LENS, |f| &f.queue_lens)];
 
 impl Fairness {
     /// Writes all of its families.
