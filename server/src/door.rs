@@ -366,7 +366,7 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
             false => nothing_here(),
         };
     };
-    if !has_route(definition, &admitted.wanted) {
+    if !has_route(&definition, &admitted.wanted) {
         return match definition.world.has_protobuf() {
             true => respond::error(&Status::no_such_resource(), &plain),
             // Upstream's handler of custom resources leaves it to whoever comes next, and that is nobody.
