@@ -7,6 +7,7 @@
 mod admission;
 pub mod auth;
 mod conversion;
+mod pod_security;
 mod requests;
 pub mod rows;
 #[cfg(test)]
