@@ -69,6 +69,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let advertise = flags.advertise_address.unwrap_or(flags.bind_address);
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
+    metrics.auth.is_of(&upkeep::own_name());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let (store, encryption) = encryption::around(&flags, store)?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
