@@ -239,7 +239,8 @@ fn assemble(
             )
         })?,
     };
-    let registry = Arc::new(Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random)));
+    let registry = Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random));
+    let registry = Arc::new(registry.counted(metrics.resources.clone()));
     acting.bind(&registry);
     Ok((registry, policy, outgoing))
 }
