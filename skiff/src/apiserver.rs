@@ -124,7 +124,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     if let Some(encryption) = &encryption {
         upkeep::encryption(&mut kept, encryption, &server, &settings);
     }
-    server.metrics.collect(outgoing::unavailable(server.aggregate.metrics.clone()));
+    server.metrics.collect(outgoing::unavailable(&server));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));
