@@ -143,7 +143,7 @@ pub const ALL: &[Entry] = &[
     entry!(off validates "ImagePolicyWebhook"),
     entry!(on validates "PodSecurity" |s| {
         let configuration = pod_security::Configuration::read(s.configuration("PodSecurity"))?;
-        Ok(pod_security::PodSecurity { configuration })
+        Ok(pod_security::PodSecurity { configuration, tally: s.webhooks.tally.clone() })
     }),
     entry!(off both "PodNodeSelector" |s| {
         Ok(pod_node_selector::PodNodeSelector::new(s.configuration("PodNodeSelector")))

@@ -1,6 +1,7 @@
 //! What is counted of admission, for whoever counts.
 //!
-//! Upstream: apiserver/pkg/admission/metrics, apiserver/pkg/admission/plugin/policy/{validating,mutating}/metrics.
+//! Upstream: apiserver/pkg/admission/metrics, apiserver/pkg/admission/plugin/policy/{validating,mutating}/metrics,
+//! pod-security-admission/metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,6 +52,43 @@ pub struct Checked<'a> {
     pub took: Duration,
 }
 
+/// The conditions of a webhook or a policy that did not all hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conditions<'a> {
+    /// `webhook` or `policy`
+    pub of: &'static str,
+    pub name: &'a str,
+    /// `admit` or `validating` for webhooks, `validate` for policies of either side.
+    pub side: &'static str,
+    pub operation: &'static str,
+    /// How many could not be evaluated, before the first that does not hold.
+    pub failed: u64,
+    pub took: Duration,
+}
+
+/// What a security standard is about: a pod, or what makes pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// `create` or `update`
+    pub operation: &'static str,
+    /// `pod` or `controller`
+    pub resource: &'static str,
+    pub subresource: &'a str,
+}
+
+/// How something stands to a security standard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    pub is_allowed: bool,
+    /// `privileged`, `baseline` or `restricted`
+    pub level: &'static str,
+    /// `latest`, `v1.30`, or `future` for all that are newer than this server.
+    pub version: &'a str,
+    /// `enforce`, `audit` or `warn`
+    pub mode: &'static str,
+    pub subject: Subject<'a>,
+}
+
 /// Counts.
 pub trait Tally: Send + Sync {
     fn called(&self, called: &Called<'_>);
@@ -58,6 +96,25 @@ pub trait Tally: Send + Sync {
     /// A match condition kept a webhook from being called.
     fn excluded(&self, name: &str, side: Side, operation: &str) {
         let _ = (name, side, operation);
+    }
+
+    fn conditions(&self, conditions: &Conditions<'_>) {
+        let _ = conditions;
+    }
+
+    /// Something was held to a security standard.
+    fn stood(&self, standing: &Standing<'_>) {
+        let _ = standing;
+    }
+
+    /// Nobody holds this to a security standard.
+    fn exempted(&self, subject: &Subject<'_>) {
+        let _ = subject;
+    }
+
+    /// It could not be found out what this is to be held to; where that is not fatal, it was held to something stricter.
+    fn unjudged(&self, is_fatal: bool, subject: &Subject<'_>) {
+        let _ = (is_fatal, subject);
     }
 
     fn stepped(&self, step: &Step) {

@@ -18,7 +18,7 @@ pub mod webhook;
 pub mod x509;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::{User, user};
 use async_trait::async_trait;
@@ -57,6 +57,7 @@ pub struct Credentials<'a> {
 pub struct Peer {
     chain: Vec<CertificateDer<'static>>,
     known: Mutex<Vec<Known>>,
+    not_after: OnceLock<Option<UnixSeconds>>,
 }
 
 /// A verified user.
@@ -282,7 +283,12 @@ impl Elsewhere for Replaceable {
 impl Peer {
     /// `None` when the client showed no certificate. Its own comes first.
     pub fn new(chain: Vec<CertificateDer<'static>>) -> Option<Peer> {
-        (!chain.is_empty()).then(|| Peer { chain, known: Mutex::new(Vec::new()) })
+        (!chain.is_empty()).then(|| Peer { chain, known: Mutex::new(Vec::new()), not_after: OnceLock::new() })
+    }
+
+    /// Until when the client's own certificate is good by what it says; `None` when that cannot be read.
+    pub fn not_after(&self) -> Option<UnixSeconds> {
+        *self.not_after.get_or_init(|| certs::verify::not_after(self.chain.first()?))
     }
 
     /// What the chain is worth to `bundle`. A result is kept for a minute: signatures cost more than all the rest of

@@ -90,6 +90,11 @@ impl Bundle {
     }
 }
 
+/// Until when a certificate says that it is good; `None` when it cannot be read.
+pub fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
+    Some(parse(certificate).ok()?.validity().not_after.timestamp())
+}
+
 impl Root {
     fn new(der: CertificateDer<'static>) -> Result<Root, Error> {
         let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| Error::Certificate(error.to_string()))?;

@@ -62,6 +62,8 @@ struct State {
     rings: Rings,
     /// Changes that came from the store.
     received: u64,
+    /// How often something was no object of its kind.
+    undecodable: u64,
 }
 
 // === impl Cache ===
@@ -79,6 +81,7 @@ impl Cache {
     /// The same with what could not be read.
     pub fn load_all(&self, entries: Vec<Arc<Entry>>, unread: Vec<(EcoString, Corrupt)>, revision: Revision) {
         let mut state = self.state.write();
+        state.undecodable += unread.iter().filter(|(_, why)| why.opens()).count() as u64;
         state.unread = unread.into_iter().collect();
         state.objects = entries.into_iter().map(|e| (e.key.clone(), e)).collect();
         let woken = state.begin_anew(revision);
@@ -125,6 +128,16 @@ impl Cache {
             _ => true,
         };
         state.unread.iter().filter(|(key, _)| concerns(key)).map(|(key, why)| (key.clone(), why.clone())).collect()
+    }
+
+    /// How often something was read that is no object of its kind.
+    pub fn undecodable(&self) -> u64 {
+        self.state.read().undecodable
+    }
+
+    /// So many were read elsewhere that are none.
+    pub(crate) fn count_undecodable(&self, more: usize) {
+        self.state.write().undecodable += more as u64;
     }
 
     /// An object as a tree, shared with others who ask for it while it is as it is: what every write of some kind looks at
@@ -242,6 +255,7 @@ impl State {
             Change::Unread { key, why } => {
                 self.objects.remove(&key);
                 let revision = why.revision;
+                self.undecodable += u64::from(why.opens());
                 self.unread.insert(key, why);
                 // Nobody can be told what it is now: who watches has to begin anew, and hears why he cannot.
                 woken.extend(self.begin_anew(revision));

@@ -182,7 +182,10 @@ impl Registry {
             return Ok(Attempt::Done(Answer::Hub { object: new, created: false }));
         }
         match self.put(ask, &mut new, Some(live.revision), Some(live)).await? {
-            Written::Done(entry) => Ok(Attempt::Done(Answer::Entry { entry, created: false })),
+            Written::Done(entry) => {
+                special::after_update(self, ask, &new, old);
+                Ok(Attempt::Done(Answer::Entry { entry, created: false }))
+            }
             Written::Raced(found) => {
                 Ok(Attempt::Again(found.map(|stored| self.entry_of(definition, &stored)).transpose()?))
             }

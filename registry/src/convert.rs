@@ -196,6 +196,7 @@ impl Asked {
         // As they lie in the store: without a resourceVersion.
         let objects = missing.iter().map(|i| entries[*i].at(0).tree()).collect();
         let made = self.convert(view, objects, place).await.map_err(|why| {
+            view.cache.count_undecodable(missing.len());
             let unread = missing.iter().map(|i| {
                 let Entry { key, revision, .. } = &*entries[*i];
                 (key.clone(), Corrupt::undecodable(*revision, why.message()))

@@ -33,6 +33,7 @@ pub mod scale;
 pub mod special;
 pub mod storage;
 pub mod table;
+pub mod tally;
 pub mod types;
 mod unread;
 pub mod watch;
@@ -106,6 +107,7 @@ pub struct Registry {
     /// One at a time of this process takes node ports.
     pub(crate) ports: tokio::sync::Mutex<()>,
     pub(crate) outside: OnceLock<outside::Outside>,
+    pub(crate) tally: Arc<dyn tally::Tally>,
 }
 
 impl Registry {
@@ -133,7 +135,13 @@ impl Registry {
             compacted: AtomicU64::new(0),
             ports: tokio::sync::Mutex::default(),
             outside: OnceLock::new(),
+            tally: Arc::new(tally::Uncounted),
         }
+    }
+
+    /// The same, with one who counts.
+    pub fn counted(self, tally: Arc<dyn tally::Tally>) -> Registry {
+        Registry { tally, ..self }
     }
 
     /// Ends every watch that there is, without an error: its client goes on elsewhere.

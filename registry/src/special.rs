@@ -4,6 +4,7 @@ mod admission_policies;
 pub mod api_services;
 pub mod backends;
 mod bindings;
+mod certificates;
 pub mod components;
 pub mod connect;
 pub mod custom;
@@ -81,6 +82,11 @@ pub trait Special: Send + Sync {
     async fn before_delete(&self, registry: &Registry, ask: &Ask, object: &Value) -> Result<(), Status> {
         let _ = (registry, ask, object);
         Ok(())
+    }
+
+    /// Hears of an update that stands.
+    fn after_update(&self, registry: &Registry, ask: &Ask, new: &Value, old: &Value) {
+        let _ = (registry, ask, new, old);
     }
 
     /// Gives back what the object held.
@@ -167,7 +173,7 @@ pub fn of(definition: &Definition) -> Option<&'static dyn Special> {
 }
 
 /// The closed list.
-static ALL: [(&str, &str, &dyn Special); 21] = [
+static ALL: [(&str, &str, &dyn Special); 22] = [
     ("", "bindings", &bindings::Bindings),
     ("", "componentstatuses", &components::Components),
     ("", "namespaces", &namespaces::Namespaces),
@@ -193,6 +199,7 @@ static ALL: [(&str, &str, &dyn Special); 21] = [
     ("authorization.k8s.io", "selfsubjectaccessreviews", &reviews::Review::SelfSubject),
     ("authorization.k8s.io", "selfsubjectrulesreviews", &reviews::Review::SelfRules),
     ("authorization.k8s.io", "subjectaccessreviews", &reviews::Review::Subject),
+    ("certificates.k8s.io", "certificatesigningrequests", &certificates::Requests),
     ("rbac.authorization.k8s.io", "clusterrolebindings", &roles::Rights::Binding),
     ("rbac.authorization.k8s.io", "clusterroles", &roles::Rights::Role),
     ("rbac.authorization.k8s.io", "rolebindings", &roles::Rights::Binding),
@@ -209,6 +216,13 @@ pub(crate) async fn reserve(
     match of(&ask.definition) {
         Some(special) => special.reserve(registry, ask, new, old, dry_run).await,
         None => Ok(Reservation::default()),
+    }
+}
+
+/// Tells of an update that stands.
+pub(crate) fn after_update(registry: &Registry, ask: &Ask, new: &Value, old: &Value) {
+    if let Some(special) = of(&ask.definition) {
+        special.after_update(registry, ask, new, old);
     }
 }
 

@@ -48,6 +48,11 @@ impl Corrupt {
         Corrupt { revision, text, opens: false }
     }
 
+    /// Whether it could be opened at least, and is no object.
+    pub fn opens(&self) -> bool {
+        self.opens
+    }
+
     /// As who changes it is told.
     pub fn of_change(&self) -> Status {
         match self.opens {

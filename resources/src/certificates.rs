@@ -13,6 +13,7 @@ use base64::Engine as _;
 use crate::row::{Row, Selectable, TypeDefault};
 
 pub(crate) use request::to_v1;
+pub use request::{Issued, issued};
 
 const GROUP: &str = "certificates.k8s.io";
 const BY_SIGNER: Selectable = Selectable { label: "spec.signerName", value: |o| o.at("spec").str("signerName").into() };

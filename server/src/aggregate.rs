@@ -26,7 +26,7 @@ pub use told::Told;
 
 use crate::{
     Server,
-    metrics::{Counter, Gauge, Labeled},
+    metrics::{Counter, Labeled},
     outgoing::Trust,
 };
 
@@ -36,7 +36,8 @@ pub struct Aggregate {
     kept: Mutex<Option<(u64, Arc<Remotes>)>>,
     /// What each told of itself, by the API service's name.
     told: RwLock<BTreeMap<String, Arc<Told>>>,
-    pub metrics: Arc<Metrics>,
+    /// How often one was found to be unavailable, by its name and the reason.
+    pub failures: Labeled<2, Counter>,
 }
 
 /// The API services of other servers at one time.
@@ -47,15 +48,6 @@ pub struct Remotes {
     pub unsaid: Vec<String>,
     /// All groups and versions in the order of their preference, where anything remote is among them.
     pub order: Vec<(String, Vec<String>)>,
-}
-
-/// Upstream: kube-aggregator/pkg/controllers/status/metrics.
-#[derive(Default)]
-pub struct Metrics {
-    /// By name.
-    pub unavailable: Labeled<1, Gauge>,
-    /// By name and reason.
-    pub failures: Labeled<2, Counter>,
 }
 
 // === impl Aggregate ===

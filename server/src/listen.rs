@@ -15,16 +15,17 @@ use hyper_util::{
 };
 use rustls::ServerConfig;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use self::{carried::Carried, gather::Gather};
 use crate::{
     Server,
     body::Body,
     door::{self, Connection},
+    metrics::Counter,
     stream::Remote,
 };
 
@@ -61,7 +62,7 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
         let (server, acceptor, watcher) = (server.clone(), acceptor.clone(), graceful.watcher());
         let alive = alive.clone();
         tokio::spawn(async move {
-            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await else { return };
+            let Some(stream) = secured(&acceptor, tcp, &server.metrics.handshakes_failed).await else { return };
             let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
             let connection = Arc::new(Connection { peer });
             let service = service_fn(move |mut request: Request<Incoming>| {
@@ -97,6 +98,18 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
         tokio::join!(graceful.shutdown(), others);
     };
     let _ = tokio::time::timeout(DRAIN, drained).await;
+}
+
+/// A connection once it is secured; none when that does not come to be, also within its time.
+async fn secured(acceptor: &TlsAcceptor, tcp: TcpStream, failed: &Counter) -> Option<TlsStream<TcpStream>> {
+    let why = match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error.to_string(),
+        Err(late) => late.to_string(),
+    };
+    tracing::trace!(why, "a connection was not secured");
+    failed.add(1);
+    None
 }
 
 /// Answers a request. A write is carried to its end even when the client goes away: what it took for the object (addresses,
@@ -146,4 +159,40 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(30));
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use certs::{
+        Authority, Names,
+        authority::Profile,
+        tls::{OldestVersion, ServerCert, ServerSettings, server_config_with},
+    };
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_speak_tls_is_counted() {
+        const NOW: i64 = 1_795_000_000;
+        let authority = Authority::generate("test", NOW).expect("made");
+        let issued = authority.issue(&Profile::server("server", Names::default()), NOW).expect("issued");
+        let settings = ServerSettings {
+            certificate: Arc::new(ServerCert::new(&issued.certificate_pem, &issued.key).expect("they fit")),
+            client_authorities_pem: String::new(),
+            oldest_version: OldestVersion::Tls12,
+            http2: true,
+        };
+        let acceptor = TlsAcceptor::from(Arc::new(server_config_with(settings, &[]).expect("it is right")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let failed = Counter::default();
+        for said in ["GET / HTTP/1.1\r\n\r\n", ""] {
+            let mut client = TcpStream::connect(listener.local_addr().expect("it listens")).await.expect("it listens");
+            client.write_all(said.as_bytes()).await.expect("it is read");
+            client.shutdown().await.expect("it was open");
+            let (tcp, _) = listener.accept().await.expect("somebody came");
+            assert!(secured(&acceptor, tcp, &failed).await.is_none());
+        }
+        assert_eq!(failed.get(), 2);
+    }
 }

@@ -7,7 +7,9 @@
 mod admission;
 pub mod auth;
 mod conversion;
+mod pod_security;
 mod requests;
+mod resources;
 pub mod rows;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ pub use auth::Auth;
 pub use conversion::Conversion;
 pub use pages::{Counter, Family, Gauge, Histogram, Kind, Labeled, Metrics as Page, Row};
 pub use requests::{Key, Record, Requests};
+pub use resources::Resources;
 pub use watermark::Watermark;
 
 /// Writes families that are known only when they are asked for.
@@ -40,6 +43,9 @@ pub struct Metrics {
     pub auth: Arc<Auth>,
     pub admission: Arc<Admission>,
     pub conversion: Arc<Conversion>,
+    pub resources: Arc<Resources>,
+    /// Connections that ended before they were secured.
+    pub handshakes_failed: Counter,
     pub reading: Watermark,
     pub mutating: Watermark,
     pub reading_waits: Watermark,
@@ -94,6 +100,8 @@ impl Metrics {
         self.auth.write(&mut page);
         self.admission.write(&mut page);
         self.conversion.write(&mut page);
+        self.resources.write(&server.registry, &mut page);
+        page.add(&rows::HANDSHAKES_FAILED, |family| family.number(&[], self.handshakes_failed.get() as f64));
         self.streams.write(&mut page);
         self.levels(&mut page, server.clock.now().as_second());
         objects(server, &mut page);

@@ -107,7 +107,7 @@ pub async fn connect(
         server.metrics.streams.routed.get([who, &ask.attributes.subresource], Counter::default).add(1);
     }
     match road.manner {
-        Manner::Log => log::answer(ways, ask, admitted, &road).await,
+        Manner::Log => log::answer(server, ask, admitted, &road).await,
         Manner::Command(streams, speaks) => {
             let headers = &admitted.parts.headers;
             if speaks == Speaks::Spdy && upgrade::closes_streams(headers) {

@@ -69,6 +69,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let advertise = flags.advertise_address.unwrap_or(flags.bind_address);
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
+    metrics.auth.is_of(&upkeep::own_name());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
     let (store, encryption) = encryption::around(&flags, store)?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
@@ -123,7 +124,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     if let Some(encryption) = &encryption {
         upkeep::encryption(&mut kept, encryption, &server, &settings);
     }
-    server.metrics.collect(outgoing::unavailable(server.aggregate.metrics.clone()));
+    server.metrics.collect(outgoing::unavailable(&server));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));
@@ -238,7 +239,8 @@ fn assemble(
             )
         })?,
     };
-    let registry = Arc::new(Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random)));
+    let registry = Registry::new(&look, config, chain, cluster, authorizer, Arc::new(Random));
+    let registry = Arc::new(registry.counted(metrics.resources.clone()));
     acting.bind(&registry);
     Ok((registry, policy, outgoing))
 }

@@ -53,6 +53,10 @@ impl<'a> Stage<'a> {
         Stage { request, cluster, seen: Mutex::default(), authorizer: OnceLock::new(), namespace: OnceLock::new() }
     }
 
+    pub fn operation(&self) -> &'static str {
+        self.request.operation.word()
+    }
+
     /// What match conditions see: the request as it was made, and no namespace.
     pub fn conditions_scene(&self, view: &View, needs: Needs, params: Option<&Arc<Value>>) -> Scene {
         let request = self.request;

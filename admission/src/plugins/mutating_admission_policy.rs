@@ -124,7 +124,7 @@ async fn invoke(
                 wrong.push(Wrong { message, reason: Reason::Invalid });
             }
         };
-        match holds(invocation, request, view, cluster) {
+        match holds(invocation, request, view, cluster, tally) {
             Ok(true) => {}
             Ok(false) => continue,
             Err(why) => {
@@ -181,13 +181,15 @@ fn holds(
     request: &Request<'_>,
     view: &View,
     cluster: &Cluster,
+    tally: &dyn Tally,
 ) -> Result<bool, String> {
     let policy = invocation.policy;
     if policy.conditions.is_empty() {
         return Ok(true);
     }
     let scene = Stage::new(request, cluster).conditions_scene(view, policy.needs, invocation.params.as_ref());
-    conditions::hold(&policy.conditions, &Activation::with(scene, &policy.variables), policy.ignores_failure)
+    let counted = policy.counted(request.operation.word(), tally);
+    conditions::hold(&policy.conditions, &Activation::with(scene, &policy.variables), policy.ignores_failure, &counted)
 }
 
 /// The hub object after one mutation. Upstream: dispatchOne.

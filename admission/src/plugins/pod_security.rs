@@ -11,16 +11,22 @@ mod restricted;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use api::{GroupResource, Status, Value, field::Errors, meta};
 use async_trait::async_trait;
 
-use crate::{Cluster, Operation, Plugin, Request};
+use crate::{
+    Cluster, Operation, Plugin, Request,
+    tally::{Standing, Subject, Tally},
+};
 
 use checks::{Pod, Refusals};
 pub use configuration::Configuration;
-use level::{Level, Policy, Standard};
+use level::{Level, Policy, Standard, Version};
 
 /// How many pods a namespace's new level is tried on. Upstream: `defaultNamespaceMaxPodsToCheck`.
 ///
@@ -44,6 +50,7 @@ const TEMPLATES: &[(&str, &str, &[&str])] = &[
 
 pub struct PodSecurity {
     pub configuration: Configuration,
+    pub tally: Arc<dyn Tally>,
 }
 
 #[async_trait]
@@ -174,33 +181,38 @@ impl PodSecurity {
     }
 
     async fn pod(&self, request: &Request<'_>, cluster: &Cluster) -> Result<(), Status> {
-        if IGNORED.contains(&request.subresource) || self.exempts(request) {
+        let subject = subject(request, "pod");
+        if IGNORED.contains(&request.subresource) || self.exempts(request, &subject) {
             return Ok(());
         }
         let found = cluster.find("", "namespaces", "", request.namespace).await.ok().flatten();
         let Some(namespace) = found else {
+            self.tally.unjudged(true, &subject);
             let why = format!("failed to lookup namespace {}", api::field::quote(request.namespace));
             return Err(Status::internal(why));
         };
         let (policy, wrong) = Policy::of(meta::of(&namespace).labels(), self.configuration.defaults);
         if wrong.is_empty() && policy.is_privileged() {
             request.annotate("pod-security.kubernetes.io/enforce-policy", "privileged:latest");
+            self.stood(true, policy.enforce, "enforce", subject);
             return Ok(());
         }
         if request.operation == Operation::Update && !is_significant(&request.object, request.old) {
             return Ok(());
         }
-        self.evaluate(request, &policy, &wrong, &Pod::of(&request.object), true)
+        self.evaluate(request, &policy, &wrong, &Pod::of(&request.object), subject)
     }
 
     async fn controller(&self, request: &Request<'_>, cluster: &Cluster, path: &[&str]) -> Result<(), Status> {
-        if !request.subresource.is_empty() || self.exempts(request) {
+        let subject = subject(request, "controller");
+        if !request.subresource.is_empty() || self.exempts(request, &subject) {
             return Ok(());
         }
         let found = cluster.find("", "namespaces", "", request.namespace).await;
         let namespace = match found.and_then(|found| found.ok_or_else(|| missing(request.namespace))) {
             Ok(namespace) => namespace,
             Err(error) => {
+                self.tally.unjudged(true, &subject);
                 let namespace = api::field::quote(request.namespace);
                 request.annotate(
                     "pod-security.kubernetes.io/error",
@@ -215,11 +227,11 @@ impl PodSecurity {
         if (wrong.is_empty() && is_silent) || template.is_null() {
             return Ok(());
         }
-        self.evaluate(request, &policy, &wrong, &Pod::of(template), false)
+        self.evaluate(request, &policy, &wrong, &Pod::of(template), subject)
     }
 
     /// Nobody asks about this namespace or this user.
-    fn exempts(&self, request: &Request<'_>) -> bool {
+    fn exempts(&self, request: &Request<'_>, subject: &Subject<'_>) -> bool {
         let exempt = if self.configuration.exempts_namespace(request.namespace) {
             "namespace"
         } else if self.configuration.exempts_user(&request.user.name) {
@@ -228,38 +240,59 @@ impl PodSecurity {
             return false;
         };
         request.annotate("pod-security.kubernetes.io/exempt", exempt);
+        self.tally.exempted(subject);
         true
     }
 
-    /// Upstream: `EvaluatePod`.
+    /// Counts how something stands to a standard. Upstream: `PrometheusRecorder.RecordEvaluation`.
+    fn stood(&self, is_allowed: bool, standard: Standard, mode: &'static str, subject: Subject<'_>) {
+        let said;
+        let version = match standard.version {
+            // What is privileged is so in every version.
+            _ if standard.level == Level::Privileged => "latest",
+            Version::Latest => "latest",
+            Version::Minor(minor) if minor > checks::MINOR_MAX => "future",
+            Version::Minor(minor) => {
+                said = format!("v1.{minor}");
+                said.as_str()
+            }
+        };
+        self.tally.stood(&Standing { is_allowed, level: standard.level.word(), version, mode, subject });
+    }
+
+    /// Upstream: `EvaluatePod`. Nobody is refused for the pods that he will make.
     fn evaluate(
         &self,
         request: &Request<'_>,
         policy: &Policy,
         wrong: &Errors,
         pod: &Pod<'_>,
-        enforce: bool,
+        subject: Subject<'_>,
     ) -> Result<(), Status> {
         if self.configuration.exempts_runtime_class(pod.spec) {
             request.annotate("pod-security.kubernetes.io/exempt", "runtimeClass");
+            self.tally.exempted(&subject);
             return Ok(());
         }
         if !wrong.is_empty() {
             let text = format!("Failed to parse policy: {}", wrong.message());
             request.annotate("pod-security.kubernetes.io/error", &text);
+            self.tally.unjudged(false, &subject);
         }
         let told = |standard: Standard, refusals: &Refusals| {
             format!("PodSecurity {}: {}", api::field::quote(&standard.to_string()), refusals.details())
         };
         let mut refused = None;
-        if enforce {
+        if subject.resource == "pod" {
             request.annotate("pod-security.kubernetes.io/enforce-policy", &policy.enforce.to_string());
             refused = Some(checks::evaluate(policy.enforce, pod)).filter(|r| !r.is_empty());
+            self.stood(refused.is_none(), policy.enforce, "enforce", subject);
         }
         let audited = checks::evaluate(policy.audit, pod);
         if !audited.is_empty() {
             let text = format!("would violate {}", told(policy.audit, &audited));
             request.annotate("pod-security.kubernetes.io/audit-violations", &text);
+            self.stood(false, policy.audit, "audit", subject);
         }
         if let Some(refusals) = refused {
             let why = format!("violates {}", told(policy.enforce, &refusals));
@@ -268,9 +301,15 @@ impl PodSecurity {
         let warned = checks::evaluate(policy.warn, pod);
         if !warned.is_empty() {
             request.warn(format!("would violate {}", told(policy.warn, &warned)));
+            self.stood(false, policy.warn, "warn", subject);
         }
         Ok(())
     }
+}
+
+fn subject<'r>(request: &'r Request<'_>, resource: &'static str) -> Subject<'r> {
+    let operation = if request.operation == Operation::Update { "update" } else { "create" };
+    Subject { operation, resource, subresource: request.subresource }
 }
 
 fn missing(namespace: &str) -> Status {

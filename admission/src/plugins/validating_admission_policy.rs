@@ -117,7 +117,7 @@ impl Plugin for ValidatingAdmissionPolicy {
                     }
                 },
             };
-            let said = policy.judge(&stage, view, params.as_ref(), namespace.as_ref());
+            let said = policy.judge(&stage, view, params.as_ref(), namespace.as_ref(), &*self.tally);
             for (i, (decision, took)) in said.decisions.into_iter().enumerate() {
                 self.count(&decision, took, policy, binding);
                 verdict.decided(i, decision, policy, binding, request);

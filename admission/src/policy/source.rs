@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use super::params::{ParamKind, ParamRef};
 use crate::{
     Cluster, Request,
-    expressions::{Expression, Needs, Variable},
+    expressions::{Expression, Needs, Variable, conditions},
     matching::{Criteria, GROUP},
+    tally::Tally,
 };
 
 /// What tells one kind of policy from the other: what becomes of its `spec` besides what all have.
@@ -159,6 +160,13 @@ impl<E: Evaluator> Policy<E> {
             needs,
             spec: spec.clone(),
         }
+    }
+}
+
+impl<E> Policy<E> {
+    /// By what its conditions are counted: those of both sides as validating.
+    pub fn counted<'a>(&'a self, operation: &'static str, tally: &'a dyn Tally) -> conditions::Counted<'a> {
+        conditions::Counted { tally, of: "policy", name: &self.name, side: "validate", operation }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     Chain, Plugin,
     fake::{Ask, World, run},
     plugins::{MutatingAdmissionPolicy, ValidatingAdmissionPolicy},
-    tally::{self, Called, Checked, Tally},
+    tally::{self, Called, Checked, Conditions, Tally},
 };
 
 const VALIDATING: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
@@ -64,6 +64,12 @@ struct Counts(parking_lot::Mutex<BTreeMap<Counted, usize>>);
 
 impl Tally for Counts {
     fn called(&self, _: &Called<'_>) {}
+
+    fn conditions(&self, conditions: &Conditions<'_>) {
+        let Conditions { of, name, side, operation, failed, .. } = conditions;
+        let key = format!("{of} {name} {side} {operation} {failed}");
+        *self.0.lock().entry((key, "conditions", None)).or_default() += 1;
+    }
 
     fn checked(&self, checked: &Checked<'_>) {
         let Checked { policy, error, action, .. } = checked;
@@ -503,4 +509,35 @@ fn what_comes_of_a_policy_is_counted() {
     assert_eq!(counted("object.nothing == 1", fail.clone(), value!(["Deny"])), [("invalid_error", "deny")]);
     assert_eq!(counted("object.nothing == 1", ignore, value!(["Deny"])), [("invalid_error", "allow")]);
     assert_eq!(counted("nobody knows", fail, value!(["Deny"])), [("compile_error", "deny")]);
+}
+
+#[test]
+fn conditions_that_do_not_all_hold_are_counted_for_policies_of_both_sides() {
+    let counted = |plugin: &dyn Fn(Arc<Counts>) -> Arc<dyn Plugin>,
+                   world: &dyn Fn(Value) -> Arc<World>,
+                   expressions: &[&str]| {
+        let conditions: Vec<Value> = expressions.iter().map(|e| value!({"name": "c", "expression": (*e)})).collect();
+        let (counts, world) = (Arc::new(Counts::default()), world(value!({"matchConditions": conditions})));
+        let chain = Chain::new(vec![plugin(counts.clone())], tally::nobody());
+        let ask = config_map();
+        let (mut request, cluster) = (ask.request(), world.cluster());
+        let _ = run(chain.mutate(&mut request, &cluster));
+        let _ = run(chain.validate(&request, &cluster));
+        let of = |counted: &Counted| (counted.1 == "conditions").then(|| counted.0.clone());
+        counts.0.lock().keys().filter_map(of).collect::<Vec<_>>()
+    };
+    let validates = |counts: Arc<Counts>| -> Arc<dyn Plugin> { Arc::new(ValidatingAdmissionPolicy::new(counts)) };
+    let mutates = |counts: Arc<Counts>| -> Arc<dyn Plugin> { Arc::new(MutatingAdmissionPolicy::new(counts)) };
+    let judged = |spec: Value| validating(with(expects("true"), &spec), value!({}));
+    let changed = |spec: Value| mutating(vec![with(patches("[]"), &spec)]);
+    for (expressions, failed) in [
+        (&["true"][..], None),
+        (&["false"], Some(0)),
+        (&["object.nothing == 1", "object.less == 1"], Some(2)),
+        (&["object.nothing == 1", "false", "object.less == 1"], Some(1)),
+    ] {
+        let expected = |name: &str| failed.map(|failed| format!("policy {name} validate CREATE {failed}"));
+        assert_eq!(counted(&validates, &judged, expressions), Vec::from_iter(expected("p")), "{expressions:?}");
+        assert_eq!(counted(&mutates, &changed, expressions), Vec::from_iter(expected("p")), "{expressions:?}");
+    }
 }

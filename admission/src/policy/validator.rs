@@ -14,7 +14,10 @@ use cel::{
 };
 
 use super::{Evaluator, Policy};
-use crate::expressions::{Activation, Expression, Needs, OutOfBudget, Scene, Stage, View, conditions};
+use crate::{
+    expressions::{Activation, Expression, Needs, OutOfBudget, Scene, Stage, View, conditions},
+    tally::Tally,
+};
 
 /// A validating policy's own part.
 pub(crate) struct Validator {
@@ -111,11 +114,13 @@ impl Policy<Validator> {
         view: &View,
         params: Option<&Arc<Value>>,
         namespace: Option<&Arc<Value>>,
+        tally: &dyn Tally,
     ) -> Said {
         let only = |decision: Decision| Said { decisions: vec![(decision, Duration::ZERO)], audits: Vec::new() };
         if !self.conditions.is_empty() {
             let scene = stage.conditions_scene(view, self.needs, params);
-            match conditions::hold(&self.conditions, &self.activation(scene), self.ignores_failure) {
+            let counted = self.counted(stage.operation(), tally);
+            match conditions::hold(&self.conditions, &self.activation(scene), self.ignores_failure, &counted) {
                 Ok(true) => {}
                 Ok(false) => return Said::default(),
                 Err(why) => return only(self.failure(why)),

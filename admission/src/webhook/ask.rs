@@ -34,7 +34,14 @@ impl Hook {
         let stage = Stage::new(request, cluster);
         // Webhooks are told neither parameters nor the namespace.
         let scene = stage.conditions_scene(view, self.needs, None);
-        let holds = conditions::hold(&self.conditions, &Activation::new(scene), self.ignores_failure)
+        let counted = conditions::Counted {
+            tally: &*outside.tally,
+            of: "webhook",
+            name: &self.name,
+            side: side.word(),
+            operation: request.operation.word(),
+        };
+        let holds = conditions::hold(&self.conditions, &Activation::new(scene), self.ignores_failure, &counted)
             .map_err(|why| Status::forbidden(request.resource, request.name_known(), why))?;
         if !holds {
             outside.tally.excluded(&self.name, side, request.operation.word());

@@ -19,7 +19,7 @@ use crate::{
     Chain, Plugin,
     fake::{Ask, World, run},
     plugins::{MutatingAdmissionWebhook, ValidatingAdmissionWebhook},
-    tally::Called,
+    tally::{Called, Conditions},
 };
 
 /// What one webhook answers to a request.
@@ -36,6 +36,8 @@ struct Web {
     now: AtomicUsize,
     at_once: AtomicUsize,
     calls: Mutex<Vec<Counted>>,
+    /// What came of conditions that did not all hold.
+    conditions: Mutex<Vec<String>>,
 }
 
 impl Web {
@@ -93,6 +95,11 @@ impl Tally for Web {
     fn called(&self, called: &Called<'_>) {
         let Called { name, rejected, code, rejection, failed_open, .. } = called;
         self.calls.lock().push((name.to_string(), *rejected, *code, *rejection, *failed_open));
+    }
+
+    fn conditions(&self, conditions: &Conditions<'_>) {
+        let Conditions { of, name, side, operation, failed, .. } = conditions;
+        self.conditions.lock().push(format!("{of} {name} {side} {operation} {failed}"));
     }
 }
 
@@ -389,7 +396,9 @@ fn conditions_say_who_is_asked() {
     let text =
         "configmaps \"m\" is forbidden: expression 'object.nothing == 1' resulted in error: no such key: nothing";
     assert_eq!(failing, Err(text.to_owned()));
+    web.conditions.lock().clear();
     assert_eq!(asked("Ignore", &["object.nothing == 1", "true"]), Ok(false));
+    assert_eq!(*web.conditions.lock(), ["webhook a.example.com validating CREATE 1"]);
     assert!(asked("Fail", &["object.metadata.name"]).is_err(), "it is no bool");
 }
 

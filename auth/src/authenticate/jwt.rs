@@ -24,7 +24,7 @@ use serde_json::Value;
 use super::{Elsewhere, Identity, Outcome, Refusal, Token};
 use crate::UnixSeconds;
 use crate::elsewhere::{Fetch, Page};
-use crate::tally::{Tally, seconds_since};
+use crate::tally::{Tally, Uncounted, seconds_since};
 
 use claims::Mapping;
 use keys::Key;
@@ -102,7 +102,7 @@ impl Elsewhere for Issuers {
         let Some(issuer) = token::untrusted_issuer(token.text) else { return Ok(None) };
         let Some(jwt) = self.all.iter().find(|jwt| jwt.issuer == issuer) else { return Ok(None) };
         let begun = self.clock.now();
-        let user = jwt.user(token.text, token.now).await;
+        let user = jwt.user(token.text, token.now, &*self.tally).await;
         self.tally.issued(&jwt.issuer, user.is_ok(), seconds_since(&*self.clock, begun));
         let user = user.map_err(Refusal::because)?;
         Ok(Some(Identity { user, audiences, ..Identity::default() }))
@@ -139,11 +139,11 @@ impl Jwt {
         self.keys.prepare(&*self.fetch).await
     }
 
-    async fn user(&self, text: &str, now: UnixSeconds) -> Result<api::User, String> {
+    async fn user(&self, text: &str, now: UnixSeconds, tally: &dyn Tally) -> Result<api::User, String> {
         if self.keys.known.lock().keys_url.is_none() {
             return Err("oidc: authenticator not initialized".to_owned());
         }
-        let claims = self.verified(&self.keys, text, now).await;
+        let claims = self.verified(&self.keys, text, now, tally).await;
         let mut claims = claims.map_err(|why| format!("oidc: verify token: {why}"))?;
         if let claims::Source::Claim { name, .. } = &self.mapping.groups {
             let expanded = self.expand(name, &mut claims, now).await;
@@ -153,13 +153,14 @@ impl Jwt {
     }
 
     /// The claims of a token that `keys` have signed, and that is as it has to be.
-    async fn verified(&self, keys: &Keys, text: &str, now: UnixSeconds) -> Result<Claims, String> {
+    async fn verified(&self, keys: &Keys, text: &str, now: UnixSeconds, tally: &dyn Tally) -> Result<Claims, String> {
         if text.bytes().filter(|byte| *byte == b'.').count() > 2 {
             return Err("oidc: malformed jwt".to_owned());
         }
         let signed = Signed::parse(text)?;
         signed.check_algorithm(&self.algorithms)?;
-        keys.check(&signed, &*self.fetch, now).await.map_err(|why| format!("failed to verify signature: {why}"))?;
+        let checked = keys.check(&signed, &*self.fetch, now, tally).await;
+        checked.map_err(|why| format!("failed to verify signature: {why}"))?;
         signed.claims(&Wanted { issuer: &keys.issuer, audiences: &self.audiences, now })
     }
 
@@ -195,7 +196,8 @@ impl Jwt {
             let quoted = api::field::quote(&issuer);
             format!("verifying untrusted issuer {issuer} failed: verifier not initialized for issuer: {quoted}")
         })?;
-        let found = self.verified(&keys, &text, now).await;
+        // Only the keys of those whose tokens are taken are counted.
+        let found = self.verified(&keys, &text, now, &Uncounted).await;
         let mut found = found.map_err(|why| format!("verify distributed claim token: {why}"))?;
         let Some(value) = found.remove(claim) else {
             let url = api::field::quote(url);
@@ -239,7 +241,13 @@ impl Keys {
     }
 
     /// Whether one of the keys has signed it, also one that is new.
-    async fn check(&self, signed: &Signed<'_>, fetch: &dyn Fetch, now: UnixSeconds) -> Result<(), String> {
+    async fn check(
+        &self,
+        signed: &Signed<'_>,
+        fetch: &dyn Fetch,
+        now: UnixSeconds,
+        tally: &dyn Tally,
+    ) -> Result<(), String> {
         let known = self.known.lock().clone();
         if signed.is_signed_by(&known.keys) {
             return Ok(());
@@ -248,31 +256,45 @@ impl Keys {
         if now + ALMOST_SECONDS <= known.fresh_until {
             return Err(none());
         }
-        let keys = self.read(known.reads, fetch, now).await.map_err(|why| format!("fetching keys {why}"))?;
+        let keys = self.read(known.reads, fetch, now, tally).await.map_err(|why| format!("fetching keys {why}"))?;
         if signed.is_signed_by(&keys) { Ok(()) } else { Err(none()) }
     }
 
     /// Reads the keys, unless somebody else has since there were so many `reads`.
-    async fn read(&self, reads: u64, fetch: &dyn Fetch, now: UnixSeconds) -> Result<Arc<Vec<Key>>, String> {
+    async fn read(
+        &self,
+        reads: u64,
+        fetch: &dyn Fetch,
+        now: UnixSeconds,
+        tally: &dyn Tally,
+    ) -> Result<Arc<Vec<Key>>, String> {
         let _turn = self.turn.lock().await;
         let known = self.known.lock().clone();
         if known.reads > reads {
             return Ok(known.keys);
         }
-        let url = known.keys_url.unwrap_or_default();
-        let page = fetch.get(&url, None).await.map_err(|why| format!("oidc: get keys failed {why}"))?;
-        let body = String::from_utf8_lossy(&page.body);
-        if page.code != 200 {
-            return Err(format!("oidc: get keys failed: {} {body}", page.status));
-        }
-        let read = keys::read(&page.body).map_err(|why| misread(&page, &why));
-        let keys = Arc::new(read.map_err(|why| format!("oidc: failed to decode keys: {why} {body}"))?);
+        let read = published(&known.keys_url.unwrap_or_default(), fetch).await;
+        tally.keys_read(&self.issuer, read.as_ref().ok().map(|(page, _)| page.body.as_slice()), now);
+        let (page, keys) = read?;
+        let keys = Arc::new(keys);
         let mut known = self.known.lock();
         known.keys = keys.clone();
         known.fresh_until = now + page.fresh_seconds;
         known.reads += 1;
         Ok(keys)
     }
+}
+
+/// The keys that an issuer publishes, and how it said so.
+async fn published(url: &str, fetch: &dyn Fetch) -> Result<(Page, Vec<Key>), String> {
+    let page = fetch.get(url, None).await.map_err(|why| format!("oidc: get keys failed {why}"))?;
+    let body = || String::from_utf8_lossy(&page.body);
+    if page.code != 200 {
+        return Err(format!("oidc: get keys failed: {} {}", page.status, body()));
+    }
+    let keys = keys::read(&page.body).map_err(|why| misread(&page, &why));
+    let keys = keys.map_err(|why| format!("oidc: failed to decode keys: {why} {}", body()))?;
+    Ok((page, keys))
 }
 
 /// Where an issuer's document says that its keys are.

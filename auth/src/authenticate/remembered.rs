@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{Elsewhere, Identity, Outcome, Token};
 use crate::recent::Recent;
-use crate::tally::{Tally, seconds_since};
+use crate::tally::{Tally, Waiting, Waits, seconds_since};
 
 /// An authenticator, and what it has said.
 pub struct Remembered {
@@ -68,7 +68,9 @@ impl Remembered {
             return outcome.clone();
         }
         let _asking = Asking(self, id);
+        let in_flight = Waits::new(&*self.tally, Waiting::InFlight);
         let outcome = self.inner.authenticate(token).await;
+        drop(in_flight);
         self.tally.fetched(outcome.is_ok());
         if let Ok(identity) = &outcome {
             self.keep(id, identity);
@@ -93,6 +95,7 @@ impl Elsewhere for Remembered {
             self.tally.remembered(true, seconds_since(&*self.clock, begun));
             return Ok(identity);
         }
+        let _blocked = Waits::new(&*self.tally, Waiting::Blocked);
         let outcome = self.ask(id, token).await;
         self.tally.remembered(false, seconds_since(&*self.clock, begun));
         outcome

@@ -20,6 +20,7 @@ use super::x509::CREDENTIAL_ID;
 use super::{Identity, Outcome, Refusal, Token, TokenAuthenticator};
 use crate::UnixSeconds;
 use crate::recent::Recent;
+use crate::tally::{AccountToken, Tally};
 use crate::text::{quoted_list, service_account_user};
 use claims::Claims;
 
@@ -52,6 +53,7 @@ pub struct ServiceAccounts {
     keys: Arc<KeySet>,
     api_audiences: Vec<String>,
     lookup: Arc<dyn Lookup>,
+    tally: Arc<dyn Tally>,
     verified: Mutex<Recent<[u8; 32], Arc<Claims>>>,
 }
 
@@ -81,8 +83,10 @@ impl ServiceAccounts {
         keys: Arc<KeySet>,
         api_audiences: Vec<String>,
         lookup: Arc<dyn Lookup>,
+        tally: Arc<dyn Tally>,
     ) -> ServiceAccounts {
-        ServiceAccounts { issuers, keys, api_audiences, lookup, verified: Mutex::new(Recent::new(VERIFIED_LEN_MAX)) }
+        let verified = Mutex::new(Recent::new(VERIFIED_LEN_MAX));
+        ServiceAccounts { issuers, keys, api_audiences, lookup, tally, verified }
     }
 
     /// The claims of a token whose signature holds; `None` when it is not one of ours.
@@ -158,15 +162,24 @@ impl ServiceAccounts {
 impl TokenAuthenticator for ServiceAccounts {
     fn authenticate(&self, token: &Token<'_>) -> Outcome {
         let Some(claims) = self.claims(token.text)? else { return Ok(None) };
+        if claims.audiences.0.is_empty() {
+            self.tally.account_token(AccountToken::Legacy);
+        }
         let audiences = common_audiences(&claims.audiences.0, &self.api_audiences, token.audiences)?;
         let holder = self.check(&claims, token.now).map_err(Refusal::because)?;
         let mut annotations = Vec::new();
         if claims.audiences.0.is_empty() {
             annotations.push(("authentication.k8s.io/legacy-token".to_owned(), claims.subject.clone()));
         }
-        if let Some(after) = claims.kubernetes.warn_after.filter(|&after| after != 0 && token.now > after) {
-            let text = format!("subject: {}, seconds after warning threshold: {}", claims.subject, token.now - after);
-            annotations.push(("authentication.k8s.io/stale-token".to_owned(), text));
+        match claims.kubernetes.warn_after.filter(|&after| after != 0) {
+            None => {}
+            Some(after) if token.now > after => {
+                self.tally.account_token(AccountToken::Stale);
+                let past = token.now - after;
+                let text = format!("subject: {}, seconds after warning threshold: {past}", claims.subject);
+                annotations.push(("authentication.k8s.io/stale-token".to_owned(), text));
+            }
+            Some(_) => self.tally.account_token(AccountToken::Valid),
         }
         Ok(Some(Identity { user: user(&claims, holder), audiences, annotations, ..Identity::default() }))
     }

@@ -42,7 +42,10 @@ fn chain(clients: &Authority, proxies: &Authority) -> Chain {
     };
     Chain {
         api_audiences,
-        requests: vec![Box::new(request_header), Box::new(X509 { authorities: trust(clients) })],
+        requests: vec![
+            Box::new(request_header),
+            Box::new(X509 { authorities: trust(clients), tally: Arc::new(crate::Uncounted) }),
+        ],
         tokens: vec![Box::new(tokens.expect("well-formed"))],
         elsewhere: vec![],
         anonymous: Some(Anonymous::on_default_paths()),
@@ -91,7 +94,7 @@ fn a_certificate_without_a_name_is_nobodys() {
 fn authorities_are_replaced_while_serving() {
     let (clients, proxies) = (authority(), authority());
     let authorities = trust(&clients);
-    let x509 = X509 { authorities: authorities.clone() };
+    let x509 = X509 { authorities: authorities.clone(), tally: Arc::new(crate::Uncounted) };
     let peer = peer(&clients, Subject::user("alice", &[]));
     let headers = headers(&[]);
     let credentials = |now| Credentials { headers: &headers, path: "/", peer: Some(&peer), audiences: None, now };
@@ -102,6 +105,64 @@ fn authorities_are_replaced_while_serving() {
     assert!(x509.authenticate(&credentials(NOW)).is_ok());
     // What is remembered about a connection does not outlive the certificate.
     assert!(x509.authenticate(&credentials(NOW + 366 * 86_400)).is_err());
+}
+
+#[test]
+fn how_long_a_certificate_is_still_good_is_told_whether_or_not_it_is_believed() {
+    let (clients, proxies) = (authority(), authority());
+    let noted = Arc::new(crate::tally::Noted::default());
+    let x509 = X509 { authorities: trust(&clients), tally: noted.clone() };
+    let headers = headers(&[]);
+    for (authority, is_believed) in [(&clients, true), (&proxies, false)] {
+        let peer = peer(authority, Subject::user("alice", &[]));
+        let until = peer.not_after().expect("it says so");
+        for now in [NOW, until + 5] {
+            let asked = Credentials { headers: &headers, path: "/", peer: Some(&peer), audiences: None, now };
+            assert_eq!(x509.authenticate(&asked).is_ok(), is_believed && now == NOW);
+            assert_eq!(noted.take(), [format!("shown {}", until - now)]);
+        }
+    }
+    let nobody = Credentials { headers: &headers, path: "/", peer: None, audiences: None, now: NOW };
+    assert_eq!((x509.authenticate(&nobody), noted.take().len()), (Ok(None), 0));
+}
+
+/// Says this of every token; none: it never says anything.
+struct Says(Option<Outcome>);
+
+#[async_trait]
+impl Elsewhere for Says {
+    async fn authenticate(&self, _: &Token<'_>) -> Outcome {
+        match &self.0 {
+            Some(outcome) => outcome.clone(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct Noon;
+
+impl api::time::Clock for Noon {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
+
+#[test]
+fn who_waits_for_somebody_elsewhere_is_counted_until_he_has_it_or_gives_up() {
+    let noted = Arc::new(crate::tally::Noted::default());
+    let remembered =
+        |says: Option<Outcome>| Remembered::new(Box::new(Says(says)), Arc::new(Noon), noted.clone(), 1_000_000_000, 0);
+    let token = Token { text: "t", audiences: &[], now: NOW };
+    let known = Ok(Some(Identity::default()));
+    let kept = remembered(Some(known.clone()));
+    assert_eq!(crate::at_once(kept.authenticate(&token)), known);
+    let all = ["Blocked +1", "InFlight +1", "InFlight -1", "fetched true", "remembered false", "Blocked -1"];
+    assert_eq!(noted.take(), all);
+    assert_eq!(crate::at_once(kept.authenticate(&token)), known);
+    assert_eq!(noted.take(), ["remembered true"]);
+    let silent = remembered(None);
+    assert!(futures::FutureExt::now_or_never(silent.authenticate(&token)).is_none());
+    assert_eq!(noted.take(), ["Blocked +1", "InFlight +1", "InFlight -1", "Blocked -1"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use certs::Bundle;
 use parking_lot::RwLock;
 
 use super::{Authenticator, Credentials, Identity, Outcome, Refusal};
+use crate::tally::Tally;
 
 /// The key of a user's `extra` that identifies the credential itself.
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
@@ -20,9 +21,10 @@ pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 pub struct Authorities(RwLock<Arc<Bundle>>);
 
 /// Accepts clients whose certificates lead to one of these authorities.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct X509 {
     pub authorities: Arc<Authorities>,
+    pub tally: Arc<dyn Tally>,
 }
 
 // === impl Authorities ===
@@ -46,6 +48,10 @@ impl Authorities {
 impl Authenticator for X509 {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Outcome {
         let Some(peer) = credentials.peer else { return Ok(None) };
+        // Whoever it is, and whether or not he is believed.
+        if let Some(until) = peer.not_after() {
+            self.tally.certificate_shown((until - credentials.now) as f64);
+        }
         let client = peer
             .verify(&self.authorities.current(), credentials.now)
             .map_err(|why| Refusal::because(format!("verifying certificate failed: {why}")))?;

@@ -197,6 +197,10 @@ fn what_cannot_be_read_is_no_object_and_is_not_forgotten() {
     // It is written anew, or goes.
     cache.apply(vec![Change::Put(entry("a/x", 3))], 0);
     assert!(cache.is_whole() && cache.get("a/x").is_some());
+    assert_eq!(cache.undecodable(), 0, "it could not be opened: nobody knows what it is");
+    cache.apply(vec![Change::Unread { key: "a/x".into(), why: Corrupt::undecodable(4, "no JSON") }], 0);
+    assert_eq!(cache.undecodable(), 1);
+    cache.apply(vec![Change::Put(entry("a/x", 4))], 0);
     cache.apply(vec![Change::Unread { key: "b/y".into(), why }, Change::Delete { key: "b/y".into(), revision: 5 }], 0);
     assert!(cache.is_whole() && cache.get("b/y").is_none());
 }

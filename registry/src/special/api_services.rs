@@ -76,8 +76,18 @@ pub fn remotes(look: &dyn Look) -> Vec<Remote> {
 /// kube-aggregator/pkg/controllers/status/local.
 pub fn unsaid(look: &dyn Look) -> Vec<String> {
     let services = look.list(&resource(), "");
-    let own = services.iter().filter(|s| s.at("spec").at("service").is_null() && !is_available(s));
+    let own = services.iter().filter(|s| is_local(s) && !is_available(s));
     own.map(|s| meta::of(s).name().to_owned()).collect()
+}
+
+/// Every API service, and whether it is said to be available. One of this server is, before that is said.
+pub fn availability(look: &dyn Look) -> Vec<(String, bool)> {
+    let is_there = |service: &Value| is_available(service) || is_local(service) && !is_said(service);
+    look.list(&resource(), "").iter().map(|s| (meta::of(s).name().to_owned(), is_there(s))).collect()
+}
+
+fn is_local(service: &Value) -> bool {
+    service.at("spec").at("service").is_null()
 }
 
 /// What is said of a service of this server.
@@ -108,8 +118,15 @@ fn remote(service: &Value) -> Option<Remote> {
 }
 
 fn is_available(service: &Value) -> bool {
-    let conditions = service.at("status").list("conditions");
-    conditions.iter().any(|c| c.str("type") == "Available" && c.str("status") == "True")
+    said(service).is_some_and(|condition| condition.str("status") == "True")
+}
+
+fn is_said(service: &Value) -> bool {
+    said(service).is_some()
+}
+
+fn said(service: &Value) -> Option<&Value> {
+    service.at("status").list("conditions").iter().find(|condition| condition.str("type") == "Available")
 }
 
 // === impl Remote ===
@@ -269,6 +286,25 @@ mod tests {
             sorted(&world).into_iter().map(|(name, versions)| format!("{name} {}", versions.join(","))).collect();
         assert_eq!(names, ["c v1", "a v1", "b v2,v1"]);
         assert_eq!((remotes(&world).len(), unsaid(&world).len()), (0, 4));
+    }
+
+    #[test]
+    fn every_service_is_available_or_is_not() {
+        let backend = || value!({"namespace": "ns", "name": "s", "port": 443});
+        let said = |name: &str, backend: Value, status: &'static str| {
+            let (resource, mut service) = service(name, "a", 10, backend);
+            set(&mut service, &Condition { status, ..local() }, "now");
+            (resource, service)
+        };
+        let world = World(vec![
+            service("v1.new", "a", 10, Value::Null),
+            service("v1.far", "a", 10, backend()),
+            said("v1.here", Value::Null, "True"),
+            said("v1.there", backend(), "True"),
+            said("v1.gone", backend(), "False"),
+        ]);
+        let expected = [("v1.new", true), ("v1.far", false), ("v1.here", true), ("v1.there", true), ("v1.gone", false)];
+        assert_eq!(availability(&world), expected.map(|(name, is_available)| (name.to_owned(), is_available)));
     }
 
     #[test]

@@ -64,10 +64,11 @@ pub fn follow(registry: &Arc<Registry>, relations: &Arc<Relations>) {
     for (group, plural, kind) in RESOURCES {
         let Some(definition) = registry.catalog.get(&GroupResource::new(group, plural)) else { continue };
         let (snapshot, cursor) = definition.cache.snapshot_and_cursor(0);
-        snapshot.objects.values().for_each(|entry| relations.put(kind, &read(kind, entry)));
         let mut fields = definition.row.selectable.iter();
         let node = fields.position(|field| kind == Kind::Pod && field.label == "spec.nodeName");
-        streams.push(Arc::new(Stream { kind, definition, node, cursor: Mutex::new(cursor) }));
+        let stream = Stream { kind, definition, node, cursor: Mutex::new(cursor) };
+        snapshot.objects.values().for_each(|entry| stream.put(entry, relations));
+        streams.push(Arc::new(stream));
     }
     for stream in &streams {
         let (stream, relations) = (stream.clone(), relations.clone());
@@ -124,23 +125,40 @@ impl Stream {
         let (snapshot, fresh) = self.definition.cache.snapshot_and_cursor(0);
         *cursor = fresh;
         relations.retain(self.kind, |key| snapshot.objects.contains_key(key));
-        snapshot.objects.values().for_each(|entry| relations.put(self.kind, &read(self.kind, entry)));
+        snapshot.objects.values().for_each(|entry| self.put(entry, relations));
     }
 
     fn take(&self, event: &Event, relations: &Relations) {
-        let head = &event.entry.head;
-        let waits = self.node.is_some_and(|node| head.fields.get(node).is_none_or(|name| name.is_empty()));
-        if event.deleted || waits {
-            return relations.remove(Name { kind: self.kind, namespace: &head.namespace, name: &head.name });
-        }
-        if !self.says_nothing_new(event) {
-            relations.put(self.kind, &read(self.kind, &event.entry));
+        if event.deleted && !self.waits(&event.entry) {
+            relations.remove(self.name(&event.entry));
+        } else if event.deleted || !self.says_nothing_new(event) {
+            self.put(&event.entry, relations);
         }
     }
 
-    /// Whether a pod is on the node where it was, and names what it named: as nearly all changes leave it.
+    /// A pod that waits for its node leads nowhere. Upstream's graph does not hear of it.
+    fn put(&self, entry: &Entry, relations: &Relations) {
+        match self.waits(entry) {
+            true => relations.forget(self.name(entry)),
+            false => relations.put(self.kind, &read(self.kind, entry)),
+        }
+    }
+
+    fn waits(&self, entry: &Entry) -> bool {
+        self.node.is_some_and(|node| entry.head.fields.get(node).is_none_or(|name| name.is_empty()))
+    }
+
+    fn name<'e>(&self, entry: &'e Entry) -> Name<'e> {
+        Name { kind: self.kind, namespace: &entry.head.namespace, name: &entry.head.name }
+    }
+
+    /// Whether a pod is on the node where it was, and names what it named: as nearly all changes leave it. What else has a node
+    /// keeps it for as long as it is there. Upstream: graph_populator.go, whose handlers of updates pass the same over.
     fn says_nothing_new(&self, event: &Event) -> bool {
-        let (Some(node), Some(old)) = (self.node, &event.previous) else { return false };
+        let Some(old) = &event.previous else { return false };
+        let Some(node) = self.node else {
+            return self.kind != Kind::Volume && old.head.uid == event.entry.head.uid;
+        };
         let of = |entry: &Entry| (entry.head.uid.clone(), entry.head.fields.get(node).cloned());
         let fixed = |entry: &Entry| {
             let text = std::str::from_utf8(&entry.json).unwrap_or_default();

@@ -22,6 +22,7 @@ use registry::{
     options::WriteOptions,
     patch::Form,
     special::services::ports::PortRange,
+    tally::{Tally, Uncounted},
 };
 use store::backends::memory::Memory;
 
@@ -111,19 +112,25 @@ impl World {
 
     /// The same, where everybody but administrators may do no more than this.
     pub async fn with_leave(leave: &'static [&'static str]) -> World {
-        World::assembled(admission::webhook::Outside::default().call, leave).await
+        World::assembled(admission::webhook::Outside::default().call, leave, Arc::new(Uncounted)).await
+    }
+
+    /// The same, with one who counts.
+    pub async fn with_tally(tally: Arc<dyn Tally>) -> World {
+        World::assembled(admission::webhook::Outside::default().call, &[], tally).await
     }
 
     /// The same, where conversions go to `call`.
     pub async fn with_webhook(call: Arc<dyn Call>) -> World {
-        World::assembled(call, &[]).await
+        World::assembled(call, &[], Arc::new(Uncounted)).await
     }
 
-    async fn assembled(call: Arc<dyn Call>, leave: &'static [&'static str]) -> World {
+    async fn assembled(call: Arc<dyn Call>, leave: &'static [&'static str], tally: Arc<dyn Tally>) -> World {
         let clock = Arc::new(Still(AtomicI64::new(1_700_000_000)));
         let outside = Outside { call, ..Outside::alone(clock.clone()) };
         let user = Arc::new(User::new("alice", &["system:masters"]));
-        let world = World { registry: Arc::new(assemble(leave, clock.clone())), user, clock };
+        let registry = Arc::new(assemble(leave, clock.clone()).counted(tally));
+        let world = World { registry, user, clock };
         let filler = world.registry.filler.clone();
         registry::special::custom::follow(&filler, &world.registry.catalog, outside);
         let feed = filler.load().await.expect("memory can be read");

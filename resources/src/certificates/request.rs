@@ -103,6 +103,38 @@ struct Allowed {
     duplicate_usages: bool,
 }
 
+/// A certificate that was issued to one who had said for how long it should be good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The signer where it is one of Kubernetes' own; `other` for all others.
+    pub signer: String,
+    /// Whether it is good for about as long.
+    pub is_as_long: bool,
+}
+
+/// What an update says of the time that was asked for: once, when the certificate comes.
+/// Upstream: pkg/registry/certificates/certificates/storage/metrics.go countCSRDurationMetric.
+pub fn issued(new: &Value, old: &Value) -> Option<Issued> {
+    let is_new = old.at("status").str("certificate").is_empty() && !new.at("status").str("certificate").is_empty();
+    let spec = old.at("spec");
+    let wanted = spec.opt_int("expirationSeconds").filter(|_| is_new)?;
+    let signer = match spec.str("signerName") {
+        own if own.starts_with("kubernetes.io/") => own.to_owned(),
+        _ => "other".to_owned(),
+    };
+    let blocks = inspect::blocks(&bytes(new.at("status"), "certificate"));
+    let first = blocks.iter().find(|block| block.label == "CERTIFICATE" && !block.has_headers);
+    let found = first.and_then(|block| inspect::certificate(&block.der));
+    let is_as_long = found.is_some_and(|found| is_near(wanted, found.not_after - found.not_before));
+    Some(Issued { signer, is_as_long })
+}
+
+/// Short ones begin a little before they are issued. Upstream: `isDurationHonored`.
+fn is_near(wanted_seconds: i64, seconds: i64) -> bool {
+    // In twentieths of a second, as the share is one.
+    (wanted_seconds - seconds).abs() * 20 < 5 * 60 * 20 + wanted_seconds
+}
+
 /// What v1beta1, which needed none of it, is today. Upstream: pkg/apis/certificates/v1beta1/defaults.go.
 pub(crate) fn to_v1(csr: &mut Value) {
     let spec = csr.entry("spec");

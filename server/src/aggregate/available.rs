@@ -11,10 +11,7 @@ use tokio::{
 };
 
 use super::told;
-use crate::{
-    Server,
-    metrics::{Counter, Gauge},
-};
+use crate::{Server, metrics::Counter};
 
 /// How often it is looked whether anything has changed: a list of what is in memory.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -64,8 +61,6 @@ fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, work: &mu
     let look = &*server.registry.cluster.look;
     let remotes = server.aggregate.remotes(look);
     for name in &remotes.unsaid {
-        // What is served here is there.
-        server.aggregate.metrics.unavailable.get([name], Gauge::default).set(0.0);
         let (server, name) = (server.clone(), name.clone());
         work.spawn(async move {
             if let Err(error) = server.registry.say_how_it_is(&name, &api_services::local()).await {
@@ -81,7 +76,6 @@ fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, work: &mu
     for name in gone {
         watched.remove(&name);
         server.aggregate.told.write().remove(&name);
-        server.aggregate.metrics.unavailable.get([&name], Gauge::default).set(0.0);
     }
     for remote in remotes.iter() {
         let mut stands_on = remote.stands_on(look);
@@ -116,10 +110,8 @@ async fn see(server: &Arc<Server>, remote: &Remote) -> Seen {
         },
     };
     let answers = condition.status == "True";
-    let metrics = &server.aggregate.metrics;
-    metrics.unavailable.get([&remote.name], Gauge::default).set(f64::from(u8::from(!answers)));
     if remote.available && !answers {
-        metrics.failures.get([&remote.name, condition.reason], Counter::default).add(1);
+        server.aggregate.failures.get([&remote.name, condition.reason], Counter::default).add(1);
     }
     if let Err(error) = server.registry.say_how_it_is(&remote.name, &condition).await {
         tracing::warn!(%error, name = remote.name, "how an API service is cannot be said");

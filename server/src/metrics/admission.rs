@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 
 use admission::{
     Operation, plugins,
-    tally::{Called, Checked, Side, Step, Tally},
+    tally::{Called, Checked, Conditions, Side, Standing, Step, Subject, Tally},
 };
 
-use super::{Counter, Histogram, Labeled, Page, rows};
+use super::{Counter, Histogram, Labeled, Page, pod_security::PodSecurity, rows};
 
 /// Everything of admission. A webhook's `type` is `admit` or `validating`, a plugin's `admit` or `validate`.
 #[derive(Default)]
@@ -30,6 +30,10 @@ pub struct Admission {
     failed_open: Labeled<2, Counter>,
     /// By kind, name, operation, type.
     excluded: Labeled<4, Counter>,
+    /// The same of conditions that could not be evaluated.
+    failed: Labeled<4, Counter>,
+    conditions: Labeled<4, Histogram>,
+    pods: PodSecurity,
 }
 
 /// By line (the last is the whole side), side, operation, whether it was rejected; made when they are first needed.
@@ -53,6 +57,9 @@ impl Admission {
         self.rejections.write(page, &rows::WEBHOOK_REJECTIONS);
         self.failed_open.write(page, &rows::WEBHOOK_FAILED_OPEN);
         self.excluded.write(page, &rows::CONDITION_EXCLUSIONS);
+        self.failed.write(page, &rows::CONDITION_ERRORS);
+        self.conditions.write(page, &rows::CONDITIONS);
+        self.pods.write(page);
     }
 }
 
@@ -75,6 +82,27 @@ impl Tally for Admission {
         // Here the other side has another word than in all other families.
         let side = if side == Side::Mutating { "admit" } else { "validate" };
         self.excluded.get(["webhook", name, operation, side], Counter::default).add(1);
+    }
+
+    fn conditions(&self, conditions: &Conditions<'_>) {
+        let Conditions { of, name, side, operation, failed, took } = *conditions;
+        let labels = [of, name, operation, side];
+        self.conditions.get(labels, || Histogram::new(&rows::CONDITION_SECONDS)).observe(took.as_secs_f64());
+        if failed > 0 {
+            self.failed.get(labels, Counter::default).add(failed);
+        }
+    }
+
+    fn stood(&self, standing: &Standing<'_>) {
+        self.pods.stood(standing);
+    }
+
+    fn exempted(&self, subject: &Subject<'_>) {
+        self.pods.exempted(subject);
+    }
+
+    fn unjudged(&self, is_fatal: bool, subject: &Subject<'_>) {
+        self.pods.unjudged(is_fatal, subject);
     }
 
     fn stepped(&self, step: &Step) {

@@ -2,7 +2,13 @@
 //!
 //! A request costs one look-up: all its cells hang together. Upstream: apiserver/pkg/endpoints/metrics MonitorRequest.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use api::{Attributes, EcoString};
 use parking_lot::Mutex;
@@ -20,7 +26,13 @@ pub struct Requests {
     own: Labeled<4, Counter>,
     deprecated: Labeled<5, Gauge>,
     bodies: Labeled<3, Histogram>,
+    /// Which of [`VALIDATIONS`] there were, a bit each.
+    validations: AtomicU8,
 }
+
+/// What requests say of how strictly their fields are read. Upstream makes a series of durations for each of them and
+/// observes nothing in it. Upstream: `cleanFieldValidation`, `MonitorRequest`.
+const VALIDATIONS: [&str; 5] = ["", "Ignore", "Strict", "Warn", "invalid"];
 
 /// The cells of requests that are alike.
 struct Served {
@@ -41,6 +53,8 @@ pub struct Key {
     subresource: EcoString,
     verb: &'static str,
     version: EcoString,
+    /// Its place among [`VALIDATIONS`].
+    validation: u8,
 }
 
 /// A request on its way. It is counted when this is dropped, which is when the last byte of its answer has gone.
@@ -63,7 +77,7 @@ impl Key {
     pub fn of(method: &str, attributes: &Attributes, query: &Query, apply: bool) -> Option<Key> {
         let a = attributes;
         if !a.is_resource {
-            return endpoint(method, &a.path);
+            return endpoint(method, &a.path, query);
         }
         let scope = match () {
             () if !a.name.is_empty() || a.verb == "create" => "resource",
@@ -91,6 +105,7 @@ impl Key {
             subresource: a.subresource.as_str().into(),
             verb,
             version: a.version.as_str().into(),
+            validation: validation(query),
         })
     }
 
@@ -100,7 +115,7 @@ impl Key {
 }
 
 /// What upstream says of endpoints that are no resources: the path stands for the subresource, and paths are few.
-fn endpoint(method: &str, path: &str) -> Option<Key> {
+fn endpoint(method: &str, path: &str, query: &Query) -> Option<Key> {
     const COUNTED: [&str; 8] =
         ["/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2", "/openapi/v3", "/statusz", "/flagz"];
     let path = COUNTED.iter().find(|counted| path.trim_end_matches('/') == **counted)?;
@@ -121,6 +136,7 @@ fn endpoint(method: &str, path: &str) -> Option<Key> {
         subresource: (*path).into(),
         verb,
         version: EcoString::new(),
+        validation: validation(query),
     })
 }
 
@@ -131,6 +147,17 @@ fn dry_run(query: &Query) -> EcoString {
         return EcoString::new();
     }
     if said.all(|s| s == "All") { "All".into() } else { "invalid".into() }
+}
+
+fn validation(query: &Query) -> u8 {
+    let mut said = query.all("fieldValidation");
+    let word = match (said.next(), said.next()) {
+        (None, _) => "",
+        (Some(one), None) => one,
+        (Some(_), Some(_)) => "invalid",
+    };
+    let place = VALIDATIONS.iter().position(|known| *known == word).unwrap_or(VALIDATIONS.len() - 1);
+    place as u8
 }
 
 // === impl Requests ===
@@ -167,6 +194,7 @@ impl Requests {
         self.own.clear();
         self.deprecated.clear();
         self.bodies.clear();
+        self.validations.store(0, Relaxed);
     }
 
     pub fn write(&self, page: &mut Page) {
@@ -198,6 +226,12 @@ impl Requests {
         self.own.write(page, &rows::SELF_REQUESTS);
         self.deprecated.write(page, &rows::DEPRECATED);
         self.bodies.write(page, &rows::BODY_SIZES);
+        let validations = self.validations.load(Relaxed);
+        page.add(&rows::FIELD_VALIDATION, |family| {
+            let empty = Histogram::new(&rows::SLI_SECONDS);
+            let seen = VALIDATIONS.iter().enumerate().filter(|(place, _)| validations >> place & 1 == 1);
+            seen.for_each(|(_, word)| empty.write(family, &[word]));
+        });
     }
 }
 
@@ -227,6 +261,10 @@ impl Drop for Record {
         let key = &self.key;
         let [a, b, c, d, e, f, g] = key.of_request();
         let cell = self.metrics.requests.served.get([a, &key.dry_run, b, c, d, e, f, g], Served::new);
+        let validations = &self.metrics.requests.validations;
+        if validations.load(Relaxed) >> key.validation & 1 == 0 {
+            validations.fetch_or(1 << key.validation, Relaxed);
+        }
         let seconds = self.received.elapsed();
         cell.count(self.code);
         cell.duration.observe(seconds.as_secs_f64());

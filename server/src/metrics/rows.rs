@@ -272,6 +272,20 @@ pub const HEALTH_TOTAL: Row = row(
     &["name", "status", "type"],
     "This metric records the results of all healthcheck.",
 );
+pub const HANDSHAKES_FAILED: Row = row(
+    "apiserver_tls_handshake_errors_total",
+    Counter,
+    "ALPHA",
+    &[],
+    "Number of requests dropped with 'TLS handshake error from' error",
+);
+pub const FIELD_VALIDATION: Row = row(
+    "field_validation_request_duration_seconds",
+    Histogram,
+    "ALPHA",
+    &["field_validation"],
+    "Response latency distribution in seconds for each field validation value",
+);
 pub const CPU: Row =
     row("process_cpu_seconds_total", Counter, "", &[], "Total user and system CPU time spent in seconds.");
 pub const FDS_MAX: Row = row("process_max_fds", Gauge, "", &[], "Maximum number of open file descriptors.");
@@ -322,6 +336,8 @@ pub const ALL: &[&Row] = &[
     &REGISTERED,
     &HEALTH,
     &HEALTH_TOTAL,
+    &HANDSHAKES_FAILED,
+    &FIELD_VALIDATION,
     &CPU,
     &FDS_MAX,
     &FDS,
@@ -333,7 +349,8 @@ pub const ALL: &[&Row] = &[
 
 /// All families that this crate counts.
 pub fn all() -> impl Iterator<Item = &'static Row> {
-    [ALL, OF_ADMISSION, OF_FLOWS, super::auth::ROWS, super::conversion::ROWS].into_iter().flatten().copied()
+    let others = [super::auth::ROWS, super::conversion::ROWS, super::resources::ROWS];
+    [ALL, OF_ADMISSION, OF_FLOWS].into_iter().chain(others).flatten().copied()
 }
 
 const OF_REQUEST: &[&str] = &["component", "group", "resource", "scope", "subresource", "verb", "version"];

@@ -89,6 +89,33 @@ fn requests_are_labelled_as_upstream_labels_them() {
 }
 
 #[test]
+fn how_strictly_fields_are_read_has_a_series_for_each_way_and_nothing_in_it() {
+    let metrics = Arc::new(Metrics::default());
+    let seen = || {
+        let mut page = Page::default();
+        metrics.requests.write(&mut page);
+        let text = page.finish();
+        let counts = text.lines().filter_map(|l| l.strip_prefix("field_validation_request_duration_seconds_count"));
+        counts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let of = |word: &str| format!("{{field_validation=\"{word}\"}} 0");
+    assert!(seen().is_empty());
+    for (query, word) in [
+        ("fieldValidation=Strict", "Strict"),
+        ("fieldValidation=Warn&dryRun=All", "Warn"),
+        ("fieldValidation=strict", "invalid"),
+        ("fieldValidation=Warn&fieldValidation=Warn", "invalid"),
+        ("fieldValidation=", ""),
+        ("", ""),
+    ] {
+        metrics.requests.clear();
+        let key = key("POST", &format!("/api/v1/nodes?{query}"), false).expect("it is counted");
+        Record::new(&metrics, key, std::time::Instant::now(), false).code = 201;
+        assert_eq!(seen(), [of(word)], "{query}");
+    }
+}
+
+#[test]
 fn what_lasts_is_counted_while_it_lasts() {
     let metrics = Arc::new(Metrics::default());
     let watch = key("GET", "/api/v1/pods?watch=1", false).expect("it is counted");

@@ -11,26 +11,32 @@ use hyper_util::rt::TokioIo;
 use registry::{Ask, special::connect::Road};
 use streaming::{dial, messages, upgrade};
 
-use super::{Ways, client, foreign, passed, unknown, uri, wrong};
-use crate::{body::Body, door::Admitted};
+use super::{client, foreign, passed, unknown, uri, wrong};
+use crate::{Server, body::Body, door::Admitted};
 
 /// So much is read of an error. Upstream: `maxReadLength`.
 const ERROR_LEN_MAX: usize = 50_000;
 
-pub async fn answer(ways: &Ways, ask: &Ask, admitted: &Admitted, road: &Road) -> Result<Response<Body>, Status> {
+pub async fn answer(server: &Server, ask: &Ask, admitted: &Admitted, road: &Road) -> Result<Response<Body>, Status> {
     if road.host.is_empty() {
         // Nothing runs yet: there is no log, and no error.
         let mut response = Response::new(Body::Whole(None));
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
+    let ways = &server.ways;
     let target = ways.target(road);
     let (authority, path) = (target.authority(), uri(road, None));
     let failed = |why: &str| unknown(format!("Get \"https://{authority}{path}\": {why}"));
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = path.parse().map_err(|_| failed("it is no address"))?;
     request.headers_mut().insert(header::HOST, HeaderValue::from_str(&authority).map_err(|_| failed("no host"))?);
-    let io = target.dial(ways.dial).await.map_err(|why| failed(&why))?;
+    let io = target.dial(ways.dial).await.map_err(|why| {
+        if why.contains("x509:") {
+            server.metrics.resources.untrusted.add(1);
+        }
+        failed(&why)
+    })?;
     let response = dial::call(io, request).await.map_err(|error| failed(&error.to_string()))?;
     if response.status().is_redirection()
         && let Some(location) = response.headers().get(header::LOCATION)

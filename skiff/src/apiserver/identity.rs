@@ -72,7 +72,7 @@ pub fn authenticators(
             headers: proxy.headers.clone(),
             api_audiences: api_audiences.clone(),
         }),
-        Box::new(X509 { authorities: Authorities::new(bundle) }),
+        Box::new(X509 { authorities: Authorities::new(bundle), tally: metrics.auth.clone() }),
     ];
     let mut tokens: Vec<Box<dyn TokenAuthenticator>> = Vec::new();
     if let Some(path) = &flags.token_auth_file {
@@ -82,9 +82,14 @@ pub fn authenticators(
     let keys = Arc::new(token_keys(flags, pki)?);
     let issuers = vec![flags.service_account_issuer.clone()];
     let lookup = Arc::new(Bound(registry.clone()));
-    let legacy = LegacyTokens { keys: keys.clone(), api_audiences: api_audiences.clone(), lookup: lookup.clone() };
-    tokens.push(Box::new(legacy));
-    tokens.push(Box::new(ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup.clone())));
+    tokens.push(Box::new(LegacyTokens {
+        keys: keys.clone(),
+        api_audiences: api_audiences.clone(),
+        lookup: lookup.clone(),
+        tally: metrics.auth.clone(),
+    }));
+    let accounts = ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup.clone(), metrics.auth.clone());
+    tokens.push(Box::new(accounts));
     if flags.enable_bootstrap_token_auth {
         tokens.push(Box::new(BootstrapTokens { api_audiences: api_audiences.clone(), lookup }));
     }

@@ -40,6 +40,12 @@ struct Made {
     all: Vec<Arc<Jwt>>,
 }
 
+/// The issuers that count, and the task that reads their documents at the start.
+struct Now {
+    all: Vec<Arc<Jwt>>,
+    preparing: tokio::task::JoinHandle<()>,
+}
+
 const KIND: &str = "AuthenticationConfiguration";
 /// An issuer that could not be reached is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -91,9 +97,9 @@ pub fn open(
     let opened = anonymous(flags, configuration.anonymous.as_ref())?;
     let made = maker.make(configuration)?;
     let tokens = Arc::new(Replaceable::new(made.tokens));
-    let preparing = tokio::spawn(prepare(made.all));
+    let now = Now { preparing: tokio::spawn(prepare(made.all.clone())), all: made.all };
     let file = configured::Followed::new(path, &text, &configured::AUTHENTICATION, clock, metrics);
-    tokio::spawn(follow(maker, file, text, tree.at("anonymous").clone(), tokens.clone(), preparing));
+    tokio::spawn(follow(maker, file, text, tree.at("anonymous").clone(), tokens.clone(), now));
     Ok(Opened { tokens: Some(tokens), anonymous: opened })
 }
 
@@ -196,6 +202,12 @@ async fn prepare(all: Vec<Arc<Jwt>>) {
     }
 }
 
+/// Issuers that are not there any more.
+fn gone<'a>(before: &'a [Arc<Jwt>], now: &'a [Arc<Jwt>]) -> impl Iterator<Item = &'a str> {
+    let is_there = |issuer: &str| now.iter().any(|jwt| jwt.issuer() == issuer);
+    before.iter().map(|jwt| jwt.issuer()).filter(move |issuer| !is_there(issuer))
+}
+
 /// Follows the file. What is wrong changes nothing, and neither does what cannot be reached.
 async fn follow(
     maker: Maker,
@@ -203,7 +215,7 @@ async fn follow(
     mut last: String,
     anonymous: Value,
     tokens: Arc<Replaceable>,
-    preparing: tokio::task::JoinHandle<()>,
+    mut now: Now,
 ) {
     loop {
         let text = file.changed(&last).await;
@@ -230,8 +242,10 @@ async fn follow(
             last.clear();
             continue;
         }
-        preparing.abort();
+        now.preparing.abort();
         tokens.replace(next);
+        let before = std::mem::replace(&mut now.all, all);
+        gone(&before, &now.all).for_each(|issuer| maker.tally.issuer_gone(issuer));
         file.taken(&last);
         tracing::info!("reloaded authentication config");
     }

@@ -67,7 +67,8 @@ pub fn authorizer(
         abac: None,
     };
     if modes.iter().any(|mode| mode.mode == "Node") {
-        let relations = policy.relations.get_or_insert_default().clone();
+        let relations = Arc::new(Relations::counted(metrics.auth.clone()));
+        policy.relations = Some(relations.clone());
         let rules = special::furniture::rules_of("system:node").map_err(|e| anyhow!("{e}"))?;
         maker.node = Some(Arc::new(Node { relations, rules: Arc::new(rules) }));
     }

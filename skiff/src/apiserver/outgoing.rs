@@ -8,9 +8,9 @@ use admission::{Look, webhook};
 use anyhow::{Context, Result};
 use api::time::Clock;
 use certs::{PrivateKey, pki::Pki};
-use registry::{Ids as _, convert};
+use registry::{Ids as _, convert, special::api_services};
 use server::{
-    aggregate,
+    Server,
     metrics::{Kind, Metrics, Page, Row},
     outgoing::{Outgoing, Settings},
 };
@@ -79,10 +79,18 @@ const FAILURES: Row = Row {
 #[cfg(test)]
 pub const ROWS: &[&Row] = &[&UNAVAILABLE, &FAILURES];
 
-/// Writes which other servers do not answer. Upstream: kube-aggregator/pkg/controllers/status/metrics.
-pub fn unavailable(counted: Arc<aggregate::Metrics>) -> impl Fn(&mut Page) + Send + Sync {
+/// Writes which API services do not answer: of each what it says of itself when the page is asked for.
+/// Upstream: kube-aggregator/pkg/controllers/status/metrics.
+pub fn unavailable(server: &Arc<Server>) -> impl Fn(&mut Page) + Send + Sync + use<> {
+    // The server holds the page.
+    let server = Arc::downgrade(server);
     move |page| {
-        counted.unavailable.write(page, &UNAVAILABLE);
-        counted.failures.write(page, &FAILURES);
+        let Some(server) = server.upgrade() else { return };
+        page.add(&UNAVAILABLE, |family| {
+            for (name, is_available) in api_services::availability(&*server.registry.cluster.look) {
+                family.number(&[&name], f64::from(u8::from(!is_available)));
+            }
+        });
+        server.aggregate.failures.write(page, &FAILURES);
     }
 }

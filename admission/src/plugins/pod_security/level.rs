@@ -59,6 +59,14 @@ impl Level {
             _ => Err("must be one of privileged, baseline, restricted"),
         }
     }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Privileged => "privileged",
+            Level::Baseline => "baseline",
+            Level::Restricted => "restricted",
+        }
+    }
 }
 
 // === impl Version ===
@@ -88,11 +96,7 @@ impl Version {
 
 impl fmt::Display for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let level = match self.level {
-            Level::Privileged => "privileged",
-            Level::Baseline => "baseline",
-            Level::Restricted => "restricted",
-        };
+        let level = self.level.word();
         match self.version {
             Version::Latest => write!(f, "{level}:latest"),
             Version::Minor(minor) => write!(f, "{level}:v1.{minor}"),

@@ -8,7 +8,11 @@ use super::*;
 use crate::fake::{Ask, World, assert_forbidden, create_pod, pod, run};
 
 fn plugin(said: Value) -> PodSecurity {
-    PodSecurity { configuration: Configuration::read(&said).expect("the configuration is right") }
+    counted(said, crate::tally::nobody())
+}
+
+fn counted(said: Value, tally: Arc<dyn Tally>) -> PodSecurity {
+    PodSecurity { configuration: Configuration::read(&said).expect("the configuration is right"), tally }
 }
 
 fn plain() -> PodSecurity {
@@ -198,6 +202,84 @@ fn exemptions_are_noted() {
     assert_eq!(noted(&ask), Ok("runtimeClass".into()));
     ask.namespace = "free".into();
     assert_eq!(noted(&ask), Ok("namespace".into()));
+}
+
+/// What was counted, in order.
+#[derive(Default)]
+struct Counts(parking_lot::Mutex<Vec<String>>);
+
+impl Counts {
+    fn note(&self, what: String, of: &Subject<'_>) {
+        self.0.lock().push(format!("{what} {} {}{}", of.operation, of.resource, of.subresource));
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+impl Tally for Counts {
+    fn called(&self, _: &crate::tally::Called<'_>) {}
+
+    fn stood(&self, standing: &Standing<'_>) {
+        let Standing { is_allowed, level, version, mode, subject } = standing;
+        let decision = if *is_allowed { "allow" } else { "deny" };
+        self.note(format!("{decision} {mode} {level} {version}"), subject);
+    }
+
+    fn exempted(&self, subject: &Subject<'_>) {
+        self.note("exempt".into(), subject);
+    }
+
+    fn unjudged(&self, is_fatal: bool, subject: &Subject<'_>) {
+        self.note(format!("error {is_fatal}"), subject);
+    }
+}
+
+#[test]
+fn what_is_held_to_a_standard_is_counted_and_what_is_not_too() {
+    let counts = Arc::new(Counts::default());
+    let exempt = value!({
+        "apiVersion": "pod-security.admission.config.k8s.io/v1",
+        "kind": "PodSecurityConfiguration",
+        "exemptions": {"runtimeClasses": ["vm"], "usernames": ["root"]}
+    });
+    let plugin = counted(exempt, counts.clone());
+    let labels = |pairs: &[(&str, &str)]| {
+        let mut labels = Value::object();
+        pairs.iter().for_each(|(key, value)| labels.set(&format!("pod-security.kubernetes.io/{key}"), *value));
+        world(labels)
+    };
+    let (bare, host) = (create_pod(value!({})), create_pod(value!({"hostPID": true})));
+    let template =
+        value!({"metadata": {"name": "d", "namespace": "ns"}, "spec": {"template": (pod(value!({"hostPID": true})))}});
+    let deployment = Ask::create("deployments.apps", "Deployment", template);
+    let none: [&str; 0] = [];
+    let old = [("enforce", "baseline"), ("enforce-version", "v1.20"), ("audit", "restricted"), ("warn", "privileged")];
+    let future = [("enforce", "baseline"), ("enforce-version", "v1.99")];
+    let wrong = [("enforce", "harsh")];
+    let cases: [(&[(&str, &str)], &Ask, &[&str]); 8] = [
+        (&[], &bare, &["allow enforce privileged latest create pod"]),
+        (&[("enforce-version", "v1.20")], &bare, &["allow enforce privileged latest create pod"]),
+        (&old, &bare, &["allow enforce baseline v1.20 create pod", "deny audit restricted latest create pod"]),
+        (&old, &host, &["deny enforce baseline v1.20 create pod", "deny audit restricted latest create pod"]),
+        (&future, &host, &["deny enforce baseline future create pod"]),
+        (&future, &deployment, &["deny warn baseline future create controller"]),
+        (&wrong, &bare, &["error false create pod", "deny enforce restricted latest create pod"]),
+        (&[], &deployment, &none),
+    ];
+    for (said, ask, expected) in cases {
+        let _ = ask.validate(&plugin, &labels(said));
+        assert_eq!(counts.take(), expected, "{said:?}");
+    }
+    let nowhere = World::new();
+    assert!(bare.validate(&plugin, &nowhere).is_err() && deployment.validate(&plugin, &nowhere).is_ok());
+    assert_eq!(counts.take(), ["error true create pod", "error true create controller"]);
+    assert_eq!(create_pod(value!({"runtimeClassName": "vm"})).validate(&plugin, &labels(&old)), Ok(()));
+    let mut by_root = deployment;
+    by_root.user = api::User::new("root", &[]);
+    assert_eq!(by_root.validate(&plugin, &labels(&old)), Ok(()));
+    assert_eq!(counts.take(), ["exempt create pod", "exempt create controller"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::configuration::Issuer;
 use super::*;
 use crate::at_once;
+use crate::tally::Noted;
 
 struct Noon;
 
@@ -104,6 +105,7 @@ struct World {
     signer: Signer,
     publisher: Arc<Publisher>,
     issuers: Issuers,
+    noted: Arc<Noted>,
 }
 
 fn read(jwt: api::Value) -> Result<Configuration, Errors> {
@@ -126,13 +128,9 @@ fn world_with(mappings: api::Value, claim_rules: api::Value, user_rules: api::Va
         Arc::new(issuer.open(token::ALGORITHMS.map(str::to_owned).to_vec(), publisher.clone()))
     };
     let all: Vec<Arc<Jwt>> = read.issuers.into_iter().map(open).collect();
-    let issuers = Issuers {
-        all,
-        api_audiences: vec!["api".to_owned()],
-        clock: Arc::new(Noon),
-        tally: Arc::new(crate::Uncounted),
-    };
-    World { signer, publisher, issuers }
+    let (noted, clock) = (Arc::new(Noted::default()), Arc::new(Noon));
+    let issuers = Issuers { all, api_audiences: vec!["api".to_owned()], clock, tally: noted.clone() };
+    World { signer, publisher, issuers, noted }
 }
 
 fn world() -> World {
@@ -277,6 +275,8 @@ fn new_keys_are_read_when_they_are_needed_and_old_ones_no_longer_count() {
         "oidc: verify token: failed to verify signature: fetching keys oidc: failed to decode keys: got Content-Type";
     assert!(why.starts_with(head), "{why}");
     assert!(world.ask(&new).is_ok(), "what was known stays known");
+    let reads = [true, true, true, false].map(|is_read| format!("keys of {URL}: {is_read} at {NOW}"));
+    assert_eq!(world.noted.take(), reads);
 }
 
 #[test]
@@ -346,6 +346,7 @@ fn a_claim_that_is_elsewhere_is_read_there() {
     outer["_claim_sources"] = json!({"s": {"endpoint": "https://gone.example/g"}});
     let words = "oidc: could not expand distributed claims: while getting distributed claim \"groups\": Get https://gone.example/g: no such host";
     assert_eq!(world.user(&outer).expect_err("refused"), words);
+    assert_eq!(world.noted.take(), [format!("keys of {URL}: true at {NOW}")], "whose claims are read is not counted");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use api::value;
 use certs::{PrivateKey, PublicKey};
 
 use super::*;
+use crate::tally::Noted;
 
 const NOW: UnixSeconds = 1_795_000_000;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -48,6 +49,7 @@ struct World {
     accounts: ServiceAccounts,
     legacy: LegacyTokens,
     keys: Arc<KeySet>,
+    noted: Arc<Noted>,
 }
 
 fn world_with(key: &PrivateKey) -> World {
@@ -55,12 +57,17 @@ fn world_with(key: &PrivateKey) -> World {
     let cluster = Arc::new(Cluster::default());
     cluster.put_uid("serviceaccounts", "ns", "robot", "u1");
     let audiences = vec!["api".to_owned()];
+    let noted = Arc::new(Noted::default());
+    let (issuers, lookup) = (vec![ISSUER.to_owned()], cluster.clone());
+    let accounts = ServiceAccounts::new(issuers, keys.clone(), audiences.clone(), lookup, noted.clone());
+    let (lookup, tally) = (cluster.clone(), noted.clone());
     World {
         issuer: Issuer::new(ISSUER.to_owned(), SigningKey::new(key).expect("a key")),
-        accounts: ServiceAccounts::new(vec![ISSUER.to_owned()], keys.clone(), audiences.clone(), cluster.clone()),
-        legacy: LegacyTokens { keys: keys.clone(), api_audiences: audiences, lookup: cluster.clone() },
+        accounts,
+        legacy: LegacyTokens { keys: keys.clone(), api_audiences: audiences, lookup, tally },
         cluster,
         keys,
+        noted,
     }
 }
 
@@ -263,6 +270,7 @@ fn stale_tokens_are_noted() {
     let token = world.issuer.issue(&Grant { warn_after_seconds: 10, ..grant(None, &api()) }, NOW).expect("issued");
     let notes = |now| ask(&world, &token, now).expect("accepted").expect("known").annotations;
     assert!(notes(NOW + 10).is_empty());
+    assert_eq!(world.noted.take(), ["Valid"]);
     assert_eq!(
         notes(NOW + 15),
         [(
@@ -270,6 +278,7 @@ fn stale_tokens_are_noted() {
             "subject: system:serviceaccount:ns:robot, seconds after warning threshold: 5".to_owned()
         )]
     );
+    assert_eq!(world.noted.take(), ["Stale"]);
 }
 
 #[test]
@@ -300,6 +309,7 @@ fn tokens_of_secrets() {
     let identity = by(&world).expect("accepted").expect("known");
     assert_eq!(identity.user.name, "system:serviceaccount:ns:robot");
     assert_eq!(identity.annotations[0].0, "authentication.k8s.io/legacy-token-manual-secret");
+    assert_eq!(world.noted.take(), ["Legacy", "Legacy", "Manual"], "one that was refused is one too");
     // The other authenticator does not know them.
     assert_eq!(ask(&world, &token, NOW), Ok(None));
 
@@ -308,12 +318,15 @@ fn tokens_of_secrets() {
     let mut marked = secret.clone();
     marked.set_path(&["metadata", "labels", INVALID_SINCE], "2026-01-01");
     world.cluster.put("secrets", "ns", "s", marked);
+    world.noted.take();
     assert!(refusal(by(&world)).starts_with("the token in secret ns/s for service account ns/robot has been marked"));
+    assert_eq!(world.noted.take(), ["Legacy", "Invalidated"]);
 
     world.cluster.put("secrets", "ns", "s", secret);
     let account = value!({"metadata": {"uid": "u1"}, "secrets": [{"name": "s"}]});
     world.cluster.put("serviceaccounts", "ns", "robot", account);
     assert_eq!(by(&world).expect("accepted").expect("known").warnings.len(), 1);
+    assert_eq!(world.noted.take(), ["Legacy", "Auto"]);
     world.cluster.put_uid("serviceaccounts", "ns", "robot", "u2");
     assert_eq!(refusal(by(&world)), "ServiceAccount UID (u2) does not match claim (u1)");
     world.cluster.delete("serviceaccounts", "ns", "robot");

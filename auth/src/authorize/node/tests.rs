@@ -339,6 +339,21 @@ fn change(objects: &mut std::collections::BTreeMap<String, Value>, line: &Value)
 }
 
 #[test]
+fn changes_are_counted_by_what_upstream_calls_them() {
+    let noted = Arc::new(crate::tally::Noted::default());
+    let relations = Relations::counted(noted.clone());
+    let object = value!({"metadata": {"name": "a", "namespace": "ns"}, "spec": {"nodeName": "n"}});
+    for kind in [Kind::Pod, Kind::Volume, Kind::Attachment, Kind::Slice, Kind::CertificateRequest] {
+        relations.put(kind, &object);
+        relations.remove(Name { kind, namespace: "ns", name: "a" });
+        relations.forget(Name { kind, namespace: "ns", name: "b" });
+    }
+    let whats = ["Pod", "PV", "VolumeAttachment", "ResourceSlice", "PodCertificateRequest"];
+    let expected: Vec<String> = whats.iter().flat_map(|what| [format!("Add{what}"), format!("Delete{what}")]).collect();
+    assert_eq!(noted.take(), expected);
+}
+
+#[test]
 fn decisions_are_those_of_upstream() {
     let relations = Arc::new(Relations::default());
     let authorizer = authorizer(&relations);

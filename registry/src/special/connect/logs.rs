@@ -21,6 +21,7 @@ struct Wanted {
 
 pub async fn road(registry: &Registry, ask: &Ask, query: &Query, nodes: &NodeAddresses) -> Result<Road, Status> {
     let wanted = Wanted::read(query)?;
+    registry.tally.log(wanted.unverified);
     wanted.check(query).into_status(&GroupResource::new("", "PodLogOptions"), ask.name())?;
     let pod = registry.object(ask, "pods", ask.namespace(), ask.name()).await?;
     let container = containers::container(query.get("container").unwrap_or(""), &pod)?;

@@ -4,12 +4,12 @@
 //! who does not gets one from the upper part as long as there are any. Upstream:
 //! pkg/registry/core/service/ipallocator/{ipallocator,cidrallocator}.go.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use api::{GroupResource, Reason, Status, Value, meta, names, value};
 use resources::core::services::families::{IPV4, IPV6};
 
-use crate::{Registry, options::DeleteOptions};
+use crate::{Registry, options::DeleteOptions, tally::Wish};
 
 pub const MANAGED_BY: &str = "ipallocator.k8s.io";
 
@@ -71,12 +71,20 @@ pub async fn take(
         let inside = (pool.first..=pool.last).contains(&number);
         return if inside { Ok(wanted.into()) } else { Err(Refusal::NotInRange(ip, pool.cidr.clone())) };
     }
-    let number = number(ip);
-    if !pools.iter().any(|p| p.ready && (p.first..=p.last).contains(&number)) {
-        return Err(Refusal::Mismatch);
-    }
-    create(registry, service, ip).await?;
+    let (number, since) = (number(ip), Instant::now());
+    let within = pools.iter().filter(|p| p.ready && (p.first..=p.last).contains(&number));
+    // The narrowest counts, where ranges lie in one another.
+    let Some(pool) = within.min_by_key(|p| p.last - p.first) else { return Err(Refusal::Mismatch) };
+    created(registry, service, ip, pool, Wish::Named).await?;
+    registry.tally.address_took(&pool.cidr, since.elapsed());
     Ok(wanted.into())
+}
+
+/// Makes the object for an address of a range, which counts.
+async fn created(registry: &Registry, service: &Value, ip: IpAddr, pool: &Pool, wish: Wish) -> Result<(), Refusal> {
+    let created = create(registry, service, ip).await;
+    registry.tally.address(&pool.cidr, wish, created.is_ok());
+    created
 }
 
 /// Gives an address back; one that is not there is no error.
@@ -122,6 +130,7 @@ fn show_any(pools: &[Pool]) -> Result<String, Refusal> {
 
 async fn take_any(registry: &Registry, service: &Value, pools: &[Pool]) -> Result<String, Refusal> {
     let cached = registry.catalog.get(&resource()).map(|definition| definition.cache.clone());
+    let since = Instant::now();
     for pool in pools.iter().filter(|p| p.ready && p.first <= p.last) {
         let middle = pool.first + pool.named_len;
         for (first, last) in [(middle, pool.last), (pool.first, middle.wrapping_sub(1))] {
@@ -132,16 +141,48 @@ async fn take_any(registry: &Registry, service: &Value, pools: &[Pool]) -> Resul
                 if cached.as_ref().is_some_and(|cache| cache.get(&ip.to_string()).is_some()) {
                     continue;
                 }
-                match create(registry, service, ip).await {
-                    Ok(()) => return Ok(ip.to_string()),
+                match created(registry, service, ip, pool, Wish::Any).await {
+                    Ok(()) => {
+                        registry.tally.address_took(&pool.cidr, since.elapsed());
+                        return Ok(ip.to_string());
+                    }
                     // Somebody else was faster, here or on another server.
                     Err(Refusal::Allocated) => {}
-                    Err(other) => return Err(other),
+                    Err(other) => {
+                        registry.tally.address(&pool.cidr, Wish::Any, false);
+                        return Err(other);
+                    }
                 }
             }
         }
+        registry.tally.address(&pool.cidr, Wish::Any, false);
     }
     Err(Refusal::Full)
+}
+
+/// A range, how many of its addresses are given out, and how many are left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub cidr: String,
+    pub used: u64,
+    pub free: u64,
+}
+
+/// How much of each range is given out. Upstream: `Allocator.Used`, `Allocator.Free`.
+pub fn usage(registry: &Registry) -> Vec<Usage> {
+    let given: Vec<(bool, u128)> = registry.cluster.look.list(&resource(), "").iter().filter_map(given_out).collect();
+    let pools = [false, true].into_iter().flat_map(|v6| pools(registry, v6));
+    pools.map(|pool| pool.usage(&given)).collect()
+}
+
+/// The family and number of an address that this server, or one of upstream's, has given out.
+fn given_out(address: &Value) -> Option<(bool, u128)> {
+    let meta = meta::of(address);
+    let ip = names::parse_ip(meta.name())?;
+    let family = if ip.is_ipv6() { IPV6 } else { IPV4 };
+    let is_ours = meta.label("ipaddress.kubernetes.io/managed-by") == Some(MANAGED_BY)
+        && meta.label("ipaddress.kubernetes.io/ip-family") == Some(family);
+    is_ours.then(|| (ip.is_ipv6(), number(ip)))
 }
 
 /// The ranges of a family, the server's own first.
@@ -187,6 +228,15 @@ impl Pool {
         let last = network + len - 1 - u128::from(!v6);
         Some(Pool { cidr: cidr.into(), network, first: network + 1, last, named_len: named_len(len), ready: false, v6 })
     }
+
+    /// More than Go's `int` can hold are never left.
+    fn usage(&self, given: &[(bool, u128)]) -> Usage {
+        let mine = given.iter().filter(|(v6, number)| *v6 == self.v6 && (self.network..=self.last).contains(number));
+        let used = mine.count() as u64;
+        let size = self.last.checked_sub(self.first).map_or(0, |more| more.saturating_add(1));
+        let size = u64::try_from(size).unwrap_or(u64::MAX).min(i64::MAX.unsigned_abs());
+        Usage { cidr: self.cidr.clone(), used, free: size.saturating_sub(used) }
+    }
 }
 
 /// How much of a range is left to those who name an address. Upstream: `calculateRangeOffset`.
@@ -229,5 +279,21 @@ mod tests {
         assert!(Pool::new("fd00::/48").is_none());
         let single = Pool::new("10.0.0.7/32").expect("a CIDR");
         assert!(single.first > single.last);
+    }
+
+    #[test]
+    fn what_is_left_of_a_pool_is_counted_as_upstream_counts_it() {
+        let given: Vec<(bool, u128)> =
+            [(10 << 24) + 1, (10 << 24) + 14, (10 << 24) + 200].into_iter().map(|n| (false, n)).collect();
+        let usage = |cidr: &str| {
+            let Usage { used, free, .. } = Pool::new(cidr).expect("a CIDR").usage(&given);
+            (used, free)
+        };
+        assert_eq!(usage("10.0.0.0/24"), (3, 251));
+        assert_eq!(usage("10.0.0.0/28"), (2, 12));
+        assert_eq!(usage("10.0.0.7/32"), (0, 0));
+        assert_eq!(usage("::/112"), (0, 65_535), "the addresses of one family are none of the other");
+        assert_eq!(usage("fd00::/64"), (0, i64::MAX.unsigned_abs()));
+        assert_eq!(usage("ffff:ffff:ffff:ffff::/64"), (0, i64::MAX.unsigned_abs()));
     }
 }

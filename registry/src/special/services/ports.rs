@@ -7,10 +7,12 @@ use api::{Gvk, Status, Value};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use store::{Entry, Guard, Op, Outcome, Txn};
 
-use crate::{Registry, storage, unavailable};
+use crate::{Registry, storage, tally::Wish, unavailable};
 
 /// Under the server's prefix.
 const KEY: &str = "ranges/servicenodeports";
+/// What a service that has a port says of it.
+const SAYS_PORT: [&[u8]; 2] = [b"\"nodePort\":", b"\"healthCheckNodePort\":"];
 /// How often a swap is tried again.
 const ATTEMPTS_MAX: usize = 256;
 
@@ -43,6 +45,8 @@ pub struct Desk {
     range: PortRange,
     bits: Bits,
     taken: Vec<u16>,
+    /// What was wished, and whether it could be had.
+    wishes: Vec<(Wish, bool)>,
     dry_run: bool,
     /// The stored range is not this server's.
     mismatch: bool,
@@ -72,14 +76,20 @@ pub async fn take(
         let seeds: Vec<u64> = (0..8).map(|_| registry.draw(u64::MAX)).collect();
         let mut draft = service.clone();
         let mut desk = Desk::new(registry.config.node_ports, &stored, dry_run, seeds);
-        fill(&mut draft, &mut desk)?;
+        let filled = fill(&mut draft, &mut desk);
+        let counted = |wishes: &[(Wish, bool)]| {
+            let wishes = wishes.iter().filter(|_| !dry_run);
+            wishes.for_each(|(wish, is_taken)| registry.tally.node_port(*wish, *is_taken));
+        };
+        filled.inspect_err(|_| counted(&desk.wishes))?;
         if dry_run || desk.taken.is_empty() {
             *service = draft;
             return Ok(Vec::new());
         }
-        let Desk { bits, taken, range, .. } = desk;
+        let Desk { bits, taken, wishes, range, .. } = desk;
         match swap(registry, &range.to_string(), &bits, stored.revision).await? {
             Ok(()) => {
+                counted(&wishes);
                 *service = draft;
                 return Ok(taken);
             }
@@ -110,6 +120,31 @@ pub async fn release(registry: &Registry, ports: &[u16]) -> Result<(), Status> {
         }
     }
     Err(Status::server_timeout(&api::GroupResource::new("", "services"), "delete", 1))
+}
+
+/// The ports of the range that services hold by what they say.
+pub fn held(registry: &Registry) -> Bits {
+    let mut bits = Bits::default();
+    let services = registry.catalog.get(&api::GroupResource::new("", "services"));
+    let objects = services.map(|definition| definition.cache.snapshot(0).objects).unwrap_or_default();
+    // Most have none, which is told without taking them apart.
+    for entry in objects.values().filter(|entry| SAYS_PORT.iter().any(|said| holds(&entry.json, said))) {
+        let service = entry.tree();
+        let ports = super::node_ports(&service).into_iter().chain(super::health_port(&service));
+        let offsets = ports.filter_map(|port| registry.config.node_ports.offset(i64::from(port)));
+        offsets.for_each(|offset| bits.set(offset, true));
+    }
+    bits
+}
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// How many ports are given out, and how many are left. Upstream: `PortAllocator.Used`, `PortAllocator.Free`.
+pub fn usage(registry: &Registry) -> (usize, usize) {
+    let used = held(registry).iter().count();
+    (used, registry.config.node_ports.len() - used)
 }
 
 /// The bitmap as it is now.
@@ -264,6 +299,7 @@ impl Desk {
             range,
             bits: stored.bits.clone(),
             taken: Vec::new(),
+            wishes: Vec::new(),
             dry_run,
             mismatch: stored.range != range.to_string(),
             draw: Box::new(draw),
@@ -272,6 +308,19 @@ impl Desk {
 
     /// Takes a port that the client named. On dry run its range is not asked for, as upstream's is not.
     pub fn take(&mut self, port: i64) -> Result<(), Refusal> {
+        let taken = self.take_named(port);
+        self.wishes.push((Wish::Named, taken.is_ok()));
+        taken
+    }
+
+    /// Takes any free port, one that clients name last.
+    pub fn take_any(&mut self) -> Result<i64, Refusal> {
+        let taken = self.find_any();
+        self.wishes.push((Wish::Any, taken.is_ok()));
+        taken
+    }
+
+    fn take_named(&mut self, port: i64) -> Result<(), Refusal> {
         let offset = self.range.offset(port);
         let Some(offset) = offset else {
             let again = u16::try_from(port).is_ok_and(|port| self.taken.contains(&port));
@@ -294,8 +343,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Takes any free port, one that clients name last.
-    pub fn take_any(&mut self) -> Result<i64, Refusal> {
+    fn find_any(&mut self) -> Result<i64, Refusal> {
         if self.dry_run {
             // A stand-in: nobody looks for a free one.
             let port = self.taken.iter().max().map_or(32768, |port| *port).saturating_add(1);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use api::{GroupResource, Status, Value, meta, names, time};
 
-use super::{addresses, cluster_ips, health_port, node_ports, ports};
+use super::{addresses, cluster_ips, ports};
 use crate::Registry;
 
 /// A create has this long between its address and its service.
@@ -35,11 +35,7 @@ async fn ports_after(registry: &Registry, suspects: &mut Suspects, sightings: u3
     let range = registry.config.node_ports;
     let _turn = registry.ports.lock().await;
     let stored = ports::read(registry).await?;
-    let mut bits = ports::Bits::default();
-    for service in registry.cluster.look.list(&services(), "") {
-        let held = node_ports(&service).into_iter().chain(health_port(&service));
-        held.filter_map(|port| range.offset(i64::from(port))).for_each(|offset| bits.set(offset, true));
-    }
+    let mut bits = ports::held(registry);
     // Another server may be about to store the service that such a port is for.
     let before = ports_in(&stored, range);
     let alone: Vec<usize> = before.into_iter().filter(|offset| !bits.has(*offset)).collect();

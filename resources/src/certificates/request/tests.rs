@@ -88,3 +88,38 @@ fn a_certificate_is_set_once_and_through_status() {
         ["status.certificate: Forbidden: updates may not set certificate content"]
     );
 }
+
+#[test]
+fn whoever_says_for_how_long_is_counted_once_and_with_what_he_got() {
+    use certs::{Authority, authority::Profile, authority::Subject};
+    const NOW: i64 = 1_795_000_000;
+    let authority = Authority::generate("test", NOW).expect("made");
+    let certificate = |valid_seconds: i64| {
+        let profile = Profile { valid_seconds, ..Profile::client(Subject::user("ann", &[])) };
+        authority.issue(&profile, NOW).expect("issued").certificate_pem
+    };
+    let asked = |signer: &str, seconds: Option<i64>, certificate: &str| {
+        let mut request = a_request();
+        request.set_path(&["spec", "signerName"], signer);
+        if let Some(seconds) = seconds {
+            request.set_path(&["spec", "expirationSeconds"], seconds);
+        }
+        if !certificate.is_empty() {
+            request.set_path(&["status", "certificate"], STANDARD.encode(certificate));
+        }
+        request
+    };
+    let (day, own) = (86_400, "kubernetes.io/kube-apiserver-client");
+    let came = |signer: &str, certificate: &str| {
+        issued(&asked(signer, Some(day), certificate), &asked(signer, Some(day), "")).map(|i| (i.signer, i.is_as_long))
+    };
+    assert_eq!(came(own, &certificate(day)), Some((own.to_owned(), true)));
+    assert_eq!(came("example.com/a", &certificate(2 * day)), Some(("other".to_owned(), false)));
+    assert_eq!(came(own, "nonsense"), Some((own.to_owned(), false)));
+    let there = asked(own, Some(day), &certificate(day));
+    assert_eq!(issued(&there, &there), None, "it was counted when it came");
+    assert_eq!(issued(&asked(own, None, &certificate(day)), &asked(own, None, "")), None, "nothing was wanted");
+    assert_eq!(issued(&asked(own, Some(day), ""), &asked(own, Some(day), "")), None, "nothing has come");
+    // A twentieth and five minutes more or less are as long.
+    assert!(is_near(1000, 1349) && !is_near(1000, 1350) && is_near(1000, 651) && !is_near(1000, 650));
+}

@@ -83,6 +83,41 @@ pub const CONDITION_EXCLUSIONS: Row = row(
     &["kind", "name", "operation", "type"],
     "Admission match condition evaluation exclusions count, identified by name of resource containing the match condition and broken out for each kind containing matchConditions (webhook or policy), operation and admission type (validate or admit).",
 );
+pub const CONDITION_ERRORS: Row = row(
+    "apiserver_admission_match_condition_evaluation_errors_total",
+    Counter,
+    "ALPHA",
+    &["kind", "name", "operation", "type"],
+    "Admission match condition evaluation errors count, identified by name of resource containing the match condition and broken out for each kind containing matchConditions (webhook or policy), operation and admission type (validate or admit).",
+);
+pub const CONDITIONS: Row = row(
+    "apiserver_admission_match_condition_evaluation_seconds",
+    Histogram,
+    "ALPHA",
+    &["kind", "name", "operation", "type"],
+    "Admission match condition evaluation time in seconds, identified by name and broken out for each kind containing matchConditions (webhook or policy), operation and type (validate or admit).",
+);
+pub const POD_STANDINGS: Row = row(
+    "pod_security_evaluations_total",
+    Counter,
+    "ALPHA",
+    &["decision", "mode", "policy_level", "policy_version", "request_operation", "resource", "subresource"],
+    "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
+);
+pub const POD_EXEMPTIONS: Row = row(
+    "pod_security_exemptions_total",
+    Counter,
+    "ALPHA",
+    &["request_operation", "resource", "subresource"],
+    "Number of exempt requests, not counting ignored or out of scope requests.",
+);
+pub const POD_ERRORS: Row = row(
+    "pod_security_errors_total",
+    Counter,
+    "ALPHA",
+    &["fatal", "request_operation", "resource", "subresource"],
+    "Number of errors preventing normal evaluation. Non-fatal errors may result in the latest restricted profile being used for evaluation.",
+);
 
 /// All of them.
 pub const ALL: &[&Row] = &[
@@ -99,7 +134,15 @@ pub const ALL: &[&Row] = &[
     &WEBHOOK_REJECTIONS,
     &WEBHOOK_FAILED_OPEN,
     &CONDITION_EXCLUSIONS,
+    &CONDITION_ERRORS,
+    &CONDITIONS,
+    &POD_STANDINGS,
+    &POD_EXEMPTIONS,
+    &POD_ERRORS,
 ];
+
+/// Of what conditions take.
+pub static CONDITION_SECONDS: [f64; 7] = [0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25];
 
 /// Upstream's bounds of a webhook's time.
 pub const WEBHOOK_SECONDS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
