@@ -7,6 +7,7 @@ pub mod fake_node;
 pub mod handover;
 pub mod http;
 pub mod images;
+pub mod kms;
 pub mod machine;
 pub mod machines;
 pub mod node;
