@@ -3,6 +3,7 @@
 pub mod bench;
 mod bound;
 pub mod etcd;
+pub mod events;
 pub mod fake_node;
 pub mod handover;
 pub mod http;

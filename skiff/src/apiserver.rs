@@ -89,7 +89,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     metrics.collect(storage::size(&store));
     let config =
         server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
-    let (audit, lost) = auditing::of(&flags.audit, &clock)?;
+    let (audit, lost) = auditing::of(&flags.audit, &clock, &outgoing)?;
     metrics.collect(auditing::metrics(audit.as_ref(), lost));
     let server = Arc::new(Server {
         audit: audit.clone(),
