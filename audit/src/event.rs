@@ -1,11 +1,16 @@
 //! One event as it is written: a line of JSON, members in upstream's order. Upstream: apis/audit/v1/types.go Event.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Attributes, User, Value, meta, time, value};
 use jiff::Timestamp;
 
 use crate::{Asked, Level, Stage};
+
+/// What each event says first of itself, where it stands alone.
+const TYPE: &str = "\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",";
+/// The note on an event that lost its objects. Upstream: plugin/pkg/audit/truncate/truncate.go annotationKey.
+const TRUNCATED: &str = "audit.k8s.io/truncated";
 
 /// What is known of a request so far.
 pub struct Event {
@@ -46,6 +51,38 @@ pub fn user(user: &User) -> Value {
         shown.set("extra", all);
     }
     shown
+}
+
+/// Events as one EventList; its items do not say what they are.
+pub fn list(lines: &[Arc<str>]) -> String {
+    let mut text =
+        String::from("{\"kind\":\"EventList\",\"apiVersion\":\"audit.k8s.io/v1\",\"metadata\":{},\"items\":[");
+    for (i, line) in lines.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        text.push('{');
+        let members = line.strip_prefix('{').unwrap_or(line);
+        text += members.strip_prefix(TYPE).unwrap_or(members);
+    }
+    text + "]}"
+}
+
+/// An event without the objects that came and went; none when it tells of none. Upstream: `truncate`.
+pub fn truncate(line: &str) -> Option<String> {
+    let mut event = codec::json::any(line.as_bytes()).ok()?.value;
+    if !matches!(event.str("level"), "Request" | "RequestResponse") {
+        return None;
+    }
+    event.remove("requestObject");
+    event.remove("responseObject");
+    let mut notes: BTreeMap<String, Value> =
+        event.at("annotations").members().map(|(key, text)| (key.to_owned(), text.clone())).collect();
+    notes.insert(TRUNCATED.into(), "true".into());
+    let mut annotations = Value::object();
+    notes.into_iter().for_each(|(key, text)| annotations.set(&key, text));
+    event.set("annotations", annotations);
+    Some(codec::json::to_string(&event))
 }
 
 // === impl Event ===

@@ -19,6 +19,7 @@ use api::{Attributes, User, time::Clock};
 use jiff::Timestamp;
 
 pub use backend::Backend;
+pub use event::list;
 pub use policy::{Level, Policy, Stage};
 pub use record::Record;
 

@@ -18,6 +18,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// How long [`Client::until`] waits on a machine that stalls at times.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long [`Client::until_answered`] waits, for what is looked at each minute, and how often it asks.
+const MINUTES: Duration = Duration::from_secs(200);
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// A connection to a server.
 #[derive(Clone)]
@@ -128,6 +131,26 @@ impl Client {
         match tokio::time::timeout(patience, waiting).await {
             Ok(done) => done,
             Err(_) => bail!("{path}/{name} is not as it should be: {}", codec::json::to_string(&last)),
+        }
+    }
+
+    /// Asks until the answer is as it should be, and says what it was: for what changes by the clock, with nothing to
+    /// watch.
+    pub async fn until_answered(&self, path: &str, holds: impl Fn(u16, &str) -> bool) -> Result<String> {
+        let mut last = (0, String::new());
+        let asking = async {
+            loop {
+                let answer = self.send("GET", path, &[], Bytes::new()).await?;
+                last = (answer.status, String::from_utf8_lossy(&answer.body).into_owned());
+                if holds(last.0, &last.1) {
+                    return anyhow::Ok(last.1.clone());
+                }
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        };
+        match tokio::time::timeout(MINUTES, asking).await {
+            Ok(answered) => answered,
+            Err(_) => bail!("{path} is answered {} {}", last.0, last.1),
         }
     }
 }

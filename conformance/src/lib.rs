@@ -3,10 +3,12 @@
 pub mod bench;
 mod bound;
 pub mod etcd;
+pub mod events;
 pub mod fake_node;
 pub mod handover;
 pub mod http;
 pub mod images;
+pub mod kms;
 pub mod machine;
 pub mod machines;
 pub mod node;

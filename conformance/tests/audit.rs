@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use api::Value;
 use bytes::Bytes;
 use conformance::{
+    events::Receiver,
     http::Client,
     skiff::{self, Skiff},
 };
@@ -16,6 +17,8 @@ use conformance::{
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 const JSON: &str = "application/json";
+/// A batch waits for a second; a busy machine stalls.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Name, method, path, content type, body.
 type Request = (&'static str, &'static str, String, &'static str, &'static str);
@@ -132,9 +135,14 @@ async fn send(client: &Client) -> Result<()> {
 
 /// The events of a log by the request that they tell of.
 fn events(log: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let text = std::fs::read_to_string(log).with_context(|| format!("{}", log.display()))?;
+    let events = text.lines().map(|line| Ok(codec::json::any(line.as_bytes())?.value));
+    Ok(by_request(events.collect::<Result<_>>()?))
+}
+
+fn by_request(all: Vec<Value>) -> BTreeMap<String, Vec<String>> {
     let mut events: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in std::fs::read_to_string(log).with_context(|| format!("{}", log.display()))?.lines() {
-        let mut event = codec::json::any(line.as_bytes())?.value;
+    for mut event in all {
         let id = event.str("auditID").to_owned();
         if requests().iter().any(|(name, ..)| *name == id) {
             if let Some(user) = event.get_mut("user") {
@@ -145,7 +153,41 @@ fn events(log: &Path) -> Result<BTreeMap<String, Vec<String>>> {
             events.entry(id).or_default().push(codec::json::to_string(&event));
         }
     }
-    Ok(events)
+    events
+}
+
+/// Whether all that the sample tells of is told.
+fn are_whole(found: &[Value]) -> bool {
+    let Ok(expected) = events(&sample("audit.jsonl")) else { return true };
+    let found = by_request(found.to_vec());
+    expected.iter().all(|(name, wanted)| found.get(name).is_some_and(|found| found.len() >= wanted.len()))
+}
+
+/// Flags of a server that tells a webhook, in a mode.
+fn webhook(receiver: &Receiver, directory: &Path, mode: &str) -> Result<Vec<String>> {
+    Ok(vec![
+        format!("--audit-policy-file={}", sample("audit-policy.yaml").display()),
+        format!("--audit-webhook-config-file={}", receiver.kubeconfig(directory)?),
+        format!("--audit-webhook-mode={mode}"),
+        "--audit-webhook-batch-max-wait=1s".into(),
+    ])
+}
+
+/// What is told of requests in each mode, as lists.
+async fn compare_taken(receiver: &Receiver, mode: &str) -> Result<()> {
+    let found = tokio::time::timeout(PATIENCE, receiver.events(are_whole)).await;
+    let found = found.with_context(|| format!("{mode}: some events never came"))??;
+    compare(&by_request(found)).with_context(|| mode.to_owned())?;
+    let taken = receiver.taken();
+    let heads = "{\"kind\":\"EventList\",\"apiVersion\":\"audit.k8s.io/v1\",\"metadata\":{},\"items\":[{\"level\":";
+    for taken in &taken {
+        ensure!(taken.body.starts_with(heads) && taken.body.ends_with("}]}\n"), "{mode}: {}", taken.body);
+        ensure!(taken.path == "/events?timeout=30s", "{mode}: {}", taken.path);
+        ensure!(taken.headers.get("content-type").is_some_and(|kind| kind == JSON), "{:?}", taken.headers);
+    }
+    let alone = taken.iter().filter(|taken| taken.body.matches("\"auditID\":").count() == 1).count();
+    ensure!(mode == "batch" || alone == taken.len(), "{mode}: each event goes alone");
+    Ok(())
 }
 
 fn mask(value: &mut Value) {
@@ -196,6 +238,61 @@ async fn every_request_is_told_of_as_upstream_does() {
     told().await.expect("all events are upstream's");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_of_every_request_in_every_mode() {
+    let told = async |mode: &str| -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let receiver = Receiver::start().await?;
+        let flags = webhook(&receiver, directory.path(), mode)?;
+        let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        flags.push("--authorization-mode=RBAC");
+        let skiff = Skiff::start_apiserver(&skiff::build()?, &directory.path().join("data"), &flags)?;
+        let client = Client::from_kubeconfig(&skiff.kubeconfig).await?;
+        skiff.wait_until_ready(&client).await?;
+        send(&client).await?;
+        compare_taken(&receiver, mode).await
+    };
+    for mode in ["batch", "blocking", "blocking-strict"] {
+        told(mode).await.expect("all events are upstream's");
+    }
+}
+
+/// Nobody takes events: a request is refused, goes on, or goes on at once, as the mode says, and each loss is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_does_not_take_is_counted_and_refused_where_it_has_to_be_told() {
+    let lost = async |mode: &str| -> Result<(u16, String)> {
+        let directory = tempfile::tempdir()?;
+        let receiver = Receiver::start().await?;
+        let flags = webhook(&receiver, directory.path(), mode)?;
+        let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        flags.extend([
+            "--authorization-mode=RBAC",
+            "--audit-webhook-initial-backoff=1ms",
+            "--audit-webhook-batch-max-size=1",
+        ]);
+        let skiff = Skiff::start_apiserver(&skiff::build()?, &directory.path().join("data"), &flags)?;
+        let client = Client::from_kubeconfig(&skiff.kubeconfig).await?;
+        skiff.wait_until_ready(&client).await?;
+        drop(receiver);
+        let answer = client.send("GET", CONFIG_MAPS, &[], Bytes::new()).await?;
+        let counted = "apiserver_audit_error_total{plugin=\"webhook\"} ";
+        if mode != "blocking-strict" {
+            client.until_answered("/metrics", |_, page| page.lines().any(|line| line.starts_with(counted))).await?;
+        }
+        Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+    };
+    let runs = async || -> Result<()> {
+        for mode in ["batch", "blocking"] {
+            ensure!(lost(mode).await?.0 == 200, "{mode}");
+        }
+        let refused = lost("blocking-strict").await?;
+        let words = format!("Internal Server Error: \"{CONFIG_MAPS}\": failed to store audit event\n");
+        ensure!(refused == (500, words), "{refused:?}");
+        Ok(())
+    };
+    runs().await.expect("as the modes say");
+}
+
 mod upstream {
     use conformance::upstream::{Settings, Upstream};
 
@@ -214,5 +311,22 @@ mod upstream {
             compare(&events(&log)?)
         };
         told().await.expect("the sample is upstream's");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn upstream_tells_a_webhook_the_same() {
+        let told = async |mode: &str| -> Result<()> {
+            let directory = tempfile::tempdir()?;
+            let receiver = Receiver::start().await?;
+            let mut settings = Settings::new(&directory.path().join("upstream"))?;
+            settings.server_flags.extend(webhook(&receiver, directory.path(), mode)?);
+            let upstream = Upstream::start(&settings)?;
+            let client = Client::from_kubeconfig(&upstream.kubeconfig).await?;
+            send(&client).await?;
+            compare_taken(&receiver, mode).await
+        };
+        for mode in ["batch", "blocking"] {
+            told(mode).await.expect("as the sample");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! Upstream: apiserver/pkg/server/options/encryptionconfig, apiserver/pkg/storage/value.
 
 pub mod configuration;
+pub mod envelope;
 mod places;
 mod plan;
 mod provider;
@@ -17,13 +18,27 @@ pub use places::Places;
 pub use plan::Plan;
 pub use sealed::Sealed;
 pub use secret::Secret;
-pub use tally::{Direction, Tally, Transformation};
+pub use tally::{Direction, Kept, Tally, Transformation};
 
-use std::fmt;
+use std::{fmt, sync::Arc};
+
+use api::time::Clock;
 
 /// Bytes by chance, handed in so that tests can seed them.
 pub trait Random: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
+}
+
+/// What the parts around give.
+#[derive(Clone)]
+pub struct Outside {
+    pub random: Arc<dyn Random>,
+    pub clock: Arc<dyn Clock>,
+    /// Fresh ids of calls to plugins.
+    pub uid: Arc<dyn Fn() -> String + Send + Sync>,
+    pub tally: Arc<dyn Tally>,
+    /// Told when a plugin is well again for whose sake something could not be opened.
+    pub well: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Why a value could not be sealed or opened. The text never holds anything of the value or a key.
@@ -41,8 +56,13 @@ impl Failure {
         Failure { text: text.into(), code: "unknown-non-grpc" }
     }
 
+    /// With words in front of it.
+    pub(crate) fn within(self, words: &str) -> Failure {
+        Failure { text: format!("{words}: {}", self.text), ..self }
+    }
+
     /// Several as one. Upstream: `errors.Reduce(errors.NewAggregate(…))`.
-    fn of_all(mut failures: Vec<Failure>) -> Option<Failure> {
+    pub(crate) fn of_all(mut failures: Vec<Failure>) -> Option<Failure> {
         if failures.len() < 2 {
             return failures.pop();
         }

@@ -9,18 +9,19 @@ mod secretbox;
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use crate::{
-    Failure, Random,
+    Failure, Outside, Random,
     configuration::{Key, Said},
+    envelope::{Envelope, Socket},
     tally::{Direction, Tally, Transformation},
 };
 
 use cbc::Cbc;
-use gcm::Gcm;
+pub(crate) use gcm::Gcm;
 use secretbox::Secretbox;
 
 /// Reserved for what is encrypted: neither JSON nor protobuf begins so.
@@ -47,6 +48,7 @@ pub struct Opened {
 pub enum Provider {
     Identity,
     Keys(Keys),
+    Plugin(Arc<Envelope>),
 }
 
 /// A cipher and its keys.
@@ -70,14 +72,15 @@ enum Cipher {
 }
 
 /// Too short for what has to stand in front.
-fn too_short() -> Failure {
+pub(crate) fn too_short() -> Failure {
     Failure::new("the stored data was shorter than the required size")
 }
 
 // === impl Provider ===
 
 impl Provider {
-    pub fn new(said: &Said) -> Result<Provider, String> {
+    /// An error in upstream's words when a plugin cannot be reached by what is said of it.
+    pub fn new(said: &Said, outside: &Outside) -> Result<Provider, String> {
         let keys = |prefix, unknown, keys: &[Key], cipher: fn(&Key) -> Cipher| {
             let named = keys.iter().map(|key| Named { prefix: format!("{}:", key.name), cipher: cipher(key) });
             Provider::Keys(Keys { prefix, unknown, keys: named.collect() })
@@ -96,7 +99,11 @@ impl Provider {
                 keys("k8s:enc:secretbox:v1:", SECRETBOX, said, |key| Cipher::Secretbox(Secretbox::new(&key.secret)))
             }
             Said::Kms(plugin) => {
-                return Err(format!("could not configure KMSv2-Plugin's probe {}", api::field::quote(&plugin.name)));
+                let socket = Socket::new(plugin, outside.tally.clone()).map_err(|why| {
+                    let name = api::field::quote(&plugin.name);
+                    format!("could not configure KMSv2-Plugin's probe {name}, error: {why}")
+                })?;
+                Provider::Plugin(Arc::new(Envelope::new(plugin, Arc::new(socket), outside.clone())))
             }
         })
     }
@@ -106,6 +113,7 @@ impl Provider {
         match self {
             Provider::Identity => "",
             Provider::Keys(keys) => keys.prefix,
+            Provider::Plugin(envelope) => envelope.prefix(),
         }
     }
 
@@ -117,14 +125,16 @@ impl Provider {
             }
             Provider::Identity => Ok(Opened { value: value.clone(), stale: false }),
             Provider::Keys(keys) => keys.open(value, passage),
+            Provider::Plugin(envelope) => envelope.open(value, passage).await,
         }
     }
 
     /// What comes behind the prefix.
-    pub async fn seal(&self, value: &Bytes, passage: Passage<'_>) -> Result<Bytes, Failure> {
+    pub fn seal(&self, value: &Bytes, passage: Passage<'_>) -> Result<Bytes, Failure> {
         match self {
             Provider::Identity => Ok(value.clone()),
             Provider::Keys(keys) => keys.seal(value, passage),
+            Provider::Plugin(envelope) => envelope.seal(value, passage),
         }
     }
 }

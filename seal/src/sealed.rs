@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use store::{Entry, Error, Event, Feed, LeaseId, Op, Outcome, Page, Range, Revision, Seal, Store, Txn};
 
-use crate::{Places, Plan, Random, Tally, provider::Passage};
+use crate::{Failure, Outside, Places, Plan, provider::Passage};
 
 /// Keys and revisions pass as they are; values are another's.
 pub struct Sealed {
@@ -18,8 +18,7 @@ pub struct Sealed {
 struct Shared {
     places: Places,
     plan: RwLock<Arc<Plan>>,
-    random: Arc<dyn Random>,
-    tally: Arc<dyn Tally>,
+    outside: Outside,
 }
 
 struct Opening {
@@ -30,20 +29,19 @@ struct Opening {
 // === impl Sealed ===
 
 impl Sealed {
-    pub fn around(
-        store: Arc<dyn Store>,
-        places: Places,
-        plan: Plan,
-        random: Arc<dyn Random>,
-        tally: Arc<dyn Tally>,
-    ) -> Sealed {
-        let shared = Shared { places, plan: RwLock::new(Arc::new(plan)), random, tally };
+    pub fn around(store: Arc<dyn Store>, places: Places, plan: Plan, outside: Outside) -> Sealed {
+        let shared = Shared { places, plan: RwLock::new(Arc::new(plan)), outside };
         Sealed { store, shared: Arc::new(shared) }
     }
 
     /// From now on values pass by another plan. What was read before stays with who read it.
     pub fn set(&self, plan: Plan) {
         *self.shared.plan.write() = Arc::new(plan);
+    }
+
+    /// What is wrong with the plugins of the plan that counts.
+    pub async fn check(&self) -> Result<(), Failure> {
+        self.shared.plan().check().await
     }
 }
 
@@ -65,7 +63,7 @@ impl Store for Sealed {
     async fn commit(&self, mut txn: Txn) -> Result<Outcome, Error> {
         for op in &mut txn.ops {
             if let Op::Put { key, value, .. } = op {
-                *value = self.shared.seal(key, value).await?;
+                *value = self.shared.seal(key, value)?;
             }
         }
         let mut outcome = self.store.commit(txn).await?;
@@ -160,16 +158,16 @@ impl Shared {
         }
     }
 
-    async fn seal(&self, key: &str, value: &Bytes) -> Result<Bytes, Error> {
+    fn seal(&self, key: &str, value: &Bytes) -> Result<Bytes, Error> {
         let Some(resource) = self.places.of(key) else { return Ok(value.clone()) };
         let (plan, name) = (self.plan(), resource.to_string());
-        plan.seal(&resource, value, self.passage(key, &name)).await.map_err(|failure| {
+        plan.seal(&resource, value, self.passage(key, &name)).map_err(|failure| {
             tracing::error!(key, %failure, "failed to encrypt data");
             Error::Sealing(failure.text)
         })
     }
 
     fn passage<'a>(&'a self, key: &'a str, resource: &'a str) -> Passage<'a> {
-        Passage { key, resource, random: &*self.random, tally: &*self.tally }
+        Passage { key, resource, random: &*self.outside.random, tally: &*self.outside.tally }
     }
 }

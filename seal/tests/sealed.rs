@@ -10,7 +10,7 @@ use std::{
 
 use api::GroupResource;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use seal::{Places, Plan, Random, Sealed, Tally, Transformation, configuration};
+use seal::{Kept, Outside, Places, Plan, Random, Sealed, Tally, Transformation, configuration};
 use store::{Guard, Op, Outcome, Range, Seal, Store, Txn, backends::memory::Memory};
 
 /// Each call fills with another byte.
@@ -32,10 +32,31 @@ impl Tally for Counted {
         let name = format!("{} {} {} {}", what.resource, what.direction.word(), what.prefix, what.code);
         *self.0.lock().entry(name).or_default() += 1;
     }
+
+    fn kept(&self, _: &Kept<'_>) {}
+}
+
+/// Nothing here asks for the time.
+struct Never;
+
+impl api::time::Clock for Never {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
+
+fn outside(counted: &Arc<Counted>) -> Outside {
+    Outside {
+        random: Arc::new(Counting::default()),
+        clock: Arc::new(Never),
+        uid: Arc::new(String::new),
+        tally: counted.clone(),
+        well: Arc::new(|| ()),
+    }
 }
 
 fn plan(text: &str) -> Result<Plan, String> {
-    Plan::new(&configuration::read(text.as_bytes(), "f", false)?)
+    Plan::new(&configuration::read(text.as_bytes(), "f", false)?, &outside(&Arc::default()))
 }
 
 fn around(inner: &Arc<Memory>, text: &str) -> (Arc<Sealed>, Arc<Counted>) {
@@ -48,8 +69,7 @@ fn around(inner: &Arc<Memory>, text: &str) -> (Arc<Sealed>, Arc<Counted>) {
     ];
     let (places, counted) = (Places::new("/registry", rows), Arc::new(Counted::default()));
     let plan = plan(text).expect("the file is right");
-    let random = Arc::new(Counting::default());
-    (Arc::new(Sealed::around(inner.clone(), places, plan, random, counted.clone())), counted)
+    (Arc::new(Sealed::around(inner.clone(), places, plan, outside(&counted))), counted)
 }
 
 fn rules(rules: &[(&str, &str)]) -> String {

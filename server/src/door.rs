@@ -443,9 +443,10 @@ async fn endpoint(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<
             }
         });
     }
-    health::answer(server, admitted)
-        .or_else(|| metrics::answer(server, admitted))
-        .or_else(|| zpages::answer(server, admitted))
+    if let Some(found) = health::answer(server, admitted).await {
+        return Some(found);
+    }
+    metrics::answer(server, admitted).or_else(|| zpages::answer(server, admitted))
 }
 
 /// A namespace's own path names it twice: as namespace and as object.

@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/server/healthz.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, header};
@@ -19,11 +19,19 @@ use crate::{
 /// Something that can be well or not.
 #[derive(Clone)]
 pub struct Check {
-    pub name: &'static str,
-    pub asked: Asked,
-    /// What is wrong.
-    pub ask: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    name: &'static str,
+    asked: Asked,
+    ask: Ask,
 }
+
+/// How one hears what is wrong.
+#[derive(Clone)]
+enum Ask {
+    Known(Arc<dyn Fn() -> Outcome + Send + Sync>),
+    Elsewhere(Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>),
+}
+
+type Outcome = Result<(), String>;
 
 /// Where a check is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +44,32 @@ pub enum Asked {
     /// By `/readyz` and `/healthz`: starting anew would not help.
     Serving,
 }
+
+// === impl Check ===
+
+impl Check {
+    /// Something that is known here.
+    pub fn new(name: &'static str, asked: Asked, ask: impl Fn() -> Outcome + Send + Sync + 'static) -> Check {
+        Check { name, asked, ask: Ask::Known(Arc::new(ask)) }
+    }
+
+    /// Something that has to be asked elsewhere, which ends in time.
+    pub fn elsewhere<F>(name: &'static str, asked: Asked, ask: impl Fn() -> F + Send + Sync + 'static) -> Check
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        Check { name, asked, ask: Ask::Elsewhere(Arc::new(move || Box::pin(ask()))) }
+    }
+
+    async fn outcome(&self) -> Outcome {
+        match &self.ask {
+            Ask::Known(ask) => ask(),
+            Ask::Elsewhere(ask) => ask().await,
+        }
+    }
+}
+
+// === impl Asked ===
 
 impl Asked {
     fn is_by(self, root: &str) -> bool {
@@ -58,18 +92,13 @@ impl Health {
     /// With the checks that always hold, as upstream's begins.
     pub fn new() -> Health {
         let health = Health::default();
-        health.add(Check { name: "ping", asked: Asked::Everywhere, ask: Arc::new(|| Ok(())) });
-        health.add(Check { name: "log", asked: Asked::Everywhere, ask: Arc::new(|| Ok(())) });
+        health.add(Check::new("ping", Asked::Everywhere, || Ok(())));
+        health.add(Check::new("log", Asked::Everywhere, || Ok(())));
         health
     }
 
     pub fn add(&self, check: Check) {
         self.checks.write().push(check);
-    }
-
-    /// Whether everything that readiness asks for is well.
-    pub fn is_ready(&self) -> bool {
-        self.of("readyz").iter().all(|c| (c.ask)().is_ok())
     }
 
     /// The checks of a root (`readyz`).
@@ -111,7 +140,7 @@ pub fn version(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
 }
 
 /// Answers the paths of the checks; none when the path is another's.
-pub fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
+pub async fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
     let path = admitted.wanted.attributes.path.as_str();
     let (root, check) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
     if !matches!(root, "healthz" | "livez" | "readyz") {
@@ -119,21 +148,23 @@ pub fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
     }
     let checks = server.health.of(root);
     if check.is_empty() {
-        return Some(all(server, root, &checks, admitted));
+        return Some(all(server, root, &checks, admitted).await);
     }
-    Some(match checks.iter().find(|c| c.name == check).map(|c| (c.ask)()) {
-        Some(Ok(())) => {
+    let Some(check) = checks.iter().find(|c| c.name == check) else {
+        return Some(respond::text(404, "404 page not found\n"));
+    };
+    Some(match check.outcome().await {
+        Ok(()) => {
             let mut response = respond::text(200, "ok");
             response.headers_mut().remove(header::X_CONTENT_TYPE_OPTIONS);
             response
         }
-        Some(Err(why)) => respond::text(500, format!("internal server error: {why}\n")),
-        None => respond::text(404, "404 page not found\n"),
+        Err(why) => respond::text(500, format!("internal server error: {why}\n")),
     })
 }
 
 /// Upstream: `handleRootHealth`.
-fn all(server: &Server, root: &str, checks: &[Check], admitted: &Admitted) -> Response<Body> {
+async fn all(server: &Server, root: &str, checks: &[Check], admitted: &Admitted) -> Response<Body> {
     let excluded: Vec<&str> = admitted.query.all("exclude").collect();
     let verbose = admitted.query.get("verbose").is_some();
     let mut text = String::new();
@@ -143,7 +174,7 @@ fn all(server: &Server, root: &str, checks: &[Check], admitted: &Admitted) -> Re
             text += &format!("[+]{} excluded: ok\n", check.name);
             continue;
         }
-        let outcome = (check.ask)();
+        let outcome = check.outcome().await;
         observe(&server.metrics, root, check.name, outcome.is_ok());
         match outcome {
             Ok(()) => text += &format!("[+]{} ok\n", check.name),

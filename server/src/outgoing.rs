@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod elsewhere;
+pub mod events;
 
 pub use answer::any;
 #[cfg(test)]

@@ -71,7 +71,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     metrics.auth.is_of(&upkeep::own_name());
     let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
-    let (store, encryption) = encryption::around(&flags, store)?;
+    let (store, encryption) = encryption::around(&flags, store, &clock).await?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
     let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
     let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
@@ -90,7 +90,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     metrics.collect(storage::size(&store));
     let config =
         server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
-    let (audit, lost) = auditing::of(&flags.audit, &clock)?;
+    let (audit, lost) = auditing::of(&flags.audit, &clock, &outgoing)?;
     metrics.collect(auditing::metrics(audit.as_ref(), lost));
     let server = Arc::new(Server {
         audit: audit.clone(),
@@ -112,17 +112,17 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let (leave, leaving) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(special::furniture::Progress::default());
-    let reloads = encryption.as_ref().is_some_and(|encryption| encryption.reloads());
-    upkeep::checks(&server.health, &registry, &progress, &leaving, reloads);
+    upkeep::checks(&server.health, &registry, &progress, &leaving, encryption.as_ref());
     let tls = identity::tls(&flags, &pki)?;
     let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
-    special::furniture::make(&registry, &settings, &progress).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    upkeep::furnish(&registry, &settings, &progress, encryption.as_ref()).await?;
     special::custom::work::run(&registry);
     let mut kept = upkeep::run(&server, &settings);
-    if let Some(encryption) = &encryption {
-        upkeep::encryption(&mut kept, encryption, &server, &settings);
+    match &encryption {
+        Some(encryption) => upkeep::encryption(&mut kept, encryption, &server),
+        None => server.metrics.collect(encryption::nothing),
     }
     server.metrics.collect(outgoing::unavailable(&server));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));

@@ -63,7 +63,7 @@ fn lost(of: &Lost) -> u64 {
 }
 
 fn batches(buffer_len: usize, batch_len_max: usize) -> Batches {
-    Batches { buffer_len, batch_len_max, wait_max: Duration::from_secs(30), throttle: None }
+    Batches { buffer_len, batch_len_max, wait_max: Duration::from_secs(30), throttle: None, on_their_way_max: 1 }
 }
 
 #[tokio::test]
@@ -128,6 +128,124 @@ async fn batches_go_when_they_are_full_or_have_waited() {
         tokio::task::yield_now().await;
     }
     assert_eq!(sink.taken.lock().clone(), [vec!["a", "b"], vec!["c"]]);
+}
+
+async fn settle() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_from_the_one_before_and_no_time_at_all_is_no_busy_wait() {
+    let (sink, losses) = slow(10);
+    let backend = Batching::start(sink.clone(), losses.clone(), batches(10, 5));
+    settle().await;
+    tokio::time::advance(Duration::from_secs(29)).await;
+    backend.take("a".into()).await;
+    settle().await;
+    assert!(sink.taken.lock().is_empty());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    settle().await;
+    assert_eq!(sink.taken.lock().clone(), [["a"]]);
+
+    let (sink, losses) = slow(10);
+    let backend = Batching::start(sink.clone(), losses, Batches { wait_max: Duration::ZERO, ..batches(10, 5) });
+    settle().await;
+    for name in ["a", "b"] {
+        backend.take(name.into()).await;
+    }
+    settle().await;
+    assert_eq!(sink.taken.lock().clone(), [["a", "b"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_slow_stops_others_only_when_too_many_are_on_their_way() {
+    let (sink, losses) = slow(0);
+    let of = Batches { on_their_way_max: 2, ..batches(1, 1) };
+    let backend = Batching::start(sink.clone(), losses.clone(), of);
+    for name in ["a", "b"] {
+        backend.take(name.into()).await;
+        settle().await;
+    }
+    // Two are on their way, the third waits in the buffer, and the fourth finds no room.
+    for name in ["c", "d"] {
+        backend.take(name.into()).await;
+        settle().await;
+    }
+    assert_eq!(lost(&losses), 1);
+    sink.room.add_permits(10);
+    backend.finish().await;
+    let mut taken: Vec<String> = sink.taken.lock().concat();
+    taken.sort();
+    assert_eq!(taken, ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_held_back_to_so_many_a_second() {
+    let (sink, losses) = slow(100);
+    let of = Batches { throttle: Some((10.0, 3)), on_their_way_max: 100, ..batches(100, 1) };
+    let backend = Batching::start(sink.clone(), losses, of);
+    for i in 0..8 {
+        backend.take(format!("{i}").into()).await;
+    }
+    settle().await;
+    assert_eq!(sink.taken.lock().len(), 3, "a burst");
+    for _ in 0..2 {
+        tokio::time::advance(Duration::from_millis(101)).await;
+        settle().await;
+    }
+    assert_eq!(sink.taken.lock().len(), 5);
+    backend.finish().await;
+    assert_eq!(sink.taken.lock().len(), 8);
+}
+
+#[tokio::test]
+async fn what_a_blocking_backend_has_begun_it_ends_when_the_request_is_gone() {
+    let (sink, losses) = slow(0);
+    let backend = Blocking::new(sink.clone(), losses.clone(), false);
+    let mut waits = Box::pin(backend.take("a".into()));
+    assert!(futures_are_pending(&mut waits).await);
+    drop(waits);
+    sink.room.add_permits(1);
+    backend.finish().await;
+    assert_eq!((sink.taken.lock().clone(), lost(&losses)), (vec![vec!["a".to_string()]], 0));
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_long_loses_its_objects_or_is_lost_itself() {
+    let event = |level: &str, objects: &str, annotations: &str| -> Arc<str> {
+        format!("{{\"kind\":\"Event\",\"level\":\"{level}\",\"auditID\":\"a\"{objects}{annotations}}}").into()
+    };
+    let long = format!(",\"requestObject\":{{\"a\":\"{0}\"}},\"responseObject\":{{\"a\":\"{0}\"}}", "x".repeat(100));
+    let noted = ",\"annotations\":{\"a\":\"b\",\"z\":\"y\"}";
+    let short =
+        event("RequestResponse", "", ",\"annotations\":{\"a\":\"b\",\"audit.k8s.io/truncated\":\"true\",\"z\":\"y\"}");
+    let whole = event("RequestResponse", &long, noted);
+    for (max, line, taken, count) in [
+        (whole.len() + 1, &whole, Some(&whole), 0),
+        (whole.len(), &whole, Some(&short), 0),
+        (short.len() + 1, &whole, Some(&short), 0),
+        (short.len(), &whole, None, 1),
+        (20, &event("Metadata", "", ""), None, 1),
+    ] {
+        let (sink, losses) = slow(10);
+        let strict = Blocking::new(sink.clone(), losses.clone(), true);
+        let backend = Truncating::new(Arc::new(strict), losses.clone(), max);
+        assert!(backend.take(line.clone()).await, "the request goes on");
+        let found: Vec<String> = sink.taken.lock().concat();
+        assert_eq!(found, taken.into_iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(lost(&losses), count);
+    }
+}
+
+#[test]
+fn a_list_of_events_says_what_it_is_once() {
+    let event: Arc<str> = "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"Metadata\"}".into();
+    assert_eq!(
+        crate::list(&[event.clone(), event]),
+        "{\"kind\":\"EventList\",\"apiVersion\":\"audit.k8s.io/v1\",\"metadata\":{},\"items\":[{\"level\":\"Metadata\"},{\"level\":\"Metadata\"}]}"
+    );
 }
 
 fn audit(backend: Arc<dyn Backend>) -> Arc<Audit> {

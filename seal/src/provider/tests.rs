@@ -3,7 +3,16 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::*;
-use crate::Secret;
+use crate::{Kept, Secret};
+
+/// Nothing here asks for the time.
+struct Never;
+
+impl api::time::Clock for Never {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
 
 /// 1, 1, …, then 2, 2, …: two nonces are never the same.
 #[derive(Default)]
@@ -19,6 +28,8 @@ struct Uncounted;
 
 impl Tally for Uncounted {
     fn transformed(&self, _: &Transformation<'_>) {}
+
+    fn kept(&self, _: &Kept<'_>) {}
 }
 
 fn passage<'a>(key: &'a str, random: &'a Counting) -> Passage<'a> {
@@ -39,7 +50,14 @@ fn each() -> Vec<Said> {
 }
 
 fn provider(said: &Said) -> Provider {
-    Provider::new(said).expect("a key is a key")
+    let outside = Outside {
+        random: Arc::new(Counting::default()),
+        clock: Arc::new(Never),
+        uid: Arc::new(String::new),
+        tally: Arc::new(Uncounted),
+        well: Arc::new(|| ()),
+    };
+    Provider::new(said, &outside).expect("a key is a key")
 }
 
 #[tokio::test]
@@ -49,7 +67,7 @@ async fn what_is_sealed_opens_again_whatever_its_length() {
         let provider = provider(&said);
         for len in [0, 1, 15, 16, 17, 1000] {
             let plain = Bytes::from(vec![7; len]);
-            let sealed = provider.seal(&plain, passage("/registry/secrets/a/b", &random)).await.expect("sealed");
+            let sealed = provider.seal(&plain, passage("/registry/secrets/a/b", &random)).expect("sealed");
             let opened = provider.open(&sealed, passage("/registry/secrets/a/b", &random)).await.expect("opened");
             assert_eq!((opened.value, opened.stale), (plain.clone(), false), "{said:?}");
             assert!(said == Said::Identity || len < 15 || !contains(&sealed, &plain), "{said:?} shows the value");
@@ -67,12 +85,12 @@ async fn the_second_key_opens_and_says_that_the_value_is_stale() {
     for of in [Said::AesCbc as fn(Vec<Key>) -> Said, Said::AesGcm, Said::Secretbox] {
         let old = provider(&of(vec![key("old", 1, 32)]));
         let both = provider(&of(vec![key("new", 2, 32), key("old", 1, 32)]));
-        let sealed = old.seal(&"text".into(), passage("k", &random)).await.expect("sealed");
+        let sealed = old.seal(&"text".into(), passage("k", &random)).expect("sealed");
         let opened = both.open(&sealed, passage("k", &random)).await.expect("opened");
         assert_eq!((&opened.value[..], opened.stale), (&b"text"[..], true));
         // Two keys of one name: the one that does not fit is no reason not to try the other.
         let twins = provider(&of(vec![key("old", 2, 32), key("old", 1, 32)]));
-        let sealed = old.seal(&"a longer text than a block has".into(), passage("k", &random)).await.expect("sealed");
+        let sealed = old.seal(&"a longer text than a block has".into(), passage("k", &random)).expect("sealed");
         let opened = twins.open(&sealed, passage("k", &random)).await;
         // Without authentication a wrong key may open to nonsense, one time in 256.
         assert!(opened.is_ok_and(|opened| opened.stale), "{}", both.prefix());
@@ -83,7 +101,7 @@ async fn the_second_key_opens_and_says_that_the_value_is_stale() {
 async fn a_value_that_was_moved_opens_only_where_nothing_is_authenticated() {
     let random = Counting::default();
     let gcm = provider(&Said::AesGcm(vec![key("one", 1, 32)]));
-    let sealed = gcm.seal(&"text".into(), passage("/registry/secrets/a/b", &random)).await.expect("sealed");
+    let sealed = gcm.seal(&"text".into(), passage("/registry/secrets/a/b", &random)).expect("sealed");
     let moved = gcm.open(&sealed, passage("/registry/secrets/a/c", &random)).await;
     assert_eq!(moved.err().map(|f| f.text).as_deref(), Some("cipher: message authentication failed"));
 }
@@ -93,7 +111,7 @@ async fn what_is_damaged_is_refused_in_upstreams_words() {
     let random = Counting::default();
     let refused = async |said: Said, damage: &dyn Fn(&mut Vec<u8>)| {
         let provider = provider(&said);
-        let sealed = provider.seal(&"text".into(), passage("k", &random)).await.expect("sealed");
+        let sealed = provider.seal(&"text".into(), passage("k", &random)).expect("sealed");
         let mut bytes = sealed.to_vec();
         damage(&mut bytes);
         provider.open(&bytes.into(), passage("k", &random)).await.err().map(|failure| failure.text)

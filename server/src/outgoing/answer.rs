@@ -48,11 +48,17 @@ fn is_text(content_type: &str) -> bool {
     content_type.is_empty() || content_type.starts_with("text/")
 }
 
+/// Whether a response says that all went well.
+pub fn accepted(code: u16, body: &[u8], content_type: &str) -> Result<(), CallError> {
+    match code {
+        200..=206 => Ok(()),
+        _ => Err(CallError::Status(refused(code, body, is_text(content_type)))),
+    }
+}
+
 /// The review that a response holds; `asked` is the one that was sent.
 pub fn decode(code: u16, body: &[u8], content_type: &str, asked: &Value) -> Result<Value, CallError> {
-    if !(200..=206).contains(&code) {
-        return Err(CallError::Status(refused(code, body, is_text(content_type))));
-    }
+    accepted(code, body, content_type)?;
     if body.is_empty() {
         let why = format!("0-length response with status code: {code} and content type: {content_type}");
         return Err(CallError::Unreachable(why));

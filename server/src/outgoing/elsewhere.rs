@@ -29,6 +29,8 @@ pub struct Webhook {
 
 /// Where a webhook is, and how this server shows who it is.
 pub struct Place {
+    /// `https`, or `http` where that is taken.
+    scheme: &'static str,
     host: String,
     port: u16,
     /// Whom its certificate has to be for, where that is not its host.
@@ -36,7 +38,8 @@ pub struct Place {
     authority: String,
     /// Without dots, double slashes and what stood behind it.
     path: String,
-    tls: Arc<ClientConfig>,
+    /// None: nothing is sealed on the way.
+    tls: Option<Arc<ClientConfig>>,
     /// Marked as a secret, so that it is printed nowhere.
     authorization: Option<HeaderValue>,
 }
@@ -60,9 +63,17 @@ const DOCUMENT_WITHIN: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 10;
 const AGENT: &str = "kube-apiserver";
 
+/// A whole answer.
+pub(super) struct Answer {
+    code: u16,
+    /// Its content type.
+    kind: String,
+    body: Bytes,
+}
+
 /// Why a call came to nothing, and whether another may come to more.
-struct Failed {
-    why: String,
+pub(super) struct Failed {
+    pub why: String,
     again: bool,
     /// The other side says when.
     after: Option<Duration>,
@@ -79,17 +90,35 @@ impl Place {
         tls: Arc<ClientConfig>,
         authorization: Option<HeaderValue>,
     ) -> Result<Place, String> {
-        let uri: http::Uri = server.parse().map_err(|e| format!("{server}: {e}"))?;
-        if uri.scheme_str() != Some("https") {
+        let place = Place::even_plain(server, name, tls, authorization)?;
+        if place.scheme != "https" {
             return Err(format!("the server of a webhook has to begin with https://, not {}", quote(server)));
         }
+        Ok(place)
+    }
+
+    /// The same of one that may be spoken to in plain HTTP as well: it decides nothing, and whoever names it knows
+    /// the way there.
+    pub fn even_plain(
+        server: &str,
+        name: Option<String>,
+        tls: Arc<ClientConfig>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Place, String> {
+        let uri: http::Uri = server.parse().map_err(|e| format!("{server}: {e}"))?;
+        let (scheme, port, tls) = match uri.scheme_str() {
+            Some("https") => ("https", 443, Some(tls)),
+            Some("http") => ("http", 80, None),
+            _ => return Err(format!("the server of a webhook has to begin with https://, not {}", quote(server))),
+        };
         let authorization = authorization.map(|mut value| {
             value.set_sensitive(true);
             value
         });
         Ok(Place {
+            scheme,
             host: uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(443),
+            port: uri.port_u16().unwrap_or(port),
             name,
             authority: uri.authority().map_or("", |a| a.as_str()).to_owned(),
             path: clean(uri.path()),
@@ -102,7 +131,7 @@ impl Place {
         Target {
             host: self.host.clone(),
             port: self.port,
-            tls: Some(self.tls.clone()),
+            tls: self.tls.clone(),
             name: self.name.clone(),
             public_only: false,
         }
@@ -126,7 +155,7 @@ impl Webhook {
         let mut wait_ms = FIRST_WAIT_MS;
         let mut tried = 1;
         loop {
-            let failed = match self.call(review, &text).await {
+            let failed = match self.call(&text, |answer| answer.review(review)).await {
                 Ok(said) => return Ok(said),
                 Err(failed) => failed,
             };
@@ -140,11 +169,16 @@ impl Webhook {
         }
     }
 
-    /// One call, and those that the other side asks for. Upstream: client-go/rest/with_retry.go.
-    async fn call(&self, review: &Value, text: &Bytes) -> Result<Value, Failed> {
+    /// One call, and those that the other side asks for; `read` says what an answer comes to. Upstream:
+    /// client-go/rest/with_retry.go.
+    pub(super) async fn call<T>(
+        &self,
+        text: &Bytes,
+        read: impl Fn(&Answer) -> Result<T, CallError>,
+    ) -> Result<T, Failed> {
         let until = tokio::time::Instant::now() + self.within;
         for _ in 0..ASKED_AGAIN_MAX {
-            let once = tokio::time::timeout_at(until, self.once(review, text)).await;
+            let once = tokio::time::timeout_at(until, self.once(text, &read)).await;
             let failed = match once.unwrap_or_else(|_| Err(self.late())) {
                 Err(failed) if failed.after.is_some() => failed,
                 other => return other,
@@ -155,12 +189,12 @@ impl Webhook {
                 return Err(Failed { is_late: true, ..Failed::new(OVER.to_owned()) });
             }
         }
-        tokio::time::timeout_at(until, self.once(review, text)).await.unwrap_or_else(|_| Err(self.late()))
+        tokio::time::timeout_at(until, self.once(text, &read)).await.unwrap_or_else(|_| Err(self.late()))
     }
 
-    async fn once(&self, review: &Value, text: &Bytes) -> Result<Value, Failed> {
+    async fn once<T>(&self, text: &Bytes, means: &impl Fn(&Answer) -> Result<T, CallError>) -> Result<T, Failed> {
         let response = match self.post(text).await {
-            // Nobody read it: a review can be asked twice.
+            // Nobody read it: it can be said twice.
             Err(failed) if failed.stale => self.post(text).await,
             other => other,
         };
@@ -173,15 +207,10 @@ impl Webhook {
         let (kind, after) = (said_of(header::CONTENT_TYPE), said_of(header::RETRY_AFTER));
         let after = after.parse().ok().filter(|_| matches!(code, 429 | 500..)).map(Duration::from_secs);
         let body = read(response).await.map_err(Failed::new)?;
-        let said = answer::decode(code, &body, &kind, review).map_err(|error| {
+        means(&Answer { code, kind, body }).map_err(|error| {
             let again = after.is_some() || matches!(code, 429 | 500 | 504);
             Failed { again, after, ..Failed::new(words(error)) }
-        })?;
-        let (found, wanted) = (meta::gvk(&said), meta::gvk(review));
-        if !found.kind.is_empty() && found != wanted {
-            return Err(Failed::new(answer::unconvertible(&found, &wanted)));
-        }
-        Ok(said)
+        })
     }
 
     async fn post(&self, text: &Bytes) -> Result<http::Response<pool::Reading>, pool::Failed> {
@@ -210,7 +239,25 @@ impl Webhook {
     }
 
     fn unreached(&self, why: &str) -> String {
-        format!("Post {}: {why}", quote(&format!("https://{}{}", self.place.authority, self.path())))
+        format!("Post {}: {why}", quote(&format!("{}://{}{}", self.place.scheme, self.place.authority, self.path())))
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn review(&self, asked: &Value) -> Result<Value, CallError> {
+        let said = answer::decode(self.code, &self.body, &self.kind, asked)?;
+        let (found, wanted) = (meta::gvk(&said), meta::gvk(asked));
+        if !found.kind.is_empty() && found != wanted {
+            return Err(CallError::Unreachable(answer::unconvertible(&found, &wanted)));
+        }
+        Ok(said)
+    }
+
+    /// It was taken, whatever is said to that.
+    pub fn taken(&self) -> Result<(), CallError> {
+        answer::accepted(self.code, &self.body, &self.kind)
     }
 }
 

@@ -3,26 +3,33 @@
 //! Upstream: apiserver/pkg/server/options/audit.go.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
-use api::time::Clock;
+use anyhow::{Context, Result, anyhow, bail};
+use api::{field::quote, time::Clock};
 use audit::{
     Audit, Backend, Policy,
     backend::{
-        Batches, Batching, Blocking, Losses,
+        Batches, Batching, Blocking, Losses, Sink, Truncating,
         log::{Log, Settings},
     },
 };
 use clap::Args;
-use server::metrics::{Counter, Kind, Labeled, Page, Row};
+use server::{
+    metrics::{Counter, Kind, Labeled, Page, Row},
+    outgoing::{Outgoing, events::Events},
+};
 
-use crate::flags::go::{Span, boolean, integer};
+use super::elsewhere;
+use crate::flags::go::{Span, boolean, float, integer};
 
 const MODES: [&str; 3] = ["batch", "blocking", "blocking-strict"];
+const VERSION: &str = "audit.k8s.io/v1";
+/// Batches that a webhook is sent at once. Upstream knows no end of them.
+const ON_THEIR_WAY_MAX: usize = 1000;
 
 #[derive(Args)]
 pub struct AuditFlags {
@@ -47,16 +54,86 @@ pub struct AuditFlags {
     /// How a line looks: json.
     #[arg(long, default_value = "json")]
     pub audit_log_format: String,
+    /// In which version a line is written: audit.k8s.io/v1.
+    #[arg(long, default_value = VERSION)]
+    pub audit_log_version: String,
     /// Who waits for the log: batch (nobody), blocking (every request), blocking-strict (and is refused without it).
     #[arg(long, default_value = "blocking")]
     pub audit_log_mode: String,
     /// So many events wait before some are lost. Only with batch.
     #[arg(long, default_value = "10000", value_parser = integer, allow_hyphen_values = true)]
     pub audit_log_batch_buffer_size: i64,
+    /// So many go together. Only with batch, as those below.
     #[arg(long, default_value = "1", value_parser = integer, allow_hyphen_values = true)]
     pub audit_log_batch_max_size: i64,
-    #[arg(long, default_value = "0s", value_parser = Span::parse)]
+    /// After so long they go even if they are fewer.
+    #[arg(long, default_value = "0s", value_parser = Span::parse, allow_hyphen_values = true)]
     pub audit_log_batch_max_wait: Span,
+    /// Whether batches are held back to so many a second.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub audit_log_batch_throttle_enable: bool,
+    #[arg(long, default_value = "0", value_parser = float, allow_hyphen_values = true)]
+    pub audit_log_batch_throttle_qps: f32,
+    /// So many may go at once after a pause.
+    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_log_batch_throttle_burst: i64,
+    /// Whether events that are too long lose the objects that came and went, or are dropped.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub audit_log_truncate_enabled: bool,
+    /// In bytes, as is the next one.
+    #[arg(long, default_value = "10485760", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_log_truncate_max_batch_size: i64,
+    #[arg(long, default_value = "102400", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_log_truncate_max_event_size: i64,
+    /// A kubeconfig: whose server is told of events.
+    #[arg(long)]
+    pub audit_webhook_config_file: Option<PathBuf>,
+    /// How long one waits before events are sent again that were not taken.
+    #[arg(long, alias = "audit-webhook-batch-initial-backoff", default_value = "10s", value_parser = Span::parse, allow_hyphen_values = true)]
+    pub audit_webhook_initial_backoff: Span,
+    /// In which version events are sent: audit.k8s.io/v1.
+    #[arg(long, default_value = VERSION)]
+    pub audit_webhook_version: String,
+    /// Who waits for the webhook: batch (nobody), blocking (every request), blocking-strict (and is refused without it).
+    #[arg(long, default_value = "batch")]
+    pub audit_webhook_mode: String,
+    /// As those of the log.
+    #[arg(long, default_value = "10000", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_webhook_batch_buffer_size: i64,
+    #[arg(long, default_value = "400", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_webhook_batch_max_size: i64,
+    #[arg(long, default_value = "30s", value_parser = Span::parse, allow_hyphen_values = true)]
+    pub audit_webhook_batch_max_wait: Span,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub audit_webhook_batch_throttle_enable: bool,
+    #[arg(long, default_value = "10", value_parser = float, allow_hyphen_values = true)]
+    pub audit_webhook_batch_throttle_qps: f32,
+    #[arg(long, default_value = "15", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_webhook_batch_throttle_burst: i64,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub audit_webhook_truncate_enabled: bool,
+    #[arg(long, default_value = "10485760", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_webhook_truncate_max_batch_size: i64,
+    #[arg(long, default_value = "102400", value_parser = integer, allow_hyphen_values = true)]
+    pub audit_webhook_truncate_max_event_size: i64,
+}
+
+/// What the flags of one backend say, whichever it is. Upstream: `AuditBatchOptions`, `AuditTruncateOptions`.
+struct Manner<'a> {
+    /// `log`, `webhook`
+    plugin: &'static str,
+    mode: &'a str,
+    buffer_len: i64,
+    batch_len_max: i64,
+    wait_max: Span,
+    throttles: bool,
+    per_second: f32,
+    burst: i64,
+    truncates: bool,
+    truncated_batch_max: i64,
+    event_len_max: i64,
+    version: &'a str,
+    on_their_way_max: usize,
 }
 
 /// What was lost, by who lost it.
@@ -96,77 +173,184 @@ const REJECTED: Row = Row {
 #[cfg(test)]
 pub const ROWS: &[&Row] = &[&EVENTS, &LOSSES, &LEVELS, &REJECTED];
 
+// === impl AuditFlags ===
+
+impl AuditFlags {
+    fn log(&self) -> Manner<'_> {
+        Manner {
+            plugin: "log",
+            mode: &self.audit_log_mode,
+            buffer_len: self.audit_log_batch_buffer_size,
+            batch_len_max: self.audit_log_batch_max_size,
+            wait_max: self.audit_log_batch_max_wait,
+            throttles: self.audit_log_batch_throttle_enable,
+            per_second: self.audit_log_batch_throttle_qps,
+            burst: self.audit_log_batch_throttle_burst,
+            truncates: self.audit_log_truncate_enabled,
+            truncated_batch_max: self.audit_log_truncate_max_batch_size,
+            event_len_max: self.audit_log_truncate_max_event_size,
+            version: &self.audit_log_version,
+            // A file is written by one.
+            on_their_way_max: 1,
+        }
+    }
+
+    fn webhook(&self) -> Manner<'_> {
+        Manner {
+            plugin: "webhook",
+            mode: &self.audit_webhook_mode,
+            buffer_len: self.audit_webhook_batch_buffer_size,
+            batch_len_max: self.audit_webhook_batch_max_size,
+            wait_max: self.audit_webhook_batch_max_wait,
+            throttles: self.audit_webhook_batch_throttle_enable,
+            per_second: self.audit_webhook_batch_throttle_qps,
+            burst: self.audit_webhook_batch_throttle_burst,
+            truncates: self.audit_webhook_truncate_enabled,
+            truncated_batch_max: self.audit_webhook_truncate_max_batch_size,
+            event_len_max: self.audit_webhook_truncate_max_event_size,
+            version: &self.audit_webhook_version,
+            on_their_way_max: ON_THEIR_WAY_MAX,
+        }
+    }
+}
+
+// === impl Manner ===
+
+impl Manner<'_> {
+    /// Refusals in upstream's words, of which it says one about each thing.
+    fn wrong(&self) -> Vec<String> {
+        [self.wrong_batches(), self.wrong_lengths(), self.wrong_version()].into_iter().flatten().collect()
+    }
+
+    /// Upstream: `validateBackendBatchOptions`.
+    fn wrong_batches(&self) -> Option<String> {
+        let (plugin, mode) = (self.plugin, self.mode);
+        if !MODES.contains(&mode) {
+            let known = quote(&MODES.join(","));
+            return Some(format!("invalid audit {plugin} mode {mode}, allowed modes are {known}"));
+        }
+        let throttles = self.throttles;
+        let asked = [
+            ("buffer size", self.buffer_len <= 0, self.buffer_len.to_string()),
+            ("max batch size", self.batch_len_max <= 0, self.batch_len_max.to_string()),
+            ("throttle QPS", throttles && self.per_second <= 0.0, self.per_second.to_string()),
+            ("throttle burst", throttles && self.burst <= 0, self.burst.to_string()),
+        ];
+        let (what, _, number) = asked.into_iter().find(|(_, is_wrong, _)| *is_wrong && mode == "batch")?;
+        Some(format!("invalid audit batch {plugin} {what} {number}, must be a positive number"))
+    }
+
+    /// Upstream: `AuditTruncateOptions.Validate`.
+    fn wrong_lengths(&self) -> Option<String> {
+        let Manner { plugin, event_len_max: event, truncated_batch_max: batch, .. } = *self;
+        if event <= 0 {
+            return Some(format!("invalid audit truncate {plugin} max event size {event}, must be a positive number"));
+        }
+        (batch < event).then(|| {
+            format!(
+                "invalid audit truncate {plugin} max batch size {batch}, must be greater than max event size ({event})"
+            )
+        })
+    }
+
+    /// Upstream: `validateGroupVersionString`.
+    fn wrong_version(&self) -> Option<String> {
+        match self.version {
+            VERSION => None,
+            text if text.matches('/').count() > 1 => Some(format!("unexpected GroupVersion string: {text}")),
+            _ => Some(format!("invalid group version, allowed versions are [{}]", quote(VERSION))),
+        }
+    }
+
+    /// What stands in front of where events go. Upstream: `wrapBackend`, of both options.
+    fn around(&self, sink: Arc<dyn Sink>, losses: &Arc<Lost>) -> Arc<dyn Backend> {
+        let lost: Arc<dyn Losses> = losses.clone();
+        let backend: Arc<dyn Backend> = match self.mode {
+            "batch" => {
+                let batches = Batches {
+                    buffer_len: positive(self.buffer_len, 1) as usize,
+                    batch_len_max: positive(self.batch_len_max, 1) as usize,
+                    wait_max: self.wait_max.duration().unwrap_or(Duration::ZERO),
+                    throttle: self.throttles.then(|| (f64::from(self.per_second), positive(self.burst, 1) as u32)),
+                    on_their_way_max: self.on_their_way_max,
+                };
+                Arc::new(Batching::start(sink, lost.clone(), batches))
+            }
+            mode => Arc::new(Blocking::new(sink, lost.clone(), mode == "blocking-strict")),
+        };
+        if !self.truncates {
+            return backend;
+        }
+        Arc::new(Truncating::new(backend, lost, positive(self.event_len_max, 1) as usize))
+    }
+}
+
 /// Refusals in upstream's words.
 pub fn check(flags: &AuditFlags) -> Vec<String> {
     let mut wrong = Vec::new();
-    if flags.audit_log_path.is_none() {
-        return wrong;
-    }
-    let mode = &flags.audit_log_mode;
-    if !MODES.contains(&mode.as_str()) {
-        let known = api::field::quote(&MODES.join(","));
-        wrong.push(format!("invalid audit log mode {mode}, allowed modes are {known}"));
-    }
-    for (what, number) in
-        [("buffer size", flags.audit_log_batch_buffer_size), ("max batch size", flags.audit_log_batch_max_size)]
-    {
-        if mode == "batch" && number <= 0 && wrong.is_empty() {
-            wrong.push(format!("invalid audit batch log {what} {number}, must be a positive number"));
+    if flags.audit_log_path.is_some() {
+        wrong.extend(flags.log().wrong());
+        if flags.audit_log_format != "json" {
+            let format = &flags.audit_log_format;
+            wrong.push(format!("invalid audit log format {format}, allowed formats are \"json\""));
+        }
+        for (flag, number) in [
+            ("maxage", flags.audit_log_maxage),
+            ("maxbackup", flags.audit_log_maxbackup),
+            ("maxsize", flags.audit_log_maxsize),
+        ] {
+            if number < 0 {
+                wrong.push(format!("--audit-log-{flag} {number} can't be a negative number"));
+            }
         }
     }
-    for (flag, number) in [
-        ("maxage", flags.audit_log_maxage),
-        ("maxbackup", flags.audit_log_maxbackup),
-        ("maxsize", flags.audit_log_maxsize),
-    ] {
-        if number < 0 {
-            wrong.push(format!("--audit-log-{flag} {number} can't be a negative number"));
-        }
-    }
-    if flags.audit_log_format != "json" {
-        let format = &flags.audit_log_format;
-        wrong.push(format!("invalid audit log format {format}, allowed formats are \"json\""));
+    if flags.audit_webhook_config_file.is_some() {
+        wrong.extend(flags.webhook().wrong());
     }
     wrong
 }
 
 /// Those who are told, as the flags say; without a policy there is nothing to tell.
-pub fn of(flags: &AuditFlags, clock: &Arc<dyn Clock>) -> Result<(Option<Arc<Audit>>, Arc<Lost>)> {
+pub fn of(
+    flags: &AuditFlags,
+    clock: &Arc<dyn Clock>,
+    outgoing: &Arc<Outgoing>,
+) -> Result<(Option<Arc<Audit>>, Arc<Lost>)> {
     let lost = Arc::new(Lost::default());
     let Some(path) = &flags.audit_policy_file else { return Ok((None, lost)) };
     let shown = path.display().to_string();
-    let text = std::fs::read(path).with_context(|| {
-        format!("loading audit policy file: failed to read file path {}", api::field::quote(&shown))
-    })?;
+    let text = std::fs::read(path)
+        .with_context(|| format!("loading audit policy file: failed to read file path {}", quote(&shown)))?;
     let policy = match Policy::read(&text, &shown) {
         Ok(policy) => policy,
         Err(why) => bail!("loading audit policy file: {why}"),
     };
-    let Some(path) = &flags.audit_log_path else { return Ok((None, lost)) };
+    let mut backends = Vec::new();
+    if let Some(path) = &flags.audit_log_path {
+        backends.push(flags.log().around(Arc::new(log(flags, path, clock)?), &lost));
+    }
+    if let Some(path) = &flags.audit_webhook_config_file {
+        let webhook =
+            elsewhere::events(path, outgoing).map_err(|why| anyhow!("initializing audit webhook: {why:#}"))?;
+        let first_wait = flags.audit_webhook_initial_backoff.duration().unwrap_or(Duration::ZERO);
+        backends.push(flags.webhook().around(Arc::new(Events::new(webhook, first_wait)), &lost));
+    }
+    if backends.is_empty() {
+        return Ok((None, lost));
+    }
+    Ok((Some(Arc::new(Audit::new(policy, backends, clock.clone()))), lost))
+}
+
+fn log(flags: &AuditFlags, path: &Path, clock: &Arc<dyn Clock>) -> Result<Log> {
     let settings = Settings {
-        path: path.clone(),
+        path: path.to_owned(),
         len_max: positive(flags.audit_log_maxsize, 100) << 20,
         backups_max: positive(flags.audit_log_maxbackup, 0) as usize,
         days_max: flags.audit_log_maxage,
         compress: flags.audit_log_compress,
     };
     let log = Log::open(settings, clock.clone());
-    let log = Arc::new(log.with_context(|| format!("ensureLogFile: {} cannot be written", path.display()))?);
-    let losses: Arc<dyn Losses> = lost.clone();
-    let backend: Arc<dyn Backend> = match flags.audit_log_mode.as_str() {
-        "batch" => Arc::new(Batching::start(
-            log,
-            losses,
-            Batches {
-                buffer_len: positive(flags.audit_log_batch_buffer_size, 10_000) as usize,
-                batch_len_max: positive(flags.audit_log_batch_max_size, 1) as usize,
-                wait_max: flags.audit_log_batch_max_wait.duration().unwrap_or(Duration::ZERO),
-                throttle: None,
-            },
-        )),
-        mode => Arc::new(Blocking::new(log, losses, mode == "blocking-strict")),
-    };
-    Ok((Some(Arc::new(Audit::new(policy, vec![backend], clock.clone()))), lost))
+    log.with_context(|| format!("ensureLogFile: {} cannot be written", path.display()))
 }
 
 fn positive(number: i64, otherwise: u64) -> u64 {

@@ -9,6 +9,7 @@ use api::Value;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use certs::{PrivateKey, careless, tls, tls::Identity};
 use http::HeaderValue;
+use rustls::ClientConfig;
 use server::outgoing::{
     Outgoing, Trust,
     elsewhere::{Documents, Place, Webhook},
@@ -17,6 +18,12 @@ use server::outgoing::{
 use super::{identity::why_not, outgoing::machine};
 use crate::controllers::outside::{entry, material};
 
+/// Makes a place of what a kubeconfig says of one.
+type Making = fn(&str, Option<String>, Arc<ClientConfig>, Option<HeaderValue>) -> Result<Place, String>;
+
+/// How long a webhook has that takes events. Upstream: `defaultRequestTimeout` of webhooks.
+const EVENTS_WITHIN: Duration = Duration::from_secs(30);
+
 /// The webhook that the current context of a kubeconfig names. All calls together have `altogether`, when that is said.
 pub fn webhook(
     path: &Path,
@@ -24,13 +31,23 @@ pub fn webhook(
     within: Duration,
     altogether: Option<Duration>,
 ) -> Result<Webhook> {
+    let place = read(path, Place::new)?;
+    Ok(Webhook { outgoing: outgoing.clone(), place, within, altogether })
+}
+
+/// The same of one that takes events of the audit, over plain HTTP as well.
+pub fn events(path: &Path, outgoing: &Arc<Outgoing>) -> Result<Webhook> {
+    let place = read(path, Place::even_plain)?;
+    Ok(Webhook { outgoing: outgoing.clone(), place, within: EVENTS_WITHIN, altogether: None })
+}
+
+fn read(path: &Path, make: Making) -> Result<Place> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| anyhow!("stat {shown}: {}", why_not(&error)))?;
     let config = server::outgoing::any(text.as_bytes())
         .map_err(|why| anyhow!("error loading config file {}: {why}", api::field::quote(&shown.to_string())))?;
-    let place = place(&config, path.parent().unwrap_or(Path::new(".")));
-    let place = place.with_context(|| format!("{shown} is no kubeconfig of a webhook"))?;
-    Ok(Webhook { outgoing: outgoing.clone(), place, within, altogether })
+    let place = place(&config, path.parent().unwrap_or(Path::new(".")), make);
+    place.with_context(|| format!("{shown} is no kubeconfig of a webhook"))
 }
 
 /// How the documents of an issuer are read: its server is believed by these authorities, or as this machine does.
@@ -40,7 +57,7 @@ pub fn documents(authority: &str, outgoing: &Arc<Outgoing>) -> Result<Documents>
     Ok(Documents { outgoing: outgoing.clone(), tls })
 }
 
-fn place(config: &Value, folder: &Path) -> Result<Place> {
+fn place(config: &Value, folder: &Path, make: Making) -> Result<Place> {
     let context = entry(config, "contexts", "context", config.str("current-context"))?;
     let cluster = entry(config, "clusters", "cluster", context.str("cluster"))?;
     let nobody = Value::object();
@@ -61,8 +78,7 @@ fn place(config: &Value, folder: &Path) -> Result<Place> {
         (false, None) => tls::client_config(&machine(), identity, false)?,
     };
     let name = cluster.opt_str("tls-server-name").map(str::to_owned);
-    Place::new(cluster.str("server"), name, Arc::new(config), authorization(user, folder)?)
-        .map_err(|why| anyhow!("{why}"))
+    make(cluster.str("server"), name, Arc::new(config), authorization(user, folder)?).map_err(|why| anyhow!("{why}"))
 }
 
 fn authorization(user: &Value, folder: &Path) -> Result<Option<HeaderValue>> {

@@ -2,6 +2,8 @@
 //!
 //! Upstream: apiserver/pkg/server/options/etcd.go maybeApplyResourceTransformers, encryptionconfig/controller.
 
+mod counted;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,19 +11,31 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use api::GroupResource;
+use api::{GroupResource, time::Clock};
 use aws_lc_rs::rand;
 use clap::Args;
 use parking_lot::Mutex;
-use registry::cache::fill::Filler;
-use seal::{Places, Plan, Random, Sealed, Tally, Transformation, configuration};
-use server::metrics::{Counter, Gauge, Histogram, Kind, Labeled, Page, Row};
+use registry::{Ids as _, cache::fill::Filler};
+use seal::{Outside, Places, Plan, Random, Sealed, configuration};
+use server::metrics::Page;
 use store::Store;
+use tokio::{sync::Notify, time::Instant};
 
-use crate::flags::{Apiserver, go::boolean};
+use crate::{
+    clock,
+    flags::{Apiserver, go::boolean},
+};
+use counted::Counted;
+#[cfg(test)]
+pub use counted::ROWS;
 
 /// Upstream: `EncryptionConfigFileChangePollDuration`.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often plugins of a new file are asked until they are well. Upstream: `validateNewTransformersHealth`.
+const WELL_EVERY: Duration = Duration::from_millis(100);
+/// What could not be read is looked at again no sooner than after the first of these; what stays so, ever later.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Args)]
 pub struct EncryptionFlags {
@@ -37,8 +51,12 @@ pub struct EncryptionFlags {
 pub struct Encryption {
     path: PathBuf,
     reloads: bool,
+    has_plugins: bool,
     sealed: Arc<Sealed>,
+    outside: Outside,
     counted: Arc<Counted>,
+    /// A plugin is well again for whose sake something could not be read.
+    well: Arc<Notify>,
     /// Of the file as it counts.
     hash: Mutex<String>,
 }
@@ -49,71 +67,8 @@ type Around = (Arc<dyn Store>, Option<Arc<Encryption>>);
 /// The kernel's.
 struct Kernel;
 
-/// Upstream: apiserver/pkg/storage/value/metrics.go, encryptionconfig/metrics.
-#[derive(Default)]
-pub struct Counted {
-    /// By way and prefix.
-    took: Labeled<2, Histogram>,
-    /// By resource, outcome, way and prefix.
-    total: Labeled<4, Counter>,
-    /// By this server's name and outcome.
-    reloads: Labeled<2, Counter>,
-    reloaded: Labeled<2, Gauge>,
-}
-
-const TOOK: Row = Row {
-    name: "apiserver_storage_transformation_duration_seconds",
-    kind: Kind::Histogram,
-    stability: "ALPHA",
-    labels: &["transformation_type", "transformer_prefix"],
-    help: "Latencies in seconds of value transformation operations.",
-};
-const TOTAL: Row = Row {
-    name: "apiserver_storage_transformation_operations_total",
-    kind: Kind::Counter,
-    stability: "ALPHA",
-    labels: &["resource", "status", "transformation_type", "transformer_prefix"],
-    help: "Total number of transformations. Successful transformation will have a status 'OK' and a varied status string when the transformation fails. The status, resource, and transformation_type fields can be used for alerting purposes. For example, you can monitor for encryption/decryption failures using the transformation_type (e.g., from_storage for decryption and to_storage for encryption). Additionally, these fields can be used to ensure that the correct transformers are applied to each resource.",
-};
-const RELOADS: Row = Row {
-    name: "apiserver_encryption_config_controller_automatic_reloads_total",
-    kind: Kind::Counter,
-    stability: "ALPHA",
-    labels: &["apiserver_id_hash", "status"],
-    help: "Total number of reload successes and failures of encryption configuration split by apiserver identity.",
-};
-const RELOADED: Row = Row {
-    name: "apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds",
-    kind: Kind::Gauge,
-    stability: "ALPHA",
-    labels: &["apiserver_id_hash", "status"],
-    help: "Timestamp of the last successful or failed automatic reload of encryption configuration split by apiserver identity.",
-};
-const LAST: Row = Row {
-    name: "apiserver_encryption_config_controller_last_config_info",
-    kind: Kind::Gauge,
-    stability: "ALPHA",
-    labels: &["apiserver_id_hash", "hash"],
-    help: "Information about the last applied encryption configuration with hash as label, split by apiserver identity.",
-};
-
-/// All families that are counted here.
-#[cfg(test)]
-pub const ROWS: &[&Row] = &[&TOOK, &TOTAL, &RELOADS, &RELOADED, &LAST];
-
-/// Five microseconds, doubled. Upstream: `ExponentialBuckets(5e-6, 2, 25)`.
-static SECONDS: [f64; 25] = {
-    let mut bounds = [5e-6; 25];
-    let mut i = 1;
-    while i < bounds.len() {
-        bounds[i] = bounds[i - 1] * 2.0;
-        i += 1;
-    }
-    bounds
-};
-
 /// Puts what the flags say around a store; nothing, when they say nothing.
-pub fn around(flags: &Apiserver, store: Arc<dyn Store>) -> Result<Around> {
+pub async fn around(flags: &Apiserver, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Around> {
     let EncryptionFlags { encryption_provider_config, encryption_provider_config_automatic_reload } = &flags.encryption;
     let reloads = *encryption_provider_config_automatic_reload;
     let Some(path) = encryption_provider_config else {
@@ -125,18 +80,31 @@ pub fn around(flags: &Apiserver, store: Arc<dyn Store>) -> Result<Around> {
     let rows = resources::all().filter(|row| row.stores());
     let rows = rows.map(|row| (row.stored.prefix, GroupResource::new(row.group, row.plural)));
     let places = Places::new(&flags.etcd_prefix, rows);
-    let (plan, hash) = read(path, reloads)?;
-    let counted = Arc::new(Counted::default());
-    let sealed = Arc::new(Sealed::around(store, places, plan, Arc::new(Kernel), counted.clone()));
-    let encryption =
-        Encryption { path: path.clone(), reloads, sealed: sealed.clone(), counted, hash: Mutex::new(hash) };
-    Ok((sealed, Some(Arc::new(encryption))))
+    let counted = Arc::new(Counted::new(&super::upkeep::own_name(), clock.clone()));
+    let well = Arc::new(Notify::new());
+    let told = well.clone();
+    let outside = Outside {
+        random: Arc::new(Kernel),
+        clock: clock.clone(),
+        uid: Arc::new(|| clock::Random.uid()),
+        tally: counted.clone(),
+        well: Arc::new(move || told.notify_one()),
+    };
+    let (plan, hash) = read(path, reloads, &outside)?;
+    // Who is not there yet is waited for later; upstream's server starts beside its plugins, too.
+    plan.begin().await;
+    let has_plugins = plan.has_plugins();
+    let sealed = Arc::new(Sealed::around(store, places, plan, outside.clone()));
+    let (path, hash) = (path.clone(), Mutex::new(hash));
+    let around = Encryption { path, reloads, has_plugins, sealed: sealed.clone(), outside, counted, well, hash };
+    Ok((sealed, Some(Arc::new(around))))
 }
 
-fn read(path: &Path, reloads: bool) -> Result<(Plan, String)> {
+fn read(path: &Path, reloads: bool, outside: &Outside) -> Result<(Plan, String)> {
     let text = text(path)?;
     let configuration = configuration::read(&text, &path.display().to_string(), reloads).map_err(anyhow::Error::msg)?;
-    let plan = Plan::new(&configuration).map_err(|why| anyhow::anyhow!("error while building transformers: {why}"))?;
+    let plan = Plan::new(&configuration, outside);
+    let plan = plan.map_err(|why| anyhow::anyhow!("error while building transformers: {why}"))?;
     Ok((plan, configuration.hash))
 }
 
@@ -154,50 +122,95 @@ impl Encryption {
         self.reloads
     }
 
+    /// Whether health asks the plugins: upstream's has the check even without one where the file is followed.
+    pub fn is_checked(&self) -> bool {
+        self.reloads || self.has_plugins
+    }
+
+    /// What is wrong with the plugins.
+    pub async fn check(&self) -> Result<(), String> {
+        self.sealed.check().await.map_err(|failure| failure.text)
+    }
+
     /// Looks at the file again and again; what could not be read may be readable by its new keys.
-    pub async fn follow(self: Arc<Self>, filler: Arc<Filler>, name_hash: String, now_seconds: impl Fn() -> i64) {
+    pub async fn follow(self: Arc<Self>, filler: Arc<Filler>) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let status = match self.look() {
-                Ok(false) => continue,
+            match self.look().await {
+                Ok(false) => {}
                 Ok(true) => {
                     filler.look_again();
-                    "success"
+                    self.counted.reloaded("success");
                 }
                 Err(error) => {
                     let path = self.path.display();
                     tracing::error!("error processing encryption config file {path}: {error:#}");
-                    "failure"
+                    self.counted.reloaded("failure");
                 }
-            };
-            self.counted.reloads.get([&name_hash, status], Counter::default).add(1);
-            self.counted.reloaded.get([&name_hash, status], Gauge::default).set(now_seconds() as f64);
+            }
         }
     }
 
-    /// Takes the file over when it is another than the one that counts; a wrong one changes nothing.
-    fn look(&self) -> Result<bool> {
+    /// Takes the file over when it is another than the one that counts; a wrong one changes nothing, nor does one
+    /// with a plugin that is not well.
+    async fn look(&self) -> Result<bool> {
         if configuration::hash(&text(&self.path)?) == *self.hash.lock() {
             return Ok(false);
         }
-        let (plan, hash) = read(&self.path, self.reloads)?;
+        let (plan, hash) = read(&self.path, self.reloads, &self.outside)?;
+        if hash == *self.hash.lock() {
+            return Ok(false);
+        }
+        plan.begin().await;
+        wait_until_well(&plan).await?;
         self.sealed.set(plan);
         *self.hash.lock() = hash;
         Ok(true)
     }
 
-    /// Writes what was counted. `name_hash` says whose it is.
-    pub fn metrics(self: &Arc<Self>, name_hash: String) -> impl Fn(&mut Page) + Send + Sync + use<> {
-        let this = self.clone();
-        move |page| {
-            this.counted.took.write(page, &TOOK);
-            this.counted.total.write(page, &TOTAL);
-            this.counted.reloads.write(page, &RELOADS);
-            this.counted.reloaded.write(page, &RELOADED);
-            page.add(&LAST, |family| family.number(&[&name_hash, &this.hash.lock()], 1.0));
+    /// Has what could not be read for want of a plugin looked at once more when that is well.
+    pub async fn look_when_well(self: Arc<Self>, filler: Arc<Filler>) {
+        let mut pause = AGAIN_AFTER;
+        loop {
+            self.well.notified().await;
+            if filler.is_whole() {
+                pause = AGAIN_AFTER;
+                continue;
+            }
+            filler.look_again();
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(AGAIN_AFTER_MAX);
         }
+    }
+
+    /// Writes what was counted.
+    pub fn metrics(self: &Arc<Self>) -> impl Fn(&mut Page) + Send + Sync + use<> {
+        let this = self.clone();
+        move |page| this.counted.write(page, &this.hash.lock())
+    }
+}
+
+/// Writes what is counted where nothing is encrypted.
+pub fn nothing(page: &mut Page) {
+    counted::nothing(page);
+}
+
+/// Upstream: `validateNewTransformersHealth`.
+async fn wait_until_well(plan: &Plan) -> Result<()> {
+    let until = Instant::now() + plan.patience();
+    loop {
+        let checked = tokio::time::timeout_at(until, plan.check()).await;
+        let why = match checked {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(failure)) => failure.text,
+            Err(_) => "context deadline exceeded".into(),
+        };
+        if Instant::now() + WELL_EVERY > until {
+            bail!("health check for new transformers failed, polling error timed out waiting for the condition: {why}");
+        }
+        tokio::time::sleep(WELL_EVERY).await;
     }
 }
 
@@ -206,19 +219,6 @@ impl Encryption {
 impl Random for Kernel {
     fn fill(&self, bytes: &mut [u8]) {
         rand::fill(bytes).expect("the kernel gives random bytes");
-    }
-}
-
-// === impl Counted ===
-
-impl Tally for Counted {
-    fn transformed(&self, what: &Transformation<'_>) {
-        let Transformation { resource, direction, prefix, code, took } = what;
-        self.total.get([resource, code, direction.word(), prefix], Counter::default).add(1);
-        if *code == "OK" {
-            let made = || Histogram::new(&SECONDS);
-            self.took.get([direction.word(), prefix], made).observe(took.as_secs_f64());
-        }
     }
 }
 

@@ -273,4 +273,53 @@ mod tests {
         assert_eq!(both.as_deref(), Some(words));
         assert_eq!(refused(&["--requestheader-username-headers=x-remote-user"]), None);
     }
+
+    /// As kube-apiserver 1.37.1 said of the same.
+    #[test]
+    fn flags_of_the_audit_that_make_no_sense_are_refused_in_upstreams_words() {
+        let cases: [(&[&str], &str); 9] = [
+            (&["--audit-webhook-version=v1"], "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]"),
+            (&["--audit-webhook-version=a/b/c"], "unexpected GroupVersion string: a/b/c"),
+            (
+                &["--audit-webhook-mode=foo", "--audit-webhook-truncate-max-batch-size=5"],
+                "[invalid audit webhook mode foo, allowed modes are \"batch,blocking,blocking-strict\", invalid audit truncate webhook max batch size 5, must be greater than max event size (102400)]",
+            ),
+            (
+                &["--audit-webhook-batch-throttle-qps=-0.5"],
+                "invalid audit batch webhook throttle QPS -0.5, must be a positive number",
+            ),
+            (
+                &["--audit-webhook-batch-throttle-qps=0", "--audit-webhook-batch-throttle-burst=0"],
+                "invalid audit batch webhook throttle QPS 0, must be a positive number",
+            ),
+            (
+                &["--audit-webhook-batch-throttle-burst=0"],
+                "invalid audit batch webhook throttle burst 0, must be a positive number",
+            ),
+            (
+                &["--audit-webhook-batch-buffer-size=0"],
+                "invalid audit batch webhook buffer size 0, must be a positive number",
+            ),
+            (
+                &["--audit-webhook-truncate-max-event-size=0"],
+                "invalid audit truncate webhook max event size 0, must be a positive number",
+            ),
+            (
+                &[
+                    "--audit-log-path=f",
+                    "--audit-log-mode=batch",
+                    "--audit-log-batch-throttle-enable",
+                    "--audit-webhook-batch-max-size=-1",
+                ],
+                "[invalid audit batch log throttle QPS 0, must be a positive number, invalid audit batch webhook max batch size -1, must be a positive number]",
+            ),
+        ];
+        for (flags, words) in cases {
+            let flags = [&["--audit-webhook-config-file=f"], flags].concat();
+            assert_eq!(refused(&flags).as_deref(), Some(words));
+        }
+        let unused = ["--audit-webhook-batch-throttle-burst=0", "--audit-webhook-batch-throttle-enable=false"];
+        assert_eq!(refused(&[&["--audit-webhook-config-file=f"], &unused[..]].concat()), None);
+        assert_eq!(refused(&["--audit-webhook-mode=foo"]), None, "nobody is told");
+    }
 }

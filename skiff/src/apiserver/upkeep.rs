@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use aws_lc_rs::digest;
 use certs::pki::Pki;
 use registry::{
@@ -24,7 +24,7 @@ use server::{
     flow::Flow,
     health::{Asked, Check, Health},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{encryption::Encryption, settings::front_proxy};
 use crate::{address, clock::Random, flags::Apiserver};
@@ -35,6 +35,10 @@ const KEEP_EVERY: Duration = Duration::from_secs(10);
 const REPAIR_EVERY: Duration = Duration::from_secs(180);
 /// Upstream: `IdentityLeaseGCPeriod`.
 const COLLECT_EVERY: Duration = Duration::from_secs(3600);
+/// How often, and for how long, the furniture is tried where it cannot be written. Upstream:
+/// pkg/registry/rbac/rest/storage_rbac.go PolicyData.EnsureRBACPolicy.
+const FURNISH_EVERY: Duration = Duration::from_secs(1);
+const FURNISH_WITHIN: Duration = Duration::from_secs(30);
 const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// What the furniture says about this server.
@@ -70,7 +74,7 @@ pub fn checks(
     registry: &Arc<Registry>,
     progress: &Arc<Progress>,
     stopped: &watch::Receiver<bool>,
-    reloads_encryption: bool,
+    encryption: Option<&Arc<Encryption>>,
 ) {
     let answers = Arc::new(AtomicBool::new(true));
     let (asked, heard) = (registry.store.clone(), answers.clone());
@@ -84,29 +88,55 @@ pub fn checks(
     });
     let of_store =
         move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) };
-    let of_store: Arc<dyn Fn() -> Result<(), String> + Send + Sync> = Arc::new(of_store);
-    health.add(Check { name: "loopback-serving-certificate", asked: Asked::Alive, ask: Arc::new(|| Ok(())) });
-    health.add(Check { name: "etcd", asked: Asked::Everywhere, ask: of_store.clone() });
-    health.add(Check { name: "etcd-readiness", asked: Asked::Ready, ask: of_store });
-    if reloads_encryption {
-        health.add(Check { name: "kms-providers", asked: Asked::Serving, ask: Arc::new(|| Ok(())) });
+    health.add(Check::new("loopback-serving-certificate", Asked::Alive, || Ok(())));
+    health.add(Check::new("etcd", Asked::Everywhere, of_store.clone()));
+    health.add(Check::new("etcd-readiness", Asked::Ready, of_store));
+    if let Some(encryption) = encryption.filter(|encryption| encryption.is_checked()).cloned() {
+        let ask = move || {
+            let encryption = encryption.clone();
+            async move { encryption.check().await }
+        };
+        health.add(Check::elsewhere("kms-providers", Asked::Serving, ask));
     }
     // To upstream what cannot be read is a mirror that is never filled.
     let filler = registry.filler.clone();
     let ask = move || if filler.is_whole() { Ok(()) } else { Err("something in the store cannot be read".into()) };
-    health.add(Check { name: "informer-sync", asked: Asked::Ready, ask: Arc::new(ask) });
-    if reloads_encryption {
+    health.add(Check::new("informer-sync", Asked::Ready, ask));
+    if encryption.is_some_and(|encryption| encryption.reloads()) {
         let name = "poststarthook/start-encryption-provider-config-automatic-reload";
-        health.add(Check { name, asked: Asked::Everywhere, ask: Arc::new(|| Ok(())) });
+        health.add(Check::new(name, Asked::Everywhere, || Ok(())));
     }
     for hook in HOOKS {
         let progress = progress.clone();
         let ask = move || if progress.is_done(hook) { Ok(()) } else { Err("not finished".into()) };
-        health.add(Check { name: hook, asked: Asked::Everywhere, ask: Arc::new(ask) });
+        health.add(Check::new(hook, Asked::Everywhere, ask));
     }
     let stopped = stopped.clone();
     let ask = move || if *stopped.borrow() { Err("process is shutting down".into()) } else { Ok(()) };
-    health.add(Check { name: "shutdown", asked: Asked::Ready, ask: Arc::new(ask) });
+    health.add(Check::new("shutdown", Asked::Ready, ask));
+}
+
+/// Makes the furniture. Where a plugin that keeps keys is not well yet it is tried again: it may start beside this
+/// server.
+pub async fn furnish(
+    registry: &Arc<Registry>,
+    settings: &Settings,
+    progress: &Progress,
+    encryption: Option<&Arc<Encryption>>,
+) -> Result<()> {
+    let until = Instant::now() + FURNISH_WITHIN;
+    while let Err(error) = furniture::make(registry, settings, progress).await {
+        let waits = match encryption {
+            Some(encryption) => encryption.check().await.is_err(),
+            None => false,
+        };
+        if !waits || Instant::now() > until {
+            bail!("{error}");
+        }
+        tracing::warn!(%error, "what is there from the start cannot be written yet");
+        tokio::time::sleep(FURNISH_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Keeps the furniture until the set is dropped.
@@ -151,12 +181,12 @@ pub fn run(server: &Arc<Server>, settings: &Settings) -> JoinSet<()> {
 }
 
 /// Follows the file that says how values lie in the store, and tells what came of it.
-pub fn encryption(tasks: &mut JoinSet<()>, encryption: &Arc<Encryption>, server: &Arc<Server>, settings: &Settings) {
-    let hash = seal::configuration::hash(settings.identity.name.as_bytes());
-    server.metrics.collect(encryption.metrics(hash.clone()));
+pub fn encryption(tasks: &mut JoinSet<()>, encryption: &Arc<Encryption>, server: &Arc<Server>) {
+    server.metrics.collect(encryption.metrics());
+    let filler = &server.registry.filler;
+    tasks.spawn(encryption.clone().look_when_well(filler.clone()));
     if encryption.reloads() {
-        let (filler, clock) = (server.registry.filler.clone(), server.clock.clone());
-        tasks.spawn(encryption.clone().follow(filler, hash, move || clock.now().as_second()));
+        tasks.spawn(encryption.clone().follow(filler.clone()));
     }
 }
 

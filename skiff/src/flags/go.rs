@@ -49,6 +49,10 @@ pub fn integer(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("strconv.ParseInt: parsing {}: invalid syntax", api::field::quote(text)))
 }
 
+pub fn float(text: &str) -> Result<f32, String> {
+    text.parse().map_err(|_| format!("strconv.ParseFloat: parsing {}: invalid syntax", api::field::quote(text)))
+}
+
 pub fn boolean(text: &str) -> Result<bool, String> {
     go_bool(text).ok_or_else(|| format!("strconv.ParseBool: parsing {}: invalid syntax", api::field::quote(text)))
 }
@@ -134,6 +138,10 @@ mod tests {
             (
                 "--request-timeout=x",
                 "invalid argument \"x\" for \"--request-timeout\" flag: time: invalid duration \"x\"",
+            ),
+            (
+                "--audit-webhook-batch-throttle-qps=x",
+                "invalid argument \"x\" for \"--audit-webhook-batch-throttle-qps\" flag: strconv.ParseFloat: parsing \"x\": invalid syntax",
             ),
             ("--secure-port", "flag needs an argument: --secure-port"),
             ("-x", "unknown shorthand flag: 'x' in -x"),

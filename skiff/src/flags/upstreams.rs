@@ -100,9 +100,9 @@ const MISSING: &[&str] = &[
     "watch-cache-sizes",
 ];
 /// The same, by how their names begin.
-const MISSING_FAMILIES: &[&str] = &["audit-", "log-json-", "log-text-"];
+const MISSING_FAMILIES: &[&str] = &["log-json-", "log-text-"];
 
-/// Whether upstream's server has such a flag, which is none here: `--audit-log-path`.
+/// Whether upstream's server has such a flag, which is none here: `--vmodule`.
 pub fn is_missing(flag: &str) -> bool {
     let name = flag.trim_start_matches('-');
     MISSING.contains(&name) || MISSING_FAMILIES.iter().any(|family| name.starts_with(family))
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named_so() {
-        for flag in ["--audit-webhook-config-file=f", "--tls-sni-cert-key=a,b", "--egress-selector-config-file=f"] {
+        for flag in ["--vmodule=f", "--tls-sni-cert-key=a,b", "--egress-selector-config-file=f"] {
             let words = refused(flag).unwrap_or_default();
             assert!(words.ends_with("is a flag of kube-apiserver that is not supported here"), "{words}");
         }

@@ -25,14 +25,20 @@ fn flags(arguments: &[&str]) -> Box<Apiserver> {
     }
 }
 
+/// What the flags put around a store.
+async fn around(flags: &Apiserver, store: Arc<dyn Store>) -> Result<Around> {
+    let clock: Arc<dyn Clock> = Arc::new(clock::Wall);
+    super::around(flags, store, &clock).await
+}
+
 fn put(key: &str, value: &'static str) -> Txn {
     let op = Op::Put { key: key.into(), value: value.into(), lease: 0 };
     Txn { guards: Vec::new(), ops: vec![op] }
 }
 
-#[test]
-fn a_reload_needs_a_file() {
-    let refused = around(&flags(&["--encryption-provider-config-automatic-reload"]), Arc::new(Memory::new()));
+#[tokio::test]
+async fn a_reload_needs_a_file() {
+    let refused = around(&flags(&["--encryption-provider-config-automatic-reload"]), Arc::new(Memory::new())).await;
     let words = "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config";
     assert_eq!(refused.err().map(|error| error.to_string()).as_deref(), Some(words));
 }
@@ -45,20 +51,20 @@ async fn a_file_that_changes_counts_and_a_wrong_one_does_not() {
     let inner = Arc::new(Memory::new());
     let flag = format!("--encryption-provider-config={}", path.display());
     let flags = flags(&[&flag, "--encryption-provider-config-automatic-reload"]);
-    let (store, encryption) = around(&flags, inner.clone()).expect("the file is right");
+    let (store, encryption) = around(&flags, inner.clone()).await.expect("the file is right");
     let encryption = encryption.expect("there is a file");
     store.commit(put("/registry/secrets/d/s", "plain")).await.expect("written");
     let sealed = inner.get("/registry/secrets/d/s").await.expect("read").0.expect("there");
     assert!(sealed.value.starts_with(b"k8s:enc:aesgcm:v1:a:"));
-    assert!(!encryption.look().expect("the same file"));
+    assert!(!encryption.look().await.expect("the same file"));
 
     std::fs::write(&path, "kind: Foo").expect("written");
-    assert!(encryption.look().is_err());
+    assert!(encryption.look().await.is_err());
     let read = store.get("/registry/secrets/d/s").await.expect("read").0.expect("there");
     assert_eq!((&read.value[..], &read.seal), (&b"plain"[..], &Seal::Current));
 
     std::fs::write(&path, configuration("b")).expect("written");
-    assert!(encryption.look().expect("another file"));
+    assert!(encryption.look().await.expect("another file"));
     let page = store.range(Range { prefix: "/registry/".into(), ..Range::default() }).await.expect("read");
     let words = "no matching key was found for the provided AES transformer";
     assert_eq!(page.entries[0].seal, Seal::Broken(words.into()));
