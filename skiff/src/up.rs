@@ -53,7 +53,7 @@ pub fn run(flags: flags::Up) -> Result<()> {
     let (settings, told) = server(data, &flags, bind_address)?;
     let site = Site::of(&flags, seen.and_then(|seen| seen.runtime));
     let beside = Beside {
-        controllers: runs("controllers").then(controllers).transpose()?,
+        controllers: runs("controllers").then(|| controllers(flags.approve_kubelet_serving)).transpose()?,
         scheduler: runs("scheduler").then(scheduler).transpose()?,
         proxy: runs("proxy").then(|| proxy(runs("node").then_some(&site))).transpose()?,
         dns: runs("dns").then(|| dns(bind_address)).transpose()?,
@@ -129,6 +129,9 @@ fn server(data: &str, flags: &flags::Up, bind_address: IpAddr) -> Result<(Box<fl
         // Names of machines are known to nobody here; upstream's default begins with them.
         "--kubelet-preferred-address-types",
         "InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP",
+        // Machines join with tokens.
+        "--enable-bootstrap-token-auth",
+        if flags.kubelet_insecure_tls { "--kubelet-insecure-tls" } else { "--kubelet-insecure-tls=false" },
     ];
     match flags::Skiff::try_parse_from(arguments)?.command {
         flags::Command::Apiserver(settings) => Ok((settings, flags::Told::of(arguments))),
@@ -136,9 +139,12 @@ fn server(data: &str, flags: &flags::Up, bind_address: IpAddr) -> Result<(Box<fl
     }
 }
 
-/// The controllers as they are by default; nodes get ranges of pod addresses.
-fn controllers() -> Result<Box<flags::Controllers>> {
-    let arguments = ["skiff", "controllers", "--allocate-node-cidrs", "--cluster-cidr", POD_RANGE];
+/// The controllers as they are by default, with those of machines that join; nodes get ranges of pod addresses.
+fn controllers(approve_serving: bool) -> Result<Box<flags::Controllers>> {
+    let which = ["*", "bootstrap-signer-controller", "token-cleaner-controller"];
+    let which = [&which[..], if approve_serving { &[::controllers::SERVING_APPROVER] } else { &[] }].concat().join(",");
+    let arguments =
+        ["skiff", "controllers", "--controllers", &which, "--allocate-node-cidrs", "--cluster-cidr", POD_RANGE];
     match flags::Skiff::try_parse_from(arguments)?.command {
         flags::Command::Controllers(settings) => Ok(settings),
         _ => bail!("the arguments of the controllers are wrong"),
