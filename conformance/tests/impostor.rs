@@ -36,6 +36,8 @@ async fn start(program: &Path, data: &Path, flags: &[&str]) -> Result<(Skiff, Cl
     let client = Client::from_kubeconfig(&skiff.kubeconfig).await?;
     skiff.wait_until_ready(&client).await?;
     let account = value!({"metadata": {"name": "default"}});
+    // The server makes the namespace too: whoever comes first, it is there afterwards.
+    let _ = send(&client, "POST", "/api/v1/namespaces", &account).await;
     send(&client, "POST", "/api/v1/namespaces/default/serviceaccounts", &account).await?;
     let spec = value!({"nodeName": "n", "containers": [{"name": "one", "image": "i"}]});
     send(&client, "POST", PODS, &value!({"metadata": {"name": "p"}, "spec": spec})).await?;

@@ -218,12 +218,34 @@ mod tests {
         Ok(())
     }
 
+    fn up(arguments: &[&str]) -> Result<flags::Up> {
+        match flags::Skiff::try_parse_from([&["skiff", "up"], arguments].concat())?.command {
+            flags::Command::Up(flags) => Ok(flags),
+            _ => bail!("another command was read"),
+        }
+    }
+
+    #[test]
+    fn who_approves_for_nodes_and_whom_nodes_have_to_be_is_said_by_flags() -> Result<()> {
+        let approves = |arguments: &[&str]| -> Result<bool> {
+            let chosen = controllers(up(arguments)?.approve_kubelet_serving)?.controllers;
+            let chosen = ::controllers::chosen(&chosen).map_err(anyhow::Error::msg)?;
+            assert!(chosen.iter().any(|spec| spec.name == "bootstrap-signer-controller"), "machines can join");
+            Ok(chosen.iter().any(|spec| spec.name == ::controllers::SERVING_APPROVER))
+        };
+        assert!(approves(&[])? && !approves(&["--approve-kubelet-serving=false"])?);
+        let takes_any = |arguments: &[&str]| -> Result<bool> {
+            let (settings, _) = server("d", &up(arguments)?, Ipv4Addr::LOCALHOST.into())?;
+            assert!(settings.enable_bootstrap_token_auth);
+            Ok(settings.kubelet_insecure_tls)
+        };
+        assert!(!takes_any(&[])? && takes_any(&["--kubelet-insecure-tls"])?);
+        Ok(())
+    }
+
     #[test]
     fn a_runtime_of_this_cluster_reads_networks_beside_itself() -> Result<()> {
-        let flags::Command::Up(flags) = flags::Skiff::try_parse_from(["skiff", "up", "--data-dir", "/data"])?.command
-        else {
-            bail!("another command was read");
-        };
+        let flags = up(&["--data-dir", "/data"])?;
         let own = Site::of(&flags, Some("/data/containerd/containerd.sock".into()));
         assert_eq!(own.networks, Path::new("/data/containerd/net.d"));
         assert_eq!(own.endpoint.as_deref(), Some("unix:///data/containerd/containerd.sock"));
