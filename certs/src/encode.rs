@@ -41,6 +41,8 @@ const KEY_USAGE: &[u64] = &[2, 5, 29, 15];
 const ALT_NAMES: &[u64] = &[2, 5, 29, 17];
 const BASIC_CONSTRAINTS: &[u64] = &[2, 5, 29, 19];
 const AUTHORITY_KEY_ID: &[u64] = &[2, 5, 29, 35];
+/// PKCS#9 extensionRequest.
+const EXTENSION_REQUEST: &[u64] = &[1, 2, 840, 113549, 1, 9, 14];
 const EXTENDED_USAGE: &[u64] = &[2, 5, 29, 37];
 pub(crate) const SERVER_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
 pub(crate) const CLIENT_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
@@ -66,13 +68,38 @@ pub(crate) fn to_be_signed(leaf: &Leaf<'_>) -> Result<Vec<u8>, Error> {
     }))
 }
 
-/// The certificate: what was signed, how, and the signature.
+/// A certificate, or a request for one: what was signed, how, and the signature.
 pub(crate) fn certificate(to_be_signed: &[u8], signer: KeyKind, signature: &[u8]) -> Vec<u8> {
     yasna::construct_der(|writer| {
         writer.write_sequence(|parts| {
             parts.next().write_der(to_be_signed);
             write_algorithm(parts.next(), signer);
             parts.next().write_bitvec_bytes(signature, signature.len() * 8);
+        });
+    })
+}
+
+/// What the signature of a certificate request (PKCS#10) is over: whom it is about, its key, and the names that it asks for.
+pub(crate) fn request_info(subject: &[u8], alt_names: Option<&[u8]>, public_key: &[u8]) -> Vec<u8> {
+    yasna::construct_der(|writer| {
+        writer.write_sequence(|parts| {
+            parts.next().write_u8(0);
+            parts.next().write_der(subject);
+            parts.next().write_der(public_key);
+            parts.next().write_tagged_implicit(Tag::context(0), |writer| {
+                // A set, whose tag is not written; without a name it is empty.
+                writer.write_sequence(|attributes| {
+                    let Some(names) = alt_names else { return };
+                    attributes.next().write_sequence(|attribute| {
+                        write_oid(attribute.next(), EXTENSION_REQUEST);
+                        attribute.next().write_set_of(|values| {
+                            values.next().write_sequence(|list| {
+                                write_extension(list.next(), ALT_NAMES, false, |value| value.write_der(names));
+                            });
+                        });
+                    });
+                });
+            });
         });
     })
 }

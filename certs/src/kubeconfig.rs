@@ -25,8 +25,32 @@ pub struct Entry<'a> {
 /// How the user shows who it is.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
-    Certificate { certificate_pem: &'a str, key_pem: &'a str },
+    Certificate {
+        certificate_pem: &'a str,
+        key_pem: &'a str,
+    },
     Token(&'a str),
+    /// Paths of files that are read anew each time.
+    Files {
+        certificate: &'a str,
+        key: &'a str,
+    },
+}
+
+/// A kubeconfig that says where a cluster is and who signs for it, and nothing about who asks. Upstream: the cluster of
+/// cluster-info, which has no name.
+pub fn card(server: &str, authority_pem: &str) -> Result<String, Error> {
+    let cluster = mapping([("certificate-authority-data", encode(authority_pem).into()), ("server", server.into())]);
+    let cluster = mapping([("cluster", cluster.into()), ("name", "".into())]);
+    let none = Value::Null;
+    yaml::write(&mapping([
+        ("apiVersion", "v1".into()),
+        ("clusters", Value::Sequence(vec![cluster.into()])),
+        ("contexts", none.clone()),
+        ("current-context", "".into()),
+        ("kind", "Config".into()),
+        ("users", none),
+    ]))
 }
 
 /// A kubeconfig with this entry alone, as its current context.
@@ -103,6 +127,9 @@ fn cluster(entry: &Entry<'_>) -> Mapping {
 
 fn user(entry: &Entry<'_>) -> Mapping {
     match entry.credential {
+        Credential::Files { certificate, key } => {
+            mapping([("client-certificate", certificate.into()), ("client-key", key.into())])
+        }
         Credential::Token(token) => mapping([("token", token.into())]),
         Credential::Certificate { certificate_pem, key_pem } => mapping([
             ("client-certificate-data", encode(certificate_pem).into()),

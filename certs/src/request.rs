@@ -14,7 +14,7 @@ use x509_parser::{
 };
 use yasna::{DERWriter, Tag, models::ObjectIdentifier};
 
-use crate::{Authority, Error, UnixSeconds, authority::Content, inspect, pem};
+use crate::{Authority, Error, Names, PrivateKey, Subject, UnixSeconds, authority::Content, encode, inspect, pem};
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,20 @@ impl Request {
         let block = inspect::next_block(text).map(|(block, _)| block);
         let block = block.filter(|b| b.label == "CERTIFICATE REQUEST").ok_or_else(|| wrong(NO_REQUEST))?;
         Request::from_der(block.der)
+    }
+
+    /// A request as PEM for a key that is at hand. Upstream: client-go/util/cert MakeCSR.
+    pub fn make(key: &PrivateKey, subject: &Subject, names: &Names) -> Result<String, Error> {
+        let info =
+            encode::request_info(&encode::subject(subject), encode::alt_names(names).as_deref(), key.public_der());
+        let der = encode::certificate(&info, key.kind(), &key.sign(&info)?);
+        Ok(pem::write("CERTIFICATE REQUEST", &der))
+    }
+
+    /// The key that it is for, as SubjectPublicKeyInfo.
+    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
+        let read = inspect::request(&self.der).ok_or_else(|| wrong("the certificate request is damaged"))?;
+        Ok(read.key.der.clone())
     }
 
     fn from_der(der: Vec<u8>) -> Result<Request, Error> {

@@ -32,7 +32,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// A serving certificate that can be replaced while connections are accepted.
 pub struct ServerCert {
-    current: RwLock<Arc<CertifiedKey>>,
+    /// None yet: every handshake is refused.
+    current: RwLock<Option<Arc<CertifiedKey>>>,
 }
 
 /// The oldest version of TLS a listener speaks.
@@ -152,19 +153,24 @@ fn authority_names(bundle_pem: &str) -> Result<Vec<DistinguishedName>, Error> {
 impl ServerCert {
     /// Fails when the key is not the certificate's.
     pub fn new(certificate_pem: &str, key: &PrivateKey) -> Result<ServerCert, Error> {
-        Ok(ServerCert { current: RwLock::new(certified(certificate_pem, key)?) })
+        Ok(ServerCert { current: RwLock::new(Some(certified(certificate_pem, key)?)) })
+    }
+
+    /// None yet: until one is put into use nobody gets in.
+    pub fn none() -> ServerCert {
+        ServerCert { current: RwLock::default() }
     }
 
     /// Puts another pair into use for connections from now on. On failure the old pair stays.
     pub fn replace(&self, certificate_pem: &str, key: &PrivateKey) -> Result<(), Error> {
         let new = certified(certificate_pem, key)?;
-        *self.current.write() = new;
+        *self.current.write() = Some(new);
         Ok(())
     }
 
-    /// The chain in use, the server's own certificate first.
+    /// The chain in use, the server's own certificate first; empty, when there is none yet.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.current.read().cert.clone()
+        self.current.read().as_ref().map(|current| current.cert.clone()).unwrap_or_default()
     }
 }
 
@@ -175,7 +181,7 @@ fn certified(certificate_pem: &str, key: &PrivateKey) -> Result<Arc<CertifiedKey
 
 impl ResolvesServerCert for ServerCert {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().clone())
+        self.current.read().clone()
     }
 }
 

@@ -127,7 +127,7 @@ fn other(error: Error) -> Untrusted {
     Untrusted::Other(error.to_string())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -46,7 +46,11 @@ impl Fake {
     }
 
     pub fn client(self: &Arc<Fake>) -> Client {
-        Client::new(Arc::new(Door(self.clone())), "test")
+        Client::new(self.transport(), "test")
+    }
+
+    pub fn transport(self: &Arc<Fake>) -> Arc<dyn Transport> {
+        Arc::new(Door(self.clone()))
     }
 
     /// Refuses watches with sendInitialEvents.
@@ -175,11 +179,15 @@ impl State {
                 None => Err(missing()),
             },
             Method::POST => {
+                let mut body = body;
+                let begins = api::meta::of(&body).generate_name().to_owned();
+                if api::meta::of(&body).name().is_empty() && !begins.is_empty() {
+                    body.set_path(&["metadata", "name"], format!("{begins}{}", self.revision));
+                }
                 let at = format!("{path}/{}", api::meta::of(&body).name());
                 if self.objects.contains_key(&at) {
                     return Err(Status::already_exists(&GroupResource::new("", "objects"), &at));
                 }
-                let mut body = body;
                 if let Some((_, rest)) = path.split_once("/namespaces/") {
                     let namespace = rest.split('/').next().unwrap_or("");
                     body.set_path(&["metadata", "namespace"], namespace);

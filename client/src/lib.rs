@@ -8,6 +8,7 @@ pub mod election;
 pub mod error;
 pub mod https;
 pub mod mirror;
+pub mod renewing;
 pub mod resource;
 pub mod transport;
 pub mod verbs;

@@ -41,10 +41,15 @@ struct Administrators {
 }
 
 impl FakeNode {
-    /// Listens on loopback, for clients whose certificates are of the authority in `client_authority_pem`.
+    /// Listens on loopback, for clients whose certificates are of the authority in `client_authority_pem`. Its own is
+    /// nobody's but its own, and for no name.
     pub async fn start(client_authority_pem: &str, now: i64) -> Result<FakeNode> {
         let authority = Authority::generate("a node of its own", now)?;
-        let names = Names::default();
+        FakeNode::of(&authority, Names::default(), client_authority_pem, now).await
+    }
+
+    /// With a certificate of an authority for these names.
+    pub async fn of(authority: &Authority, names: Names, client_authority_pem: &str, now: i64) -> Result<FakeNode> {
         let issued = authority.issue(&Profile::server("system:node:fake", names), now)?;
         let certificate = Arc::new(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?);
         let config = tls::server_config(tls::ServerSettings {

@@ -86,7 +86,9 @@ pub fn of_nodes() -> PathBuf {
 /// The controllers that a tour runs beside, on Skiff as on upstream, as `--controllers` names them.
 pub fn controllers(path: &Path) -> Result<String> {
     let wants_all = std::fs::read_to_string(path)?.lines().any(|line| line == ALL);
-    let all = || controllers::ALL.iter().map(|spec| spec.name).collect::<Vec<_>>().join(",");
+    // Upstream has none that approves what nodes serve with.
+    let known = || controllers::ALL.iter().map(|spec| spec.name).filter(|name| *name != controllers::SERVING_APPROVER);
+    let all = || known().collect::<Vec<_>>().join(",");
     Ok(if wants_all { all() } else { CONTROLLERS.to_owned() })
 }
 

@@ -138,8 +138,11 @@ mod clients {
             let directory = tempfile::tempdir()?;
             let data = directory.path().join("data");
             let skiff = Skiff::start_apiserver(&program, &data, &[])?;
-            let authority = std::fs::read_to_string(data.join("pki/ca.crt"))?;
-            let node = FakeNode::start(&authority, now()?).await?;
+            let read = |name: &str| std::fs::read_to_string(data.join("pki").join(name));
+            let authority = certs::Authority::load(&read("ca.crt")?, &read("ca.key")?)?;
+            let mut names = certs::Names::default();
+            names.add("127.0.0.1");
+            let node = FakeNode::of(&authority, names, authority.bundle_pem(), now()?).await?;
             furnish(&skiff.kubeconfig, &node, features).await?;
             walk(&skiff.kubeconfig).await.with_context(|| format!("features {features}"))?;
         }

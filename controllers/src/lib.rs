@@ -13,6 +13,7 @@ mod cronjobs;
 mod csr;
 mod csr_approving;
 mod csr_cleaner;
+mod csr_serving_approving;
 mod csr_signing;
 mod daemonsets;
 mod deployments;
@@ -98,6 +99,7 @@ pub const ALL: &[&Spec] = &[
     &service_cidrs::SPEC,
     &cluster_role_aggregation::SPEC,
     &csr_approving::SPEC,
+    &csr_serving_approving::SPEC,
     &csr_signing::SPEC,
     &csr_cleaner::SPEC,
     &pod_certificate_cleaner::SPEC,
@@ -120,7 +122,11 @@ pub const ALL: &[&Spec] = &[
 ];
 
 /// Controllers that run only when they are named. Upstream: isDisabledByDefault.
-pub const NAMED_ONLY: &[&Spec] = &[&bootstrap_signer::SPEC, &token_cleaner::SPEC];
+pub const NAMED_ONLY: &[&Spec] = &[&bootstrap_signer::SPEC, &token_cleaner::SPEC, &csr_serving_approving::SPEC];
+
+/// Who approves nodes' serving certificates, which no controller of upstream's does. The account whose rights it has is
+/// called so too.
+pub const SERVING_APPROVER: &str = csr_serving_approving::SPEC.name;
 
 /// Labels by which controllers look objects up.
 pub const LABELS: &[(&str, &str)] = &[("discovery.k8s.io/v1/endpointslices", "kubernetes.io/service-name")];

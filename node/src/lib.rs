@@ -4,6 +4,7 @@
 //! a worker. Containers are the runtime's and run on when this ends; whoever comes next takes them up again.
 
 mod capacity;
+pub mod certificates;
 pub mod cgroups;
 mod conditions;
 pub mod configuration;
@@ -123,6 +124,16 @@ pub async fn run(config: Config, parts: Parts) {
     let fields = format!("spec.nodeName={}", config.name);
     let mirror = Arc::new(Mirror::new(Resource::new("", "v1", "pods"), Form::Whole, &[]).select_fields(&fields));
     let pods = Arc::new(serve::Held { ground: ground.clone(), mirror: mirror.clone() });
+    let certifying = {
+        let asking = serving.as_ref().and_then(|serving| Some((serving.wanted.clone()?, serving.tally.clone())));
+        let (client, clock) = (client.clone(), clock.clone());
+        async move {
+            match asking {
+                Some((wanted, tally)) => wanted.keep(client, clock, tally).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
     let serving = async {
         match serving {
             Some(serving) => serve::run(ground.clone(), pods.clone(), serving).await,
@@ -153,6 +164,7 @@ pub async fn run(config: Config, parts: Parts) {
     let reader = statics::Reader { node_name: config.name.clone(), clock: clock.clone(), whole };
     futures::join!(
         services,
+        certifying,
         serving,
         ears.pass_on(probed),
         teller.run(),

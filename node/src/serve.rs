@@ -17,19 +17,27 @@ use std::{
 
 use api::Value;
 use certs::{
-    Bundle, PrivateKey,
+    Bundle, Names, PrivateKey, UnixSeconds,
     tls::{self, OldestVersion, ServerCert, ServerSettings},
 };
 use client::Mirror;
 use streaming::node::Node;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::{pods::ground::Ground, statics};
+use crate::{
+    certificates::{self, Purpose, Store, manager::Chance, metrics::Tally, serving::Wanted},
+    pods::ground::Ground,
+    statics,
+};
 
 /// How the API is served.
 #[derive(Clone)]
 pub struct Serving {
     pub address: SocketAddr,
+    /// The cluster is asked for the certificate.
+    pub wanted: Option<Wanted>,
+    /// Of all certificates that the node asks for.
+    pub tally: Arc<Tally>,
     pub tls: Arc<rustls::ServerConfig>,
     /// Whose certificates are taken: `authentication.x509.clientCAFile`.
     pub client_authorities_pem: Option<String>,
@@ -42,32 +50,34 @@ pub struct Serving {
 /// Upstream: KubeletPort.
 const PORT: u16 = 10250;
 
+/// What serving depends on beside the file.
+pub struct Site<'a> {
+    /// Where certificates lie.
+    pub certificates: &'a Path,
+    pub node: &'a str,
+    pub ips: &'a [String],
+    /// Whose certificates are taken when the file names nobody.
+    pub client_authorities_pem: Option<String>,
+    /// Somebody gives the node its certificate, and exchanges it.
+    pub given: Option<Arc<ServerCert>>,
+    pub chance: Chance,
+    pub tally: Arc<Tally>,
+    pub now: UnixSeconds,
+}
+
 impl Serving {
-    /// As a KubeletConfiguration says it. `client_authorities_pem` is for a node whose file names none. Without a certificate
-    /// of its own the node makes one in `root` for its name and addresses.
-    pub fn read(
-        file: &Value,
-        (root, node, ips): (&Path, &str, &[String]),
-        client_authorities_pem: Option<String>,
-        now: i64,
-    ) -> Result<Serving, String> {
+    /// As a KubeletConfiguration says it. A node that was given no certificate, and does not ask the cluster for one
+    /// (`serverTLSBootstrap`), makes one of its own. Upstream: InitializeTLS.
+    pub fn read(file: &Value, site: Site<'_>) -> Result<Serving, String> {
         let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
         let authorities = match file.at_path(&["authentication", "x509"]).opt_str("clientCAFile") {
             Some(path) => Some(read(path)?),
-            None => client_authorities_pem,
+            None => site.client_authorities_pem.clone(),
         };
-        let certificate = match (file.opt_str("tlsCertFile"), file.opt_str("tlsPrivateKeyFile")) {
-            (Some(certificate), Some(key)) => {
-                let key = PrivateKey::from_pem(&read(key)?).map_err(|error| format!("tlsPrivateKeyFile: {error}"))?;
-                ServerCert::new(&read(certificate)?, &key).map(Arc::new)
-            }
-            _ => {
-                let names: Vec<String> = std::iter::once(node.to_owned()).chain(ips.iter().cloned()).collect();
-                certificate::own(root, node, &names, now)
-            }
-        };
+        let (certificate, wanted) =
+            certificate_of(file, &site).map_err(|error| format!("the node's certificate: {error}"))?;
         let config = tls::server_config(ServerSettings {
-            certificate: certificate.map_err(|error| format!("the node's certificate: {error}"))?,
+            certificate,
             client_authorities_pem: authorities.clone().unwrap_or_default(),
             oldest_version: OldestVersion::Tls12,
             http2: true,
@@ -77,12 +87,44 @@ impl Serving {
         let shows_logs = file.get("enableSystemLogHandler").and_then(Value::as_bool).unwrap_or(true);
         Ok(Serving {
             address: SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port),
+            wanted,
+            tally: site.tally.clone(),
             tls: Arc::new(config.map_err(|error| error.to_string())?),
             client_authorities_pem: authorities,
             anonymous: file.at_path(&["authentication", "anonymous"]).bool("enabled"),
             system_logs: shows_logs.then(|| "/var/log".into()),
         })
     }
+}
+
+/// What the node shows, and what it asks for.
+fn certificate_of(file: &Value, site: &Site<'_>) -> Result<(Arc<ServerCert>, Option<Wanted>), certificates::Error> {
+    let files = match (file.opt_str("tlsCertFile"), file.opt_str("tlsPrivateKeyFile")) {
+        (Some(certificate), Some(key)) => Some((PathBuf::from(certificate), PathBuf::from(key))),
+        _ => None,
+    };
+    let names = || std::iter::once(site.node.to_owned()).chain(site.ips.iter().cloned());
+    if file.bool("serverTLSBootstrap") {
+        let mut wanted = Names::default();
+        names().for_each(|name| wanted.add(&name));
+        let store = Store::open(site.certificates, Purpose::Serving.prefix(), files)?;
+        let wanted = Wanted::open(store, site.node, wanted, site.chance.clone(), site.now)?;
+        return Ok((wanted.certificate.clone(), Some(wanted)));
+    }
+    let certificate = match (files, &site.given) {
+        (Some((certificate, key)), _) => {
+            let read = |path: &Path| {
+                let missing =
+                    || certs::Error::Contents { path: path.to_owned(), reason: "there is no such file".into() };
+                certs::files::read(path)?.ok_or_else(missing)
+            };
+            let key = PrivateKey::from_pem(&read(&key)?).map_err(|error| error.in_file(&key))?;
+            Arc::new(ServerCert::new(&read(&certificate)?, &key)?)
+        }
+        (None, Some(given)) => given.clone(),
+        (None, None) => certificate::own(site.certificates, site.node, &names().collect::<Vec<_>>(), site.now)?,
+    };
+    Ok((certificate, None))
 }
 
 /// Pods that the node is to run.

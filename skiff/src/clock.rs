@@ -4,6 +4,7 @@ use std::io::Write;
 
 use api::time::Clock;
 use aws_lc_rs::rand;
+use node::certificates::discovery::Token;
 use registry::Ids;
 
 /// The wall's clock.
@@ -18,6 +19,11 @@ impl Clock for Wall {
 
 /// Random identifiers.
 pub struct Random;
+
+/// Of a bootstrap token. Upstream: validBootstrapTokenChars.
+const TOKEN_LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+/// Bytes from here on would make some letters likelier than others. Upstream: maxByteValue of randBytes.
+const TOKEN_BYTE_MAX: u8 = 252;
 
 /// Letters of generated names: no vowels, no look-alikes. Upstream: `rand.String` of apimachinery.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -44,6 +50,34 @@ impl Ids for Random {
         rand::fill(&mut bytes).expect("the kernel gives random bytes");
         bytes.iter().map(|b| char::from(LETTERS[usize::from(*b) % LETTERS.len()])).collect()
     }
+}
+
+// === impl Random ===
+
+impl Random {
+    /// A bootstrap token. Upstream: cluster-bootstrap/token/util GenerateBootstrapToken.
+    pub fn token(&self) -> Token {
+        Token { id: letters(6), secret: letters(16) }
+    }
+
+    /// From 0 to 1.
+    pub fn chance(&self) -> f64 {
+        let mut bytes = [0; 4];
+        rand::fill(&mut bytes).expect("the kernel gives random bytes");
+        f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+    }
+}
+
+fn letters(len: usize) -> String {
+    let mut text = String::with_capacity(len);
+    while text.len() < len {
+        let mut byte = [0];
+        rand::fill(&mut byte).expect("the kernel gives random bytes");
+        if byte[0] < TOKEN_BYTE_MAX {
+            text.push(char::from(TOKEN_LETTERS[usize::from(byte[0]) % TOKEN_LETTERS.len()]));
+        }
+    }
+    text
 }
 
 /// Sets the log up: warnings by default, more with each step of verbosity.

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use account::Account;
 use keys::Held;
 
-use crate::{clock::Wall, flags, leadership::duration};
+use crate::{clock::Wall, flags, leadership::duration, token::rights};
 
 /// What servers read as User-Agent.
 const AGENT: &str = concat!("skiff-controllers/", env!("CARGO_PKG_VERSION"));
@@ -44,6 +44,12 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
     let connect = |agent: &str| -> Result<Client> { Ok(Client::new(kubeconfig.transport()?, agent)) };
     let wall: Arc<dyn Clock> = Arc::new(Wall);
     let elector = connect("leader-election")?;
+    if approves_serving(&chosen)
+        && let Err(error) = rights::ensure(&connect(AGENT)?, &rights::of_the_approver()).await
+    {
+        // Somebody else may have seen to it, and then nothing is amiss.
+        tracing::warn!("{}: {error:#}", rights::APPROVER);
+    }
     let clock = wall.clone();
     let work = async || {
         let mut running = JoinSet::new();
@@ -68,13 +74,23 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
 }
 
 /// Runs the controllers beside a server of this process, with its keys; they end with `running`.
-pub fn beside(server: &Arc<Server>, flags: &flags::Controllers, pki: &Pki, running: &mut JoinSet<()>) -> Result<()> {
+pub async fn beside(
+    server: &Arc<Server>,
+    flags: &flags::Controllers,
+    pki: &Pki,
+    running: &mut JoinSet<()>,
+) -> Result<()> {
     let wall: Arc<dyn Clock> = Arc::new(Wall);
     let enter = |user: User, agent: &str| Client::new(Arc::new(inside::Inside::new(server, user)), agent);
     let reader = User::new(controllers::READER, &[api::user::AUTHENTICATED]);
     let pool = Pool::new(enter(reader, AGENT), controllers::LABELS);
     let settings = Arc::new(settings(flags, pki.ca.bundle_pem().into(), Held::of(pki)?)?);
-    for spec in chosen(flags)? {
+    let chosen = chosen(flags)?;
+    if approves_serving(&chosen) {
+        let master = User::new("system:apiserver", &[api::user::MASTERS, api::user::AUTHENTICATED]);
+        rights::ensure(&enter(master, AGENT), &rights::of_the_approver()).await?;
+    }
+    for spec in chosen {
         let client = enter(identity(spec), AGENT);
         let parts = Parts { client, pool: pool.clone(), clock: wall.clone(), settings: settings.clone() };
         running.spawn(controllers::driver::run(spec, parts));
@@ -89,6 +105,11 @@ fn identity(spec: &Spec) -> User {
     }
     let name = format!("system:serviceaccount:kube-system:{}", spec.acts_for);
     User::new(name, &["system:serviceaccounts", "system:serviceaccounts:kube-system", api::user::AUTHENTICATED])
+}
+
+/// Upstream has no such controller, and so no rights for it.
+fn approves_serving(chosen: &[&Spec]) -> bool {
+    chosen.iter().any(|spec| spec.name == controllers::SERVING_APPROVER)
 }
 
 fn chosen(flags: &flags::Controllers) -> Result<Vec<&'static Spec>> {

@@ -4,7 +4,7 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler};
+use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler, token::Token};
 
 pub mod access;
 pub mod go;
@@ -44,6 +44,8 @@ pub enum Command {
     Check(Check),
     /// Print a kubeconfig, or merge it into your own.
     Kubeconfig(Kubeconfig),
+    /// Make, list and delete the tokens with which machines join.
+    Token(Token),
 }
 
 /// The command that was asked for, as its user would write it: `skiff up`.
@@ -93,6 +95,12 @@ pub struct Up {
     /// Where the container runtime listens; where it usually does when left out.
     #[arg(long)]
     pub container_runtime_endpoint: Option<String>,
+    /// Approve certificates that nodes are to serve with, when they are for the node that asks and its addresses.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub approve_kubelet_serving: bool,
+    /// Take nodes for what they say they are, whoever has signed their certificates.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub kubelet_insecure_tls: bool,
 }
 
 #[derive(Args)]
@@ -208,9 +216,12 @@ pub struct Apiserver {
     pub kubelet_client_certificate: Option<PathBuf>,
     #[arg(long, requires = "kubelet_client_certificate")]
     pub kubelet_client_key: Option<PathBuf>,
-    /// The authorities of nodes' certificates; they are not looked at when left out.
+    /// The authorities of nodes' certificates; Skiff's own when left out.
     #[arg(long)]
     pub kubelet_certificate_authority: Option<PathBuf>,
+    /// Take nodes for what they say they are, whoever has signed their certificates. Skiff's own.
+    #[arg(long, conflicts_with = "kubelet_certificate_authority", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
+    pub kubelet_insecure_tls: bool,
     /// Which of a node's addresses are tried, by comma, in order.
     #[arg(long, value_delimiter = ',', default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP")]
     pub kubelet_preferred_address_types: Vec<String>,

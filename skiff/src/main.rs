@@ -18,6 +18,7 @@ mod node;
 mod parts;
 mod proxy;
 mod scheduler;
+mod token;
 mod up;
 
 use clap::Parser;
@@ -52,6 +53,7 @@ fn main() -> std::process::ExitCode {
         flags::Command::Node(node) => node::run(&node),
         flags::Command::Check(check) => check::run(&check),
         flags::Command::Kubeconfig(kubeconfig) => kubeconfig::run(&kubeconfig),
+        flags::Command::Token(token) => token::run(&token),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

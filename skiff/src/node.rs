@@ -1,24 +1,29 @@
 //! `skiff node`, and the node beside a server of this process.
 
+pub mod join;
+mod own;
 mod whole;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use api::{User, Value, time::Clock as _, value};
+use certs::{Pki, tls::ServerCert};
 use clap::Args;
 use client::Client;
-use node::{Config, Configuration, Machine, Parts, Serving, Settings, runtime::cri};
+use node::{
+    Config, Configuration, Machine, Parts, Serving, Settings,
+    certificates::metrics::Tally,
+    runtime::{self, cri},
+    serve::Site,
+};
 use server::Server;
 use tokio::task::JoinSet;
 
-use crate::{
-    address,
-    clock::Wall,
-    controllers::{inside::Inside, outside::Kubeconfig},
-    leadership,
-    up::images::Images,
-};
+use join::{Entrance, Join};
+use own::Own;
+
+use crate::{address, clock::Wall, controllers::inside::Inside, leadership, up::images::Images};
 
 /// What servers read as User-Agent.
 const AGENT: &str = concat!("skiff-node/", env!("CARGO_PKG_VERSION"));
@@ -28,9 +33,8 @@ const VERSION: &str = "v1.37.1";
 /// Flags.
 #[derive(Args, Clone)]
 pub struct Node {
-    /// How to reach the API server, and as whom.
-    #[arg(long, default_value = ".skiff/admin.kubeconfig")]
-    pub kubeconfig: PathBuf,
+    #[command(flatten)]
+    pub join: Join,
     /// A KubeletConfiguration (kubelet.config.k8s.io/v1beta1); flags come before what it says.
     #[arg(long)]
     pub config: Option<PathBuf>,
@@ -71,18 +75,25 @@ pub struct Node {
     /// A directory of pods, or a file of one, that the node runs by itself.
     #[arg(long)]
     pub pod_manifest_path: Option<PathBuf>,
+    /// Containers are nowhere, and what pods do is made up: for many nodes on a machine. Skiff's own; upstream's kubemark.
+    #[arg(long)]
+    pub simulated: bool,
 }
 
 /// Runs a node alone, until Ctrl-C or SIGTERM. Its containers run on.
 pub fn run(flags: &Node) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let kubeconfig = Kubeconfig::read(&flags.kubeconfig)?;
-        let client = Client::new(kubeconfig.transport()?, AGENT);
-        let (config, parts) = settled(flags, client, None)?;
+        let file = file(flags)?;
+        let mut entrance = Entrance::open(&flags.join, &flags.root_dir, &name(flags), &file).await?;
+        // Who joins by a token hears of the cluster's authority then, and not from a file.
+        let clients_ca = flags.join.token.is_some().then(|| entrance.authority_pem.clone());
+        let beside = Beside { clients_ca, certificate: None, tally: entrance.tally.clone() };
+        let (config, parts) = settled(flags, &file, entrance.client.clone(), beside)?;
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             () = node::run(config, parts) => {}
+            expired = entrance.keep() => bail!(expired),
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
         }
@@ -91,17 +102,18 @@ pub fn run(flags: &Node) -> Result<()> {
 }
 
 /// Runs a node beside a server of this process, for as long as `running` is kept.
-/// `clients_ca` is whose certificates the node takes.
-pub fn beside(
-    server: &Arc<Server>,
-    flags: &Node,
-    images: Images,
-    clients_ca: &str,
-    running: &mut JoinSet<()>,
-) -> Result<()> {
+/// Its certificate is of the server's authority, and it takes the clients of that.
+pub fn beside(server: &Arc<Server>, flags: &Node, images: Images, pki: &Pki, running: &mut JoinSet<()>) -> Result<()> {
     let user = User::new(format!("system:node:{}", name(flags)), &[api::user::NODES, api::user::AUTHENTICATED]);
     let client = Client::new(Arc::new(Inside::new(server, user)), AGENT);
-    let (config, parts) = settled(flags, client, Some(clients_ca.to_owned()))?;
+    let own = Own::new(pki, &name(flags), &addresses(flags)?)?;
+    let beside = Beside {
+        clients_ca: Some(pki.ca.bundle_pem().to_owned()),
+        certificate: Some(own.certificate.clone()),
+        tally: Arc::default(),
+    };
+    let (config, parts) = settled(flags, &file(flags)?, client, beside)?;
+    running.spawn(own.keep());
     running.spawn(async move {
         // A pod that came before its image would wait for a pull that may take a minute to fail.
         let _ = tokio::task::spawn_blocking(move || images.load()).await;
@@ -114,14 +126,28 @@ fn name(flags: &Node) -> String {
     flags.hostname_override.clone().unwrap_or_else(leadership::host).to_lowercase()
 }
 
-/// Flags and file as one.
-fn settled(flags: &Node, client: Client, clients_ca: Option<String>) -> Result<(Config, Parts)> {
+/// What a node has of the cluster that it is in.
+struct Beside {
+    /// Whose certificates it takes when its file names nobody.
+    clients_ca: Option<String>,
+    /// What it serves with, exchanged by somebody else.
+    certificate: Option<Arc<ServerCert>>,
+    tally: Arc<Tally>,
+}
+
+/// The KubeletConfiguration with what flags say over it.
+fn file(flags: &Node) -> Result<Value> {
     let mut file = match &flags.config {
         None => Value::object(),
         Some(path) => read(path)?,
     };
     over(&mut file, flags)?;
-    let configuration = Configuration::read(&file).map_err(|error| anyhow::anyhow!("--config: {error}"))?;
+    Ok(file)
+}
+
+/// Flags and file as one.
+fn settled(flags: &Node, file: &Value, client: Client, beside: Beside) -> Result<(Config, Parts)> {
+    let configuration = Configuration::read(file).map_err(|error| anyhow::anyhow!("--config: {error}"))?;
     configuration.warnings.iter().for_each(|warning| tracing::warn!("--config: {warning}"));
     let said = &configuration.effective;
     let endpoint = said.str("containerRuntimeEndpoint").to_owned();
@@ -140,9 +166,23 @@ fn settled(flags: &Node, client: Client, clients_ca: Option<String>) -> Result<(
         ..Settings::default()
     };
     let ips = addresses(flags)?;
-    let runtime = cri::Cri::new(&endpoint, cri::Limits::default()).map_err(|e| anyhow::anyhow!("{endpoint}: {e}"))?;
-    let whose = (flags.root_dir.as_path(), settings.node_name.as_str(), ips.as_slice());
-    let serving = Serving::read(said, whose, clients_ca, Wall.now().as_second()).map_err(anyhow::Error::msg)?;
+    let runtime: runtime::Shared = match flags.simulated {
+        true => runtime::fake::Fake::new(Arc::new(Wall)),
+        false => {
+            Arc::new(cri::Cri::new(&endpoint, cri::Limits::default()).map_err(|e| anyhow::anyhow!("{endpoint}: {e}"))?)
+        }
+    };
+    let site = Site {
+        certificates: &flags.join.certificates(&flags.root_dir),
+        node: &settings.node_name,
+        ips: &ips,
+        client_authorities_pem: beside.clients_ca,
+        given: beside.certificate,
+        chance: join::chance(),
+        tally: beside.tally,
+        now: Wall.now().as_second(),
+    };
+    let serving = Serving::read(said, site).map_err(anyhow::Error::msg)?;
     let config = Config {
         name: name(flags),
         ips,
@@ -156,10 +196,10 @@ fn settled(flags: &Node, client: Client, clients_ca: Option<String>) -> Result<(
     };
     let parts = Parts {
         client,
-        runtime: Arc::new(runtime),
+        runtime,
         clock: Arc::new(Wall),
         machine: Machine::read(&flags.root_dir),
-        simulated: false,
+        simulated: flags.simulated,
         serving: Some(serving),
         whole: Arc::new(whole::whole),
     };
@@ -184,6 +224,7 @@ fn over(file: &mut Value, flags: &Node) -> Result<()> {
             file.set(member, value);
         }
     }
+    flags.join.over(file);
     if !flags.register_with_taints.is_empty() {
         let taints = flags.register_with_taints.iter().map(|text| taint(text)).collect::<Result<Vec<Value>>>()?;
         file.set("registerWithTaints", Value::array(taints));

@@ -30,7 +30,7 @@ impl Beside {
     pub async fn start(self, server: &Arc<Server>, pki: &Pki) -> Result<JoinSet<()>> {
         let mut running = JoinSet::new();
         if let Some(flags) = &self.controllers {
-            controllers::beside(server, flags, pki, &mut running)?;
+            controllers::beside(server, flags, pki, &mut running).await?;
         }
         if let Some(flags) = &self.scheduler {
             scheduler::beside(server, flags, &mut running)?;
@@ -42,7 +42,7 @@ impl Beside {
             dns::beside(server, flags, &mut running).await?;
         }
         if let Some(flags) = &self.node {
-            node::beside(server, flags, self.images, pki.ca.bundle_pem(), &mut running)?;
+            node::beside(server, flags, self.images, pki, &mut running)?;
         }
         Ok(running)
     }

@@ -53,7 +53,7 @@ pub fn run(flags: flags::Up) -> Result<()> {
     let (settings, told) = server(data, &flags, bind_address)?;
     let site = Site::of(&flags, seen.and_then(|seen| seen.runtime));
     let beside = Beside {
-        controllers: runs("controllers").then(controllers).transpose()?,
+        controllers: runs("controllers").then(|| controllers(flags.approve_kubelet_serving)).transpose()?,
         scheduler: runs("scheduler").then(scheduler).transpose()?,
         proxy: runs("proxy").then(|| proxy(runs("node").then_some(&site))).transpose()?,
         dns: runs("dns").then(|| dns(bind_address)).transpose()?,
@@ -129,6 +129,9 @@ fn server(data: &str, flags: &flags::Up, bind_address: IpAddr) -> Result<(Box<fl
         // Names of machines are known to nobody here; upstream's default begins with them.
         "--kubelet-preferred-address-types",
         "InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP",
+        // Machines join with tokens.
+        "--enable-bootstrap-token-auth",
+        if flags.kubelet_insecure_tls { "--kubelet-insecure-tls" } else { "--kubelet-insecure-tls=false" },
     ];
     match flags::Skiff::try_parse_from(arguments)?.command {
         flags::Command::Apiserver(settings) => Ok((settings, flags::Told::of(arguments))),
@@ -136,9 +139,12 @@ fn server(data: &str, flags: &flags::Up, bind_address: IpAddr) -> Result<(Box<fl
     }
 }
 
-/// The controllers as they are by default; nodes get ranges of pod addresses.
-fn controllers() -> Result<Box<flags::Controllers>> {
-    let arguments = ["skiff", "controllers", "--allocate-node-cidrs", "--cluster-cidr", POD_RANGE];
+/// The controllers as they are by default, with those of machines that join; nodes get ranges of pod addresses.
+fn controllers(approve_serving: bool) -> Result<Box<flags::Controllers>> {
+    let which = ["*", "bootstrap-signer-controller", "token-cleaner-controller"];
+    let which = [&which[..], if approve_serving { &[::controllers::SERVING_APPROVER] } else { &[] }].concat().join(",");
+    let arguments =
+        ["skiff", "controllers", "--controllers", &which, "--allocate-node-cidrs", "--cluster-cidr", POD_RANGE];
     match flags::Skiff::try_parse_from(arguments)?.command {
         flags::Command::Controllers(settings) => Ok(settings),
         _ => bail!("the arguments of the controllers are wrong"),
@@ -212,12 +218,34 @@ mod tests {
         Ok(())
     }
 
+    fn up(arguments: &[&str]) -> Result<flags::Up> {
+        match flags::Skiff::try_parse_from([&["skiff", "up"], arguments].concat())?.command {
+            flags::Command::Up(flags) => Ok(flags),
+            _ => bail!("another command was read"),
+        }
+    }
+
+    #[test]
+    fn who_approves_for_nodes_and_whom_nodes_have_to_be_is_said_by_flags() -> Result<()> {
+        let approves = |arguments: &[&str]| -> Result<bool> {
+            let chosen = controllers(up(arguments)?.approve_kubelet_serving)?.controllers;
+            let chosen = ::controllers::chosen(&chosen).map_err(anyhow::Error::msg)?;
+            assert!(chosen.iter().any(|spec| spec.name == "bootstrap-signer-controller"), "machines can join");
+            Ok(chosen.iter().any(|spec| spec.name == ::controllers::SERVING_APPROVER))
+        };
+        assert!(approves(&[])? && !approves(&["--approve-kubelet-serving=false"])?);
+        let takes_any = |arguments: &[&str]| -> Result<bool> {
+            let (settings, _) = server("d", &up(arguments)?, Ipv4Addr::LOCALHOST.into())?;
+            assert!(settings.enable_bootstrap_token_auth);
+            Ok(settings.kubelet_insecure_tls)
+        };
+        assert!(!takes_any(&[])? && takes_any(&["--kubelet-insecure-tls"])?);
+        Ok(())
+    }
+
     #[test]
     fn a_runtime_of_this_cluster_reads_networks_beside_itself() -> Result<()> {
-        let flags::Command::Up(flags) = flags::Skiff::try_parse_from(["skiff", "up", "--data-dir", "/data"])?.command
-        else {
-            bail!("another command was read");
-        };
+        let flags = up(&["--data-dir", "/data"])?;
         let own = Site::of(&flags, Some("/data/containerd/containerd.sock".into()));
         assert_eq!(own.networks, Path::new("/data/containerd/net.d"));
         assert_eq!(own.endpoint.as_deref(), Some("unix:///data/containerd/containerd.sock"));

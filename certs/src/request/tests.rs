@@ -71,6 +71,29 @@ fn what_lives_long_ends_as_much_earlier_as_it_begins() {
 }
 
 #[test]
+fn a_request_is_made_for_a_key_that_is_at_hand() {
+    let key = PrivateKey::generate().expect("keys can be made");
+    let mut names = crate::Names::default();
+    ["n-1", "10.0.0.1", "fd00::1"].iter().for_each(|name| names.add(name));
+    let subject = Subject::user("system:node:n-1", &["system:nodes"]);
+    for wanted in [names, crate::Names::default()] {
+        let made = Request::make(&key, &subject, &wanted).expect("it can be made");
+        let request = Request::from_pem(made.as_bytes()).expect("it is one");
+        assert_eq!(request.common_name, "system:node:n-1");
+        assert_eq!(request.organizations, ["system:nodes"]);
+        assert_eq!(request.public_key().expect("it has one"), key.public_der());
+        assert!(request.dns_names.iter().eq(&wanted.hosts));
+        assert_eq!(request.addresses.len(), wanted.addresses.len());
+        let parsed = inspect::request(&request.der).expect("it can be read");
+        assert!(parsed.is_signed(), "its key has signed it");
+        let authority = Authority::generate("ca", NOW).expect("it can be made");
+        let granted = authority.grant(&request, &POLICY, NOW).expect("it is granted");
+        let der = inspect::blocks(granted.as_bytes()).swap_remove(0).der;
+        assert_eq!(crate::pki::names(&der.as_slice().into()).expect("it can be read"), wanted);
+    }
+}
+
+#[test]
 fn unknown_usages_are_refused() {
     let refused = granted(&Policy { usages: &["a", "any", "b"], ..POLICY }).expect_err("they are no usages");
     assert_eq!(refused.to_string(), r#"unrecognized usage values: ["a" "b"]"#);

@@ -50,6 +50,22 @@ fn settings(authority: &Authority) -> ServerSettings {
 }
 
 #[test]
+fn a_server_without_a_certificate_lets_nobody_in_until_it_has_one() {
+    let ours = Authority::generate("ours", now()).expect("made");
+    let certificate = Arc::new(ServerCert::none());
+    let attempt = || {
+        let settings = ServerSettings { certificate: certificate.clone(), ..settings(&ours) };
+        let client = client_config(ours.bundle_pem(), None, true).expect("settings");
+        shake(client, server_config(settings).expect("settings")).map(drop)
+    };
+    assert!(attempt().is_err(), "it has nothing to show");
+    assert!(certificate.chain().is_empty());
+    let issued = serving(&ours);
+    certificate.replace(&issued.certificate_pem, &issued.key).expect("a pair");
+    assert!(attempt().is_ok(), "it shows what it was given");
+}
+
+#[test]
 fn a_client_of_an_unknown_authority_gets_through_the_handshake() {
     let (ours, theirs) =
         (Authority::generate("ours", now()).expect("made"), Authority::generate("theirs", now()).expect("made"));

@@ -229,7 +229,8 @@ impl NodeApi for Answers {
         Ok(match which {
             Metrics::Own => {
                 let views = self.ground.eyes.all();
-                stats::own(&self.ground.settings.node_name, &views)
+                let certificates = self.serving.tally.page(self.ground.clock.now().as_second());
+                stats::own(&self.ground.settings.node_name, &views) + &certificates
             }
             Metrics::Resource => self.snapshot().await?.resource_metrics(),
             Metrics::Cadvisor => self.snapshot().await?.cadvisor_metrics(),

@@ -6,10 +6,9 @@ use std::{path::Path, sync::Arc};
 
 use certs::{Authority, Error, Names, PrivateKey, Profile, files, tls::ServerCert};
 
-/// The certificate in `root`, made when there is none that names all of `names`, or when it is due.
-pub fn own(root: &Path, node: &str, names: &[String], now: i64) -> Result<Arc<ServerCert>, Error> {
-    let directory = root.join("pki");
-    files::make_directory(&directory)?;
+/// The certificate in `directory`, made when there is none that names all of `names`, or when it is due.
+pub fn own(directory: &Path, node: &str, names: &[String], now: i64) -> Result<Arc<ServerCert>, Error> {
+    files::make_directory(directory)?;
     let (certificate_path, key_path) = (directory.join("kubelet.crt"), directory.join("kubelet.key"));
     let mut wanted = Names::default();
     names.iter().for_each(|name| wanted.add(name));

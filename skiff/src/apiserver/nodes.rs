@@ -26,13 +26,12 @@ pub fn ways(flags: &Apiserver, pki: &Pki) -> Result<Ways> {
     };
     let identity = Identity { certificate_pem: &certificate, key: key.as_ref().unwrap_or(&pki.kubelet_client.key) };
     let unverified = Arc::new(careless::client_config_as(Some(identity))?);
+    let by = |bundle: &str| tls::client_config(bundle, Some(identity), false).map(Arc::new);
     let verified = match &flags.kubelet_certificate_authority {
-        Some(path) => {
-            let bundle = read(path)?;
-            Arc::new(tls::client_config(&bundle, Some(identity), false).context("--kubelet-certificate-authority")?)
-        }
-        // As upstream: who names no authority takes any.
-        None => unverified.clone(),
+        Some(path) => by(&read(path)?).context("--kubelet-certificate-authority")?,
+        None if flags.kubelet_insecure_tls => unverified.clone(),
+        // Upstream takes any node then; here nodes have certificates of the cluster.
+        None => by(pki.ca.bundle_pem())?,
     };
     let dial = match settings::span(flags.kubelet_timeout) {
         Duration::ZERO => DIAL,

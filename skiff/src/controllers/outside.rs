@@ -29,6 +29,23 @@ impl Kubeconfig {
         parse(&text, &folder).with_context(|| format!("{} is no kubeconfig that can be used", path.display()))
     }
 
+    /// One that says who asks by a token.
+    pub fn with_token(server: &str, authority_pem: &str, token: String) -> Kubeconfig {
+        let (server, authority_pem) = (server.to_owned(), authority_pem.to_owned());
+        Kubeconfig { server, authority_pem, certificate: None, token: Some(token) }
+    }
+
+    /// Certificate and key, as PEM.
+    pub fn certificate(&self) -> Option<(&str, &str)> {
+        self.certificate.as_ref().map(|(certificate, key)| (certificate.as_str(), key.as_str()))
+    }
+
+    /// The same server, as somebody else.
+    pub fn transport_as(&self, identity: Identity<'_>) -> Result<Arc<dyn Transport>> {
+        let tls = certs::tls::client_config(&self.authority_pem, Some(identity), true)?;
+        Ok(Arc::new(Https::new(&self.server, Arc::new(tls), None)?))
+    }
+
     pub fn transport(&self) -> Result<Arc<dyn Transport>> {
         let key = self.certificate.as_ref().map(|(_, key)| PrivateKey::from_pem(key)).transpose()?;
         let identity = match (&self.certificate, &key) {
