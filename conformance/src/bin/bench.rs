@@ -106,18 +106,24 @@ async fn run(flags: &Flags) -> Result<()> {
     Ok(())
 }
 
-/// Where the last run of each figure is kept.
-const KEPT: &str = "target/bench/figures.json";
+/// Where this run stands for machines.
+const RUN: &str = "target/bench/figures.json";
+/// Where the last run of each figure is kept that was published, on whichever machine.
+const KEPT: &str = "conformance/lists/figures.json";
 /// The pages made of it.
 const PAGE: &str = "docs/performance.md";
 const BRIEF: &str = "conformance/lists/figures.md";
 
 fn keep(flags: &Flags, table: &Table, measured: &[&str], today: &str) -> Result<()> {
-    let kept = PathBuf::from(KEPT);
-    let mut record = Record::read(&kept)?;
-    record.take(measured, today, table.shown(), table.remarks());
-    write(&kept, &serde_json::to_string_pretty(&record.json())?)?;
+    let text = |record: &Record| serde_json::to_string_pretty(&record.json());
+    let mut run = Record::default();
+    run.take(measured, today, table.shown(), table.remarks());
+    write(&PathBuf::from(RUN), &text(&run)?)?;
     if flags.publish {
+        let kept = PathBuf::from(KEPT);
+        let mut record = Record::read(&kept)?;
+        record.take(measured, today, table.shown(), table.remarks());
+        write(&kept, &(text(&record)? + "\n"))?;
         write(&PathBuf::from(PAGE), &record.page())?;
         write(&PathBuf::from(BRIEF), &record.brief())?;
     }
