@@ -1,6 +1,15 @@
 //! Programs that end with the one that started them, however that ends: `kill -9` runs no destructor.
 
-use std::{ffi::OsStr, process::Command};
+use std::{
+    ffi::OsStr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+/// A program that runs beside this one. Dropping it ends it.
+pub struct Program(Child);
 
 /// A command whose process is killed when the thread that starts it ends; for threads that live as long as their program.
 pub fn bound(program: impl AsRef<OsStr>) -> Command {
@@ -16,12 +25,51 @@ pub fn around(command: &Command) -> Command {
     whole
 }
 
+// === impl Program ===
+
+impl Program {
+    /// Starts a command that is put together already, bound; what it prints goes to `log`.
+    pub fn start(command: &Command, log: &Path) -> Result<Program> {
+        let log = std::fs::File::create(log).with_context(|| log.display().to_string())?;
+        let mut whole = around(command);
+        whole.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = whole.spawn().with_context(|| format!("{:?} cannot be started", command.get_program()))?;
+        Ok(Program(child))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends it a signal, by name: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        ensure!(sent.success(), "{name} was not sent");
+        Ok(())
+    }
+
+    /// How it ended; none while it runs.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(self.0.wait()?)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already, which is what we want.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{BufRead, BufReader},
-        process::Stdio,
-    };
+    use std::io::{BufRead, BufReader};
 
     use super::*;
 

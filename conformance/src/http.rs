@@ -90,6 +90,17 @@ impl Client {
     /// Waits until the object of this name in a collection (none, while it is not there) is as it should be. The error says
     /// how it was last.
     pub async fn until(&self, path: &str, name: &str, holds: impl Fn(Option<&Value>) -> bool) -> Result<()> {
+        self.until_within(PATIENCE, path, name, holds).await
+    }
+
+    /// The same with a patience of its own.
+    pub async fn until_within(
+        &self,
+        patience: Duration,
+        path: &str,
+        name: &str,
+        holds: impl Fn(Option<&Value>) -> bool,
+    ) -> Result<()> {
         let select = format!("fieldSelector=metadata.name%3D{name}");
         let mut last = Value::Null;
         let waiting = async {
@@ -114,7 +125,7 @@ impl Client {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, waiting).await {
+        match tokio::time::timeout(patience, waiting).await {
             Ok(done) => done,
             Err(_) => bail!("{path}/{name} is not as it should be: {}", codec::json::to_string(&last)),
         }

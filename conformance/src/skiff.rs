@@ -3,14 +3,14 @@
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use crate::{bound::bound, http::Client};
+use crate::{bound::Program, http::Client};
 
 /// How long a start may take on a machine that stalls at times.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -23,9 +23,9 @@ pub struct Skiff {
     pub kubeconfig: PathBuf,
     pub port: u16,
     address: String,
-    child: Child,
-    /// Parts of its own that run beside it.
+    /// Parts of its own that run beside it; they go before the server that they ask.
     beside: Vec<Controllers>,
+    process: Program,
 }
 
 impl Skiff {
@@ -75,34 +75,24 @@ impl Skiff {
         let address = part.iter().position(|word| *word == "--bind-address").and_then(|at| part.get(at + 1));
         let address = address.map_or("127.0.0.1", |address| *address).to_owned();
         let port = TcpListener::bind((address.as_str(), 0))?.local_addr()?.port();
-        let log = std::fs::File::create(directory.with_extension("log"))?;
         let kubeconfig = directory.join("admin.kubeconfig");
         // One that an earlier start left names another port.
         let _ = std::fs::remove_file(&kubeconfig);
-        let child = bound(program)
-            .args(part)
-            .args(["--secure-port", &port.to_string(), "--data-dir"])
-            .arg(directory)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("{} cannot be started", program.display()))?;
-        let mut skiff = Skiff { kubeconfig, address, port, child, beside: Vec::new() };
+        let mut command = Command::new(program);
+        command.args(part).args(["--secure-port", &port.to_string(), "--data-dir"]).arg(directory).args(more);
+        let process = Program::start(&command, &directory.with_extension("log"))?;
+        let mut skiff = Skiff { kubeconfig, address, port, beside: Vec::new(), process };
         skiff.wait()?;
         Ok(skiff)
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// Sends it a signal, by name: `STOP`, `CONT`.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
-        anyhow::ensure!(sent.success(), "{name} was not sent");
-        Ok(())
+        self.process.signal(name)
     }
 
     /// Waits until `/readyz` says so.
@@ -119,7 +109,7 @@ impl Skiff {
 
     /// Waits until the process ends by itself.
     pub fn wait_for_end(&mut self) -> Result<ExitStatus> {
-        Ok(self.child.wait()?)
+        self.process.wait()
     }
 
     // There is no event to wait for: a process becomes ready outside of this one.
@@ -127,7 +117,7 @@ impl Skiff {
     fn wait(&mut self) -> Result<()> {
         let begun = std::time::Instant::now();
         while begun.elapsed() < STARTS_WITHIN {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.ended()? {
                 bail!("skiff ended at once ({status}); its log is beside its data");
             }
             if self.kubeconfig.exists() && std::net::TcpStream::connect((self.address.as_str(), self.port)).is_ok() {
@@ -140,28 +130,14 @@ impl Skiff {
 }
 
 /// `program controllers` beside a server; dropping it ends it.
-pub struct Controllers(Child);
+pub struct Controllers(#[expect(dead_code, reason = "it runs for as long as this is there")] Program);
 
 impl Controllers {
     /// Starts them with the user of a kubeconfig, each with its own account, and a log in `log`.
     pub fn start(program: &Path, kubeconfig: &Path, log: &Path, more: &[&str]) -> Result<Controllers> {
-        let log = std::fs::File::create(log)?;
-        let child = bound(program)
-            .args(["controllers", "--use-service-account-credentials", "--leader-elect=false", "--kubeconfig"])
-            .arg(kubeconfig)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        Ok(Controllers(child))
-    }
-}
-
-impl Drop for Controllers {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let mut command = Command::new(program);
+        command.args(["controllers", "--use-service-account-credentials", "--leader-elect=false", "--kubeconfig"]);
+        Ok(Controllers(Program::start(command.arg(kubeconfig).args(more), log)?))
     }
 }
 
@@ -171,13 +147,4 @@ pub fn build() -> Result<PathBuf> {
     let built = Command::new(env!("CARGO")).arg("server").current_dir(workspace).status()?;
     anyhow::ensure!(built.success(), "skiff does not build");
     Ok(workspace.join("target/debug/skiff"))
-}
-
-impl Drop for Skiff {
-    fn drop(&mut self) {
-        // Parts go before the server that they ask.
-        self.beside.clear();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

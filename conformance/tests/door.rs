@@ -47,9 +47,48 @@ async fn what_stands_beside_resources_is_upstreams() -> Result<()> {
     metrics(&client).await?;
     flows(&client).await?;
     pages(&client).await?;
+    across_namespaces(&client).await?;
     let refused = client.send("GET", "/api/v1/namespaces/default", &[CBOR], Bytes::new()).await?;
     ensure!(refused.status == 406, "CBOR has its gate");
     Ok(())
+}
+
+/// Of custom resources, other than of built-in ones, there is nothing but reading across namespaces.
+async fn across_namespaces(client: &Client) -> Result<()> {
+    let definition = value!({
+        "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": "widgets.ex.io"},
+        "spec": {
+            "group": "ex.io", "scope": "Namespaced", "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    });
+    let (path, json) =
+        ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", ("content-type", "application/json"));
+    let made = client.send("POST", path, &[json], codec::json::to_string(&definition).into()).await?;
+    ensure!(made.status == 201, "{made:?}");
+    client.until("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "widgets.ex.io", established).await?;
+    for (method, path) in [
+        ("GET", "/apis/ex.io/v1/widgets/x"),
+        ("GET", "/apis/ex.io/v1/widgets/x/status"),
+        ("DELETE", "/apis/ex.io/v1/widgets"),
+        ("GET", "/apis/ex.io/v1/namespaces//widgets/x"),
+    ] {
+        let nothing = client.send(method, path, &[], Bytes::new()).await?;
+        ensure!(
+            (nothing.status, text(&nothing).as_str()) == (404, "404 page not found\n"),
+            "{method} {path}: {nothing:?}"
+        );
+    }
+    ensure!(get(client, "/apis/ex.io/v1/widgets").await?.status == 200);
+    Ok(())
+}
+
+fn established(found: Option<&Value>) -> bool {
+    let is_so = |c: &Value| c.str("type") == "Established" && c.str("status") == "True";
+    found.is_some_and(|found| found.at("status").list("conditions").iter().any(is_so))
 }
 
 async fn time_ends(client: &Client) -> Result<()> {

@@ -20,7 +20,7 @@ use auth::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
-use registry::{Ask, options::Query, present::Form};
+use registry::{Ask, Definition, options::Query, present::Form};
 
 use crate::{
     Server, aggregate,
@@ -366,9 +366,12 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
             false => nothing_here(),
         };
     };
-    let misplaced = !definition.row.namespaced && !attributes.namespace.is_empty() && !is_own_namespace(attributes);
-    if misplaced {
-        return respond::error(&Status::no_such_resource(), &plain);
+    if !has_route(&definition, &admitted.wanted) {
+        return match definition.world.has_protobuf() {
+            true => respond::error(&Status::no_such_resource(), &plain),
+            // Upstream's handler of custom resources leaves it to whoever comes next, and that is nobody.
+            false => nothing_here(),
+        };
     }
     let agent = negotiate::text(&admitted.parts.headers, header::USER_AGENT).to_string();
     let now = server.registry.clock.now();
@@ -386,6 +389,25 @@ async fn find(server: &Arc<Server>, admitted: Admitted, body: Sent) -> Response<
     warnings.extend(ask.take_warnings());
     respond::warn(&mut response, &warnings);
     response
+}
+
+/// Whether there is such a path to objects of this scope. Upstream: `APIInstaller.registerResourceHandlers`, and the
+/// `crdHandler` of apiextensions-apiserver, to which only what reads goes across namespaces.
+fn has_route(definition: &Definition, wanted: &Wanted) -> bool {
+    let attributes = &*wanted.attributes;
+    if !definition.row.namespaced {
+        return attributes.namespace.is_empty() || is_own_namespace(attributes);
+    }
+    let verb = attributes.verb.as_str();
+    let of_all = matches!(verb, "list" | "watch");
+    match definition.world.has_protobuf() {
+        _ if !attributes.namespace.is_empty() => true,
+        false => of_all,
+        // The collections of all namespaces have routes, for some verbs; one object's path names its namespace, if with nothing.
+        true => {
+            attributes.path.contains("/namespaces/") || attributes.name.is_empty() || of_all && !wanted.watch_by_path
+        }
+    }
 }
 
 fn nothing_here() -> Response<Body> {

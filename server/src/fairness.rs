@@ -10,6 +10,8 @@ mod retry;
 pub mod share;
 #[cfg(test)]
 mod tests;
+mod timing;
+mod told;
 
 use std::{
     collections::BTreeMap,
@@ -26,10 +28,14 @@ use registry::special::flow::{Beyond, Level, Policy};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use crate::metrics::{Histogram, rows};
+use crate::{
+    flow::is_mutating,
+    metrics::{Gauge, Histogram, rows},
+};
 use queues::{Arrival, Queues, Ticket};
 use retry::Dropped;
 use share::{Bounds, Claim, Lately};
+use timing::{Kinds, Phase};
 
 /// How often seats are lent anew. Upstream: `borrowingAdjustmentPeriod`.
 const LEND_EVERY: Duration = Duration::from_secs(10);
@@ -44,6 +50,9 @@ pub struct Fairness {
     current: RwLock<Arc<Current>>,
     /// Milliseconds after `begun` at which seats were lent last.
     lent: AtomicU64,
+    /// The part of its target that each level was lent.
+    fair: Gauge,
+    kinds: Arc<Kinds>,
 }
 
 /// A policy, and how its levels stand.
@@ -59,16 +68,19 @@ pub struct Standing {
     dropped: Dropped,
 }
 
-struct State {
-    queues: Queues,
-    bounds: Bounds,
-    lately: Lately,
+/// The queues of a level, and what is known of its requests.
+pub struct State {
+    pub queues: Queues,
+    pub bounds: Bounds,
+    pub lately: Lately,
+    /// Seats that would serve what was asked for lately.
+    pub target: f64,
     /// Requests that wait, by ticket.
     waiting: BTreeMap<Ticket, oneshot::Sender<()>>,
     /// What is known of requests that wait or are served.
-    asked: BTreeMap<Ticket, Asked>,
-    /// By schema: executing, seats, waiting, dispatched.
-    flows: BTreeMap<String, Flow>,
+    pub asked: BTreeMap<Ticket, Asked>,
+    /// By schema.
+    pub flows: BTreeMap<String, Flow>,
 }
 
 /// What is told of a request.
@@ -81,12 +93,20 @@ pub struct Asked {
 }
 
 /// What is told of the requests of one schema.
-#[derive(Default)]
 pub struct Flow {
     pub executing: i64,
     pub seats: i64,
     pub waiting: i64,
+    pub seats_waiting: i64,
     pub dispatched: u64,
+    /// How often a request was next and found no seats.
+    pub unfit: u64,
+    /// Seats that requests needed.
+    pub needs: Histogram,
+    /// Of its queue, when a request had joined it.
+    pub queue_lens: Histogram,
+    /// How long requests took, by whether they are watches, of which only the beginning counts.
+    pub took: BTreeMap<bool, Histogram>,
     pub rejected: BTreeMap<&'static str, u64>,
     /// How long those that waited did so, by whether they were served then.
     pub waits: BTreeMap<bool, Histogram>,
@@ -104,6 +124,15 @@ pub struct Turn {
     standing: Arc<Standing>,
     begun: Instant,
     ticket: Ticket,
+    counted: Counted,
+}
+
+/// A request among those that do the same as it. Dropping it takes it off.
+struct Counted {
+    kinds: Arc<Kinds>,
+    begun: Instant,
+    phase: Phase,
+    mutates: bool,
 }
 
 /// A request that was sent away.
@@ -123,6 +152,8 @@ impl Fairness {
             begun: Instant::now(),
             current: RwLock::new(Arc::new(empty)),
             lent: AtomicU64::new(0),
+            fair: Gauge::default(),
+            kinds: Arc::new(Kinds::new()),
         };
         fairness.set(policy);
         fairness
@@ -136,6 +167,8 @@ impl Fairness {
         }
         let now = self.begun.elapsed();
         let bounds = share::bounds(&policy.levels, self.seats);
+        let room: usize = policy.levels.iter().map(|level| level.beyond.room()).sum();
+        self.kinds.set_whole(room, bounds.iter().map(|bounds| bounds.nominal).sum(), now);
         let mut levels = BTreeMap::new();
         for (level, bounds) in policy.levels.iter().zip(bounds) {
             let standing = match current.levels.get(&level.name) {
@@ -180,15 +213,18 @@ impl Fairness {
         let needed = if limited { seats().max(1) } else { 1 };
         // Only where there are queues does a flow have a place among them.
         let place_among = if limited { hash(&schema.name, flow) } else { 0 };
-        match standing.arrive(asked, place_among, needed, self.begun) {
+        match standing.arrive(asked, place_among, needed, self) {
             Ok((turn, None)) => Ok((turn, place, Duration::ZERO)),
-            Ok((turn, Some(told))) => {
+            Ok((mut turn, Some(told))) => {
                 let _waits = waits();
                 let heard = matches!(tokio::time::timeout(self.wait_max, told).await, Ok(Ok(())));
                 // It may have been told at the last moment.
                 let served = heard || !turn.give_up();
                 let waited = self.begun.elapsed().saturating_sub(now);
                 standing.waited(&schema.name, served, waited);
+                if served {
+                    turn.counted.become_executing();
+                }
                 match served {
                     true => Ok((turn, place, waited)),
                     false => Err(standing.rejected(place, self.begun.elapsed())),
@@ -232,10 +268,17 @@ impl Fairness {
                 Claim::new(&standing.level(), state.bounds, state.lately, state.queues.limit())
             })
             .collect();
-        for (standing, limit) in all.iter().zip(share::lend(&claims)) {
+        let lent = share::lend(&claims);
+        self.fair.set(lent.fair);
+        for ((standing, claim), limit) in all.iter().zip(&claims).zip(lent.seats) {
             let beyond = standing.level().beyond;
+            // What takes no part is measured by a tenth of the server. Upstream: `concurrencyDenominator`.
+            let whole = if limit > 0 { limit } else { (self.seats as f64 / 10.0).round() as usize };
             let mut state = standing.state.lock();
+            state.target = claim.target();
             let started = state.queues.configure(beyond, limit, now);
+            let room = state.queues.room();
+            state.queues.worked.set_whole(whole, room, now);
             state.tell(started);
         }
     }
@@ -282,15 +325,22 @@ impl Standing {
         asked: Asked,
         hash: u64,
         seats: usize,
-        begun: Instant,
+        fairness: &Fairness,
     ) -> Result<(Turn, Option<oneshot::Receiver<()>>), ()> {
+        let (begun, mutates) = (fairness.begun, is_mutating(&asked.attributes));
         let mut state = self.state.lock();
         let arrival = state.queues.arrive(hash, seats, begun.elapsed());
-        let others = state.queues.take_started();
-        state.tell(others);
-        let flow = state.flows.entry(asked.schema.clone()).or_default();
-        let turn = |ticket| Turn { standing: self.clone(), begun, ticket };
-        match arrival {
+        let queue_len = state.queues.queue_len(arrival);
+        let flow = state.flow(&asked.schema);
+        flow.needs.observe(seats as f64);
+        if let Some(len) = queue_len {
+            flow.queue_lens.observe(len as f64);
+        }
+        let turn = |ticket, phase| {
+            let counted = Counted::new(&fairness.kinds, begun, phase, mutates);
+            Turn { standing: self.clone(), begun, ticket, counted }
+        };
+        let turn = match arrival {
             Arrival::Rejected(why) => {
                 *flow.rejected.entry(why).or_default() += 1;
                 Err(())
@@ -298,22 +348,25 @@ impl Standing {
             Arrival::Served(ticket) => {
                 flow.started(seats);
                 state.asked.insert(ticket, asked);
-                Ok((turn(ticket), None))
+                Ok((turn(ticket, Phase::Executing), None))
             }
             Arrival::Waits(ticket) => {
-                flow.waiting += 1;
+                flow.waits(1, seats);
                 let (tell, told) = oneshot::channel();
                 state.asked.insert(ticket, asked);
                 state.waiting.insert(ticket, tell);
-                Ok((turn(ticket), Some(told)))
+                Ok((turn(ticket, Phase::Waiting), Some(told)))
             }
-        }
+        };
+        let others = state.queues.take_started();
+        state.tell(others);
+        turn
     }
 
     /// A request of a schema waits no longer.
     fn waited(&self, schema: &str, served: bool, took: Duration) {
         if let Some(flow) = self.state.lock().flows.get_mut(schema) {
-            let waits = flow.waits.entry(served).or_insert_with(|| Histogram::new(&rows::WAITED_SECONDS));
+            let waits = flow.waits.entry(served).or_insert_with(|| Histogram::new(&rows::TURN_SECONDS));
             waits.observe(took.as_secs_f64());
         }
     }
@@ -323,12 +376,8 @@ impl Standing {
     }
 
     /// How it stands: its queues, bounds and the requests it knows.
-    pub fn look<T>(
-        &self,
-        look: impl FnOnce(&Queues, Bounds, &BTreeMap<Ticket, Asked>, &BTreeMap<String, Flow>) -> T,
-    ) -> T {
-        let state = self.state.lock();
-        look(&state.queues, state.bounds, &state.asked, &state.flows)
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.lock())
     }
 }
 
@@ -338,18 +387,32 @@ impl State {
             queues: Queues::new(level.beyond, share::beginning(bounds), now),
             bounds,
             lately: Lately::default(),
+            target: 0.0,
             waiting: BTreeMap::new(),
             asked: BTreeMap::new(),
             flows: BTreeMap::new(),
         }
     }
 
-    /// Tells those whose turn has come.
+    /// What is told of a schema's requests.
+    fn flow(&mut self, schema: &str) -> &mut Flow {
+        if !self.flows.contains_key(schema) {
+            self.flows.insert(schema.to_owned(), Flow::new());
+        }
+        self.flows.get_mut(schema).expect("it was made where there was none")
+    }
+
+    /// Tells those whose turn has come, and counts those that found no seats.
     fn tell(&mut self, started: Vec<Ticket>) {
+        for ticket in self.queues.take_unfit() {
+            if let Some(flow) = self.asked.get(&ticket).and_then(|asked| self.flows.get_mut(&asked.schema)) {
+                flow.unfit += 1;
+            }
+        }
         for ticket in started {
             let seats = self.queues.request(ticket).map_or(1, |r| r.seats);
             if let Some(flow) = self.asked.get(&ticket).and_then(|asked| self.flows.get_mut(&asked.schema)) {
-                flow.waiting -= 1;
+                flow.waits(-1, seats);
                 flow.started(seats);
             }
             if let Some(tell) = self.waiting.remove(&ticket) {
@@ -361,10 +424,54 @@ impl State {
 }
 
 impl Flow {
+    fn new() -> Flow {
+        Flow {
+            executing: 0,
+            seats: 0,
+            waiting: 0,
+            seats_waiting: 0,
+            dispatched: 0,
+            unfit: 0,
+            needs: Histogram::new(&rows::NEEDED_SEATS),
+            queue_lens: Histogram::new(&rows::QUEUE_LENS),
+            took: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            waits: BTreeMap::new(),
+        }
+    }
+
+    /// So many requests more of so many seats each wait.
+    fn waits(&mut self, more: i64, seats: usize) {
+        self.waiting += more;
+        self.seats_waiting += more * seats as i64;
+    }
+
     fn started(&mut self, seats: usize) {
         self.executing += 1;
         self.seats += seats as i64;
         self.dispatched += 1;
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new(kinds: &Arc<Kinds>, begun: Instant, phase: Phase, mutates: bool) -> Counted {
+        kinds.add(phase, mutates, 1.0, begun.elapsed());
+        Counted { kinds: kinds.clone(), begun, phase, mutates }
+    }
+
+    fn become_executing(&mut self) {
+        let now = self.begun.elapsed();
+        self.kinds.add(self.phase, self.mutates, -1.0, now);
+        self.phase = Phase::Executing;
+        self.kinds.add(self.phase, self.mutates, 1.0, now);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.kinds.add(self.phase, self.mutates, -1.0, self.begun.elapsed());
     }
 }
 
@@ -374,18 +481,24 @@ impl Turn {
     /// Waits no longer; false when its turn has come.
     fn give_up(&self) -> bool {
         let mut state = self.standing.state.lock();
-        let waited = state.queues.give_up(self.ticket, true, self.begun.elapsed());
+        self.leave(&mut state, true, self.begun.elapsed())
+    }
+
+    /// Leaves its queue; false when it is in none any more. `timed_out`: by its time, not by its client.
+    fn leave(&self, state: &mut State, timed_out: bool, now: Duration) -> bool {
+        let seats = state.queues.request(self.ticket).map_or(0, |request| request.seats);
+        let waited = state.queues.give_up(self.ticket, timed_out, now);
         if waited {
-            self.forget(&mut state, "time-out");
+            self.forget(state, seats, if timed_out { "time-out" } else { "cancelled" });
         }
         waited
     }
 
-    fn forget(&self, state: &mut State, why: &'static str) {
+    fn forget(&self, state: &mut State, seats: usize, why: &'static str) {
         state.waiting.remove(&self.ticket);
         let Some(asked) = state.asked.remove(&self.ticket) else { return };
         if let Some(flow) = state.flows.get_mut(&asked.schema) {
-            flow.waiting -= 1;
+            flow.waits(-1, seats);
             *flow.rejected.entry(why).or_default() += 1;
         }
     }
@@ -395,18 +508,21 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let now = self.begun.elapsed();
         let mut state = self.standing.state.lock();
-        if state.queues.give_up(self.ticket, false, now) {
+        if self.leave(&mut state, false, now) {
             // Its client went away while it waited.
-            self.forget(&mut state, "cancelled");
             return;
         }
-        let seats = state.queues.request(self.ticket).map_or(0, |r| r.seats);
+        let request = state.queues.request(self.ticket);
+        let (seats, since) = request.map_or((0, None), |request| (request.seats, request.started));
         let started = state.queues.finish(self.ticket, now);
         if let Some(asked) = state.asked.remove(&self.ticket)
             && let Some(flow) = state.flows.get_mut(&asked.schema)
         {
             flow.executing -= 1;
             flow.seats -= seats as i64;
+            let took = flow.took.entry(asked.attributes.verb == "watch");
+            let took = took.or_insert_with(|| Histogram::new(&rows::TURN_SECONDS));
+            took.observe(now.saturating_sub(since.unwrap_or(now)).as_secs_f64());
         }
         state.tell(started);
     }

@@ -21,7 +21,7 @@ use api::Value;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use crate::{Server, body::Body, door::Admitted, fairness::dump, flow::Flow, respond};
+use crate::{Server, body::Body, door::Admitted, flow::Flow, respond};
 
 pub use admission::Admission;
 pub use auth::Auth;
@@ -107,7 +107,7 @@ impl Metrics {
         objects(server, &mut page);
         build(&server.config.version, &mut page);
         if let Flow::Fair(fairness) = &server.flow {
-            dump::metrics(fairness, &mut page);
+            fairness.write(&mut page);
         }
         for collect in self.collect.read().iter() {
             collect(&mut page);

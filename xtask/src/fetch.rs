@@ -140,7 +140,7 @@ fn unpack_wheel(wheel: &Wheel, sha256: &str, into: &Path) -> Result<()> {
 }
 
 fn compile(wheel: &Wheel, into: &Path) -> Result<()> {
-    let mut cargo = run::cargo(["install", "--locked", wheel.program, "--version", wheel.version, "--root"]);
+    let mut cargo = run::cargo_elsewhere(["install", "--locked", wheel.program, "--version", wheel.version, "--root"]);
     run::run(cargo.arg(into))
 }
 

@@ -35,7 +35,7 @@ pub fn all() -> Result<()> {
 
 fn build() -> Result<()> {
     let manifest = run::root().join("fuzz/Cargo.toml");
-    let mut cargo = run::cargo(["build", "--release", "--bins", "--target", TRIPLE, "--manifest-path"]);
+    let mut cargo = run::cargo_elsewhere(["build", "--release", "--bins", "--target", TRIPLE, "--manifest-path"]);
     run::run(cargo.arg(manifest).env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", directory()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,11 +23,40 @@ pub fn shared_cache() -> PathBuf {
     set("XDG_CACHE_HOME").unwrap_or_else(home).join("skiff")
 }
 
+/// Whether what is compiled from now on is looked at by clippy, too.
+static LINTS: AtomicBool = AtomicBool::new(false);
+
+/// From now on clippy compiles the workspace's crates, and its warnings are errors. It is a compiler: one that lints and then
+/// goes on costs half of what `cargo clippy` and a build after it do, which share nothing.
+pub fn lint() {
+    LINTS.store(true, Relaxed);
+}
+
 /// A command that starts in the workspace's directory.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
+    if LINTS.load(Relaxed) {
+        // As `cargo clippy` does it (rust-clippy `src/main.rs`, `ClippyCmd::into_std_cmd`).
+        command.env(WRAPPER, beside_cargo("clippy-driver")).env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__");
+    }
     command
+}
+
+/// `cargo` for another workspace: warnings there are not errors.
+pub fn cargo_elsewhere<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut cargo = cargo(arguments);
+    cargo.env_remove(WRAPPER);
+    cargo
+}
+
+/// Cargo's variable for what compiles the members of a workspace.
+const WRAPPER: &str = "RUSTC_WORKSPACE_WRAPPER";
+
+/// A program of the toolchain that runs us.
+fn beside_cargo(program: &str) -> PathBuf {
+    let beside = std::env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name(program));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| program.into())
 }
 
 /// An example, named beside programs that are built, so that libraries have the features that they have under tests. The alias

@@ -3,7 +3,7 @@
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{Plan, process};
 use crate::{
-    bound::around,
+    bound::Program,
     http::Client,
     upstream::{Settings, Upstream},
 };
@@ -32,9 +32,9 @@ pub enum Who {
 pub enum Parts {
     /// The API server and its store.
     Server,
-    /// … and the controllers that both have.
+    /// … and the controllers.
     Controllers,
-    /// … and all controllers, and the scheduler.
+    /// … and the scheduler.
     Whole,
 }
 
@@ -61,11 +61,8 @@ enum Runs {
     Upstream(Box<(Upstream, Settings)>),
 }
 
-struct Program(Child);
-
-/// What Skiff and upstream both run when a figure asks for controllers, by upstream's names.
-const CONTROLLERS: &str = "namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,\
-                           endpoints-controller,endpointslice-controller,garbage-collector-controller";
+/// What upstream runs when a figure asks for controllers: all that are on by default, as Skiff does.
+const CONTROLLERS: &str = "*";
 /// A busy machine is slow; one that takes longer than this is broken.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
@@ -114,7 +111,7 @@ impl Side {
             Who::Ceiling => {
                 let mut command = Command::new(plan.ceiling.as_ref().context("no ceiling was given")?);
                 command.arg(directory).arg(free_port()?.to_string());
-                (kubeconfig, Runs::Program(Program::start(&mut command, &log)?))
+                (kubeconfig, Runs::Program(Program::start(&command, &log)?))
             }
             Who::Upstream => {
                 let settings = Settings {
@@ -152,8 +149,8 @@ impl Side {
             if answered.is_some_and(|status| status == 200 || self.who == Who::Ceiling) {
                 return Ok(());
             }
-            if let Runs::Program(Program(child)) = &mut self.runs {
-                let ended = child.try_wait()?;
+            if let Runs::Program(program) = &mut self.runs {
+                let ended = program.ended()?;
                 ensure!(ended.is_none(), "{} ended at once ({ended:?})", self.who.name());
             }
             ensure!(begun.elapsed() < STARTS_WITHIN, "{}: no {path} within {STARTS_WITHIN:?}", self.who.name());
@@ -210,7 +207,7 @@ impl Side {
 
     pub fn pids(&self) -> Vec<u32> {
         match &self.runs {
-            Runs::Program(Program(child)) => vec![child.id()],
+            Runs::Program(program) => vec![program.pid()],
             Runs::Upstream(whole) => {
                 let upstream = &whole.0;
                 ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
@@ -240,31 +237,10 @@ impl Used {
     }
 }
 
-// === impl Program ===
-
-impl Program {
-    fn start(command: &mut Command, log: &Path) -> Result<Program> {
-        let log = std::fs::File::create(log)?;
-        let mut command = around(command);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("{:?} cannot be started", command.get_program()))?;
-        Ok(Program(child))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already, which is what we want.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn controllers(parts: Parts) -> Option<String> {
     match parts {
         Parts::Server => None,
-        Parts::Controllers => Some(CONTROLLERS.to_owned()),
-        Parts::Whole => Some("*".to_owned()),
+        Parts::Controllers | Parts::Whole => Some(CONTROLLERS.to_owned()),
     }
 }
 

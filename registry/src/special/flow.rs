@@ -159,6 +159,18 @@ fn has(list: &[Value], wanted: &str) -> bool {
     matches!(list, [only] if only.as_str() == Some("*")) || list.iter().any(|item| item.as_str() == Some(wanted))
 }
 
+// === impl Beyond ===
+
+impl Beyond {
+    /// How many requests may wait; none where there are no queues.
+    pub fn room(self) -> usize {
+        match self {
+            Beyond::Queued(shape) => shape.queues * shape.len_max,
+            Beyond::Served | Beyond::Rejected => 0,
+        }
+    }
+}
+
 // === impl Level ===
 
 impl Level {

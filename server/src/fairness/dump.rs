@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Asked, Fairness, Flow, queues::Request};
-use crate::metrics::{Page, Row, rows};
+use super::{Asked, Fairness, queues::Request};
 
 const LEVELS: [&str; 10] = [
     "PriorityLevelName",
@@ -49,14 +48,12 @@ const DETAILS: [&str; 8] =
 /// Columns are at least so wide. Upstream: `tabwriter.NewWriter(w, 8, 0, 1, ' ', 0)`.
 const WIDTH_MIN: usize = 8;
 
-/// A family, and its number out of what it is about.
-type Told<T> = (&'static Row, fn(&T) -> i64);
-
 pub fn levels(fairness: &Fairness) -> String {
     let mut rows = vec![words(&LEVELS)];
     for standing in fairness.levels() {
         let name = standing.level().name.clone();
-        rows.push(standing.look(|queues, _, _, _| {
+        rows.push(standing.look(|state| {
+            let queues = &state.queues;
             let active = queues.each().iter().filter(|queue| !queue.waiting.is_empty()).count();
             let counts = queues.counts;
             vec![
@@ -80,7 +77,8 @@ pub fn queues(fairness: &Fairness) -> String {
     let mut rows = vec![words(&QUEUES)];
     for standing in fairness.levels() {
         let name = standing.level().name.clone();
-        standing.look(|queues, _, _, _| {
+        standing.look(|state| {
+            let queues = &state.queues;
             for (index, queue) in queues.each().iter().enumerate() {
                 let seats: usize = queue.waiting.iter().filter_map(|t| queues.request(*t)).map(|r| r.seats).sum();
                 rows.push(vec![
@@ -110,8 +108,9 @@ pub fn requests(fairness: &Fairness, details: bool, now: Timestamp) -> String {
     let mut rows = vec![head];
     for standing in fairness.levels() {
         let name = standing.level().name.clone();
-        standing.look(|queues, _, asked, _| {
-            for (ticket, asked) in asked {
+        standing.look(|state| {
+            let queues = &state.queues;
+            for (ticket, asked) in &state.asked {
                 let Some(request) = queues.request(*ticket) else { continue };
                 let queue = request.queue.and_then(|q| queues.each().get(q));
                 let place = queue.and_then(|q| q.waiting.iter().position(|t| t == ticket));
@@ -120,64 +119,6 @@ pub fn requests(fairness: &Fairness, details: bool, now: Timestamp) -> String {
         });
     }
     table(&rows)
-}
-
-/// The same as metrics.
-pub fn metrics(fairness: &Fairness, page: &mut Page) {
-    let levels: Vec<_> =
-        fairness.levels().into_iter().map(|standing| (standing.level().name.clone(), standing)).collect();
-    let of_bounds: [Told<super::Bounds>; 3] = [
-        (&rows::LEVEL_NOMINAL, |b| b.nominal as i64),
-        (&rows::LEVEL_LOWER, |b| b.lower as i64),
-        (&rows::LEVEL_UPPER, |b| b.upper as i64),
-    ];
-    for (row, number) in of_bounds {
-        page.add(row, |family| {
-            for (name, standing) in &levels {
-                family.number(&[name], standing.look(|_, bounds, _, _| number(&bounds)) as f64);
-            }
-        });
-    }
-    page.add(&rows::LEVEL_CURRENT, |family| {
-        for (name, standing) in &levels {
-            family.number(&[name], standing.look(|queues, _, _, _| queues.limit()) as f64);
-        }
-    });
-    let of_flows: [Told<Flow>; 4] = [
-        (&rows::FLOW_EXECUTING, |f| f.executing),
-        (&rows::FLOW_SEATS, |f| f.seats),
-        (&rows::FLOW_WAITING, |f| f.waiting),
-        (&rows::FLOW_DISPATCHED, |f| f.dispatched as i64),
-    ];
-    for (row, number) in of_flows {
-        page.add(row, |family| {
-            for (name, standing) in &levels {
-                standing.look(|_, _, _, flows| {
-                    flows.iter().for_each(|(f, flow)| family.number(&[f, name], number(flow) as f64))
-                });
-            }
-        });
-    }
-    page.add(&rows::FLOW_WAITED, |family| {
-        for (name, standing) in &levels {
-            standing.look(|_, _, _, flows| {
-                for (schema, flow) in flows {
-                    for (served, waits) in &flow.waits {
-                        waits.write(family, &[if *served { "true" } else { "false" }, schema, name]);
-                    }
-                }
-            });
-        }
-    });
-    page.add(&rows::FLOW_REJECTED, |family| {
-        for (name, standing) in &levels {
-            standing.look(|_, _, _, flows| {
-                for (schema, flow) in flows {
-                    flow.rejected.iter().for_each(|(why, n)| family.number(&[schema, name, why], *n as f64));
-                }
-            });
-        }
-    });
 }
 
 fn row(

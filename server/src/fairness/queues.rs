@@ -10,6 +10,8 @@ use std::{
 
 use registry::special::flow::{Beyond, Shape};
 
+use super::timing::Worked;
+
 /// A request that waits or is served.
 pub type Ticket = u64;
 
@@ -34,6 +36,8 @@ pub struct Queues {
     requests: BTreeMap<Ticket, Request>,
     next: Ticket,
     started: Vec<Ticket>,
+    /// Those that were next and found no seats.
+    unfit: Vec<Ticket>,
     /// How often a hand was dealt: the search for the shortest queue begins elsewhere each time.
     dealt: usize,
     robin: usize,
@@ -41,7 +45,22 @@ pub struct Queues {
     now_r: f64,
     last: Duration,
     pub demand: Demand,
+    pub worked: Worked,
+    /// None until something has been.
+    pub chosen: Option<Chosen>,
     pub counts: Counts,
+}
+
+/// Virtual times when a request was chosen last, in seat-seconds. Upstream: `SetDispatchMetrics`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chosen {
+    pub now_r: f64,
+    /// When the chosen queue's request is served.
+    pub next_r: f64,
+    /// Over all queues in which something waits, the least and the most.
+    pub next_r_bounds: (f64, f64),
+    /// The same less what is being worked on for a queue.
+    pub discounted_bounds: (f64, f64),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +92,8 @@ pub struct Request {
     pub seats: usize,
     pub arrived: Duration,
     pub started: Option<Duration>,
+    /// How many waited in its queue when it had joined it, with itself.
+    pub queue_len: usize,
     arrived_r: f64,
 }
 
@@ -107,11 +128,14 @@ impl Queues {
             requests: BTreeMap::new(),
             next: 1,
             started: Vec::new(),
+            unfit: Vec::new(),
             dealt: 0,
             robin: 0,
             now_r: 0.0,
             last: now,
             demand: Demand { since: now, begun: now, ..Demand::default() },
+            worked: Worked::new(now),
+            chosen: None,
             counts: Counts::default(),
         };
         queues.shape(beyond);
@@ -124,6 +148,11 @@ impl Queues {
         self.shape(beyond);
         self.limit = limit;
         self.dispatch(now)
+    }
+
+    /// How many requests may wait at all; none where there are no queues.
+    pub fn room(&self) -> usize {
+        self.beyond.room()
     }
 
     fn shape(&mut self, beyond: Beyond) {
@@ -157,6 +186,10 @@ impl Queues {
             place.next_r = self.now_r;
         }
         place.waiting.push_back(ticket);
+        let queue_len = place.waiting.len();
+        if let Some(request) = self.requests.get_mut(&ticket) {
+            request.queue_len = queue_len;
+        }
         self.counts.waiting += 1;
         self.counts.seats_waiting += seats;
         self.bound(queue);
@@ -169,9 +202,20 @@ impl Queues {
         if served { Arrival::Served(ticket) } else { Arrival::Waits(ticket) }
     }
 
+    /// How many were in the queue that somebody who arrived has joined; none where there is no queue.
+    pub fn queue_len(&self, arrival: Arrival) -> Option<usize> {
+        let (Arrival::Served(ticket) | Arrival::Waits(ticket)) = arrival else { return None };
+        self.requests.get(&ticket).filter(|request| request.queue.is_some()).map(|request| request.queue_len)
+    }
+
     /// Others whose turn came when somebody arrived.
     pub fn take_started(&mut self) -> Vec<Ticket> {
         std::mem::take(&mut self.started)
+    }
+
+    /// Those that were next and found no seats since this was asked last.
+    pub fn take_unfit(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.unfit)
     }
 
     /// A request was served; those that may be served now.
@@ -230,10 +274,15 @@ impl Queues {
         self.requests.get(&ticket)
     }
 
+    /// Virtual time, as it was when something happened last.
+    pub fn now_r(&self) -> f64 {
+        self.now_r
+    }
+
     fn admit(&mut self, queue: Option<usize>, seats: usize, now: Duration) -> Ticket {
         let ticket = self.next;
         self.next += 1;
-        let request = Request { queue, seats, arrived: now, started: None, arrived_r: self.now_r };
+        let request = Request { queue, seats, arrived: now, started: None, queue_len: 0, arrived_r: self.now_r };
         self.requests.insert(ticket, request);
         ticket
     }
@@ -258,12 +307,14 @@ impl Queues {
     fn dispatch(&mut self, now: Duration) -> Vec<Ticket> {
         let mut started = Vec::new();
         while self.counts.waiting > 0 && self.counts.seats_used < self.limit {
-            let Some(queue) = self.next_queue() else { break };
+            let Some((queue, chosen)) = self.next_queue() else { break };
             let Some(ticket) = self.queues[queue].waiting.front().copied() else { break };
             let seats = self.requests.get(&ticket).map_or(1, |r| r.seats);
             if !self.fits(seats) {
+                self.unfit.push(ticket);
                 break;
             }
+            self.chosen = Some(chosen);
             self.queues[queue].waiting.pop_front();
             self.counts.waiting -= 1;
             self.counts.seats_waiting -= seats;
@@ -275,20 +326,27 @@ impl Queues {
         started
     }
 
-    /// The queue whose first request would be done first. Upstream: `findDispatchQueueToBoundLocked`.
-    fn next_queue(&self) -> Option<usize> {
+    /// The queue whose first request would be done first, and how all of them stand then. Upstream:
+    /// `findDispatchQueueToBoundLocked`.
+    fn next_queue(&self) -> Option<(usize, Chosen)> {
         let count = self.queues.len();
         let mut best: Option<(usize, f64)> = None;
+        let none = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut chosen = Chosen { now_r: self.now_r, next_r: 0.0, next_r_bounds: none, discounted_bounds: none };
         for step in 1..=count {
             let place = (self.robin + step) % count;
-            let Some(first) = self.queues[place].waiting.front() else { continue };
+            let queue = &self.queues[place];
+            let Some(first) = queue.waiting.front() else { continue };
             let seats = self.requests.get(first).map_or(1, |r| r.seats);
-            let done = self.queues[place].next_r + seats as f64 * GUESS_SECONDS;
+            let done = queue.next_r + seats as f64 * GUESS_SECONDS;
+            widen(&mut chosen.next_r_bounds, queue.next_r);
+            widen(&mut chosen.discounted_bounds, queue.next_r - queue.seats_used as f64 * GUESS_SECONDS);
             if best.is_none_or(|(_, sooner)| done < sooner) {
                 best = Some((place, done));
+                chosen.next_r = queue.next_r;
             }
         }
-        best.map(|(place, _)| place)
+        best.map(|(place, _)| (place, chosen))
     }
 
     /// A request that needs more seats than there are is served alone.
@@ -330,6 +388,7 @@ impl Queues {
 
     fn note(&mut self, now: Duration) {
         self.demand.set((self.counts.seats_used + self.counts.seats_waiting) as f64, now);
+        self.worked.set(self.counts, now);
     }
 
     /// Queues that a smaller shape has no place for go once they are empty.
@@ -344,6 +403,10 @@ impl Queues {
             self.queues.pop();
         }
     }
+}
+
+fn widen(bounds: &mut (f64, f64), by: f64) {
+    *bounds = (bounds.0.min(by), bounds.1.max(by));
 }
 
 /// A hand of cards out of a deck, each once, by a hash alone. Upstream: util/shufflesharding Dealer.Deal.

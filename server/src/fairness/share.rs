@@ -78,6 +78,11 @@ impl Claim {
         Claim { exempt: level.beyond == Beyond::Served, bounds, lately, current }
     }
 
+    /// What would serve what is asked of the level.
+    pub fn target(&self) -> f64 {
+        self.lately.smoothed.max(self.kept() as f64)
+    }
+
     /// What the level keeps in any case: what it needed, up to its own, and never less than what it does not lend.
     fn kept(&self) -> usize {
         match self.exempt {
@@ -87,8 +92,17 @@ impl Claim {
     }
 }
 
+/// How seats are lent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lent {
+    /// What each level has from now on.
+    pub seats: Vec<usize>,
+    /// The part of its target that each level gets, within its bounds; 0 where there is less than what must be kept.
+    pub fair: f64,
+}
+
 /// What each level has from now on. Upstream: `updateBorrowingLocked`.
-pub fn lend(claims: &[Claim]) -> Vec<usize> {
+pub fn lend(claims: &[Claim]) -> Lent {
     let all: usize = claims.iter().map(|c| c.bounds.nominal).sum();
     let exempt: usize = claims.iter().filter(|c| c.exempt).map(Claim::kept).sum();
     let others = || claims.iter().filter(|c| !c.exempt);
@@ -108,12 +122,13 @@ pub fn lend(claims: &[Claim]) -> Vec<usize> {
     };
     // Whoever has a part of the server can always do something: one seat at least, where upstream rounds to none.
     let one = |claim: &Claim| usize::from(!claim.exempt && claim.bounds.nominal > 0);
-    claims.iter().map(|claim| of(claim).max(one(claim))).collect()
+    let seats = claims.iter().map(|claim| of(claim).max(one(claim))).collect();
+    Lent { seats, fair: fair.flatten().unwrap_or(0.0) }
 }
 
 /// What a level gets when every demand is met by the same part.
 fn allotted(claim: &Claim, fair: f64) -> f64 {
-    let target = claim.lately.smoothed.max(claim.kept() as f64).max(TARGET_MIN);
+    let target = claim.target().max(TARGET_MIN);
     (fair * target).clamp(claim.kept() as f64, claim.bounds.upper.max(claim.kept()) as f64)
 }
 

@@ -161,11 +161,11 @@ fn seats_go_where_they_are_needed_and_no_level_loses_what_it_keeps() {
         lately: Lately { highest, smoothed, ..Lately::default() },
         current: nominal,
     };
-    let idle = share::lend(&[claim(60, 30, 0, 0.0), claim(40, 20, 0, 0.0)]);
+    let idle = share::lend(&[claim(60, 30, 0, 0.0), claim(40, 20, 0, 0.0)]).seats;
     assert_eq!(idle.iter().sum::<usize>(), 100);
-    let busy = share::lend(&[claim(60, 30, 90, 90.0), claim(40, 20, 1, 1.0)]);
+    let busy = share::lend(&[claim(60, 30, 90, 90.0), claim(40, 20, 1, 1.0)]).seats;
     assert_eq!(busy, [80, 20], "the other keeps what it does not lend");
-    let both = share::lend(&[claim(60, 30, 90, 90.0), claim(40, 20, 90, 90.0)]);
+    let both = share::lend(&[claim(60, 30, 90, 90.0), claim(40, 20, 90, 90.0)]).seats;
     assert_eq!(both, [60, 40], "each has its own");
 }
 

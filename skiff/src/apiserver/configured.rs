@@ -136,6 +136,15 @@ pub fn parse(text: &str, kind: &str) -> Result<Value> {
     Ok(read.value)
 }
 
+// === impl Rows ===
+
+impl Rows {
+    #[cfg(test)]
+    pub fn all(&self) -> [&Row; 3] {
+        [&self.total, &self.last, &self.info]
+    }
+}
+
 // === impl Followed ===
 
 impl Followed {

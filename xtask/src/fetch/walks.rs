@@ -32,7 +32,7 @@ fn go(into: &Path) -> Result<()> {
 
 /// So does cargo; the target directory is its own, for the profile is.
 fn rust(into: &Path) -> Result<()> {
-    let mut build = run::cargo(["build", "--quiet", "--locked", "--target-dir"]);
+    let mut build = run::cargo_elsewhere(["build", "--quiet", "--locked", "--target-dir"]);
     run::run(build.arg(into).current_dir(source("rust")))
 }
 

@@ -3,8 +3,6 @@
 //! Both control planes run whole and as they come, with their defaults: upstream's clients hold back after 20 to 50
 //! requests a second.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use tokio::time::{Duration, sleep, timeout};
@@ -65,28 +63,30 @@ async fn deploy(side: &Side, count: usize) -> Result<()> {
     let client = side.client().await?;
     let request = Request { method: "POST", path: DEPLOYMENTS.into(), content_type: JSON, body: body.into() };
     load::send(&client, request).await?;
-    wait(side, &format!("{DEPLOYMENTS}/{NAME}"), |found| found.at("status").int("readyReplicas") == count as i64).await
+    let is_ready = |found: &api::Value| found.at("status").int("readyReplicas") == count as i64;
+    let waited = client.until_within(WITHIN, DEPLOYMENTS, NAME, |found| found.is_some_and(is_ready)).await;
+    waited.with_context(|| side.who.name())
 }
 
 async fn clear(side: &Side) -> Result<()> {
     let body = Bytes::from_static(br#"{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}"#);
     let path = format!("{DEPLOYMENTS}/{NAME}");
     load::send(&side.client().await?, Request { method: "DELETE", path, content_type: JSON, body }).await?;
-    wait(side, &format!("{PODS}?limit=1"), |list| list.list("items").is_empty()).await
+    gone(side).await
 }
 
-/// Looks at what lies at a path until it is as it should be.
-async fn wait(side: &Side, path: &str, holds: impl Fn(&api::Value) -> bool) -> Result<()> {
-    let (client, begun) = (side.client().await?, Instant::now());
+/// Waits until there are no pods, outside of what is measured.
+async fn gone(side: &Side) -> Result<()> {
+    let client = side.client().await?;
     let looks = async {
         loop {
-            let found = client.send("GET", path, &[], Bytes::new()).await?;
-            ensure!(found.status == 200, "{path}: {}", found.status);
-            if holds(&found.json()) {
+            let list = client.send("GET", &format!("{PODS}?limit=1"), &[], Bytes::new()).await?;
+            ensure!(list.status == 200, "{PODS}: {}", list.status);
+            if list.json().list("items").is_empty() {
                 return Ok(());
             }
             sleep(BETWEEN_LOOKS).await;
         }
     };
-    timeout(WITHIN, looks).await.with_context(|| format!("{}: {path} after {:?}", side.who.name(), begun.elapsed()))?
+    timeout(WITHIN, looks).await.with_context(|| format!("{}: there are pods after {WITHIN:?}", side.who.name()))?
 }

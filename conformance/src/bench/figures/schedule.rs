@@ -6,11 +6,11 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio::time::timeout;
 
@@ -22,7 +22,7 @@ use crate::{
         process,
         table::Better,
     },
-    bound::bound,
+    bound::Program,
     upstream,
 };
 
@@ -73,14 +73,11 @@ const WORKLOADS: [Workload; 4] = [
 /// Before anything is measured: a scheduler that has bound it has seen the nodes.
 const FIRST: Workload = Workload { name: "first", ..WORKLOADS[0] };
 
-/// A scheduler's process. Dropping it ends it.
-struct Scheduler(Child);
-
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let mut sides = Vec::new();
     for side in plan.sides(false).await? {
         nodes(&side, plan.scaled(NODES)).await?;
-        let scheduler = Scheduler::start(plan, &side)?;
+        let scheduler = scheduler(plan, &side)?;
         pods(&side, &FIRST, 1).await?;
         bind(&side, &FIRST, 1, || Ok(())).await?;
         sides.push((side, scheduler));
@@ -91,9 +88,9 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             for workload in &WORKLOADS {
                 scheduler.signal("STOP")?;
                 pods(side, workload, count).await?;
-                let before = scheduler.cpu_seconds()?;
+                let before = process::cpu_seconds(scheduler.pid())?;
                 let seconds = bind(side, workload, count, || scheduler.signal("CONT")).await?;
-                let used = scheduler.cpu_seconds()? - before;
+                let used = process::cpu_seconds(scheduler.pid())? - before;
                 table.note(&workload.rate, plan.scale, side.who, count as f64 / seconds);
                 table.note(&workload.cpu, plan.scale, side.who, used * 1000.0 / count as f64);
                 clear(side, workload).await?;
@@ -185,43 +182,20 @@ async fn clear(side: &Side, workload: &Workload) -> Result<()> {
     load::send(&side.client().await?, Request { method: "DELETE", path, content_type: JSON, body }).await.map(|_| ())
 }
 
-// === impl Scheduler ===
-
-impl Scheduler {
-    fn start(plan: &Plan, side: &Side) -> Result<Scheduler> {
-        let name = side.who.name();
-        let file = |what: &str| plan.directory.path().join(format!("scheduler-{name}.{what}"));
-        std::fs::write(file("yaml"), configuration(side.kubeconfig()))?;
-        let mut command = match side.who {
-            Who::Upstream => bound(upstream::programs().join("kube-scheduler")),
-            _ => bound(&plan.skiff),
-        };
-        match side.who {
-            Who::Upstream => command.arg("--secure-port=0").arg("--config").arg(file("yaml")),
-            _ => command.arg("scheduler").arg("--kubeconfig").arg(side.kubeconfig()).arg("--config").arg(file("yaml")),
-        };
-        let log = std::fs::File::create(file("log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Scheduler(command.spawn().with_context(|| format!("{name}'s scheduler cannot be started"))?))
-    }
-
-    fn signal(&self, name: &str) -> Result<()> {
-        let sent = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status()?;
-        ensure!(sent.success(), "the scheduler is gone");
-        Ok(())
-    }
-
-    fn cpu_seconds(&self) -> Result<f64> {
-        process::cpu_seconds(self.0.id())
-    }
-}
-
-impl Drop for Scheduler {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already, which is what we want.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a side's own scheduler.
+fn scheduler(plan: &Plan, side: &Side) -> Result<Program> {
+    let name = side.who.name();
+    let file = |what: &str| plan.directory.path().join(format!("scheduler-{name}.{what}"));
+    std::fs::write(file("yaml"), configuration(side.kubeconfig()))?;
+    let mut command = match side.who {
+        Who::Upstream => Command::new(upstream::programs().join("kube-scheduler")),
+        _ => Command::new(&plan.skiff),
+    };
+    match side.who {
+        Who::Upstream => command.arg("--secure-port=0"),
+        _ => command.arg("scheduler").arg("--kubeconfig").arg(side.kubeconfig()),
+    };
+    Program::start(command.arg("--config").arg(file("yaml")), &file("log"))
 }
 
 /// Requests are not held back: by default a scheduler sends 50 a second.

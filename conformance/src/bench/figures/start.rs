@@ -1,6 +1,6 @@
 //! P1 measures a cold start: from an empty directory to `/readyz`, and to the first service account with controllers.
 //!
-//! Upstream is etcd and kube-apiserver, and kube-controller-manager with the controllers that Skiff has. Its keys are
+//! Upstream is etcd and kube-apiserver, and kube-controller-manager with all controllers. Its keys are
 //! there before; Skiff makes its own within the time that is measured.
 
 use std::{fs, time::Instant};
