@@ -7,9 +7,11 @@ mod world;
 use std::{sync::Arc, time::Duration};
 
 use api::{Value, value};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 use registry::{
     options::{DeleteOptions, Query},
+    patch::Form,
     special::{
         connect::NodeAddresses,
         services::{
@@ -127,4 +129,26 @@ async fn whoever_reads_a_log_says_whether_the_node_has_to_be_who_it_should_be() 
         assert!(road.is_err(), "there is no such pod");
     }
     assert_eq!(noted.take(), ["log false", "log true", "log false"]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_is_counted_once() {
+    const REQUESTS: &str = "certificatesigningrequests.certificates.k8s.io";
+    const REQUEST: &str = include_str!("../../resources/tests/data/request.pem");
+    /// Good for a day.
+    const CERTIFICATE: &str = include_str!("../../resources/tests/data/certificate.pem");
+    let (world, noted) = world().await;
+    let asked = value!({"metadata": {"name": "ann"}, "spec": {
+        "request": (STANDARD.encode(REQUEST)), "signerName": "example.com/a", "expirationSeconds": 86_400,
+        "usages": ["client auth"]}});
+    world.create(REQUESTS, asked, false).await.expect("it is right");
+    let of = |subresource: &str| format!("{REQUESTS}/{subresource}");
+    let approved = r#"{"status":{"conditions":[{"type":"Approved","status":"True","reason":"Test"}]}}"#;
+    world.patch(&of("approval"), "ann", Form::Merge, approved, false).await.expect("it may be approved");
+    let issued = format!(r#"{{"status":{{"certificate":"{}"}}}}"#, STANDARD.encode(CERTIFICATE));
+    noted.take();
+    for (dry_run, told) in [(true, None), (false, Some("other true")), (false, None)] {
+        world.patch(&of("status"), "ann", Form::Merge, &issued, dry_run).await.expect("it is a certificate");
+        assert_eq!(noted.take(), Vec::from_iter(told));
+    }
 }

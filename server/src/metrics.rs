@@ -7,10 +7,10 @@
 mod admission;
 pub mod auth;
 mod conversion;
-mod pod_security;
 mod requests;
 mod resources;
 pub mod rows;
+mod standards;
 #[cfg(test)]
 mod tests;
 mod watermark;

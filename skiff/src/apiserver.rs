@@ -125,6 +125,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
         None => server.metrics.collect(encryption::nothing),
     }
     server.metrics.collect(outgoing::unavailable(&server));
+    server.metrics.collect(nodes::logs(server.metrics.resources.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));

@@ -156,9 +156,10 @@ impl Stream {
     /// keeps it for as long as it is there. Upstream: graph_populator.go, whose handlers of updates pass the same over.
     fn says_nothing_new(&self, event: &Event) -> bool {
         let Some(old) = &event.previous else { return false };
-        let Some(node) = self.node else {
-            return self.kind != Kind::Volume && old.head.uid == event.entry.head.uid;
-        };
+        if matches!(self.kind, Kind::Attachment | Kind::Slice | Kind::CertificateRequest) {
+            return old.head.uid == event.entry.head.uid;
+        }
+        let Some(node) = self.node else { return false };
         let of = |entry: &Entry| (entry.head.uid.clone(), entry.head.fields.get(node).cloned());
         let fixed = |entry: &Entry| {
             let text = std::str::from_utf8(&entry.json).unwrap_or_default();

@@ -10,7 +10,7 @@ use admission::{
     tally::{Called, Checked, Conditions, Side, Standing, Step, Subject, Tally},
 };
 
-use super::{Counter, Histogram, Labeled, Page, pod_security::PodSecurity, rows};
+use super::{Counter, Histogram, Labeled, Page, rows, standards::Standards};
 
 /// Everything of admission. A webhook's `type` is `admit` or `validating`, a plugin's `admit` or `validate`.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub struct Admission {
     /// The same of conditions that could not be evaluated.
     failed: Labeled<4, Counter>,
     conditions: Labeled<4, Histogram>,
-    pods: PodSecurity,
+    standards: Standards,
 }
 
 /// By line (the last is the whole side), side, operation, whether it was rejected; made when they are first needed.
@@ -59,7 +59,7 @@ impl Admission {
         self.excluded.write(page, &rows::CONDITION_EXCLUSIONS);
         self.failed.write(page, &rows::CONDITION_ERRORS);
         self.conditions.write(page, &rows::CONDITIONS);
-        self.pods.write(page);
+        self.standards.write(page);
     }
 }
 
@@ -94,15 +94,15 @@ impl Tally for Admission {
     }
 
     fn stood(&self, standing: &Standing<'_>) {
-        self.pods.stood(standing);
+        self.standards.stood(standing);
     }
 
     fn exempted(&self, subject: &Subject<'_>) {
-        self.pods.exempted(subject);
+        self.standards.exempted(subject);
     }
 
     fn unjudged(&self, is_fatal: bool, subject: &Subject<'_>) {
-        self.pods.unjudged(is_fatal, subject);
+        self.standards.unjudged(is_fatal, subject);
     }
 
     fn stepped(&self, step: &Step) {

@@ -2,7 +2,7 @@
 //! and what lies in the store that nobody can read.
 //!
 //! What is given out is counted when the page is asked for: nothing of that is on a service's way.
-//! Upstream: pkg/registry/core/service/{ipallocator,portallocator}/metrics.go, pkg/registry/core/pod/rest/metrics.go,
+//! Upstream: pkg/registry/core/service/{ipallocator,portallocator}/metrics.go,
 //! pkg/registry/certificates/certificates/storage/metrics.go, apiserver/pkg/storage/etcd3/metrics.
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Resources {
     ports: Labeled<1, Counter>,
     port_errors: Labeled<1, Counter>,
     /// By what was said of the node's certificate.
-    logs: Labeled<1, Counter>,
+    pub logs: Labeled<1, Counter>,
     /// Nodes that are not who they should be, when a log was to be read.
     pub untrusted: Counter,
     /// By signer.
@@ -97,20 +97,6 @@ const PORT_ERRORS: Row = row(
     &["scope"],
     "Number of errors trying to allocate NodePort",
 );
-const LOGS: Row = row(
-    "kube_apiserver_pod_logs_insecure_backend_total",
-    Kind::Counter,
-    "ALPHA",
-    &["usage"],
-    "Total number of requests for pods/logs sliced by usage type: enforce_tls, skip_tls_allowed, skip_tls_denied",
-);
-const UNTRUSTED: Row = row(
-    "kube_apiserver_pod_logs_backend_tls_failure_total",
-    Kind::Counter,
-    "ALPHA",
-    &[],
-    "Total number of requests for pods/logs that failed due to kubelet server TLS verification",
-);
 const REQUESTED: Row = row(
     "apiserver_certificates_registry_csr_requested_duration_total",
     Kind::Counter,
@@ -144,8 +130,6 @@ pub const ROWS: &[&Row] = &[
     &PORTS_FREE,
     &PORTS,
     &PORT_ERRORS,
-    &LOGS,
-    &UNTRUSTED,
     &REQUESTED,
     &HONORED,
     &UNDECODABLE,
@@ -160,8 +144,6 @@ impl Resources {
         self.address_seconds.write(page, &ADDRESS_SECONDS);
         self.ports.write(page, &PORTS);
         self.port_errors.write(page, &PORT_ERRORS);
-        self.logs.write(page, &LOGS);
-        page.add(&UNTRUSTED, |family| family.number(&[], self.untrusted.get() as f64));
         self.requested.write(page, &REQUESTED);
         self.honored.write(page, &HONORED);
         given_out(registry, page);

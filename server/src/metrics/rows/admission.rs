@@ -97,21 +97,21 @@ pub const CONDITIONS: Row = row(
     &["kind", "name", "operation", "type"],
     "Admission match condition evaluation time in seconds, identified by name and broken out for each kind containing matchConditions (webhook or policy), operation and type (validate or admit).",
 );
-pub const POD_STANDINGS: Row = row(
+pub const STANDINGS: Row = row(
     "pod_security_evaluations_total",
     Counter,
     "ALPHA",
     &["decision", "mode", "policy_level", "policy_version", "request_operation", "resource", "subresource"],
     "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
 );
-pub const POD_EXEMPTIONS: Row = row(
+pub const EXEMPTIONS: Row = row(
     "pod_security_exemptions_total",
     Counter,
     "ALPHA",
     &["request_operation", "resource", "subresource"],
     "Number of exempt requests, not counting ignored or out of scope requests.",
 );
-pub const POD_ERRORS: Row = row(
+pub const UNJUDGED: Row = row(
     "pod_security_errors_total",
     Counter,
     "ALPHA",
@@ -136,9 +136,9 @@ pub const ALL: &[&Row] = &[
     &CONDITION_EXCLUSIONS,
     &CONDITION_ERRORS,
     &CONDITIONS,
-    &POD_STANDINGS,
-    &POD_EXEMPTIONS,
-    &POD_ERRORS,
+    &STANDINGS,
+    &EXEMPTIONS,
+    &UNJUDGED,
 ];
 
 /// Of what conditions take.

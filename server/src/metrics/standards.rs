@@ -8,7 +8,7 @@ use admission::tally::{Standing, Subject};
 use super::{Counter, Labeled, Page, rows};
 
 #[derive(Default)]
-pub struct PodSecurity {
+pub struct Standards {
     /// Pods that may be anything, by [`OPERATIONS`].
     usual: [Counter; 2],
     /// All others: decision, mode, level, version, operation, resource, subresource.
@@ -23,7 +23,7 @@ const OPERATIONS: [&str; 2] = ["create", "update"];
 /// Those that show from the start.
 const EXEMPT: [&str; 2] = ["controller", "pod"];
 
-impl PodSecurity {
+impl Standards {
     pub fn stood(&self, standing: &Standing<'_>) {
         let Standing { is_allowed, level, version, mode, subject: Subject { operation, resource, subresource } } =
             *standing;
@@ -49,7 +49,7 @@ impl PodSecurity {
     }
 
     pub fn write(&self, page: &mut Page) {
-        page.add(&rows::POD_STANDINGS, |family| {
+        page.add(&rows::STANDINGS, |family| {
             for (operation, counter) in OPERATIONS.iter().zip(&self.usual) {
                 let labels = ["allow", "enforce", "privileged", "latest", operation, "pod", ""];
                 family.number(&labels, counter.get() as f64);
@@ -61,8 +61,8 @@ impl PodSecurity {
                 self.exemptions.get([operation, resource, ""], Counter::default);
             }
         }
-        self.exemptions.write(page, &rows::POD_EXEMPTIONS);
-        self.errors.write(page, &rows::POD_ERRORS);
+        self.exemptions.write(page, &rows::EXEMPTIONS);
+        self.errors.write(page, &rows::UNJUDGED);
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn what_nearly_all_come_to_and_the_rest_are_one_family() {
-        let counted = PodSecurity::default();
+        let counted = Standards::default();
         let subject = Subject { operation: "create", resource: "pod", subresource: "" };
         let usual = Standing { is_allowed: true, level: "privileged", version: "latest", mode: "enforce", subject };
         counted.stood(&usual);
