@@ -58,6 +58,35 @@ async fn what_could_not_be_read_is_when_the_plugin_comes() {
     reads().await.expect("all is read in the end");
 }
 
+/// Where everything is sealed, kinds of users cannot be read either, and nothing can be made at the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_could_not_be_read_are_served_when_the_plugin_comes() {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    const TABS: &str = "/apis/stable.example.com/v1/tabs";
+    let definition = r#"{"metadata": {"name": "tabs.stable.example.com"}, "spec": {"group": "stable.example.com", "scope": "Cluster", "names": {"plural": "tabs", "singular": "tab", "kind": "Tab"}, "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}"#;
+    let object = r#"{"kind": "Tab", "apiVersion": "stable.example.com/v1", "metadata": {"name": "a"}}"#;
+    let reads = async || -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let plugin = Plugin::start(directory.path(), "one")?;
+        let file = plugin.configuration(directory.path(), "'*.*'")?;
+        let (ours, client) = start_skiff(directory.path(), &file, &[]).await?;
+        ours.wait_until_ready(&client).await?;
+        let json = [("content-type", "application/json")];
+        ensure!(client.send("POST", DEFINITIONS, &json, definition.into()).await?.status == 201);
+        client.until_answered(TABS, |status, _| status == 200).await?;
+        ensure!(client.send("POST", TABS, &json, object.into()).await?.status == 201);
+        drop((ours, plugin));
+        let (_ours, client) = start_skiff(directory.path(), &file, &[]).await?;
+        ensure!(asked(&client, TABS).await?.0 == 404);
+        ensure!(asked(&client, "/readyz").await?.0 == 500);
+        let _plugin = Plugin::start(directory.path(), "one")?;
+        client.until_answered(&format!("{TABS}/a"), |status, _| status == 200).await?;
+        client.until_answered("/readyz", |status, _| status == 200).await?;
+        Ok(())
+    };
+    reads().await.expect("all is served in the end");
+}
+
 mod upstream {
     use anyhow::Context as _;
     use conformance::{

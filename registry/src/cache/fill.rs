@@ -188,8 +188,18 @@ impl Filler {
             let revision = self.applied();
             let found = self.read_all(&definition, revision).await;
             let before = definition.cache.unread_in(&Interest::Everything);
-            if !before.iter().map(|(key, _)| key).eq(found.unread.iter().map(|(key, _)| key)) {
-                definition.cache.load_all(found.entries, found.unread, revision);
+            if before.iter().map(|(key, _)| key).eq(found.unread.iter().map(|(key, _)| key)) {
+                continue;
+            }
+            let entries = found.entries.clone();
+            definition.cache.load_all(found.entries, found.unread, revision);
+            let Some(follow) = self.follower_of(&definition) else { continue };
+            // Among what can be read now may be kinds of which nobody knew.
+            for entry in entries {
+                if let Some(turn) = follow.change(&Change::Put(entry)) {
+                    self.turn(&turn, revision).await;
+                    follow.done(&turn);
+                }
             }
         }
     }

@@ -8,7 +8,7 @@
 mod tests;
 
 use std::{
-    error::Error as _,
+    error::Error,
     future::Future,
     path::PathBuf,
     pin::Pin,
@@ -25,7 +25,7 @@ use kms::{
 };
 use tokio::{net::UnixStream, time::Instant};
 use tonic::{
-    Code, Request, Response,
+    Code, Request, Response, TimeoutExpired,
     transport::{Channel, Endpoint, Uri},
 };
 
@@ -165,10 +165,15 @@ fn path(endpoint: &str) -> Result<PathBuf, String> {
 
 /// Why there is no connection, where that is what failed.
 fn why_unreached(status: &tonic::Status) -> Option<String> {
+    because::<Unreached>(status).map(ToString::to_string)
+}
+
+/// The first error of a sort behind a call that failed on this side.
+fn because<E: Error + 'static>(status: &tonic::Status) -> Option<&E> {
     let mut source = status.source();
     while let Some(error) = source {
-        if let Some(unreached) = error.downcast_ref::<Unreached>() {
-            return Some(unreached.to_string());
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         source = error.source();
     }
@@ -197,7 +202,7 @@ fn refused(status: &tonic::Status) -> Refused {
     }
     match status.source() {
         None => Refused { code: status.code(), text: text.into() },
-        Some(_) if status.code() == Code::Cancelled => late(None),
+        Some(_) if because::<TimeoutExpired>(status).is_some() => late(None),
         // The connection broke while the plugin was asked.
         Some(_) => Refused { code: Code::Unavailable, text: "error reading from server: EOF".into() },
     }

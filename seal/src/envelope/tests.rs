@@ -418,7 +418,7 @@ async fn a_refusal_holds_for_a_moment_and_what_opens_to_nonsense_is_refused() {
     let scene = Scene::well().await;
     scene.asked();
     *scene.plugin.opens.lock() = Some(Err(refused()));
-    // A scene of its own draws the same seed, and knows it once it has sealed with it; another id is no such.
+    // It draws the same seed, and yet knows it only when it has sealed with it.
     let words = "failed to decrypt DEK, error: rpc error: code = Unavailable desc = it is gone";
     for _ in 0..5 {
         assert_eq!(scene.open(&sealed).await, Err(words.into()));

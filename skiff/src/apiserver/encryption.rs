@@ -122,6 +122,11 @@ impl Encryption {
         self.reloads
     }
 
+    /// Whether the file that counted at the start names plugins.
+    pub fn has_plugins(&self) -> bool {
+        self.has_plugins
+    }
+
     /// Whether health asks the plugins: upstream's has the check even without one where the file is followed.
     pub fn is_checked(&self) -> bool {
         self.reloads || self.has_plugins

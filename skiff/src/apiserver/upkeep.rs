@@ -126,10 +126,7 @@ pub async fn furnish(
 ) -> Result<()> {
     let until = Instant::now() + FURNISH_WITHIN;
     while let Err(error) = furniture::make(registry, settings, progress).await {
-        let waits = match encryption {
-            Some(encryption) => encryption.check().await.is_err(),
-            None => false,
-        };
+        let waits = encryption.is_some_and(|encryption| encryption.has_plugins());
         if !waits || Instant::now() > until {
             bail!("{error}");
         }
