@@ -57,7 +57,7 @@ fn one(pin: &str) -> Result<String, String> {
     if len != HASH_LEN {
         return Err(format!("invalid hash {pin:?}, expected a {HASH_LEN} byte SHA-256 hash, found {len} bytes"));
     }
-    if value.len() % 2 != 0 || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if value.len() != 2 * HASH_LEN || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(format!("invalid hash {pin:?}, could not decode SHA-256 from hex"));
     }
     Ok(format!("{FORMAT}:{}", value.to_ascii_lowercase()))

@@ -41,7 +41,7 @@ pub enum Error {
     #[error("cannot watch on the certificate signing request: {0}")]
     Watch(#[source] client::Error),
     /// It was denied, has failed, or is gone.
-    #[error("{0}")]
+    #[error("cannot watch on the certificate signing request: {0}")]
     Refused(String),
     #[error("timed out waiting for the condition")]
     TimedOut,

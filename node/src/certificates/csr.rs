@@ -216,6 +216,6 @@ mod tests {
         let _ = time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
         fake.remove(at);
         let gone = waiting.await.expect("it ends").expect_err("it is gone");
-        assert_eq!(gone.to_string(), "csr \"c\" was deleted");
+        assert_eq!(gone.to_string(), "cannot watch on the certificate signing request: csr \"c\" was deleted");
     }
 }

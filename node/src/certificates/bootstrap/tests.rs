@@ -100,7 +100,11 @@ async fn who_is_denied_ends_and_the_key_stays() {
     csr.set("status", value!({"conditions": [{"type": "Denied", "reason": "No", "message": "not you"}]}));
     fake.put(&format!("{REQUESTS}/{}", api::meta::of(&csr).name()), csr);
     let refused = waiting.await.expect("it ends").expect_err("it was denied");
-    assert_eq!(refused.to_string(), "certificate signing request is denied, reason: No, message: not you");
+    assert_eq!(
+        refused.to_string(),
+        "cannot watch on the certificate signing request: certificate signing request is denied, reason: No, message: \
+         not you"
+    );
     assert!(root.path().join(KEY_FILE).exists());
 }
 
