@@ -11,6 +11,9 @@ use conformance::{
     skiff::{self, Skiff},
 };
 
+/// What a plugin does from now on.
+type Change<'a> = &'a dyn Fn(&mut Manner);
+
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 const HEALTH: &str = "/healthz/kms-providers";
 
@@ -222,7 +225,7 @@ mod upstream {
                     change(manner);
                 });
             };
-            let cases: [(&dyn Fn(&mut Manner), &str); 4] = [
+            let cases: [(Change<'_>, &str); 4] = [
                 (&|manner| manner.healthz = "it is locked".into(), "got unexpected healthz status: it is locked"),
                 (&|manner| manner.version = "v2beta1".into(), "initial status response version v2, got v2beta1"),
                 (&|manner| manner.key_id = String::new(), "got invalid KMSv2 KeyID hash \"\": keyID is empty"),

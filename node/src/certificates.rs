@@ -2,21 +2,21 @@
 //!
 //! A request is an object that somebody approves and somebody signs ([`csr`]); what comes of it lies on disk as upstream's
 //! agent lays it out ([`store`]), so that either takes over from the other. The first one is asked for with a token
-//! ([`bootstrap`]), after the cluster has proved what it is ([`discovery`]); a [`manager`] asks for the next in good time.
+//! ([`bootstrap`]), after the cluster has proved what it is ([`discovery`]); an [`exchange`] asks for the next in good time.
 //!
 //! Upstream: pkg/kubelet/certificate, client-go/util/certificate.
 
 pub mod bootstrap;
 pub mod csr;
 pub mod discovery;
-pub mod manager;
+pub mod exchange;
 pub mod metrics;
 pub mod serving;
 pub mod store;
 
 use certs::{Subject, key::KeyKind};
 
-pub use manager::Manager;
+pub use exchange::Manager;
 pub use store::{Pair, Store};
 
 /// What a certificate is for.

@@ -25,7 +25,7 @@ use streaming::node::Node;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    certificates::{self, Purpose, Store, manager::Chance, metrics::Tally, serving::Wanted},
+    certificates::{self, Purpose, Store, exchange::Chance, metrics::Tally, serving::Wanted},
     pods::ground::Ground,
     statics,
 };

@@ -16,6 +16,7 @@ mod nodes;
 mod outgoing;
 mod probe;
 mod process;
+mod ranges;
 mod settings;
 mod storage;
 mod texts;
@@ -126,6 +127,7 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     }
     server.metrics.collect(outgoing::unavailable(&server));
     server.metrics.collect(nodes::logs(server.metrics.resources.clone()));
+    server.metrics.collect(ranges::seconds(server.metrics.resources.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));

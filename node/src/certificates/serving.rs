@@ -11,7 +11,7 @@ use client::Client;
 
 use super::{
     Error, Manager, Pair, Purpose, Store,
-    manager::{Chance, Install},
+    exchange::{Chance, Install},
     metrics::Tally,
     subject,
 };

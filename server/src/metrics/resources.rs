@@ -21,7 +21,7 @@ pub struct Resources {
     /// By range and scope.
     addresses: Labeled<2, Counter>,
     address_errors: Labeled<2, Counter>,
-    address_seconds: Labeled<1, Histogram>,
+    pub address_seconds: Labeled<1, Histogram>,
     /// By scope.
     ports: Labeled<1, Counter>,
     port_errors: Labeled<1, Counter>,
@@ -61,13 +61,6 @@ const ADDRESS_ERRORS: Row = row(
     "ALPHA",
     &["cidr", "scope"],
     "Number of errors trying to allocate Cluster IPs",
-);
-const ADDRESS_SECONDS: Row = row(
-    "kube_apiserver_clusterip_allocator_allocation_duration_seconds",
-    Kind::Histogram,
-    "ALPHA",
-    &["cidr"],
-    "Duration in seconds to allocate a Cluster IP by ServiceCIDR",
 );
 const PORTS_USED: Row = row(
     "kube_apiserver_nodeport_allocator_allocated_ports",
@@ -125,7 +118,6 @@ pub const ROWS: &[&Row] = &[
     &ADDRESSES_FREE,
     &ADDRESSES,
     &ADDRESS_ERRORS,
-    &ADDRESS_SECONDS,
     &PORTS_USED,
     &PORTS_FREE,
     &PORTS,
@@ -141,7 +133,6 @@ impl Resources {
     pub fn write(&self, registry: &Registry, page: &mut Page) {
         self.addresses.write(page, &ADDRESSES);
         self.address_errors.write(page, &ADDRESS_ERRORS);
-        self.address_seconds.write(page, &ADDRESS_SECONDS);
         self.ports.write(page, &PORTS);
         self.port_errors.write(page, &PORT_ERRORS);
         self.requested.write(page, &REQUESTED);

@@ -160,7 +160,7 @@ impl Followed {
             path: path.to_owned(),
             rows,
             clock: clock.clone(),
-            name_hash: digest_of(&super::upkeep::own_name()),
+            name_hash: digest_of(super::upkeep::own_name()),
             total: Labeled::default(),
             last: Labeled::default(),
             hash: Mutex::new(digest_of(text)),

@@ -22,7 +22,7 @@ use client::{Client, https::Https, renewing::Renewing};
 use node::certificates::{
     self, Manager, Pair, Purpose, Store, bootstrap,
     discovery::{self, Token},
-    manager::{Chance, Expired, Install},
+    exchange::{Chance, Expired, Install},
     metrics::Tally,
 };
 

@@ -7,6 +7,9 @@ use api::{Value, value};
 use super::*;
 use crate::fake::{Ask, World, assert_forbidden, create_pod, pod, run};
 
+/// Labels without their prefix.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
 fn plugin(said: Value) -> PodSecurity {
     counted(said, crate::tally::nobody())
 }
@@ -258,7 +261,7 @@ fn what_is_held_to_a_standard_is_counted_and_what_is_not_too() {
     let old = [("enforce", "baseline"), ("enforce-version", "v1.20"), ("audit", "restricted"), ("warn", "privileged")];
     let future = [("enforce", "baseline"), ("enforce-version", "v1.99")];
     let wrong = [("enforce", "harsh")];
-    let cases: [(&[(&str, &str)], &Ask, &[&str]); 8] = [
+    let cases: [(Labels<'_>, &Ask, &[&str]); 8] = [
         (&[], &bare, &["allow enforce privileged latest create pod"]),
         (&[("enforce-version", "v1.20")], &bare, &["allow enforce privileged latest create pod"]),
         (&old, &bare, &["allow enforce baseline v1.20 create pod", "deny audit restricted latest create pod"]),

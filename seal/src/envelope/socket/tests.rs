@@ -168,12 +168,14 @@ async fn a_plugin_that_is_not_there_is_waited_for_as_long() {
 async fn a_plugin_that_comes_late_or_anew_is_found() {
     let scene = Scene::new();
     let socket = scene.socket(LONG);
+    let mut plugin = None;
     let comes = async {
         tokio::task::yield_now().await;
-        serve(&scene.path(), Manner::Well)
+        plugin = Some(serve(&scene.path(), Manner::Well));
     };
-    let (answer, plugin) = tokio::join!(socket.status(), comes);
+    let (answer, ()) = tokio::join!(socket.status(), comes);
     answer.expect("it came");
+    let plugin = plugin.expect("it was started");
     plugin.abort();
     let _ = plugin.await;
     let _plugin = serve(&scene.path(), Manner::Well);
