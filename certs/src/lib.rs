@@ -16,6 +16,7 @@ pub mod key;
 pub mod kubeconfig;
 pub mod names;
 pub mod pem;
+pub mod pinned;
 pub mod pki;
 pub mod proof;
 pub mod request;
