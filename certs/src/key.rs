@@ -8,9 +8,11 @@ use std::fmt;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, RsaKeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-
-use x509_parser::prelude::FromDer as _;
+use rustls::pki_types::{
+    PrivateKeyDer, PrivatePkcs8KeyDer,
+    pem::{PemObject as _, SectionKind},
+};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::{Error, pem};
@@ -78,8 +80,11 @@ impl PrivateKey {
 
     /// Reads PKCS#8, SEC1 (`EC PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`).
     pub fn from_pem(text: &str) -> Result<PrivateKey, Error> {
-        let der = pem::private_key(text)?;
-        match &der {
+        PrivateKey::from_rustls(&pem::private_key(text)?)
+    }
+
+    fn from_rustls(der: &PrivateKeyDer<'_>) -> Result<PrivateKey, Error> {
+        match der {
             PrivateKeyDer::Sec1(key) => PrivateKey::from_ec_der(key.secret_sec1_der()),
             PrivateKeyDer::Pkcs1(key) => {
                 PrivateKey::from_rsa(RsaKeyPair::from_der(key.secret_pkcs1_der()).map_err(unusable)?)
@@ -191,13 +196,26 @@ impl PublicKey {
         Ok(PublicKey { der: der.to_vec(), parts })
     }
 
-    /// Every public key of the text: `PUBLIC KEY` blocks, or else the public half of its private key.
+    /// Every public key of the text, in order: public keys, those of certificates, and the public halves of private keys.
+    /// Other blocks are passed over; without a single key it fails. Upstream: client-go/util/keyutil `ParsePublicKeysPEM`.
     pub fn all_from_pem(text: &str) -> Result<Vec<PublicKey>, Error> {
-        let found = pem::public_keys(text)?;
-        if found.is_empty() {
-            return Ok(vec![PublicKey::from_der(PrivateKey::from_pem(text)?.public_der())?]);
+        let keys: Vec<PublicKey> =
+            pem::blocks(text)?.into_iter().filter_map(|(kind, der)| PublicKey::of_block(kind, der)).collect();
+        if keys.is_empty() { Err(Error::PemMissing("public key")) } else { Ok(keys) }
+    }
+
+    fn of_block(kind: SectionKind, der: Vec<u8>) -> Option<PublicKey> {
+        match kind {
+            SectionKind::PublicKey => PublicKey::from_der(&der).ok(),
+            SectionKind::Certificate => {
+                let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+                PublicKey::from_der(certificate.public_key().raw).ok()
+            }
+            _ => {
+                let private = PrivateKey::from_rustls(&PrivateKeyDer::from_pem(kind, der)?).ok()?;
+                PublicKey::from_der(private.public_der()).ok()
+            }
         }
-        found.iter().map(|der| PublicKey::from_der(der)).collect()
     }
 }
 
@@ -234,4 +252,24 @@ fn unusable(_: aws_lc_rs::error::KeyRejected) -> Error {
 
 fn unencodable(_: aws_lc_rs::error::Unspecified) -> Error {
     Error::Key("it cannot be encoded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Authority, Profile, Subject};
+
+    /// controller-runtime's envtest hands a server the certificate of an authority as the key of its tokens.
+    #[test]
+    fn public_keys_are_found_in_whatever_holds_them() -> Result<(), Error> {
+        let [first, second] = [PrivateKey::generate()?, PrivateKey::generate()?];
+        let issued = Authority::generate("one", 0)?.issue(&Profile::client(Subject::user("who", &[])), 0)?;
+        let curves = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        let text = [curves, &first.public_pem(), &issued.certificate_pem, &second.to_pem()].concat();
+        let found: Vec<Vec<u8>> = PublicKey::all_from_pem(&text)?.into_iter().map(|key| key.der).collect();
+        assert_eq!(found, [first.public_der(), issued.key.public_der(), second.public_der()]);
+        let none = PublicKey::all_from_pem(curves).expect_err("there is no key").to_string();
+        assert_eq!(none, "no public key found in the PEM text");
+        Ok(())
+    }
 }

@@ -17,6 +17,7 @@ pub mod kubeconfig;
 pub mod names;
 pub mod pem;
 pub mod pin;
+pub mod pinned;
 pub mod pki;
 pub mod proof;
 pub mod request;

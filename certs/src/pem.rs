@@ -1,7 +1,10 @@
 //! PEM text: reading certificates and keys out of it, and writing blocks.
 
 use base64::Engine as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, pem::PemObject as _};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{PemObject as _, SectionKind},
+};
 
 use crate::Error;
 
@@ -21,11 +24,11 @@ pub fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, Error> {
     }
 }
 
-/// Every public key (`PUBLIC KEY`, as SubjectPublicKeyInfo), which may be none.
-pub fn public_keys(text: &str) -> Result<Vec<Vec<u8>>, Error> {
-    SubjectPublicKeyInfoDer::pem_slice_iter(text.as_bytes())
-        .map(|found| found.map(|key| key.as_ref().to_vec()).map_err(|error| Error::PemDamaged(error.to_string())))
-        .collect()
+/// Every block of a sort that is known (keys, certificates, …) and what is in it, in order.
+pub fn blocks(text: &str) -> Result<Vec<(SectionKind, Vec<u8>)>, Error> {
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::PemDamaged(error.to_string()))
 }
 
 /// One block: `-----BEGIN label-----`, base64 in lines of 64, `-----END label-----`.

@@ -21,6 +21,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme, Supporte
 use x509_parser::prelude::X509Version;
 
 use crate::authority::parse;
+use crate::pinned::Pinned;
 use crate::{Error, PrivateKey, pem};
 
 static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
@@ -105,19 +106,16 @@ fn full_name(name: &str) -> String {
     if name.ends_with("_CHACHA20_POLY1305") { format!("{name}_SHA256") } else { name.to_owned() }
 }
 
-/// Settings for a client that trusts the authorities of `bundle_pem` alone.
+/// Settings for a client that trusts the authorities of `bundle_pem` alone, and servers that are in it themselves.
 pub fn client_config(
     bundle_pem: &str,
     identity: Option<Identity<'_>>,
     http2: bool,
 ) -> Result<rustls::ClientConfig, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in pem::certificates(bundle_pem)? {
-        roots.add(certificate)?;
-    }
     let builder = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(OldestVersion::Tls12))?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned::from_pem(bundle_pem)?));
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some(Identity { certificate_pem, key }) => {

@@ -1,8 +1,8 @@
 //! Whether a client's certificate chain leads to an authority that is trusted, and whom it is about.
 //!
-//! rustls-webpki decides. Go's verifier, which clients of Kubernetes are used to, takes two things more: it looks at the
-//! root's own dates, and it accepts a leaf of X.509 version 1, as `openssl x509 -req` without extensions makes it. Both
-//! are added here. Upstream: crypto/x509 Certificate.Verify, as called by apiserver pkg/authentication/request/x509.
+//! rustls-webpki decides. Go's verifier, which clients of Kubernetes are used to, does things of its own: it looks at the
+//! root's own dates, and it accepts a leaf of X.509 version 1, as `openssl x509 -req` without extensions makes it. A third
+//! is that a leaf that is trusted itself needs nobody above it ([`crate::pinned`]). All are added here. Upstream: crypto/x509 Certificate.Verify, as called by apiserver pkg/authentication/request/x509.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::X509Version;
 
 use crate::authority::{Subject, parse};
+use crate::pinned::{Purpose, Unfit, fits};
 use crate::{Error, UnixSeconds, pem};
 
 /// Authorities whose clients are trusted.
@@ -67,6 +68,13 @@ impl Bundle {
             sha256: hex(digest::digest(&digest::SHA256, leaf).as_ref()),
             not_after: parsed.validity().not_after.timestamp(),
         };
+        if self.roots.iter().any(|root| root.der == *leaf) {
+            return match fits(&parsed, Purpose::Client, now) {
+                Ok(()) => Ok(client),
+                Err(Unfit::Early | Unfit::Expired) => Err(Untrusted::Expired),
+                Err(Unfit::Usage) => Err(Untrusted::Usage),
+            };
+        }
         let roots = || self.roots.iter().filter(|root| (root.not_before..=root.not_after).contains(&now));
         if parsed.version() == X509Version::V1 {
             return match roots().any(|root| root.signed(&parsed)) {

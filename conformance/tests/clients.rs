@@ -17,12 +17,14 @@ use conformance::tour;
 type Program = (&'static str, fn() -> Result<Command>);
 
 /// `cargo xtask clients` builds or installs what each needs.
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 7] = [
     ("client-go", || Ok(Command::new(installed("go/verbs")))),
     ("controller-runtime", || Ok(Command::new(installed("go/reconciler")))),
     ("kube-rs", || Ok(Command::new(installed("rust/debug/kube-walk")))),
     ("python", python),
     ("javascript", javascript),
+    ("kube-rs operator", || Ok(Command::new(installed("rust/debug/kube-operator")))),
+    ("kopf", kopf),
 ];
 
 fn installed(path: &str) -> PathBuf {
@@ -36,6 +38,12 @@ fn source(path: &str) -> PathBuf {
 fn python() -> Result<Command> {
     let mut python = Command::new("python3");
     python.arg(source("python/verbs.py")).env("PYTHONPATH", installed("python"));
+    Ok(python)
+}
+
+fn kopf() -> Result<Command> {
+    let mut python = Command::new("python3");
+    python.arg(source("python/kopf_operator.py")).env("PYTHONPATH", installed("python"));
     Ok(python)
 }
 
@@ -99,6 +107,16 @@ mod clients {
     #[test]
     fn javascript_walks() -> Result<()> {
         on_skiff("javascript")
+    }
+
+    #[test]
+    fn an_operator_in_kube_rs_reconciles() -> Result<()> {
+        on_skiff("kube-rs operator")
+    }
+
+    #[test]
+    fn an_operator_in_kopf_reconciles() -> Result<()> {
+        on_skiff("kopf")
     }
 }
 

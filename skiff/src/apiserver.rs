@@ -41,15 +41,37 @@ use registry::{
 };
 use server::{Server, health, limits::Bodies, metrics::Metrics, negotiate::Offer, outgoing::Outgoing};
 use store::Store;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     clock::{self, Random, Wall},
+    envtest,
     features::CBOR,
     flags::{Apiserver, Told},
     manifests,
     parts::Beside,
 };
+
+/// A server that answers, and what keeps it so. Without [`Running::stop`] it ends with its runtime, whatever it was doing.
+pub struct Running {
+    registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    audit: Option<Arc<audit::Audit>>,
+    service: special::furniture::service::Settings,
+    /// How long it goes on once it is told to stop.
+    delay: Duration,
+    filling: JoinHandle<store::Error>,
+    serving: JoinHandle<()>,
+    watched: JoinHandle<()>,
+    leave: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    /// What runs beside it, and what it does by the clock; ends when dropped.
+    kept: (JoinSet<()>, JoinSet<()>, JoinSet<()>),
+}
 
 /// Runs until Ctrl-C or SIGTERM.
 pub fn run(flags: Box<Apiserver>, told: Told, beside: Beside) -> Result<()> {
@@ -58,12 +80,29 @@ pub fn run(flags: Box<Apiserver>, told: Told, beside: Beside) -> Result<()> {
     runtime.block_on(serve(*flags, told, beside))
 }
 
-async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
+async fn serve(mut flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
+    if flags.envtest {
+        envtest::settle(&mut flags).await?;
+    }
+    let mut running = start(flags, told, parts, None).await?;
+    tokio::select! {
+        told = wait_for_signal() => told?,
+        error = running.ended() => return Err(error),
+    }
+    running.stop().await
+}
+
+/// Starts a server and what runs beside it; it listens where the flags say, or on what it is given. It answers once this
+/// returns.
+pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option<TcpListener>) -> Result<Running> {
     let features = settings::check(&flags)?;
     for gate in features.without_effect() {
         tracing::warn!("--feature-gates: {gate} changes nothing here: it is as it is by default");
     }
-    let listener = listen(&flags).await?;
+    let listener = match listener {
+        Some(listener) => listener,
+        None => listen(&flags).await?,
+    };
     let port = listener.local_addr()?.port();
     let clock: Arc<dyn Clock> = Arc::new(Wall);
     let service_ip = first_address(&flags.service_cluster_ip_range)?;
@@ -131,28 +170,11 @@ async fn serve(flags: Apiserver, told: Told, parts: Beside) -> Result<()> {
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));
-    let running = parts.start(&server, &pki).await?;
-    tokio::select! {
-        told = wait_for_signal() => told?,
-        // Without its feed this server would answer from the past.
-        ended = filling => return Err(ended?).context("the store's feed ended"),
-    }
-    // First nobody new is sent here, then those who come all the same are still served for a while.
-    leave.send_replace(true);
-    tokio::time::sleep(settings::span(flags.shutdown_delay_duration)).await;
-    drop((running, kept, followed));
-    watched.abort();
-    if let Err(error) = special::furniture::service::leave(&registry, &settings.service).await {
-        tracing::warn!(%error, "this server still stands behind the service of the API");
-    }
-    stop.send_replace(true);
-    serving.await?;
-    if let Some(audit) = audit {
-        audit.finish().await;
-    }
-    // Tasks that are still there hold it; what they write now is nobody's wish any more.
-    tokio::task::spawn_blocking(move || store.close()).await?;
-    Ok(())
+    let beside = parts.start(&server, &pki).await?;
+    let service = settings.service;
+    let kept = (beside, kept, followed);
+    let delay = settings::span(flags.shutdown_delay_duration);
+    Ok(Running { registry, store, audit, service, delay, filling, serving, watched, leave, stop, kept })
 }
 
 async fn listen(flags: &Apiserver) -> Result<TcpListener> {
@@ -169,6 +191,40 @@ fn names(flags: &Apiserver, service_ip: IpAddr, advertise: IpAddr) -> Names {
     let extra = [Some(advertise), Some(flags.bind_address), reachable].into_iter().flatten();
     let extra: Vec<String> = extra.map(|address| address.to_string()).collect();
     Names::api_server(&[service_ip], crate::dns::DOMAIN, &extra)
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Why it cannot go on; does not return while it can.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        // Without its feed this server would answer from the past.
+        match (&mut self.filling).await {
+            Ok(error) => anyhow::Error::new(error).context("the store's feed ended"),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Ends in order: what is being answered is answered, and everything is written.
+    pub async fn stop(self) -> Result<()> {
+        let Running { registry, store, audit, service, delay, filling: _, serving, watched, leave, stop, kept } = self;
+        // First nobody new is sent here, then those who come all the same are still served for a while.
+        leave.send_replace(true);
+        tokio::time::sleep(delay).await;
+        drop(kept);
+        watched.abort();
+        if let Err(error) = special::furniture::service::leave(&registry, &service).await {
+            tracing::warn!(%error, "this server still stands behind the service of the API");
+        }
+        stop.send_replace(true);
+        serving.await?;
+        if let Some(audit) = audit {
+            audit.finish().await;
+        }
+        // Tasks that are still there hold it; what they write now is nobody's wish any more.
+        tokio::task::spawn_blocking(move || store.close()).await?;
+        Ok(())
+    }
 }
 
 /// Reads what is in the store, and follows what comes; old revisions are forgotten as the flags say.

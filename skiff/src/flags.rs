@@ -4,7 +4,10 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::{dns::Dns, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler, token::Token};
+use crate::{
+    dns::Dns, envtest::etcd::Etcd, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler,
+    token::Token,
+};
 
 pub mod access;
 pub mod go;
@@ -46,6 +49,29 @@ pub enum Command {
     Kubeconfig(Kubeconfig),
     /// Make, list and delete the tokens with which machines join.
     Token(Token),
+    /// Write kube-apiserver, etcd and kubectl into a directory that tests with controller-runtime's envtest start them from.
+    Envtest(Envtest),
+    /// Stand in for etcd where one server of Skiff's is all that asks: its health and its directory.
+    #[command(hide = true)]
+    EnvtestEtcd(Etcd),
+}
+
+impl Skiff {
+    /// How much is said in the log, in steps from warnings.
+    pub fn log_steps(&self) -> u8 {
+        let upstreams = match &self.command {
+            Command::Apiserver(flags) => flags.v,
+            _ => 0,
+        };
+        // Upstream says at 2 what operators want to know, and from 5 on what developers do.
+        let steps = match upstreams {
+            ..=1 => 0,
+            2..=4 => 1,
+            5..=8 => 2,
+            9.. => 3,
+        };
+        self.verbosity.max(steps)
+    }
 }
 
 /// The command that was asked for, as its user would write it: `skiff up`.
@@ -130,6 +156,9 @@ pub struct Apiserver {
     pub advertise_address: Option<IpAddr>,
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
+    /// Where apiserver.crt and apiserver.key are, without --tls-cert-file; Skiff's own are written there when they are not.
+    #[arg(long)]
+    pub cert_dir: Option<PathBuf>,
     #[arg(long, requires = "tls_private_key_file")]
     pub tls_cert_file: Option<PathBuf>,
     #[arg(long, requires = "tls_cert_file")]
@@ -251,6 +280,24 @@ pub struct Apiserver {
     pub audit: crate::apiserver::auditing::AuditFlags,
     #[command(flatten)]
     pub encryption: crate::apiserver::encryption::EncryptionFlags,
+    /// How much is said in the log, as upstream counts: 0 to 10.
+    #[arg(long, default_value = "0", value_parser = integer)]
+    pub v: i64,
+    /// Be what envtest starts as kube-apiserver: keep everything below --cert-dir, and objects with the etcd that stands in.
+    #[arg(long, hide = true, conflicts_with = "data_dir")]
+    pub envtest: bool,
+    /// No flag: where objects are kept, when neither etcd nor the data directory says.
+    #[arg(skip)]
+    pub kept: Option<Kept>,
+}
+
+/// A store that is no flag's to choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Gone when the server is.
+    InMemory,
+    /// In a database of its own there.
+    In { directory: PathBuf, durable: bool },
 }
 
 impl Apiserver {
@@ -292,6 +339,12 @@ pub struct Kubeconfig {
     /// … in these groups.
     #[arg(long)]
     pub group: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Envtest {
+    /// Made when it is not there; what Skiff wrote there before is replaced.
+    pub directory: PathBuf,
 }
 
 #[derive(Args)]

@@ -147,7 +147,10 @@ fn tls_text(error: &io::Error, wanted: &str) -> String {
             rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
         )) => verify("certificate signed by unknown authority"),
         Some(rustls::Error::InvalidCertificate(
-            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
+            rustls::CertificateError::Expired
+            | rustls::CertificateError::ExpiredContext { .. }
+            | rustls::CertificateError::NotValidYet
+            | rustls::CertificateError::NotValidYetContext { .. },
         )) => verify("certificate has expired or is not yet valid"),
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext {
             presented, ..

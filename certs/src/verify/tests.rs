@@ -83,6 +83,19 @@ fn several_authorities_may_be_trusted() {
     assert!(both.verify_client(&chain(&alice(&b)), NOW).is_ok());
 }
 
+/// As Go has it: what is trusted itself is a chain of one.
+#[test]
+fn a_leaf_that_is_trusted_itself_needs_no_authority() {
+    let (gone, other) = (alice(&authority()), alice(&authority()));
+    let bundle = Bundle::from_pem(&gone.certificate_pem).expect("a bundle");
+    assert!(bundle.verify_client(&chain(&gone), NOW).is_ok());
+    assert_eq!(bundle.verify_client(&chain(&gone), NOW + 366 * DAY), Err(Untrusted::Expired));
+    assert_eq!(bundle.verify_client(&chain(&other), NOW), Err(Untrusted::UnknownAuthority));
+    let server = authority().issue(&Profile::server("one", Names::default()), NOW).expect("issued");
+    let bundle = Bundle::from_pem(&server.certificate_pem).expect("a bundle");
+    assert_eq!(bundle.verify_client(&chain(&server), NOW), Err(Untrusted::Usage));
+}
+
 /// An intermediate that rcgen makes, for a chain of two.
 #[test]
 fn intermediates_lead_to_the_root() {

@@ -176,12 +176,19 @@ pub fn client_authorities(flags: &Apiserver, pki: &Pki) -> Result<String> {
 
 /// How connections are secured.
 pub fn tls(flags: &Apiserver, pki: &Pki) -> Result<rustls::ServerConfig> {
-    let certificate = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
-        (Some(certificate), Some(key)) => {
-            let key = certs::PrivateKey::from_pem(&read(key)?)?;
-            Arc::new(ServerCert::new(&read(certificate)?, &key)?)
+    let named = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        _ => match flags.cert_dir.as_deref().filter(|directory| !directory.as_os_str().is_empty()) {
+            Some(directory) => pair_in(directory, pki)?,
+            None => None,
+        },
+    };
+    let certificate = match named {
+        Some((certificate, key)) => {
+            let key = certs::PrivateKey::from_pem(&read(&key)?)?;
+            Arc::new(ServerCert::new(&read(&certificate)?, &key)?)
         }
-        _ => pki.serving.clone(),
+        None => pki.serving.clone(),
     };
     let settings = ServerSettings {
         certificate,
@@ -190,6 +197,30 @@ pub fn tls(flags: &Apiserver, pki: &Pki) -> Result<rustls::ServerConfig> {
         http2: true,
     };
     Ok(certs::tls::server_config_with(settings, &flags.tls_cipher_suites)?)
+}
+
+/// The certificate and the key in a directory of certificates. Where there is neither, those that this server made are put
+/// there, and it goes on with its own. Upstream: apiserver/pkg/server/options/serving.go `MaybeDefaultWithSelfSignedCerts`,
+/// client-go/util/cert `CanReadCertAndKey`.
+fn pair_in(directory: &Path, pki: &Pki) -> Result<Option<(PathBuf, PathBuf)>> {
+    let [certificate, key] = ["apiserver.crt", "apiserver.key"].map(|name| directory.join(name));
+    let can_be_read = |path: &Path| std::fs::File::open(path).is_ok();
+    let unpaired = |path: &Path| {
+        anyhow::anyhow!("error reading {}, certificate and key must be supplied as a pair", path.display())
+    };
+    match (can_be_read(&certificate), can_be_read(&key)) {
+        (true, true) => Ok(Some((certificate, key))),
+        (false, true) => Err(unpaired(&certificate)),
+        (true, false) => Err(unpaired(&key)),
+        (false, false) => {
+            certs::files::make_directory(directory)?;
+            for path in [certificate, key] {
+                let own = pki.directory().join(path.file_name().unwrap_or_default());
+                certs::files::write(&path, &read(&own)?)?;
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// The administrator's way in.
@@ -241,4 +272,29 @@ fn bundle(text: &str, called: &str, path: Option<&PathBuf>) -> Result<Bundle> {
         }
         _ => error.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use certs::Names;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_of_certificates_has_both_or_gets_both() -> Result<()> {
+        let place = tempfile::tempdir()?;
+        let pki = Pki::open(&place.path().join("pki"), &Names::default(), 0)?;
+        let directory = place.path().join("certs");
+        assert_eq!(pair_in(&directory, &pki)?, None, "its own, which it knows how to renew");
+        let [certificate, key] = ["apiserver.crt", "apiserver.key"].map(|name| directory.join(name));
+        assert_eq!(read(&certificate)?, read(&pki.directory().join("apiserver.crt"))?);
+        assert_eq!(pair_in(&directory, &pki)?, Some((certificate.clone(), key.clone())), "what is there");
+        std::fs::remove_file(&key)?;
+        let refused = pair_in(&directory, &pki).expect_err("half a pair is none").to_string();
+        let words = format!("error reading {}, certificate and key must be supplied as a pair", key.display());
+        assert_eq!(refused, words);
+        std::fs::remove_file(&certificate)?;
+        assert_eq!(pair_in(&directory, &pki)?, None);
+        Ok(())
+    }
 }

@@ -15,19 +15,25 @@ use registry::storage::Media;
 use server::metrics::{Page, rows};
 use store::{
     Error, Guard, Op, Outcome, Revision, Store, Txn,
-    backends::{etcd, sqlite},
+    backends::{etcd, memory, sqlite},
 };
 
-use crate::flags::Apiserver;
+use crate::flags::{Apiserver, Kept};
 
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 /// Who compacts etcd next: the key that upstream's servers agree by.
 const COMPACTION: &str = "compact_rev_key";
 
+const OTHER_DIRECTORY: &str = "another directory with --data-dir";
+const OTHER_ETCD: &str = "another etcd: the one that `skiff envtest` wrote is one API server's at a time";
+
 /// Opens the store that the flags name.
 pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
-    if flags.etcd_servers.is_empty() {
-        return database(&flags.data_dir);
+    match &flags.kept {
+        Some(Kept::InMemory) => return Ok(Arc::new(memory::Memory::with_clock(Arc::new(now)))),
+        Some(Kept::In { directory, durable }) => return database(directory, *durable, OTHER_ETCD),
+        None if flags.etcd_servers.is_empty() => return database(&flags.data_dir.join("db"), true, OTHER_DIRECTORY),
+        None => {}
     }
     let mut config = etcd::Config::new(flags.etcd_servers.clone());
     config.ca_pem = flags.etcd_cafile.as_deref().map(read).transpose()?;
@@ -133,16 +139,14 @@ async fn elect(store: &dyn Store, seen: &mut Revision, old: Revision) -> Result<
     }
 }
 
-fn database(data_dir: &Path) -> Result<Arc<dyn Store>> {
-    let config = sqlite::Config::new(data_dir.join("db"), Arc::new(now));
+/// A database of our own; `other` is what else may be chosen when this one cannot be had.
+fn database(directory: &Path, durable: bool, other: &str) -> Result<Arc<dyn Store>> {
+    let config = sqlite::Config { durable, ..sqlite::Config::new(directory, Arc::new(now)) };
     match sqlite::Sqlite::open(config) {
         Ok(store) => Ok(store),
         // The store knows directories, and not by which flag one is chosen.
-        Err(Error::Unavailable(why)) => {
-            Err(anyhow!("{}", why.replace("another directory", "another directory with --data-dir")))
-        }
+        Err(Error::Unavailable(why)) => Err(anyhow!("{}", why.replace("another directory", other))),
         Err(Error::Damaged(why)) => {
-            let directory = data_dir.join("db");
             let directory = directory.display();
             Err(anyhow!(
                 "the database in {directory} is damaged and was left as it is; put a copy of {directory} back, or move it away to start empty ({why})"

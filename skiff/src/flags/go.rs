@@ -127,6 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn the_log_says_as_much_as_upstreams_level_asks_for() {
+        let steps = |words: &[&str]| Skiff::try_parse_from(words).ok().map(|flags| flags.log_steps());
+        assert_eq!(steps(&["skiff", "apiserver"]), Some(0));
+        for (level, wanted) in [("1", 0), ("2", 1), ("4", 1), ("5", 2), ("9", 3), ("10", 3), ("-1", 0)] {
+            assert_eq!(steps(&["skiff", "apiserver", &format!("--v={level}")]), Some(wanted), "{level}");
+        }
+        assert_eq!(steps(&["skiff", "-vv", "apiserver", "--v=2"]), Some(2));
+        assert_eq!(refused(&["--v=x"]), refused(&["--v", "x"]));
+    }
+
+    #[test]
     fn wrong_flags_are_refused_in_upstreams_words() {
         let cases = [
             ("--nosuch=1", "unknown flag: --nosuch"),

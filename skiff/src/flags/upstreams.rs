@@ -66,7 +66,6 @@ const MISSING: &[&str] = &[
     "admission-control-config-file",
     "allow-metric-labels",
     "allow-metric-labels-manifest",
-    "cert-dir",
     "coordinated-leadership-lease-duration",
     "coordinated-leadership-renew-deadline",
     "coordinated-leadership-retry-period",

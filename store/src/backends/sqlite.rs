@@ -52,6 +52,9 @@ pub struct Config {
     pub group_len_max: usize,
     /// How many transactions may wait for the writer; more wait for room.
     pub queue_len_max: usize,
+    /// Whether what was answered outlives a loss of power. Without, it outlives this process, and the database may be
+    /// damaged by a loss of power: for data that nobody wants back.
+    pub durable: bool,
     /// Seconds since 1970; leases end by it.
     pub now: Clock,
 }
@@ -76,6 +79,7 @@ impl Config {
             ring_len_max: 1 << 16,
             group_len_max: 512,
             queue_len_max: 8192,
+            durable: true,
             now,
         }
     }
@@ -89,10 +93,10 @@ impl Sqlite {
     /// Fails with `Unavailable` when the directory cannot be used (another process, rights, a newer version's file) and
     /// with `Damaged` when the file is not what was written.
     pub fn open(config: Config) -> Result<Arc<Sqlite>, Error> {
-        let Config { directory, request_bytes_max, ring_bytes_max, ring_len_max, group_len_max, queue_len_max, now } =
-            config;
+        let Config { directory, request_bytes_max, ring_bytes_max, ring_len_max, .. } = config;
+        let Config { group_len_max, queue_len_max, durable, now, .. } = config;
         let lock = lock::take(&directory)?;
-        let files = Files::in_directory(&directory);
+        let files = Files { durable, ..Files::in_directory(&directory) };
         let Loaded { live, begin } = load::open(&files)?;
         let shared = Arc::new(Shared::new(files, &begin.facts, live, queue_len_max, ring_bytes_max, ring_len_max));
         let writer = Writer::new(shared.clone(), begin, now);

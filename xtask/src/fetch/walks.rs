@@ -18,7 +18,7 @@ pub fn install(clients: &Path) -> Result<()> {
     javascript(&clients.join("javascript")).context("conformance/clients/javascript")
 }
 
-fn source(language: &str) -> PathBuf {
+pub fn source(language: &str) -> PathBuf {
     run::root().join("conformance/clients").join(language)
 }
 
@@ -27,7 +27,12 @@ fn go(into: &Path) -> Result<()> {
     fs::create_dir_all(into)?;
     let mut build = run::command("go");
     build.args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o"]).arg(into);
-    run::run(build.args(["./verbs", "./reconciler", "./expressions"]).env("CGO_ENABLED", "0").current_dir(source("go")))
+    run::run(
+        build.args(["./verbs", "./reconciler", "./expressions"]).env("CGO_ENABLED", "0").current_dir(source("go")),
+    )?;
+    let mut test = run::command("go");
+    test.args(["test", "-c", "-mod=readonly", "-trimpath", "-o"]).arg(into.join("envtest"));
+    run::run(test.arg("./envtest").env("CGO_ENABLED", "0").current_dir(source("go")))
 }
 
 /// So does cargo; the target directory is its own, for the profile is.
@@ -55,7 +60,7 @@ fn javascript(into: &Path) -> Result<()> {
 }
 
 /// Fills a new directory that holds copies of `locks`, unless there is one already whose copies are the same.
-fn unless_same(place: &Path, locks: &[&Path], fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn unless_same(place: &Path, locks: &[&Path], fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let name = |lock: &Path| lock.file_name().map(PathBuf::from).context("a lock file has a name");
     let mut same = true;
     for lock in locks {

@@ -47,6 +47,8 @@ pub struct Files {
     pub database: PathBuf,
     /// The name of a registered SQLite VFS; `None` is the system's own. Tests lose power with one of theirs.
     pub vfs: Option<String>,
+    /// Whether commits are synced.
+    pub durable: bool,
 }
 
 /// The row of counters.
@@ -82,10 +84,10 @@ pub struct LeaseRow {
 
 impl Files {
     pub fn in_directory(directory: &Path) -> Files {
-        Files { database: directory.join("skiff.db"), vfs: None }
+        Files { database: directory.join("skiff.db"), vfs: None, durable: true }
     }
 
-    /// A connection that writes; each commit is synced before it returns, and checkpoints happen only when called for.
+    /// A connection that writes; each commit is synced before it returns (unless nothing is), and checkpoints happen only when called for.
     pub fn connect(&self) -> Result<Connection, Error> {
         let connection = self.connect_keeping_log()?;
         self.let_log_go(&connection)?;
@@ -102,7 +104,7 @@ impl Files {
         let set = || -> rusqlite::Result<String> {
             connection.pragma_update(None, "locking_mode", "NORMAL")?;
             let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "synchronous", if self.durable { "FULL" } else { "OFF" })?;
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
             connection.pragma_update(None, "cache_size", -8192)?;
             Ok(mode)
@@ -337,4 +339,20 @@ pub fn read_leases(connection: &Connection, files: &Files) -> Result<Vec<LeaseRo
         statement.query_map([], lease)?.collect::<rusqlite::Result<Vec<_>>>()
     };
     read().map_err(|error| files.failed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_are_synced_unless_nothing_has_to_last() -> Result<(), Error> {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (durable, wanted) in [(true, 2), (false, 0)] {
+            let files = Files { durable, ..Files::in_directory(directory.path()) };
+            let found: i64 = files.connect()?.query_row("PRAGMA synchronous", [], |row| row.get(0)).expect("a setting");
+            assert_eq!(found, wanted);
+        }
+        Ok(())
+    }
 }

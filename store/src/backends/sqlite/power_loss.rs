@@ -123,7 +123,8 @@ fn trial(seed: u64, sabotage: Sabotage) -> Result<Counts, String> {
 impl Life {
     /// Opens what stands on the machine of that name.
     fn open(name: &str) -> Result<Life, Error> {
-        let files = Files { database: format!("/{name}/skiff.db").into(), vfs: Some(vfs::NAME.to_owned()) };
+        let files =
+            Files { database: format!("/{name}/skiff.db").into(), vfs: Some(vfs::NAME.to_owned()), durable: true };
         let Loaded { live, begin } = load::open(&files)?;
         let shared = Arc::new(Shared::new(files, &begin.facts, live, 64, 1 << 16, 8));
         let writer = Writer::new(shared.clone(), begin, Arc::new(|| 0));
