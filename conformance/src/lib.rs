@@ -1,7 +1,7 @@
 //! The outside view: what a client of the API can see, and upstream's programs to compare it with.
 
 pub mod bench;
-mod bound;
+pub mod bound;
 pub mod etcd;
 pub mod events;
 pub mod fake_node;
