@@ -1,11 +1,18 @@
 //! Who is told of events by an audit's webhook: a server in this process that takes them all.
 
-use std::{convert::Infallible, path::Path, sync::Arc};
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use anyhow::Result;
 use api::Value;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -37,6 +44,8 @@ pub struct Receiver {
 struct Shared {
     taken: Mutex<Vec<Taken>>,
     came: Notify,
+    /// Connections that are there for a moment longer take nothing any more.
+    is_gone: AtomicBool,
 }
 
 // === impl Receiver ===
@@ -96,6 +105,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
+        self.shared.is_gone.store(true, Relaxed);
         self.serving.abort();
     }
 }
@@ -107,7 +117,16 @@ fn alone(item: &Value) -> Value {
     event
 }
 
+fn refused() -> Response<Empty<Bytes>> {
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
 async fn take(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    if shared.is_gone.load(Relaxed) {
+        return Ok(refused());
+    }
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     if let Ok(body) = body.collect().await {

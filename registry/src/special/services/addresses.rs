@@ -225,7 +225,7 @@ impl Pool {
         let len = 1u128 << host_bits;
         let network = number(network);
         // Neither the network's address nor, of IPv4, the broadcast's.
-        let last = network + len - 1 - u128::from(!v6);
+        let last = network + (len - 1) - u128::from(!v6);
         Some(Pool { cidr: cidr.into(), network, first: network + 1, last, named_len: named_len(len), ready: false, v6 })
     }
 
