@@ -263,7 +263,12 @@ async fn what_a_webhook_does_not_take_is_counted_and_refused_where_it_has_to_be_
     let lost = async |mode: &str| -> Result<(u16, String)> {
         let directory = tempfile::tempdir()?;
         let receiver = Receiver::start().await?;
-        let flags = webhook(&receiver, directory.path(), mode)?;
+        let mut flags = webhook(&receiver, directory.path(), mode)?;
+        // What comes is told before it is done: only then can it be refused.
+        let policy = directory.path().join("policy.yaml");
+        std::fs::write(&policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")?;
+        flags.push(format!("--audit-policy-file={}", policy.display()));
+        flags.retain(|flag| !flag.ends_with("audit-policy.yaml"));
         let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         flags.extend([
             "--authorization-mode=RBAC",

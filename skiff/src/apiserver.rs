@@ -70,7 +70,7 @@ pub struct Running {
     leave: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     /// What runs beside it, and what it does by the clock; ends when dropped.
-    kept: (JoinSet<()>, JoinSet<()>, JoinSet<()>),
+    kept: (JoinSet<()>, JoinSet<()>, JoinSet<()>, JoinSet<()>),
 }
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -157,13 +157,15 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
     identity::write_kubeconfig(&flags, &pki, advertise, port)?;
     let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
-    upkeep::furnish(&registry, &settings, &progress, encryption.as_ref()).await?;
-    special::custom::work::run(&registry);
-    let mut kept = upkeep::run(&server, &settings);
+    let mut sealing = JoinSet::new();
     match &encryption {
-        Some(encryption) => upkeep::encryption(&mut kept, encryption, &server),
+        // What is there from the start may have to wait for a plugin, and for what could not be read without it.
+        Some(encryption) => upkeep::encryption(&mut sealing, encryption, &server),
         None => server.metrics.collect(encryption::nothing),
     }
+    upkeep::furnish(&registry, &settings, &progress, encryption.as_ref()).await?;
+    special::custom::work::run(&registry);
+    let kept = upkeep::run(&server, &settings);
     server.metrics.collect(outgoing::unavailable(&server));
     server.metrics.collect(nodes::logs(server.metrics.resources.clone()));
     server.metrics.collect(ranges::seconds(server.metrics.resources.clone()));
@@ -172,7 +174,7 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));
     let beside = parts.start(&server, &pki).await?;
     let service = settings.service;
-    let kept = (beside, kept, followed);
+    let kept = (beside, sealing, kept, followed);
     let delay = settings::span(flags.shutdown_delay_duration);
     Ok(Running { registry, store, audit, service, delay, filling, serving, watched, leave, stop, kept })
 }
