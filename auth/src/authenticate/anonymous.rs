@@ -19,6 +19,12 @@ impl Anonymous {
     pub fn on_default_paths() -> Anonymous {
         Anonymous { paths: DEFAULT_PATHS.map(str::to_owned).to_vec() }
     }
+
+    /// Known there too.
+    pub fn and_on(mut self, path: &str) -> Anonymous {
+        self.paths.push(path.to_owned());
+        self
+    }
 }
 
 impl Authenticator for Anonymous {

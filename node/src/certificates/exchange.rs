@@ -121,7 +121,7 @@ impl Manager {
 fn rotate_at(current: Option<&Pair>, wanted: (&Subject, &Names), chance: f64) -> Option<UnixSeconds> {
     let pair = current.filter(|pair| pair.is_for(wanted.0, wanted.1))?;
     let lives = (pair.not_after - pair.not_before) as f64;
-    Some(pair.not_before + (lives * (EARLIEST + SPREAD * chance)) as UnixSeconds)
+    Some(pair.not_before + (lives * (EARLIEST + SPREAD * chance)).round() as UnixSeconds)
 }
 
 #[cfg(test)]

@@ -103,6 +103,9 @@ pub fn open(
     Ok(Opened { tokens: Some(tokens), anonymous: opened })
 }
 
+/// What machines read of a cluster before they join it.
+const CARD: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
 /// Where nobody in particular may ask.
 fn anonymous(flags: &Apiserver, said: Option<&AnonymousWhere>) -> Result<Option<Anonymous>> {
     let open = flags.authorization_modes().iter().any(|mode| mode == "AlwaysAllow")
@@ -120,6 +123,10 @@ fn anonymous(flags: &Apiserver, said: Option<&AnonymousWhere>) -> Result<Option<
         }
         (None, Some(true)) => Ok(Some(Anonymous::default())),
         (None, Some(false)) => Ok(None),
+        // A machine that joins cannot say who it is before it knows the cluster.
+        (None, None) if flags.enable_bootstrap_token_auth && !open => {
+            Ok(Some(Anonymous::on_default_paths().and_on(CARD)))
+        }
         (None, None) => Ok(Some(Anonymous::on_default_paths())),
     }
 }
@@ -248,5 +255,33 @@ async fn follow(
         gone(&before, &now.all).for_each(|issuer| maker.tally.issuer_gone(issuer));
         file.taken(&last);
         tracing::info!("reloaded authentication config");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::flags;
+
+    /// Where nobody in particular is known.
+    fn paths(arguments: &[&str]) -> Option<Vec<String>> {
+        let read = flags::Skiff::try_parse_from([&["skiff", "apiserver"], arguments].concat());
+        let Ok(flags::Skiff { command: flags::Command::Apiserver(flags), .. }) = read else {
+            panic!("they are flags of another command")
+        };
+        anonymous(&flags, None).expect("they are right").map(|anonymous| anonymous.paths)
+    }
+
+    #[test]
+    fn machines_that_join_may_ask_for_one_thing_before_they_know_who_they_are() {
+        let knows_card = |arguments: &[&str]| paths(arguments).is_some_and(|paths| paths.iter().any(|p| p == CARD));
+        let (modes, tokens) = ("--authorization-mode=Node,RBAC", "--enable-bootstrap-token-auth");
+        assert!(knows_card(&[modes, tokens]));
+        assert!(!knows_card(&[modes]), "nobody joins");
+        assert!(!knows_card(&[tokens]), "whoever is known may do everything");
+        assert!(!knows_card(&[modes, tokens, "--anonymous-auth=false"]), "a flag says so");
+        assert_eq!(paths(&[modes, tokens, "--anonymous-auth=true"]), Some(vec![]), "everywhere");
     }
 }

@@ -12,7 +12,8 @@ pub struct Access {
     /// An AuthenticationConfiguration: issuers of tokens, and where nobody in particular may ask. Read again when it changes.
     #[arg(long)]
     pub authentication_config: Option<PathBuf>,
-    /// Whether requests that show nothing are system:anonymous. When left out: on /healthz, /livez, /readyz and /version alone.
+    /// Whether requests that show nothing are system:anonymous. When left out: on /healthz, /livez, /readyz and /version alone, and
+    /// for the cluster-info of those who join with tokens.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub anonymous_auth: Option<bool>,
     /// A kubeconfig that names a webhook which tells whose a token is.
