@@ -44,3 +44,14 @@ fn serde_reads_and_writes_the_same_text() {
     let v: Value = serde_json::from_str(text).expect("it is JSON");
     assert_eq!(serde_json::to_string(&v).expect("a tree always serialises"), text);
 }
+
+#[test]
+fn what_is_the_same_is_found_out_in_one_walk() {
+    // Twice for each level would outlast the universe.
+    let deep = |leaf: &str| (0..200).fold(Value::from(leaf), |inner, _| value!({"a": (inner)}));
+    assert!(deep("x").is_same(&deep("x")));
+    assert!(!deep("x").is_same(&deep("y")));
+    let (some, more) = (value!({"a": 1, "b": []}), value!({"a": 1, "c": null}));
+    assert!(some.is_same(&more) && more.is_same(&some));
+    assert!(!some.is_same(&value!({"a": 1, "c": 2})));
+}
