@@ -100,13 +100,19 @@ pub fn enter() -> Result<Option<u8>> {
 }
 
 /// Routes from the hub and between nodes to the pods of each.
-pub fn connect(machines: &[Machine], kubectl: &dyn Fn(&[&str]) -> Result<String>) -> Result<()> {
-    for machine in machines {
-        let path = "jsonpath={.spec.podCIDR}";
-        let range = wait(&format!("{} has no range of pod addresses", machine.name), || {
-            let range = kubectl(&["get", "node", &machine.name, "-o", path]).unwrap_or_default();
-            Ok((!range.is_empty()).then_some(range))
-        })?;
+pub fn connect(machines: &mut [Machine], kubectl: &dyn Fn(&[&str]) -> Result<String>) -> Result<()> {
+    let ranges = machines
+        .iter_mut()
+        .map(|machine| {
+            let Machine { name, agents, .. } = machine;
+            wait(&format!("{name} has no range of pod addresses"), || {
+                agents.iter_mut().try_for_each(Process::check)?;
+                let range = kubectl(&["get", "node", name, "-o", "jsonpath={.spec.podCIDR}"]).unwrap_or_default();
+                Ok((!range.is_empty()).then_some(range))
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for (machine, range) in machines.iter().zip(ranges) {
         machine.write_network(&range)?;
         ip(&format!("route replace {range} via {}", machine.address))?;
         for other in machines.iter().filter(|other| other.name != machine.name) {

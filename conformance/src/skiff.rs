@@ -1,7 +1,6 @@
 //! Skiff as a process beside the tests.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
@@ -10,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use crate::{bound::Program, http::Client};
+use crate::{bound::Program, http::Client, ports};
 
 /// How long a start may take on a machine that stalls at times.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -25,6 +24,7 @@ pub struct Skiff {
     address: String,
     /// Parts of its own that run beside it; they go before the server that they ask.
     beside: Vec<Controllers>,
+    log: PathBuf,
     process: Program,
 }
 
@@ -74,14 +74,15 @@ impl Skiff {
     fn launch(program: &Path, part: &[&str], directory: &Path, more: &[&str]) -> Result<Skiff> {
         let address = part.iter().position(|word| *word == "--bind-address").and_then(|at| part.get(at + 1));
         let address = address.map_or("127.0.0.1", |address| *address).to_owned();
-        let port = TcpListener::bind((address.as_str(), 0))?.local_addr()?.port();
+        let port = ports::hold(address.parse()?)?;
         let kubeconfig = directory.join("admin.kubeconfig");
         // One that an earlier start left names another port.
         let _ = std::fs::remove_file(&kubeconfig);
         let mut command = Command::new(program);
         command.args(part).args(["--secure-port", &port.to_string(), "--data-dir"]).arg(directory).args(more);
-        let process = Program::start(&command, &directory.with_extension("log"))?;
-        let mut skiff = Skiff { kubeconfig, address, port, beside: Vec::new(), process };
+        let log = directory.with_extension("log");
+        let process = Program::start(&command, &log)?;
+        let mut skiff = Skiff { kubeconfig, address, port, beside: Vec::new(), log, process };
         skiff.wait()?;
         Ok(skiff)
     }
@@ -118,7 +119,8 @@ impl Skiff {
         let begun = std::time::Instant::now();
         while begun.elapsed() < STARTS_WITHIN {
             if let Some(status) = self.process.ended()? {
-                bail!("skiff ended at once ({status}); its log is beside its data");
+                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("skiff ended at once ({status}): {}", said.lines().last().unwrap_or("it said nothing"));
             }
             if self.kubeconfig.exists() && std::net::TcpStream::connect((self.address.as_str(), self.port)).is_ok() {
                 return Ok(());

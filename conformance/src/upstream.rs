@@ -9,7 +9,6 @@
 //! and it needs three ports of etcd's and its own that are free at once ([`Ports::free`]).
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use keys::Keys;
 
-use crate::bound::bound;
+use crate::{bound::bound, ports};
 
 mod keys;
 
@@ -131,15 +130,10 @@ impl Settings {
 // === impl Ports ===
 
 impl Ports {
-    /// Ports that were free a moment ago. All are held at once while they are looked for, so that they differ.
+    /// Ports that nobody else gets while this process lives.
     pub fn free() -> Result<Ports> {
-        let listeners: Vec<TcpListener> =
-            (0..5).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-        let ports: Vec<u16> = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?.port()))
-            .collect::<Result<_, std::io::Error>>()?;
-        let [server, etcd, etcd_peer, controllers, scheduler] = ports[..] else { bail!("five ports were asked for") };
+        let [server, etcd, etcd_peer, controllers, scheduler] = [(); 5].map(|()| ports::on_loopback());
+        let (server, etcd, etcd_peer, controllers, scheduler) = (server?, etcd?, etcd_peer?, controllers?, scheduler?);
         Ok(Ports { server, etcd, etcd_peer, controllers, scheduler })
     }
 }

@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -16,6 +15,7 @@ use bytes::Bytes;
 use conformance::{
     http::Client,
     machine::until,
+    ports,
     skiff::{self, Controllers, Skiff},
 };
 
@@ -37,7 +37,7 @@ struct Machine {
 
 impl Machine {
     fn new(program: &Path, folder: &Path, name: &'static str) -> Result<Machine> {
-        let port = TcpListener::bind((ADDRESS, 0))?.local_addr()?.port();
+        let port = ports::hold(ADDRESS.parse()?)?;
         let root = folder.join(name);
         fs::create_dir_all(&root)?;
         let settings = value!({

@@ -15,6 +15,7 @@ use api::{Value, value};
 use bytes::Bytes;
 use conformance::{
     http::{self, Client, Response},
+    ports,
     skiff::{self, Skiff},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -140,7 +141,7 @@ async fn who_cannot_start_says_so_and_harms_nobody() -> Result<()> {
     let said = refused(0, &data);
     ensure!(said.is_err() || said.is_ok_and(|said| said.contains("--secure-port")), "port 0");
 
-    let free = free_port()?;
+    let free = ports::on_loopback()?;
     let said = refused(free, &data)?;
     let words = "is in use by another process: stop that one, or choose another directory with --data-dir";
     ensure!(said.contains("data/db") && said.contains(words), "a directory in use: {said}");
@@ -160,10 +161,6 @@ async fn who_cannot_start_says_so_and_harms_nobody() -> Result<()> {
     let (_skiff, client) = started(&program, &data, &[]).await?;
     get(&client, &format!("{CONFIG_MAPS}/kept")).await?;
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A database that is not as it was written, or somebody else's, is left as it is; put back, it is served again.
@@ -221,7 +218,7 @@ fn refused_twice(program: &Path, data: &Path, file: &Path, words: &str) -> Resul
     let bytes = fs::read(file)?;
     let data = data.to_string_lossy().into_owned();
     for _ in 0..2 {
-        let port = format!("--secure-port={}", free_port()?);
+        let port = format!("--secure-port={}", ports::on_loopback()?);
         let said = refusal(program, &["up", "--parts=apiserver", &port, "--data-dir", &data])?;
         ensure!(said.contains(words) && said.contains(&data), "{said}");
         ensure!(fs::read(file)? == bytes, "it was changed");
@@ -252,7 +249,7 @@ async fn the_kubeconfig_works_as_soon_as_it_is_named() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut child = Command::new(skiff::build()?)
-        .args(["up", "--parts=apiserver", &format!("--secure-port={}", free_port()?), "--data-dir"])
+        .args(["up", "--parts=apiserver", &format!("--secure-port={}", ports::on_loopback()?), "--data-dir"])
         .arg(&data)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use conformance::{
     machine::until,
+    ports,
     skiff::{self, Skiff},
     upstream,
 };
@@ -144,7 +145,7 @@ fn answers_are_those_of_coredns() -> Result<()> {
     std::fs::write(data.join("manifests/services.yaml"), MANIFEST)?;
     let skiff = Skiff::start(&program, &data, &["--parts", "apiserver"])?;
     let others = world()?;
-    let (ours, theirs) = (free_port()?, free_port()?);
+    let (ours, theirs) = (port()?, port()?);
     let _dns = start_dns(&program, &skiff.kubeconfig, ours, others, directory.path())?;
     let _coredns = start_coredns(&skiff.kubeconfig, theirs, others, directory.path())?;
     for server in [ours, theirs] {
@@ -322,9 +323,8 @@ fn start_coredns(kubeconfig: &Path, port: u16, others: u16, directory: &Path) ->
 }
 
 /// A port that is free for UDP and TCP.
-fn free_port() -> Result<u16> {
-    let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let port = tcp.local_addr()?.port();
+fn port() -> Result<u16> {
+    let port = ports::on_loopback()?;
     UdpSocket::bind(("127.0.0.1", port))?;
     Ok(port)
 }

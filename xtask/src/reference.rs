@@ -135,8 +135,7 @@ const MODULES: &[Module] = &[
 ];
 
 /// What tests start beside Skiff.
-const BESIDE_TESTS: &[&str] =
-    &["control", "suite", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "runc"];
+const BESIDE_TESTS: &[&str] = &["control", "suite", "node"];
 
 /// What runs the conformance suite.
 const SUITE: &[&str] = &["ginkgo", "e2e.test"];

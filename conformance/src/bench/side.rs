@@ -1,7 +1,6 @@
 //! A server that is measured: Skiff, upstream, or the ceiling; its processes taken together.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -15,6 +14,7 @@ use super::{Plan, process};
 use crate::{
     bound::Program,
     http::Client,
+    ports,
     upstream::{Settings, Upstream},
 };
 
@@ -105,12 +105,13 @@ impl Side {
                     Parts::Whole => "apiserver,controllers,scheduler",
                 };
                 let mut command = Command::new(&plan.skiff);
-                command.args(["up", "--parts", names, "--secure-port", &free_port()?.to_string(), "--data-dir"]);
+                let port = ports::on_loopback()?.to_string();
+                command.args(["up", "--parts", names, "--secure-port", &port, "--data-dir"]);
                 (kubeconfig, Runs::Program(Program::start(command.arg(directory), &log)?))
             }
             Who::Ceiling => {
                 let mut command = Command::new(plan.ceiling.as_ref().context("no ceiling was given")?);
-                command.arg(directory).arg(free_port()?.to_string());
+                command.arg(directory).arg(ports::on_loopback()?.to_string());
                 (kubeconfig, Runs::Program(Program::start(&command, &log)?))
             }
             Who::Upstream => {
@@ -242,10 +243,6 @@ fn controllers(parts: Parts) -> Option<String> {
         Parts::Server => None,
         Parts::Controllers | Parts::Whole => Some(CONTROLLERS.to_owned()),
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The ceiling writes the members of one cluster and one user side by side.

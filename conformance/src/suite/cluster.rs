@@ -122,9 +122,9 @@ impl Joined {
         }
         let registry = machines::registry::serve(&served).await?;
         let start = |number| Machine::start(number, directory, control, &images, agents);
-        let nodes: Vec<Machine> = (1..=NODES).map(start).collect::<Result<_>>()?;
+        let mut nodes: Vec<Machine> = (1..=NODES).map(start).collect::<Result<_>>()?;
         let kubectl = |words: &[&str]| kubectl(&control.kubeconfig, words);
-        machines::connect(&nodes, &kubectl)?;
+        machines::connect(&mut nodes, &kubectl)?;
         kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/dns.yaml")])?;
         kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"])?;
         kubectl(&["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"])?;
