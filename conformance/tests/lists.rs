@@ -13,9 +13,18 @@ use serde_json::Value;
 /// Name of a file in `conformance/lists`, and what it should say.
 pub type List = (&'static str, fn() -> Result<String>);
 
-pub const LISTS: &[List] = &[("resources.tsv", resources)];
+pub const LISTS: &[List] = &[("flags.tsv", flags), ("resources.tsv", resources)];
 
 const DISCOVERY: &str = include_str!("../../schema/facts/discovery.json");
+
+/// What of upstream's flags is refused by name.
+fn flags() -> Result<String> {
+    let mut text = "# Flags of kube-apiserver that `skiff apiserver` does not take\n".to_owned();
+    for flag in skiff::flags::upstreams::MISSING {
+        writeln!(text, "refused\t--{flag}")?;
+    }
+    Ok(text)
+}
 
 /// Every resource and version that upstream can serve: `served` when there is a row for it with that version.
 fn resources() -> Result<String> {
