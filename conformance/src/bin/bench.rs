@@ -6,11 +6,14 @@
     reason = "a program for whoever builds: it speaks on the terminal and asks for the date"
 )]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use conformance::bench::{Plan, Table, Who, figures, fixture, record::Record};
+use conformance::bench::{Plan, Table, Who, figures, fixture, record::{KEPT, Record}};
 
 /// Measure Skiff beside upstream.
 #[derive(Parser)]
@@ -22,15 +25,15 @@ struct Flags {
     #[arg(long, value_delimiter = ',', default_value = "1")]
     scale: Vec<f64>,
     /// How often each side has its turn; the table shows medians.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = ROUNDS)]
     rounds: usize,
     /// How long a turn takes, in seconds.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = SECONDS)]
     seconds: f64,
     /// Whom to measure.
     #[arg(long, value_delimiter = ',', default_value = "skiff,upstream,ceiling")]
     sides: Vec<String>,
-    #[arg(long, default_value = "target/release/skiff")]
+    #[arg(long, default_value = RELEASED)]
     skiff: PathBuf,
     /// A program that shows what this shape could give at best, started as `PROGRAM DIRECTORY PORT`: the third column.
     #[arg(long)]
@@ -38,7 +41,8 @@ struct Flags {
     /// The program that measures watch fan-out in one process.
     #[arg(long, default_value = "target/release/examples/fan_out")]
     fan_out: PathBuf,
-    /// Writes what is known of the figures into `docs/performance.md` and the README's list too.
+    /// Keep what is measured, and write `docs/performance.md` and the README's list of it, although it is not a whole run,
+    /// which does so anyway: every figure and side, the program as it is released, at least as many rounds as long.
     #[arg(long)]
     publish: bool,
     /// Where the servers keep their data while they are measured: a real disk.
@@ -78,56 +82,62 @@ async fn run(flags: &Flags) -> Result<()> {
     }
     let today = today()?;
     let output = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("target/bench/{today}.md")));
-    let mut table = Table::default();
-    let (mut failed, mut measured) = (Vec::new(), Vec::new());
-    table.remark(format!("{today}; rounds: {}, {} s each", flags.rounds, flags.seconds));
-    table.remark(machine());
-    table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
+    let on = format!("{} rounds of {} s, {}", flags.rounds, flags.seconds, machine());
+    let (mut run, mut failed) = (Record::default(), Vec::new());
     for scale in &flags.scale {
         for (name, measure) in figures::ALL {
             if !flags.only.is_empty() && !flags.only.iter().any(|only| only.eq_ignore_ascii_case(name)) {
                 continue;
             }
             eprintln!("{name} at scale {scale}");
-            let outcome = measure(&plan(flags, *scale)?, &mut table).await;
-            if let Err(error) = outcome {
-                eprintln!("{name}: {error:#}");
-                table.remark(format!("{name} at scale {scale} broke off: {error:#}"));
-                failed.push(*name);
+            let mut table = Table::default();
+            table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
+            match measure(&plan(flags, *scale)?, &mut table).await {
+                Ok(()) => run.take(&Record::of(&today, &on, table.shown(), table.remarks())),
+                Err(error) => {
+                    eprintln!("{name}: {error:#}");
+                    failed.push(format!("{name} at scale {scale}"));
+                }
             }
-            measured.push(*name);
             // After each, so that a run that is broken off has said what it found.
-            write(&output, &table.markdown())?;
+            write(&output, &run.tables())?;
         }
     }
-    println!("{}\n{}", table.markdown(), output.display());
-    keep(flags, &table, &measured, &today)?;
+    println!("{}\n{}", run.tables(), output.display());
+    keep(flags, &run)?;
     ensure!(failed.is_empty(), "{} broke off", failed.join(", "));
     Ok(())
 }
 
 /// Where this run stands for machines.
 const RUN: &str = "target/bench/figures.json";
-/// Where the last run of each figure is kept that was published, on whichever machine.
-const KEPT: &str = "conformance/lists/figures.json";
-/// The pages made of it.
-const PAGE: &str = "docs/performance.md";
-const BRIEF: &str = "conformance/lists/figures.md";
+/// What a run that is kept has at least.
+const ROUNDS: usize = 3;
+const SECONDS: f64 = 10.0;
+const RELEASED: &str = "target/release/skiff";
 
-fn keep(flags: &Flags, table: &Table, measured: &[&str], today: &str) -> Result<()> {
-    let text = |record: &Record| serde_json::to_string_pretty(&record.json());
-    let mut run = Record::default();
-    run.take(measured, today, table.shown(), table.remarks());
-    write(&PathBuf::from(RUN), &text(&run)?)?;
-    if flags.publish {
-        let kept = PathBuf::from(KEPT);
-        let mut record = Record::read(&kept)?;
-        record.take(measured, today, table.shown(), table.remarks());
-        write(&kept, &(text(&record)? + "\n"))?;
-        write(&PathBuf::from(PAGE), &record.page())?;
-        write(&PathBuf::from(BRIEF), &record.brief())?;
+/// Keeps what was measured, and a run that counts in the tree too.
+fn keep(flags: &Flags, run: &Record) -> Result<()> {
+    write(Path::new(RUN), &run.files()?[0].1)?;
+    if flags.is_whole() || flags.publish {
+        let mut record = Record::read(Path::new(KEPT))?;
+        record.take(run);
+        for (path, text) in record.files()? {
+            write(Path::new(path), &text)?;
+        }
     }
     Ok(())
+}
+
+// === impl Flags ===
+
+impl Flags {
+    /// Whether everything is measured as the page says it is.
+    fn is_whole(&self) -> bool {
+        let Flags { only, sides, rounds, seconds, skiff, .. } = self;
+        let every_side = Who::ALL.iter().all(|who| sides.iter().any(|side| side == who.name()));
+        only.is_empty() && every_side && *rounds >= ROUNDS && *seconds >= SECONDS && skiff.as_path() == Path::new(RELEASED)
+    }
 }
 
 fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
@@ -153,7 +163,7 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
     })
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<()> {
+fn write(path: &Path, text: &str) -> Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
@@ -179,4 +189,21 @@ fn machine() -> String {
     let memory = memory.split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).map_or(0, |kib| kib >> 20);
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{cores} cores of {model}, {memory} GiB, Linux {}", kernel.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_run_is_kept_and_one_that_measures_less_only_when_it_is_asked_to() {
+        let is_whole = |more: &[&str]| {
+            let words = ["bench"].iter().chain(more);
+            Flags::try_parse_from(words).expect("flags").is_whole()
+        };
+        assert!(is_whole(&[]) && is_whole(&["--scale=1,10", "--rounds=5"]));
+        for less in ["--only=P3", "--sides=skiff,upstream", "--rounds=1", "--seconds=1", "--skiff=target/debug/skiff"] {
+            assert!(!is_whole(&[less]), "{less}");
+        }
+    }
 }
