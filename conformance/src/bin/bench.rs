@@ -92,21 +92,29 @@ async fn run(flags: &Flags) -> Result<()> {
             eprintln!("{name} at scale {scale}");
             let mut table = Table::default();
             table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
-            match measure(&plan(flags, *scale)?, &mut table).await {
-                Ok(()) => run.take(&Record::of(&today, &on, table.shown(), table.remarks())),
-                Err(error) => {
-                    eprintln!("{name}: {error:#}");
-                    failed.push(format!("{name} at scale {scale}"));
-                }
-            }
+            let outcome = measure(&plan(flags, *scale)?, &mut table).await;
+            let outcome = outcome.map(|()| Record::of(&today, &on, table.shown(), table.remarks()));
+            settle(format!("{name} at scale {scale}"), outcome, &mut run, &mut failed);
             // After each, so that a run that is broken off has said what it found.
             write(&output, &run.tables())?;
         }
     }
     println!("{}\n{}", run.tables(), output.display());
     keep(flags, &run)?;
-    ensure!(failed.is_empty(), "{} broke off", failed.join(", "));
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
     Ok(())
+}
+
+/// Takes a figure in when it is whole; of one that broke off nothing counts, its first turns neither.
+fn settle(what: String, outcome: Result<Record>, run: &mut Record, failed: &mut Vec<String>) {
+    match outcome {
+        Ok(figure) => run.take(&figure),
+        Err(error) => {
+            let said = format!("{what} broke off: {error:#}");
+            eprintln!("{said}");
+            failed.push(said);
+        }
+    }
 }
 
 /// Where this run stands for machines.
@@ -194,6 +202,16 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_that_broke_off_counts_for_nothing() {
+        let (mut run, mut failed) = (Record::default(), Vec::new());
+        let whole = Record::of("monday", "2 cores", [].into_iter(), &["P3: a".to_owned()]);
+        settle("P3 at scale 1".to_owned(), Ok(whole.clone()), &mut run, &mut failed);
+        let broken = Err(anyhow::anyhow!("nobody answers").context("upstream"));
+        settle("P5a at scale 1".to_owned(), broken, &mut run, &mut failed);
+        assert_eq!((run, failed), (whole, vec!["P5a at scale 1 broke off: upstream: nobody answers".to_owned()]));
+    }
 
     #[test]
     fn a_whole_run_is_kept_and_one_that_measures_less_only_when_it_is_asked_to() {
