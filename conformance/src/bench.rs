@@ -24,8 +24,8 @@ pub use table::{Row, Table};
 /// How to measure.
 pub struct Plan {
     pub skiff: PathBuf,
-    /// A server of the same shape without any semantics: `PROGRAM DIRECTORY PORT`.
-    pub ceiling: Option<PathBuf>,
+    /// `conformance/examples/ceiling.rs`, or another that is started as `PROGRAM DIRECTORY PORT`.
+    pub ceiling: PathBuf,
     /// The program of P5b, which measures inside one process.
     pub fan_out: PathBuf,
     /// Who is measured, in turns.

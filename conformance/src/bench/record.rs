@@ -61,7 +61,7 @@ upstream v1.37 (kube-apiserver with etcd; where a figure asks for them kube-cont
 on by default, and kube-scheduler) on the same cores, taking turns, with the same TLS, the same client, the same objects, and
 durable writes on both. In P7 each side's scheduler runs alone beside its own API server, is stopped while pods are made, and
 may send as much as it likes; in P13 both control planes run whole and with their defaults, and the nodes are simulated. The
-*ceiling* is a small server of the same shape without any semantics, in the same turns. What a turn costs the server is
+*ceiling* is a small server of the same shape without any semantics (`conformance/examples/ceiling.rs`), in the same turns. What a turn costs the server is
 told as CPU seconds of all its processes, user and system, because on a small machine the client needs as much as a
 fast server does; memory is PSS. Skiff is built as it is released; while one works, `cargo build --profile measure` takes a
 fraction of the time and tells before from after, instructions counted (`valgrind --tool=callgrind`) where the machine is

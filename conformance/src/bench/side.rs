@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 
 use super::{Plan, process};
@@ -110,7 +110,7 @@ impl Side {
                 (kubeconfig, Runs::Program(Program::start(command.arg(directory), &log)?))
             }
             Who::Ceiling => {
-                let mut command = Command::new(plan.ceiling.as_ref().context("no ceiling was given")?);
+                let mut command = Command::new(&plan.ceiling);
                 command.arg(directory).arg(ports::on_loopback()?.to_string());
                 (kubeconfig, Runs::Program(Program::start(&command, &log)?))
             }
@@ -166,13 +166,7 @@ impl Side {
 
     /// A connection of its own, as administrator.
     pub async fn client(&self) -> Result<Client> {
-        if self.who != Who::Ceiling {
-            return Client::from_kubeconfig(&self.kubeconfig).await;
-        }
-        // Made anew each time: what was read while the ceiling was still writing its own must not stay.
-        let whole = self.kubeconfig.with_extension("whole");
-        std::fs::write(&whole, kubeconfig_of(&std::fs::read_to_string(&self.kubeconfig)?))?;
-        Client::from_kubeconfig(&whole).await
+        Client::from_kubeconfig(&self.kubeconfig).await
     }
 
     pub async fn clients(&self, count: usize) -> Result<Vec<Client>> {
@@ -243,12 +237,4 @@ fn controllers(parts: Parts) -> Option<String> {
         Parts::Server => None,
         Parts::Controllers | Parts::Whole => Some(CONTROLLERS.to_owned()),
     }
-}
-
-/// The ceiling writes the members of one cluster and one user side by side.
-fn kubeconfig_of(flat: &str) -> String {
-    let member = |key: &str| flat.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-    let (server, authority) = (member("server:"), member("certificate-authority-data:"));
-    let (certificate, key) = (member("client-certificate-data:"), member("client-key-data:"));
-    format!("clusters:\n- cluster:\n    {server}\n    {authority}\nusers:\n- user:\n    {certificate}\n    {key}\n")
 }

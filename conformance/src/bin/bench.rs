@@ -35,9 +35,9 @@ struct Flags {
     sides: Vec<String>,
     #[arg(long, default_value = RELEASED)]
     skiff: PathBuf,
-    /// A program that shows what this shape could give at best, started as `PROGRAM DIRECTORY PORT`: the third column.
-    #[arg(long)]
-    ceiling: Option<PathBuf>,
+    /// The program that shows what this shape could give at best, started as `PROGRAM DIRECTORY PORT`: the third column.
+    #[arg(long, default_value = "target/release/examples/ceiling")]
+    ceiling: PathBuf,
     /// The program that measures watch fan-out in one process.
     #[arg(long, default_value = "target/release/examples/fan_out")]
     fan_out: PathBuf,
@@ -73,10 +73,6 @@ async fn run(flags: &Flags) -> Result<()> {
     if let Some(side) = flags.sides.iter().find(|side| Who::ALL.iter().all(|who| who.name() != **side)) {
         anyhow::bail!("`{side}` is none of {}", sides());
     }
-    ensure!(
-        flags.ceiling.is_some() || flags.sides.iter().any(|side| side != Who::Ceiling.name()),
-        "--sides ceiling wants --ceiling PROGRAM"
-    );
     for scale in &flags.scale {
         plan(flags, *scale)?;
     }
@@ -154,16 +150,17 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
         is_number(scale) && flags.rounds > 0 && is_number(flags.seconds),
         "scale, rounds and seconds are numbers above 0"
     );
-    ensure!(flags.skiff.is_file(), "there is no {}", flags.skiff.display());
-    std::fs::create_dir_all(&flags.directory)?;
     let asked = |who: &Who| flags.sides.iter().any(|side| side == who.name());
-    let there = |who: &Who| *who != Who::Ceiling || flags.ceiling.is_some();
+    for (who, program) in [(Who::Skiff, &flags.skiff), (Who::Ceiling, &flags.ceiling)] {
+        ensure!(!asked(&who) || program.is_file(), "there is no {}: `make bench` builds it", program.display());
+    }
+    std::fs::create_dir_all(&flags.directory)?;
     let absolute = |path: &PathBuf| std::path::absolute(path).with_context(|| path.display().to_string());
     Ok(Plan {
         skiff: absolute(&flags.skiff)?,
-        ceiling: flags.ceiling.as_ref().map(absolute).transpose()?,
+        ceiling: absolute(&flags.ceiling)?,
         fan_out: absolute(&flags.fan_out)?,
-        who: Who::ALL.into_iter().filter(asked).filter(there).collect(),
+        who: Who::ALL.into_iter().filter(asked).collect(),
         scale,
         rounds: flags.rounds,
         round_seconds: flags.seconds,
