@@ -138,6 +138,16 @@ impl Side {
         Ok(())
     }
 
+    /// Waits until what was asked for runs: the API server says that it is ready, and where there are controllers, they have
+    /// made the first service account.
+    pub async fn starts(&mut self) -> Result<()> {
+        self.ready().await?;
+        match self.parts {
+            Parts::Server => Ok(()),
+            Parts::Controllers | Parts::Whole => self.until("/api/v1/namespaces/default/serviceaccounts/default").await,
+        }
+    }
+
     /// Waits until a GET of `path` is answered with 200.
     pub async fn until(&mut self, path: &str) -> Result<()> {
         let begun = Instant::now();
