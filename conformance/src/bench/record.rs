@@ -60,12 +60,12 @@ Absolute times differ from machine to machine and hour to hour, so what counts i
 upstream v1.37 (kube-apiserver with etcd; where a figure asks for them kube-controller-manager with all controllers that are
 on by default, and kube-scheduler) on the same cores, taking turns, with the same TLS, the same client, the same objects, and
 durable writes on both. In P7 each side's scheduler runs alone beside its own API server, is stopped while pods are made, and
-may send as much as it likes; in P13 both control planes run whole and with their defaults, and the nodes are simulated. The
+may send as much as it likes; in P13 each turn has a whole control plane of its own with its defaults, and simulated nodes. The
 *ceiling* is a small server of the same shape without any semantics (`conformance/examples/ceiling.rs`), in the same turns. What a turn costs the server is
 told as CPU seconds of all its processes, user and system, because on a small machine the client needs as much as a
 fast server does; memory is PSS. Skiff is built as it is released; while one works, `cargo build --profile measure` takes a
 fraction of the time and tells before from after, instructions counted (`valgrind --tool=callgrind`) where the machine is
-noisy. Each cell is the median of the turns. `better by` is the ratio to upstream, `share` how much of
+noisy. Each cell is the median of the turns; the memory of P10 is told once, when the turns have written all pods. `better by` is the ratio to upstream, `share` how much of
 the ceiling is reached; `aim` names both, and `met` says whether they are. What the load generator itself took stands beside
 where that says something. On which machine and how long each figure was measured stands below the table, by its date.
 
