@@ -37,3 +37,5 @@ pub const ALL: &[(&str, Measure)] = &[
 ];
 
 const MEGABYTE: f64 = 1_000_000.0;
+/// Of the CPU that the load generator takes.
+const LOAD_UNIT: &str = "% of both's CPU";

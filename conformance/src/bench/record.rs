@@ -66,8 +66,8 @@ told as CPU seconds of all its processes, user and system, because on a small ma
 fast server does; memory is PSS. Skiff is built as it is released; while one works, `cargo build --profile measure` takes a
 fraction of the time and tells before from after, instructions counted (`valgrind --tool=callgrind`) where the machine is
 noisy. Each cell is the median of the turns; the memory of P10 is told once, when the turns have written all pods. `better by` is the ratio to upstream, `share` how much of
-the ceiling is reached; `aim` names both, and `met` says whether they are. What the load generator itself took stands beside
-where that says something. On which machine and how long each figure was measured stands below the table, by its date.
+the ceiling is reached; `aim` names both, and `met` says whether they are. What the load generator itself took stands beside,
+as its share of the CPU that both took; no side is better by it. On which machine and how long each figure was measured stands below the table, by its date.
 
 What a user would start instead, k3s or k0s, is not in the table: their Go modules cannot be built from the registry of modules
 alone.

@@ -236,9 +236,9 @@ impl Used {
         self.cpu_seconds * 1000.0 / count as f64
     }
 
-    /// CPU seconds that making the load took, per 1,000 operations.
-    pub fn client_cpu_per_thousand(self, count: u64) -> f64 {
-        self.client_cpu_seconds * 1000.0 / count as f64
+    /// How much of the CPU that both took went into making the load, in per cent: not a number when nobody took any.
+    pub fn load_percent(self) -> f64 {
+        100.0 * self.client_cpu_seconds / (self.client_cpu_seconds + self.cpu_seconds)
     }
 }
 
@@ -246,5 +246,16 @@ fn controllers(parts: Parts) -> Option<String> {
     match parts {
         Parts::Server => None,
         Parts::Controllers | Parts::Whole => Some(CONTROLLERS.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_load_generator_has_its_share_of_what_both_took() {
+        let used = Used { wall_seconds: 2.0, cpu_seconds: 3.0, client_cpu_seconds: 1.0 };
+        assert_eq!((used.load_percent(), used.per_second(4), used.cpu_per_thousand(1_500)), (25.0, 2.0, 2.0));
     }
 }

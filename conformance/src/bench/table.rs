@@ -18,6 +18,8 @@ pub struct Row {
 pub enum Better {
     Less,
     More,
+    /// Told for its own sake: what the load generator takes says nothing of who is better.
+    Neither,
 }
 
 /// What one figure measures.
@@ -82,9 +84,15 @@ impl Line {
     fn shown(&self) -> Shown {
         let Row { figure, what, unit, better, aim } = self.row;
         let [skiff, upstream, ceiling] = Who::ALL.map(|who| self.median(who));
-        let lead = |ours: f64, other: f64| if better == Better::Less { other / ours } else { ours / other };
-        let lead =
-            |other: Option<f64>| skiff.zip(other).map(|(ours, other)| lead(ours, other)).filter(|r| r.is_finite());
+        let lead = |other: Option<f64>| {
+            let (ours, other) = skiff.zip(other)?;
+            let ratio = match better {
+                Better::Less => other / ours,
+                Better::More => ours / other,
+                Better::Neither => return None,
+            };
+            ratio.is_finite().then_some(ratio)
+        };
         Shown {
             figure: figure.into(),
             what: what.into(),
@@ -143,6 +151,17 @@ mod tests {
         table.note(&less, 1.0, Who::Skiff, 0.25);
         table.note(&less, 1.0, Who::Upstream, 4.0);
         assert!(shown(&table).contains("| cpu | 1 | /s | 0.250 | 4.00 | 16.0× |  |  |"), "{}", shown(&table));
+    }
+
+    #[test]
+    fn what_the_load_generator_takes_is_no_contest() {
+        let mut table = Table::default();
+        let row = Row { unit: "% of both", better: Better::Neither, aim: "", ..ROW };
+        for (who, value) in Who::ALL.into_iter().zip([40.0, 10.0, 50.0]) {
+            table.note(&row, 1.0, who, value);
+        }
+        let expected = "| P3 | creates | 1 | % of both | 40.0 | 10.0 |  | 50.0 |  |  |  |";
+        assert!(shown(&table).contains(expected), "{}", shown(&table));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use tokio::time::{Duration, sleep, timeout};
 
+use super::LOAD_UNIT;
 use crate::{
     bench::{
         Plan, Row, Side, Table, Who, fixture,
@@ -37,6 +38,7 @@ const TIME: Row = Row {
     aim: "≥ 10×",
 };
 const CPU: Row = Row { what: "… the control plane's CPU", unit: "CPU s", aim: "", ..TIME };
+const LOAD: Row = Row { what: "… the simulated nodes", unit: LOAD_UNIT, better: Better::Neither, ..CPU };
 
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let count = plan.scaled(COUNT);
@@ -54,6 +56,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             let (_, used) = side.measure(deploy(&side, count)).await?;
             table.note(&TIME, plan.scale, who, used.wall_seconds);
             table.note(&CPU, plan.scale, who, used.cpu_seconds);
+            table.note(&LOAD, plan.scale, who, used.load_percent());
         }
     }
     Ok(())

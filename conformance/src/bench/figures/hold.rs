@@ -6,7 +6,7 @@
 use anyhow::Result;
 use tokio::time::{Duration, sleep};
 
-use super::MEGABYTE;
+use super::{LOAD_UNIT, MEGABYTE};
 use crate::bench::{Plan, Row, Side, Table, fixture, table::Better};
 
 const PODS: usize = 100_000;
@@ -15,6 +15,8 @@ const TOTAL: Row =
     Row { figure: "P10", what: "PSS with 100,000 × scale pods", unit: "MB", better: Better::Less, aim: "≥ 5×" };
 const EACH: Row = Row { what: "PSS added by a pod", unit: "kB", aim: "", ..TOTAL };
 const CPU: Row = Row { what: "CPU to create them with their status", unit: "CPU s/1,000", aim: "", ..TOTAL };
+const LOAD: Row =
+    Row { what: "create them, load generator", unit: LOAD_UNIT, better: Better::Neither, aim: "", ..TOTAL };
 
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let sides = plan.sides(true).await?;
@@ -24,6 +26,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
         for side in &sides {
             let ((), used) = side.measure(fixture::fill(side, &format!("pod-{round}"), count)).await?;
             table.note(&CPU, plan.scale, side.who, used.cpu_per_thousand(count as u64));
+            table.note(&LOAD, plan.scale, side.who, used.load_percent());
         }
         held += count;
     }

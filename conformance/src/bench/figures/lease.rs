@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 
+use super::LOAD_UNIT;
 use crate::bench::{
     Plan, Row, Side, Table, fixture,
     load::{self, Request},
@@ -22,8 +23,7 @@ const CPU: Row = Row {
     aim: "≥ 12×, ≥ 60 %",
     ..RATE
 };
-
-const LOAD: Row = Row { what: "Lease updates, load generator's CPU", aim: "", ..CPU };
+const LOAD: Row = Row { what: "Lease updates, load generator", unit: LOAD_UNIT, better: Better::Neither, ..RATE };
 
 /// A client and the nodes it speaks for.
 struct Heart {
@@ -54,7 +54,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             let (count, used) = side.measure(load::closed(clients, Some(until), work)).await?;
             table.note(&RATE, plan.scale, side.who, used.per_second(count));
             table.note(&CPU, plan.scale, side.who, used.cpu_per_thousand(count));
-            table.note(&LOAD, plan.scale, side.who, used.client_cpu_per_thousand(count));
+            table.note(&LOAD, plan.scale, side.who, used.load_percent());
         }
     }
     Ok(())

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
+use super::LOAD_UNIT;
 use crate::{
     bench::{
         Plan, Row, Side, Table, fixture,
@@ -47,6 +48,7 @@ const CPU: Row =
     Row {
         what: "watch, server's CPU", unit: "CPU µs a delivery", better: Better::Less, aim: "≥ 5×, ≥ 70 %", ..RATE
     };
+const LOAD: Row = Row { what: "watch, load generator", unit: LOAD_UNIT, better: Better::Neither, ..RATE };
 const P99: Row =
     Row { what: "commit to delivery, p99", unit: "ms", better: Better::Less, aim: "≥ 5×, ≥ 70 %", ..RATE };
 const MEDIAN: Row = Row { what: "commit to delivery, median", aim: "", ..P99 };
@@ -96,6 +98,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             let deliveries = writes * watchers as u64;
             table.note(&RATE, plan.scale, side.who, used.per_second(deliveries));
             table.note(&CPU, plan.scale, side.who, used.cpu_seconds * 1e6 / deliveries as f64);
+            table.note(&LOAD, plan.scale, side.who, used.load_percent());
             seen.forget();
         }
     }
