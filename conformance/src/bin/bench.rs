@@ -13,12 +13,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use conformance::bench::{Plan, Table, Who, figures, fixture, record::{KEPT, Record}};
+use conformance::bench::{Plan, Table, Who,
+    figures::{self, Figure},
+    fixture, record::{KEPT, Record}};
 
 /// Measure Skiff beside upstream.
 #[derive(Parser)]
 struct Flags {
-    /// Only these figures, by comma: P1, P2, P3, P4, P5a, P5b, P6, P7, P8, P10, P13.
+    /// Only these figures, by comma: `P3`, or `P5` for P5a and P5b.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// What the number of objects is multiplied with; several by comma are measured one after the other.
@@ -65,10 +67,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: &Flags) -> Result<()> {
-    let known = |name: &String| figures::ALL.iter().any(|(figure, _)| figure.eq_ignore_ascii_case(name));
-    if let Some(name) = flags.only.iter().find(|name| !known(name)) {
-        anyhow::bail!("{name} is no figure that is measured here");
-    }
+    let chosen = figures::chosen(&flags.only)?;
     let sides = || Who::ALL.map(Who::name).join(", ");
     if let Some(side) = flags.sides.iter().find(|side| Who::ALL.iter().all(|who| who.name() != **side)) {
         anyhow::bail!("`{side}` is none of {}", sides());
@@ -81,10 +80,7 @@ async fn run(flags: &Flags) -> Result<()> {
     let on = format!("{} rounds of {} s, {}", flags.rounds, flags.seconds, machine());
     let (mut run, mut failed) = (Record::default(), Vec::new());
     for scale in &flags.scale {
-        for (name, measure) in figures::ALL {
-            if !flags.only.is_empty() && !flags.only.iter().any(|only| only.eq_ignore_ascii_case(name)) {
-                continue;
-            }
+        for Figure { name, measure } in &chosen {
             eprintln!("{name} at scale {scale}");
             let mut table = Table::default();
             table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
