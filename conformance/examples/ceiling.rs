@@ -103,7 +103,8 @@ pub async fn serve(directory: &Path, listener: TcpListener) -> Result<()> {
 fn acceptor(directory: &Path, port: u16) -> Result<TlsAcceptor> {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let authority = Authority::generate("ceiling", now)?;
-    let server = authority.issue(&Profile::server("ceiling", Names::api_server::<&str>(&[], "cluster.local", &[])), now)?;
+    let server =
+        authority.issue(&Profile::server("ceiling", Names::api_server::<&str>(&[], "cluster.local", &[])), now)?;
     let admin = authority.issue(&Profile::client(Subject::user("admin", &[])), now)?;
     let settings = ServerSettings {
         certificate: Arc::new(ServerCert::new(&server.certificate_pem, &server.key)?),

@@ -67,7 +67,8 @@ fast server does; memory is PSS. Skiff is built as it is released; while one wor
 fraction of the time and tells before from after, instructions counted (`valgrind --tool=callgrind`) where the machine is
 noisy. Each cell is the median of the turns; the memory of P10 is told once, when the turns have written all pods. `better by` is the ratio to upstream, `share` how much of
 the ceiling is reached; `aim` names both, and `met` says whether they are. What the load generator itself took stands beside,
-as its share of the CPU that both took; no side is better by it. Memory is flat when 16 LISTs at once add less than one answer weighs. On which machine and how long each figure was measured stands below the table, by its date.
+as its share of the CPU that both took; no side is better by it. `SCALE=10` multiplies the objects (the nodes, the watchers), as far as
+the machine's memory goes. Memory is flat when 16 LISTs at once add less than one answer weighs. On which machine and how long each figure was measured stands below the table, by its date.
 
 What a user would start instead, k3s or k0s, is not in the table: their Go modules cannot be built from the registry of modules
 alone.
@@ -308,7 +309,10 @@ mod tests {
         assert_eq!(record.runs(), ["monday, 2 cores: P3", "tuesday, 2 cores: P8"]);
         let page = record.page();
         assert!(page.contains("|  | monday |\n| P8 |"), "{page}");
-        assert!(page.ends_with("\n- monday, 2 cores: P3\n- tuesday, 2 cores: P8\n- P3: a\n- P8: b\n- the pod\n"), "{page}");
+        assert!(
+            page.ends_with("\n- monday, 2 cores: P3\n- tuesday, 2 cores: P8\n- P3: a\n- P8: b\n- the pod\n"),
+            "{page}"
+        );
         assert!(record.brief().starts_with("**Figures** (monday to tuesday;"), "{}", record.brief());
     }
 

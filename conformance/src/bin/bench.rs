@@ -7,15 +7,17 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use conformance::bench::{Plan, Table, Who,
-    figures::{self, Figure},
-    fixture, record::{KEPT, Record}};
+use conformance::bench::{
+    Plan, Table, Who, figures, fixture,
+    record::{KEPT, Record},
+};
 
 /// Measure Skiff beside upstream.
 #[derive(Parser)]
@@ -23,7 +25,8 @@ struct Flags {
     /// Only these figures, by comma: `P3`, or `P5` for P5a and P5b.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// What the number of objects is multiplied with; several by comma are measured one after the other.
+    /// What the number of objects is multiplied with; several by comma are measured one after the other. A figure that
+    /// cannot be had so large on this machine is measured as large as it can, and says so.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     scale: Vec<f64>,
     /// How often each side has its turn; the table shows medians.
@@ -79,12 +82,18 @@ async fn run(flags: &Flags) -> Result<()> {
     let output = flags.output.clone().unwrap_or_else(|| PathBuf::from(format!("target/bench/{today}.md")));
     let on = format!("{} rounds of {} s, {}", flags.rounds, flags.seconds, machine());
     let (mut run, mut failed) = (Record::default(), Vec::new());
-    for scale in &flags.scale {
-        for Figure { name, measure } in &chosen {
+    let mut measured = BTreeSet::new();
+    for asked in &flags.scale {
+        for figure in &chosen {
+            let (name, (scale, less)) = (figure.name, figure.scale(*asked, memory_gigabytes()));
+            if !measured.insert((name, scale.to_bits())) {
+                continue;
+            }
             eprintln!("{name} at scale {scale}");
             let mut table = Table::default();
             table.remark(format!("the fixture pod has {} bytes of JSON", fixture::pod_len()));
-            let outcome = measure(&plan(flags, *scale)?, &mut table).await;
+            less.into_iter().for_each(|less| table.remark(less));
+            let outcome = (figure.measure)(&plan(flags, scale)?, &mut table).await;
             let outcome = outcome.map(|()| Record::of(&today, &on, table.shown(), table.remarks()));
             settle(format!("{name} at scale {scale}"), outcome, &mut run, &mut failed);
             // After each, so that a run that is broken off has said what it found.
@@ -136,7 +145,11 @@ impl Flags {
     fn is_whole(&self) -> bool {
         let Flags { only, sides, rounds, seconds, skiff, .. } = self;
         let every_side = Who::ALL.iter().all(|who| sides.iter().any(|side| side == who.name()));
-        only.is_empty() && every_side && *rounds >= ROUNDS && *seconds >= SECONDS && skiff.as_path() == Path::new(RELEASED)
+        only.is_empty()
+            && every_side
+            && *rounds >= ROUNDS
+            && *seconds >= SECONDS
+            && skiff.as_path() == Path::new(RELEASED)
     }
 }
 
@@ -179,17 +192,25 @@ fn today() -> Result<String> {
 
 /// What all of it ran on, as the kernel says.
 fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let member = |text: &str, key: &str| {
-        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-        line.split_once(':').map_or("?", |(_, value)| value.trim()).to_owned()
-    };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let model = member(&read("/proc/cpuinfo"), "model name");
-    let memory = member(&read("/proc/meminfo"), "MemTotal");
-    let memory = memory.split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).map_or(0, |kib| kib >> 20);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{cores} cores of {model}, {memory} GiB, Linux {}", kernel.trim())
+    let model = member("/proc/cpuinfo", "model name");
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores of {model}, {} GiB, Linux {}", memory_kib() >> 20, kernel.trim())
+}
+
+fn memory_gigabytes() -> f64 {
+    memory_kib() as f64 * 1024.0 / 1e9
+}
+
+fn memory_kib() -> u64 {
+    member("/proc/meminfo", "MemTotal").split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
+/// The first line `KEY : VALUE` of a file.
+fn member(path: &str, key: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    line.split_once(':').map_or("?", |(_, value)| value.trim()).to_owned()
 }
 
 #[cfg(test)]

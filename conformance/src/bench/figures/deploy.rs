@@ -27,6 +27,7 @@ const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/bench/deployments";
 const NODES: &str = "/api/v1/nodes";
 const NAME: &str = "many";
 const JSON: &str = "application/json";
+/// At scale 1.
 const WITHIN: Duration = Duration::from_secs(900);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
@@ -42,8 +43,9 @@ const LOAD: Row = Row { what: "… the simulated nodes", unit: LOAD_UNIT, better
 
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let count = plan.scaled(COUNT);
-    let machines =
-        u8::try_from(count.div_ceil(PODS_OF_A_NODE)).context("a scale beyond 25 wants more simulated nodes")?;
+    let machines = u8::try_from(count.div_ceil(PODS_OF_A_NODE))
+        .context("more simulated nodes than a network has addresses for")?;
+    let within = WITHIN.mul_f64(plan.scale.max(1.0));
     for _ in 0..plan.rounds {
         for who in plan.who.iter().copied().filter(|who| *who != Who::Ceiling) {
             let mut side = Side::launch(plan, who, Parts::Whole)?;
@@ -51,9 +53,9 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             fixture::prepare(&side).await?;
             let _nodes = Nodes::start(side.kubeconfig(), machines).await?;
             welcome(&side, machines).await?;
-            deploy(&side, 1).await?;
-            clear(&side).await?;
-            let (_, used) = side.measure(deploy(&side, count)).await?;
+            deploy(&side, 1, within).await?;
+            clear(&side, within).await?;
+            let (_, used) = side.measure(deploy(&side, count, within)).await?;
             table.note(&TIME, plan.scale, who, used.wall_seconds);
             table.note(&CPU, plan.scale, who, used.cpu_seconds);
             table.note(&LOAD, plan.scale, who, used.load_percent());
@@ -73,7 +75,7 @@ async fn welcome(side: &Side, machines: u8) -> Result<()> {
     Ok(())
 }
 
-async fn deploy(side: &Side, count: usize) -> Result<()> {
+async fn deploy(side: &Side, count: usize, within: Duration) -> Result<()> {
     let body = format!(
         r#"{{"kind":"Deployment","apiVersion":"apps/v1","metadata":{{"name":"{NAME}"}},"spec":{{"replicas":{count},"selector":{{"matchLabels":{{"app":"{NAME}"}}}},"template":{{"metadata":{{"labels":{{"app":"{NAME}"}}}},"spec":{{"containers":[{{"name":"c","image":"registry.k8s.io/pause:3.10"}}]}}}}}}}}"#
     );
@@ -81,19 +83,19 @@ async fn deploy(side: &Side, count: usize) -> Result<()> {
     let request = Request { method: "POST", path: DEPLOYMENTS.into(), content_type: JSON, body: body.into() };
     load::send(&client, request).await?;
     let is_ready = |found: &api::Value| found.at("status").int("readyReplicas") == count as i64;
-    let waited = client.until_within(WITHIN, DEPLOYMENTS, NAME, |found| found.is_some_and(is_ready)).await;
+    let waited = client.until_within(within, DEPLOYMENTS, NAME, |found| found.is_some_and(is_ready)).await;
     waited.with_context(|| side.who.name())
 }
 
-async fn clear(side: &Side) -> Result<()> {
+async fn clear(side: &Side, within: Duration) -> Result<()> {
     let body = Bytes::from_static(br#"{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}"#);
     let path = format!("{DEPLOYMENTS}/{NAME}");
     load::send(&side.client().await?, Request { method: "DELETE", path, content_type: JSON, body }).await?;
-    gone(side).await
+    gone(side, within).await
 }
 
 /// Waits until there are no pods, outside of what is measured.
-async fn gone(side: &Side) -> Result<()> {
+async fn gone(side: &Side, within: Duration) -> Result<()> {
     let client = side.client().await?;
     let looks = async {
         loop {
@@ -105,5 +107,5 @@ async fn gone(side: &Side) -> Result<()> {
             sleep(BETWEEN_LOOKS).await;
         }
     };
-    timeout(WITHIN, looks).await.with_context(|| format!("{}: there are pods after {WITHIN:?}", side.who.name()))?
+    timeout(within, looks).await.with_context(|| format!("{}: there are pods after {within:?}", side.who.name()))?
 }

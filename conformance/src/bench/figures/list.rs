@@ -18,8 +18,7 @@ const CPU: Row = Row { what: "LIST, JSON, server's CPU", unit: "CPU s", aim: "�
 const LOAD: Row = Row { what: "LIST, JSON, load generator", unit: LOAD_UNIT, better: Better::Neither, ..WALL };
 const MEMORY: Row = Row { what: "PSS added during 16 LISTs at once", unit: "MB", ..WALL };
 /// Flat is what does not grow with the number of LISTs: what builds each answer whole adds sixteen.
-const FLAT: Row =
-    Row { what: "… beside the size of one answer", unit: "answers", aim: "< 1", ..MEMORY };
+const FLAT: Row = Row { what: "… beside the size of one answer", unit: "answers", aim: "< 1", ..MEMORY };
 
 struct Form {
     wall: Row,
