@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use tempfile::TempDir;
+use crate::place::Place;
 
 pub mod figures;
 pub mod fixture;
@@ -36,7 +36,7 @@ pub struct Plan {
     /// How long one round of one side takes.
     pub round_seconds: f64,
     /// Data of the servers: on a disk, since durable writes are measured.
-    pub directory: TempDir,
+    pub directory: Place,
 }
 
 // === impl Plan ===

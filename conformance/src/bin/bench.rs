@@ -14,10 +14,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use conformance::bench::{
-    Plan, Table, Who, figures, fixture,
-    record::{KEPT, Record},
+use conformance::{
+    bench::{
+        Plan, Table, Who, figures, fixture,
+        record::{KEPT, Record},
+    },
+    place::Place,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure Skiff beside upstream.
 #[derive(Parser)]
@@ -60,12 +64,27 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Flags::parse()).await {
+    let flags = Flags::parse();
+    let done = tokio::select! {
+        done = run(&flags) => done,
+        // What is measured is dropped with it: that ends the servers and takes their data away.
+        told = told_to_end() => told,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits for ^C or TERM.
+async fn told_to_end() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("told to end"),
     }
 }
 
@@ -173,7 +192,7 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
         scale,
         rounds: flags.rounds,
         round_seconds: flags.seconds,
-        directory: tempfile::tempdir_in(absolute(&flags.directory)?)?,
+        directory: Place::fresh(&absolute(&flags.directory)?)?,
     })
 }
 

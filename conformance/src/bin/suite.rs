@@ -11,12 +11,12 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use conformance::{
+    place::{self, Place},
     suite::{
         changes::Record,
         cluster::{Cluster, Kind},
         cncf,
         list::{self, Choice, Needs, Test},
-        place::{self, Place},
         report,
         runner::Run,
     },
