@@ -26,6 +26,8 @@ pub struct Plan {
     pub skiff: PathBuf,
     /// `conformance/examples/ceiling.rs`, or another that is started as `PROGRAM DIRECTORY PORT`.
     pub ceiling: PathBuf,
+    /// Where the conformance suite keeps its last runs.
+    pub suite: PathBuf,
     /// The program of P5b, which measures inside one process.
     pub fan_out: PathBuf,
     /// Who is measured, in turns.

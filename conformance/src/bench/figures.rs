@@ -16,6 +16,7 @@ mod lease;
 mod list;
 mod schedule;
 mod start;
+mod suite;
 mod watch;
 
 /// One figure.
@@ -62,6 +63,7 @@ pub const ALL: &[Figure] = &[
     },
     Figure { name: "P8", measure: |plan, table| Box::pin(lease::measure(plan, table)), most: memory(0.03) },
     Figure { name: "P10", measure: |plan, table| Box::pin(hold::measure(plan, table)), most: memory(8.9) },
+    Figure { name: "P12", measure: |plan, table| Box::pin(suite::measure(plan, table)), most: STILL },
     Figure {
         name: "P13",
         measure: |plan, table| Box::pin(deploy::measure(plan, table)),

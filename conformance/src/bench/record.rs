@@ -46,7 +46,7 @@ pub const PAGE: &str = "docs/performance.md";
 pub const BRIEF: &str = "conformance/lists/figures.md";
 
 /// The order of the pages.
-const ORDER: [&str; 11] = ["P1", "P2", "P3", "P4", "P5a", "P5b", "P6", "P7", "P8", "P10", "P13"];
+const ORDER: [&str; 12] = ["P1", "P2", "P3", "P4", "P5a", "P5b", "P6", "P7", "P8", "P10", "P12", "P13"];
 
 const METHOD: &str = "\
 # Performance
@@ -111,7 +111,8 @@ impl Record {
             new.lines.iter().any(|line| line.figure == about) || !ORDER.contains(&about.as_str())
         };
         self.remarks.retain(|old| !is_new(old));
-        self.remarks.extend(new.remarks.iter().cloned());
+        let more: Vec<String> = new.remarks.iter().filter(|new| !self.remarks.contains(new)).cloned().collect();
+        self.remarks.extend(more);
         self.remarks.sort_by_key(|remark| place(&about(remark)));
     }
 

@@ -54,6 +54,9 @@ struct Flags {
     /// which does so anyway: every figure and side, the program as it is released, at least as many rounds as long.
     #[arg(long)]
     publish: bool,
+    /// Where the conformance suite keeps its last runs, which P12 is told from.
+    #[arg(long, default_value = "target/conformance")]
+    suite: PathBuf,
     /// Where the servers keep their data while they are measured: a real disk.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -188,6 +191,7 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
         skiff: absolute(&flags.skiff)?,
         ceiling: absolute(&flags.ceiling)?,
         fan_out: absolute(&flags.fan_out)?,
+        suite: absolute(&flags.suite)?,
         who: Who::ALL.into_iter().filter(asked).collect(),
         scale,
         rounds: flags.rounds,

@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use conformance::{
     place::{self, Place},
     suite::{
-        changes::Record,
+        changes::{Record, Whole},
         cluster::{Cluster, Kind},
         cncf,
         list::{self, Choice, Needs, Test},
@@ -172,8 +172,14 @@ async fn run(flags: &Flags) -> Result<bool> {
     print!("{}\n{}", report.table(), report.failures());
     let kept = output.join("last.tsv");
     let mut record = Record::parse(&std::fs::read_to_string(&kept).unwrap_or_default());
-    record.take(&cases).iter().for_each(|change| println!("{change}"));
+    let whole = Whole { seconds, processes: flags.procs, tests: chosen.len() };
+    record.take(&cases, whole).iter().for_each(|change| println!("{change}"));
     std::fs::write(&kept, record.write())?;
+    if let Against::Skiff = flags.against {
+        let theirs = flags.directory.join(Against::Upstream.name()).join("last.tsv");
+        let theirs = Record::parse(&std::fs::read_to_string(theirs).unwrap_or_default());
+        report.slower(&theirs).iter().for_each(|slow| println!("slower than upstream: {slow}"));
+    }
     if let Some(directory) = &flags.cncf {
         cncf::write(directory, &output, &format!("Lent to the cluster: {lent}."))?;
     }
