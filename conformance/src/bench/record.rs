@@ -52,27 +52,30 @@ const METHOD: &str = "\
 # Performance
 
 Generated from the last run of each figure: `make bench`, when it runs all of them, keeps what it measured in
-`conformance/lists/figures.json` and writes this page and the README's list; one figure alone is kept with
-`make bench ONLY=P3 ARGS=--publish`. What broke off is not kept. The text is in `conformance/src/bench/record.rs`, and
-`cargo xtask lists` writes the pages anew.
+`conformance/lists/figures.json` and writes this page and the README's list; one figure alone is kept with `make bench
+ONLY=P3 ARGS=--publish`. What broke off is not kept. The text is in `conformance/src/bench/record.rs`, and `cargo xtask
+lists` writes the pages anew.
 
 Absolute times differ from machine to machine and hour to hour, so what counts is a ratio measured side by side: Skiff and
 upstream v1.37 (kube-apiserver with etcd; where a figure asks for them kube-controller-manager with all controllers that are
-on by default, and kube-scheduler) on the same cores, taking turns, with the same TLS, the same client, the same objects, and
-durable writes on both. In P7 each side's scheduler runs alone beside its own API server, is stopped while pods are made, and
-may send as much as it likes; in P13 each turn has a whole control plane of its own with its defaults, and simulated nodes. The
-*ceiling* is a small server of the same shape without any semantics (`conformance/examples/ceiling.rs`), in the same turns. What a turn costs the server is
-told as CPU seconds of all its processes, user and system, because on a small machine the client needs as much as a
-fast server does; memory is PSS. Skiff is built as it is released; while one works, `cargo build --profile measure` takes a
-fraction of the time and tells before from after, instructions counted (`valgrind --tool=callgrind`) where the machine is
-noisy. Each cell is the median of the turns; the memory of P10 is told once, when the turns have written all pods. `better by` is the ratio to upstream, `share` how much of
-the ceiling is reached; `aim` names both, and `met` says whether they are. What the load generator itself took stands beside,
-as its share of the CPU that both took; no side is better by it. `SCALE=10` multiplies the objects (the nodes, the watchers), as far as
-the machine's memory goes. Memory is flat when 16 LISTs at once add less than one answer weighs. On which machine and how long each figure was measured stands below the table, by its date.
+on by default, and kube-scheduler) on the same cores, taking turns, with the same TLS, the same client, the same objects,
+and durable writes on both. In P7 each side's scheduler runs alone beside its own API server, is stopped while pods are
+made, and may send as much as it likes; in P13 each turn has a whole control plane of its own with its defaults, and
+simulated nodes. The *ceiling* is a small server of the same shape without any semantics
+(`conformance/examples/ceiling.rs`), in the same turns. What a turn costs the server is told as CPU seconds of all its
+processes, user and system, because on a small machine the client needs as much as a fast server does; memory is PSS. Skiff
+is built as it is released; while one works, `cargo build --profile measure` takes a fraction of the time and tells before
+from after, instructions counted (`valgrind --tool=callgrind`) where the machine is noisy. Each cell is the median of the
+turns; the memory of P10 is told once, when the turns have written all pods. `better by` is the ratio to upstream, `share`
+how much of the ceiling is reached; `aim` names both, and `met` says whether they are. What the load generator itself took
+stands beside, as its share of the CPU that both took; no side is better by it. `SCALE=10` multiplies the objects (the
+nodes, the watchers), as far as the machine's memory goes. Memory is flat when 16 LISTs at once add less than one answer
+weighs. On which machine and how long each figure was measured stands below the table, by its date.
 
-What a user would start instead is not in the table. `go install github.com/k3s-io/k3s/cmd/server@latest` was tried once: the
-module proxy did not answer within the time that Go gives a TLS handshake. More patience would not have helped: the `go.mod` of
-k3s replaces some seventy modules, those of Kubernetes by its own forks, and Go installs no version of a module that does so.
+What a user would start instead is not in the table. `go install github.com/k3s-io/k3s/cmd/server@latest` was tried once:
+the module proxy did not answer within the time that Go gives a TLS handshake. More patience would not have helped: the
+`go.mod` of k3s replaces some seventy modules, those of Kubernetes by its own forks, and Go installs no version of a module
+that does so.
 ";
 
 // === impl Record ===
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn the_page_says_when_and_on_what_each_line_was_measured() {
         let mut record = run("monday", [line("P3", 1.0, 2.0), line("P8", 1.0, 1.0)], ["P3: a", "the pod"]);
-        record.take(&Record { lines: Vec::new(), ..run("tuesday", [], ["P3: a", "the pod"]) });
+        record.take(&run("tuesday", [], ["P3: a", "the pod"]));
         record.take(&run("tuesday", [line("P8", 1.0, 1.0), line("P8", 10.0, 1.0)], ["P8: b", "the pod"]));
         assert_eq!(record.runs(), ["monday, 2 cores: P3", "tuesday, 2 cores: P8"]);
         let page = record.page();
