@@ -362,25 +362,66 @@ async fn half_open_connections_are_in_nobodys_way() -> Result<()> {
 async fn rapid_resets_are_in_nobodys_way() -> Result<()> {
     let target = Target::start().await?;
     let attack = async {
-        let mut refused = 0;
         for _ in 0..10 {
-            let client = Client::from_kubeconfig(&target.skiff.kubeconfig).await?;
-            for _ in 0..2_000 {
-                // Dropped as soon as it is on its way: that resets the stream.
-                let mut request = Box::pin(client.open("GET", "/api/v1/pods", &[], Bytes::new()));
-                let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(request.as_mut().poll(cx))).await;
-                drop(request);
-                if matches!(begun, std::task::Poll::Ready(Err(_))) {
-                    refused += 1;
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
+            let (connection, _) = http::stream(&target.skiff.kubeconfig, true).await?;
+            let (mut read, mut write) = tokio::io::split(connection);
+            let sent = resets();
+            // What is sent after the server has had enough goes nowhere.
+            let (_, told) = tokio::join!(write.write_all(&sent), timeout(PATIENCE, last_words(&mut read)));
+            let told = told.context("who resets for ever is listened to for ever")?;
+            ensure!(told == Some(ENHANCE_YOUR_CALM), "the connection ended with {told:?}");
         }
-        Ok(refused)
+        Ok(())
     };
-    target.under(attack).await?;
+    target.under(attack).await
+}
+
+/// The table goes over HTTP/1.1; most clients speak HTTP/2.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_headers_are_taken_over_http_2_and_longer_ones_are_not() -> Result<()> {
+    let target = Target::start().await?;
+    for (len, code) in [(100 << 10, 200), (1_000 << 10, 200), (1_200 << 10, 431)] {
+        let long = "a".repeat(len);
+        let answer = target.honest.send("GET", CONFIG_MAPS, &[("x-a", &long)], Bytes::new()).await?;
+        ensure!(answer.status == code, "{len}: {answer:?}");
+    }
     Ok(())
+}
+
+/// RFC 9113, 7.
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A connection's whole side, as no library would say it: requests, each taken back at once.
+fn resets() -> Vec<u8> {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    // GET, https, and two that are said in full: `:path` and `:authority`.
+    let block = [&[0x82, 0x87, 0x04, 12][..], b"/api/v1/pods", &[0x01, 1], b"x"].concat();
+    let mut bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &SETTINGS[..]].concat();
+    for id in (1..4_000_u32).step_by(2).map(u32::to_be_bytes) {
+        let headers = [0, 0, u8::try_from(block.len()).unwrap_or(u8::MAX), 1, 0x5];
+        for part in [&headers[..], &id, &block, &[0, 0, 4, 3, 0], &id, &CANCEL] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes
+}
+
+/// Why the server ended a connection of HTTP/2; none when it went without a word.
+async fn last_words(connection: &mut (impl AsyncReadExt + Unpin)) -> Option<u32> {
+    let mut head = [0; 9];
+    let mut why = None;
+    while connection.read_exact(&mut head).await.is_ok() {
+        let [a, b, c, kind, ..] = head;
+        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or_default()];
+        if connection.read_exact(&mut payload).await.is_err() {
+            break;
+        }
+        if let (7, Some(code)) = (kind, payload.get(4..8)) {
+            why = code.try_into().ok().map(u32::from_be_bytes);
+        }
+    }
+    why
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,12 +17,21 @@ pub type List = (&'static str, String);
 
 /// Every list, and what `make bench` writes of the figures that are kept.
 fn lists() -> Result<Vec<List>> {
-    let mut lists = vec![("conformance/lists/resources.tsv", resources()?)];
+    let mut lists = vec![("conformance/lists/flags.tsv", flags()?), ("conformance/lists/resources.tsv", resources()?)];
     lists.extend(Record::read(&root().join(KEPT))?.files()?);
     Ok(lists)
 }
 
 const DISCOVERY: &str = include_str!("../../schema/facts/discovery.json");
+
+/// What of upstream's flags is refused by name.
+fn flags() -> Result<String> {
+    let mut text = "# Flags of kube-apiserver that `skiff apiserver` does not take\n".to_owned();
+    for flag in skiff::flags::upstreams::MISSING {
+        writeln!(text, "refused\t--{flag}")?;
+    }
+    Ok(text)
+}
 
 /// Every resource and version that upstream can serve: `served` when there is a row for it with that version.
 fn resources() -> Result<String> {

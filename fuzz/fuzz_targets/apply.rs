@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::apply`].
+//! Fuzzes [`fuzzed::apply`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::apply(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::apply(data));

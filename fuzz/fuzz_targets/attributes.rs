@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::attributes`].
+//! Fuzzes [`fuzzed::attributes`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::attributes(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::attributes(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::bearer`].
+//! Fuzzes [`fuzzed::bearer`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::bearer(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::bearer(data));

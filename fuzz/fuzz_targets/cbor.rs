@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::cbor`].
+//! Fuzzes [`fuzzed::cbor`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::cbor(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::cbor(data));

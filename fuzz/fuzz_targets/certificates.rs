@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::certificates`].
+//! Fuzzes [`fuzzed::certificates`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::certificates(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::certificates(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::expressions`].
+//! Fuzzes [`fuzzed::expressions`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::expressions(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::expressions(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::fields`].
+//! Fuzzes [`fuzzed::fields`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::fields(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::fields(data));

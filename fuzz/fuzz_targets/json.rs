@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::json`].
+//! Fuzzes [`fuzzed::json`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::json(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::json(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::patch`].
+//! Fuzzes [`fuzzed::patch`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::patch(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::patch(data));

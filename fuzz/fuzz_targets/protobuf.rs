@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::protobuf`].
+//! Fuzzes [`fuzzed::protobuf`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::protobuf(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::protobuf(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::schemas`].
+//! Fuzzes [`fuzzed::schemas`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::schemas(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::schemas(data));

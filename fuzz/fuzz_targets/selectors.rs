@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::selectors`].
+//! Fuzzes [`fuzzed::selectors`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::selectors(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::selectors(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::spdy`].
+//! Fuzzes [`fuzzed::spdy`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::spdy(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::spdy(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::stored`].
+//! Fuzzes [`fuzzed::stored`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::stored(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::stored(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::texts`].
+//! Fuzzes [`fuzzed::texts`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::texts(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::texts(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::tokens`].
+//! Fuzzes [`fuzzed::tokens`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::tokens(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::tokens(data));

@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::websocket`].
+//! Fuzzes [`fuzzed::websocket`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::websocket(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::websocket(data));

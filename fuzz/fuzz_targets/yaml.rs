@@ -1,4 +1,4 @@
-//! Fuzzes [`fuzz::yaml`].
+//! Fuzzes [`fuzzed::yaml`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::yaml(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::yaml(data));

@@ -44,6 +44,15 @@ fn families_are_written_as_upstream_writes_them() {
 }
 
 #[test]
+fn a_histogram_over_time_is_marked_as_upstream_marks_it() {
+    const USED: Row = Row { name: "a", kind: Kind::Timing, stability: "ALPHA", help: "Over time.", labels: &[] };
+    let mut page = Metrics::default();
+    page.add(&USED, |family| Histogram::new(&[1.0]).write(family, &[]));
+    let text = page.finish();
+    assert!(text.starts_with("# HELP a EXPERIMENTAL: [ALPHA] Over time.\n# TYPE a histogram\n"), "{text}");
+}
+
+#[test]
 fn numbers_are_written_as_go_writes_them() {
     let cases = [
         (0.0, "0"),

@@ -8,6 +8,8 @@ pub enum Kind {
     Counter,
     Gauge,
     Histogram,
+    /// A histogram of how long a value was what it was. Upstream: component-base/metrics `TimingHistogram`.
+    Timing,
 }
 
 /// What tells a family from the others.
@@ -109,9 +111,10 @@ impl Family<'_> {
         let kind = match row.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            Kind::Histogram | Kind::Timing => "histogram",
         };
-        let head = format!("# HELP {} {stability}{}\n# TYPE {} {kind}\n", row.name, row.help, row.name);
+        let experimental = if row.kind == Kind::Timing { "EXPERIMENTAL: " } else { "" };
+        let head = format!("# HELP {} {experimental}{stability}{}\n# TYPE {} {kind}\n", row.name, row.help, row.name);
         Some(head + &self.lines.into_iter().map(|(_, text)| text).collect::<String>())
     }
 }

@@ -4,17 +4,9 @@ use std::sync::Arc;
 
 use api::{Status, Value};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use store::{Guard, LeaseId, Op, Outcome, Revision, Seal, Txn};
 
 use crate::{Registry, ask::Ask, cache::Entry, definition::Definition, storage, unavailable};
-
-/// A new lease is taken after this long, so that many events share one. Upstream: `--lease-reuse-duration-seconds`.
-const LEASE_REUSE_SECONDS: i64 = 60;
-
-/// The lease that objects with an end hang on.
-#[derive(Default)]
-pub struct Leases(Mutex<Option<(LeaseId, i64)>>);
 
 /// What became of a write.
 pub enum Written {
@@ -149,15 +141,8 @@ impl Registry {
         if !definition.row.stored.expires {
             return Ok(0);
         }
-        let now = self.clock.now().as_second();
-        if let Some((lease, taken)) = *self.leases.0.lock()
-            && now - taken < LEASE_REUSE_SECONDS
-        {
-            return Ok(lease);
-        }
-        let ttl = self.config.event_ttl_seconds + LEASE_REUSE_SECONDS;
-        let lease = self.store.lease(ttl).await.map_err(|e| unavailable(e, &definition.resource, "create"))?;
-        *self.leases.0.lock() = Some((lease, now));
-        Ok(lease)
+        let (now, config) = (self.clock.now().as_second(), &self.config);
+        let taken = self.leases.take(&*self.store, now, config.event_ttl_seconds, config.lease_reuse_seconds).await;
+        taken.map_err(|e| unavailable(e, &definition.resource, "create"))
     }
 }

@@ -17,6 +17,7 @@ mod declared;
 pub mod definition;
 mod edit;
 pub mod json_path;
+mod leases;
 pub mod look;
 pub mod managed;
 pub mod openapi;
@@ -75,6 +76,8 @@ pub struct Config {
     pub prefix: String,
     /// How long events are kept. Upstream: `--event-ttl`, an hour.
     pub event_ttl_seconds: i64,
+    /// How much longer a lease lasts at most, so that many events share it. Upstream: `--lease-reuse-duration-seconds`, 60.
+    pub lease_reuse_seconds: i64,
     /// In which form objects are written. Upstream: `--storage-media-type`.
     pub storage_media: storage::Media,
     /// CIDRs that services' addresses come from, one of each family, the default family first.
@@ -101,7 +104,7 @@ pub struct Registry {
     pub authorizer: Arc<Authorizer>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
-    pub(crate) leases: commit::Leases,
+    pub(crate) leases: leases::Leases,
     /// What is older is forgotten, even where memory still has it.
     pub(crate) compacted: AtomicU64,
     /// One at a time of this process takes node ports.
@@ -131,7 +134,7 @@ impl Registry {
             authorizer,
             clock,
             ids,
-            leases: commit::Leases::default(),
+            leases: leases::Leases::default(),
             compacted: AtomicU64::new(0),
             ports: tokio::sync::Mutex::default(),
             outside: OnceLock::new(),

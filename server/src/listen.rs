@@ -35,8 +35,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
 /// Upstream: `http2-max-streams-per-connection` as kube-apiserver sets it.
 const STREAMS_MAX: u32 = 250;
-/// Impersonation and certificates make long headers.
-const HEADERS_LEN_MAX: u32 = 64 << 10;
+/// As over HTTP/1.1; an answer is there before another stream's are all read. Upstream: `DefaultMaxHeaderBytes` of net/http.
+const HEADERS_LEN_MAX: u32 = 1 << 20;
 
 /// Serves until `stop` says so, then drains.
 pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>) {

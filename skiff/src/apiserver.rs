@@ -291,6 +291,7 @@ fn assemble(
     let config = registry::Config {
         prefix: flags.etcd_prefix.clone(),
         event_ttl_seconds: ttl,
+        lease_reuse_seconds: flags.lease_reuse_duration_seconds,
         storage_media: storage::media(flags)?,
         service_ranges: service_ranges(&flags.service_cluster_ip_range)?,
         node_ports: PortRange::parse(&flags.service_node_port_range).with_context(|| {

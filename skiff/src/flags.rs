@@ -195,6 +195,9 @@ pub struct Apiserver {
     pub access: access::Access,
     #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]
     pub event_ttl: Span,
+    /// Seconds by which the store's leases are longer than what hangs on them, so that many events share one.
+    #[arg(long, default_value = "60", value_parser = integer, allow_hyphen_values = true)]
+    pub lease_reuse_duration_seconds: i64,
     /// Watches end after so many seconds at least, and after twice as many at most.
     #[arg(long, default_value = "1800", value_parser = integer, allow_hyphen_values = true)]
     pub min_request_timeout: i64,

@@ -18,6 +18,8 @@ const FIGURES: &str = "conformance/lists/figures.md";
 const SUITE: &str = "conformance/expected.tsv";
 /// What differs from upstream's answers, a line each, with the part that owes it.
 const DIFFERENCES: &str = "conformance/differences.tsv";
+/// Metric families of upstream's that are not counted, a line each with its reason.
+const METRICS: &str = "conformance/metrics.tsv";
 /// States whose members need no naming.
 const GOOD: &[&str] = &["works", "served"];
 /// More than these are counted only.
@@ -38,8 +40,9 @@ pub fn current(root: &Path) -> Result<String> {
     let lists: String = read(root)?.iter().map(List::shown).collect();
     let suite = shown_suite(&fs::read_to_string(root.join(SUITE)).context(SUITE)?);
     let differences = shown_differences(&fs::read_to_string(root.join(DIFFERENCES)).context(DIFFERENCES)?);
+    let metrics = shown_metrics(&fs::read_to_string(root.join(METRICS)).context(METRICS)?);
     let figures = fs::read_to_string(root.join(FIGURES)).map(|figures| figures + "\n").unwrap_or_default();
-    Ok(format!("{before}{BEGIN}\n\n{lists}{suite}{differences}{figures}{END}{after}"))
+    Ok(format!("{before}{BEGIN}\n\n{lists}{suite}{differences}{metrics}{figures}{END}{after}"))
 }
 
 /// Writes it.
@@ -115,6 +118,13 @@ fn shown_differences(text: &str) -> String {
         "- **Answers that differ from upstream's** ([list]({DIFFERENCES})), by field and reason, of about 90,000 requests: \
          {count} ({}).\n\n",
         parts.join(", ")
+    )
+}
+
+fn shown_metrics(text: &str) -> String {
+    let count = text.lines().skip(1).count();
+    format!(
+        "- **Families of kube-apiserver's metrics that are not counted** ([list]({METRICS})), each with its reason: {count}.\n\n"
     )
 }
 

@@ -283,6 +283,10 @@ fn runner(root: &mut Root, sources: &Sources) -> Result<()> {
         let program = sources.program(program).display().to_string();
         root.program(&format!("usr/local/bin/{name}"), &program)?;
     }
+    // By these names Sonobuoy's plugin calls it. Upstream: test/conformance/image/Dockerfile.
+    for name in ["run_e2e.sh", "gorunner"] {
+        root.link(name, "/usr/local/bin/kubeconformance");
+    }
     name_services(root)
 }
 

@@ -128,7 +128,7 @@ impl Joined {
         kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/dns.yaml")])?;
         kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"])?;
         kubectl(&["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"])?;
-        let lent = "stock containerd and CoreDNS on two machines of their own".to_owned();
+        let lent = "stock containerd, runc and CoreDNS, Debian's network plugins and a registry for what is pulled, on two machines of their own".to_owned();
         Ok((Joined::Real(nodes, registry), lent))
     }
 }

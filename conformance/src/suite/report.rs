@@ -13,8 +13,10 @@ use super::{
 pub struct Report<'a> {
     /// Each test of the list, with what it came to if it ran.
     rows: Vec<(&'a Test, Option<&'a Case>)>,
-    /// Failures of what is no test: the suite's own steps.
+    /// What is no test: the suite's own steps, which are told of when they fail.
     steps: Vec<&'a Case>,
+    /// What was to run and did not: it left itself out, or nothing has its name.
+    missing: Vec<&'a Test>,
 }
 
 #[derive(Default)]
@@ -26,26 +28,34 @@ struct Sum {
     upstream_seconds: f64,
 }
 
-/// Puts what ran beside the list.
-pub fn compare<'a>(tests: &'a [Test], cases: &'a [Case]) -> Report<'a> {
+/// Puts what ran beside the list, and beside what was chosen of it.
+pub fn compare<'a>(tests: &'a [Test], chosen: &[&'a Test], cases: &'a [Case]) -> Report<'a> {
     let mut ran: BTreeMap<&str, &Case> = cases.iter().map(|case| (case.name.as_str(), case)).collect();
+    let missing = chosen.iter().copied().filter(|test| !ran.contains_key(test.name.as_str())).collect();
     let rows = tests.iter().map(|test| (test, ran.remove(test.name.as_str()))).collect();
-    Report { rows, steps: ran.into_values().collect() }
+    Report { rows, steps: ran.into_values().collect(), missing }
 }
 
 // === impl Report ===
 
 impl Report<'_> {
-    /// Tests that failed although the list says that they pass, and the suite's own steps.
+    /// Tests that failed or did not run although the list says that they pass, and the suite's own steps.
     pub fn worse(&self) -> Vec<String> {
         let rows = self.rows.iter().filter(|(test, _)| test.expected == Expected::Pass);
-        rows.filter_map(|(_, case)| *case).chain(self.steps.iter().copied()).filter_map(failure).collect()
+        let failed = rows.filter_map(|(_, case)| *case).chain(self.steps.iter().copied()).filter_map(failure);
+        let missing = self.missing.iter().filter(|test| test.expected == Expected::Pass).map(|test| did_not_run(test));
+        failed.chain(missing).collect()
     }
 
-    /// Whether nothing that ran failed.
+    /// Whether all that was to run did, and nothing failed.
     pub fn all_passed(&self) -> bool {
         let ran = self.rows.iter().filter_map(|(_, case)| *case).chain(self.steps.iter().copied());
-        ran.map(|case| &case.outcome).all(|outcome| *outcome == Outcome::Passed)
+        self.missing.is_empty() && ran.map(|case| &case.outcome).all(|outcome| *outcome == Outcome::Passed)
+    }
+
+    /// Whether every test of the list ran and passed.
+    pub fn is_whole(&self) -> bool {
+        self.all_passed() && self.rows.iter().all(|(_, case)| case.is_some())
     }
 
     /// Tests that passed although the list says that they fail.
@@ -94,6 +104,10 @@ impl Report<'_> {
             let mark = if test.expected == Expected::Pass { "FAILED" } else { "failed" };
             let _ = writeln!(text, "{mark} {said}");
         }
+        let steps = self.steps.iter().copied().filter_map(failure);
+        for said in steps.chain(self.missing.iter().map(|test| did_not_run(test))) {
+            let _ = writeln!(text, "FAILED {said}");
+        }
         text
     }
 
@@ -108,13 +122,19 @@ impl Report<'_> {
         self.rows.iter().filter_map(slow).collect()
     }
 
-    /// `N passed, N failed, N skipped`
+    /// `N passed, N failed, N skipped`: a step of the suite's own that failed counts, and what did not run though it was to.
     pub fn summary(&self) -> String {
         let count = |is: fn(Option<&Case>) -> bool| self.rows.iter().filter(|(_, case)| is(*case)).count();
         let passed = count(|case| case.is_some_and(|case| case.outcome == Outcome::Passed));
-        let skipped = count(|case| case.is_none());
-        format!("{passed} passed, {} failed, {skipped} skipped", self.rows.len() - passed - skipped)
+        let (not_run, missing) = (count(|case| case.is_none()), self.missing.len());
+        let steps = self.steps.iter().copied().filter_map(failure).count();
+        let failed = self.rows.len() - passed - not_run + steps + missing;
+        format!("{passed} passed, {failed} failed, {} skipped", not_run - missing)
     }
+}
+
+fn did_not_run(test: &Test) -> String {
+    format!("{}: it was to run and did not", test.name)
 }
 
 fn failure(case: &Case) -> Option<String> {
@@ -183,12 +203,15 @@ mod tests {
             case("four", failed()),
             case("[ReportAfterSuite]", failed()),
         ];
-        let report = compare(&tests, &cases);
-        assert_eq!(report.worse(), ["one: no", "[ReportAfterSuite]: no"]);
+        let chosen: Vec<&Test> = tests.iter().collect();
+        let report = compare(&tests, &chosen, &cases);
+        let worse = ["one: no", "[ReportAfterSuite]: no", "three: it was to run and did not"];
+        assert_eq!(report.worse(), worse);
+        assert!(worse.iter().all(|line| report.failures().contains(&format!("FAILED {line}\n"))));
         assert_eq!(report.better(), ["two"]);
         assert_eq!(report.struck()[1].expected, Expected::Pass);
         assert_eq!(report.struck()[3], tests[3]);
-        assert_eq!(report.summary(), "1 passed, 2 failed, 1 skipped");
+        assert_eq!(report.summary(), "1 passed, 4 failed, 0 skipped");
         let table = report.table();
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["a", "1", "1", "0", "1.0", "3.5"]);
@@ -201,12 +224,24 @@ mod tests {
         let took = |name: &str, seconds| Case { seconds, ..case(name, Outcome::Passed) };
         let cases =
             [took("one", 2.4), took("two", 3.1), took("three", 5.0), case("four", Outcome::Failed(String::new()))];
-        let report = compare(&tests, &cases);
+        let report = compare(&tests, &[], &cases);
         assert_eq!(
             report.slower(&Record::default()),
             ["2.4 s, upstream 1.5 s: one", "3.1 s, upstream 2.0 s: two", "5.0 s, upstream 3.0 s: three"]
         );
         let upstream = Record::parse("passed\t2.0\tone\npassed\t3.0\ttwo\nfailed\t9.0\tthree\n");
         assert_eq!(report.slower(&upstream), ["5.0 s, upstream 3.0 s: three"]);
+    }
+
+    #[test]
+    fn a_run_of_nothing_is_no_good_run() {
+        let tests = parse(LIST).expect("well-formed");
+        let cases = [case("one", Outcome::Passed)];
+        let report = compare(&tests, &[&tests[0], &tests[2]], &cases);
+        assert!(!report.all_passed(), "one of two did not run");
+        assert_eq!(report.worse(), ["three: it was to run and did not"]);
+        let report = compare(&tests, &[&tests[0]], &cases);
+        assert!(report.all_passed() && !report.is_whole());
+        assert_eq!(report.summary(), "1 passed, 0 failed, 3 skipped");
     }
 }

@@ -231,6 +231,7 @@ fn assemble(leave: &'static [&'static str], clock: Arc<Still>) -> Registry {
     let config = registry::Config {
         prefix: "/registry".into(),
         event_ttl_seconds: 3600,
+        lease_reuse_seconds: 60,
         storage_media: registry::storage::Media::Json,
         service_ranges: vec!["10.96.0.0/16".into()],
         node_ports: PortRange::parse("30000-32767").expect("it is a range"),

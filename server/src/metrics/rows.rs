@@ -18,7 +18,7 @@ pub const fn row(
     Row { name, kind, stability, help, labels }
 }
 
-use Kind::{Counter, Gauge, Histogram};
+use Kind::{Counter, Gauge, Histogram, Timing};
 
 pub const REQUEST_TOTAL: Row = row(
     "apiserver_request_total",

@@ -61,7 +61,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// What upstream's server has and this one does not. Taking one and doing nothing would be a lie.
-const MISSING: &[&str] = &[
+pub const MISSING: &[&str] = &[
     "admission-control",
     "admission-control-config-file",
     "allow-metric-labels",
@@ -81,7 +81,6 @@ const MISSING: &[&str] = &[
     "etcd-readycheck-timeout",
     "etcd-servers-overrides",
     "external-hostname",
-    "lease-reuse-duration-seconds",
     "log-flush-frequency",
     "min-compatibility-version",
     "peer-advertise-ip",
@@ -105,6 +104,15 @@ const MISSING_FAMILIES: &[&str] = &["log-json-", "log-text-"];
 pub fn is_missing(flag: &str) -> bool {
     let name = flag.trim_start_matches('-');
     MISSING.contains(&name) || MISSING_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether `skiff apiserver` knows a flag: it takes it, or refuses it by name.
+pub fn is_known(name: &str) -> bool {
+    use clap::CommandFactory as _;
+    super::Skiff::command()
+        .find_subcommand("apiserver")
+        .is_some_and(|server| server.get_arguments().any(|taken| taken.get_long() == Some(name)))
+        || is_missing(name)
 }
 
 // === impl Row ===

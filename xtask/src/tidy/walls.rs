@@ -55,11 +55,12 @@ const WALLS: &[(&str, Reach)] = &[
     ("skiff", Reach::All),
     ("skiff_test", Reach::Only(&["skiff"])),
     ("conformance", Reach::All),
+    ("fuzzed", Reach::All),
     ("xtask", Reach::Only(&[])),
 ];
 
 /// Nobody builds on these: they stand outside, and look in. Tests of this tree have what tests of others have.
-const OUTSIDE: &[&str] = &["skiff", "skiff_test", "conformance", "xtask"];
+const OUTSIDE: &[&str] = &["skiff", "skiff_test", "conformance", "fuzzed", "xtask"];
 const LOOK_IN: &[(&str, &str)] = &[("conformance", "skiff"), ("conformance", "skiff_test")];
 
 /// The workspace's crates and the names of their dependencies of every sort.

@@ -1,6 +1,6 @@
 //! Families of priority and fairness.
 
-use super::{Counter, Gauge, Histogram, Row, row};
+use super::{Counter, Gauge, Histogram, Row, Timing, row};
 
 pub const FLOW_EXECUTING: Row = row(
     "apiserver_flowcontrol_current_executing_requests",
@@ -128,7 +128,7 @@ pub const LEVEL_DISCOUNTED_R: Row = row(
 );
 pub const LEVEL_DEMAND: Row = row(
     "apiserver_flowcontrol_demand_seats",
-    Histogram,
+    Timing,
     "ALPHA",
     OF_LEVEL,
     "Observations, at the end of every nanosecond, of (the number of seats each priority level could use) / (nominal number of seats for that level)",
@@ -160,14 +160,14 @@ pub const LEVEL_TARGET: Row =
     row("apiserver_flowcontrol_target_seats", Gauge, "ALPHA", OF_LEVEL, "Seat allocation targets");
 pub const LEVEL_SEATS_USED: Row = row(
     "apiserver_flowcontrol_priority_level_seat_utilization",
-    Histogram,
+    Timing,
     "ALPHA",
     &["phase", "priority_level"],
     "Observations, at the end of every nanosecond, of utilization of seats for any stage of execution (but only initial stage for WATCHes)",
 );
 pub const LEVEL_REQUESTS: Row = row(
     "apiserver_flowcontrol_priority_level_request_utilization",
-    Histogram,
+    Timing,
     "ALPHA",
     &["phase", "priority_level"],
     "Observations, at the end of every nanosecond, of number of requests (as a fraction of the relevant limit) waiting or in any stage of execution (but only initial stage for WATCHes)",
@@ -181,7 +181,7 @@ pub const FAIR_PART: Row = row(
 );
 pub const KIND_REQUESTS: Row = row(
     "apiserver_flowcontrol_read_vs_write_current_requests",
-    Histogram,
+    Timing,
     "ALPHA",
     &["phase", "request_kind"],
     "Observations, at the end of every nanosecond, of the number of requests (as a fraction of the relevant limit) waiting or in regular stage of execution",

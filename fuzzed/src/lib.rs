@@ -11,9 +11,12 @@ use std::sync::{Arc, LazyLock};
 use api::{
     Value, field_selector::FieldSelector, patch::json_patch, patch::merge_patch, quantity::Quantity, selector::Selector,
 };
-use auth::authenticate::{
-    ServiceAccounts, Token, TokenAuthenticator as _,
-    service_account::{Head, KeySet, Lookup},
+use auth::{
+    authenticate::{
+        ServiceAccounts, Token, TokenAuthenticator as _,
+        service_account::{Head, KeySet, Lookup},
+    },
+    tally::Uncounted,
 };
 use bytes::Bytes;
 use registry::{Definition, cache::Cache, continuation::Continue, definition::World, options};
@@ -283,7 +286,7 @@ pub fn certificates(data: &[u8]) {
         }
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let _ = (certs::pem::certificates(text), certs::pem::private_key(text), certs::pem::public_keys(text));
+    let _ = (certs::pem::certificates(text), certs::pem::private_key(text), certs::pem::blocks(text).is_ok());
     let _ = (certs::PrivateKey::from_pem(text), certs::verify::Bundle::from_pem(text));
 }
 
@@ -321,5 +324,11 @@ fn accounts() -> ServiceAccounts {
     let key = certs::PrivateKey::generate().expect("a key");
     let public = certs::PublicKey::from_der(key.public_der()).expect("a key");
     let keys = KeySet::new(vec![public]).expect("a key");
-    ServiceAccounts::new(vec!["issuer".to_owned()], Arc::new(keys), vec!["api".to_owned()], Arc::new(Nobody))
+    ServiceAccounts::new(
+        vec!["issuer".to_owned()],
+        Arc::new(keys),
+        vec!["api".to_owned()],
+        Arc::new(Nobody),
+        Arc::new(Uncounted),
+    )
 }
