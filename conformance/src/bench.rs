@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use tempfile::TempDir;
+use crate::place::Place;
 
 pub mod figures;
 pub mod fixture;
@@ -24,8 +24,10 @@ pub use table::{Row, Table};
 /// How to measure.
 pub struct Plan {
     pub skiff: PathBuf,
-    /// A server of the same shape without any semantics: `PROGRAM DIRECTORY PORT`.
-    pub ceiling: Option<PathBuf>,
+    /// `conformance/examples/ceiling.rs`, or another that is started as `PROGRAM DIRECTORY PORT`.
+    pub ceiling: PathBuf,
+    /// Where the conformance suite keeps its last runs.
+    pub suite: PathBuf,
     /// The program of P5b, which measures inside one process.
     pub fan_out: PathBuf,
     /// Who is measured, in turns.
@@ -36,7 +38,7 @@ pub struct Plan {
     /// How long one round of one side takes.
     pub round_seconds: f64,
     /// Data of the servers: on a disk, since durable writes are measured.
-    pub directory: TempDir,
+    pub directory: Place,
 }
 
 // === impl Plan ===

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod machines;
 pub mod node;
 pub mod nodes;
+pub mod place;
 pub mod ports;
 pub mod services;
 pub mod skiff;

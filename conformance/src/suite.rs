@@ -10,6 +10,5 @@ pub mod cncf;
 pub mod junit;
 pub mod list;
 pub mod node;
-pub mod place;
 pub mod report;
 pub mod runner;

@@ -1,19 +1,26 @@
 //! Lists of what works, kept by tests; README.md is written from them.
 //!
 //! A list is text: `# ` and its title, then `STATE<tab>NAME[<tab>REASON]` a line. `cargo xtask fix` writes
-//! those of this file (through `examples/lists.rs`); the test fails when they are out of date.
+//! those of this file (through `examples/lists.rs`), and the pages that are made of the kept figures; the test fails when they
+//! are out of date.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use conformance::bench::record::{KEPT, Record};
 use serde_json::Value;
 
-/// Name of a file in `conformance/lists`, and what it should say.
-pub type List = (&'static str, fn() -> Result<String>);
+/// A file, from the workspace's directory, and what it should say.
+pub type List = (&'static str, String);
 
-pub const LISTS: &[List] = &[("flags.tsv", flags), ("resources.tsv", resources)];
+/// Every list, and what `make bench` writes of the figures that are kept.
+fn lists() -> Result<Vec<List>> {
+    let mut lists = vec![("conformance/lists/flags.tsv", flags()?), ("conformance/lists/resources.tsv", resources()?)];
+    lists.extend(Record::read(&root().join(KEPT))?.files()?);
+    Ok(lists)
+}
 
 const DISCOVERY: &str = include_str!("../../schema/facts/discovery.json");
 
@@ -60,22 +67,20 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 
 /// Writes every list.
 pub fn write() -> Result<()> {
-    let directory = directory();
-    std::fs::create_dir_all(&directory)?;
-    for (name, list) in LISTS {
-        std::fs::write(directory.join(name), list()?)?;
+    for (path, text) in lists()? {
+        std::fs::write(root().join(path), text).context(path)?;
     }
     Ok(())
 }
 
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("lists")
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 #[test]
 fn the_lists_are_up_to_date() {
-    for (name, list) in LISTS {
-        let written = std::fs::read_to_string(directory().join(name)).unwrap_or_default();
-        assert!(list().expect("it can be made") == written, "`cargo xtask fix` writes conformance/lists/{name}");
+    for (path, text) in lists().expect("they can be made") {
+        let written = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+        assert!(text == written, "`cargo xtask lists` writes {path}");
     }
 }

@@ -6,7 +6,7 @@
 
 mod debian;
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -134,6 +134,9 @@ const MODULES: &[Module] = &[
     },
 ];
 
+const NO_GO: &str = "there is no `go` on the path: install Go 1.26 (go.dev/dl), or name a directory with upstream's \
+                     programs in SKIFF_REFERENCE_BIN";
+
 /// What tests start beside Skiff.
 const BESIDE_TESTS: &[&str] = &["control", "suite", "node"];
 
@@ -163,8 +166,11 @@ pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
         _ => run::run(run::cargo(["build", "--locked", "--package", "skiff"]).args(profile))?,
     }
     if name == "bench" {
-        // What is measured inside one process is a program of its own.
-        run::run(run::cargo(["build", "--locked", "--package", "registry", "--example", "fan_out"]).args(profile))?;
+        // What is measured inside one process is a program of its own, and so is what shows how far it could go.
+        for (package, example) in [("registry", "fan_out"), ("conformance", "ceiling")] {
+            let build = ["build", "--locked", "--package", package, "--example", example];
+            run::run(run::cargo(build).args(profile))?;
+        }
     }
     program_of_conformance(name, flags, profile)
 }
@@ -204,15 +210,49 @@ pub fn build(sets: &[&str]) -> Result<()> {
     if programs().any(|(_, program)| is_asked(program) && program.set == "node") {
         bootstrap::debian(bootstrap::Set::Runtime)?;
     }
+    let missing = || programs().filter(|(module, program)| is_asked(program) && !is_built(module, program));
+    if missing().next().is_none() {
+        return Ok(());
+    }
     fs::create_dir_all(directory())?;
-    for (module, program) in programs().filter(|(_, program)| is_asked(program)) {
-        if !is_built(module, program) {
-            let built = module.build(program);
-            let built = built.with_context(|| format!("building {} {}", program.name, module.version));
-            built.or_else(|why| debian::lend(program.name, &directory(), why))?;
-        }
+    let _lock = lock(&run::shared_cache().join("reference"))?;
+    // Who had the lock may have built some.
+    let missing: Vec<_> = missing().collect();
+    for (number, (module, program)) in missing.iter().enumerate() {
+        println!("program {} of {}: {} {}", number + 1, missing.len(), program.name, module.version);
+        let built = module.build(program);
+        let built = built.with_context(|| format!("building {} {}", program.name, module.version));
+        built.or_else(|why| debian::lend(program.name, &directory(), why))?;
     }
     Ok(())
+}
+
+/// Waits until no other checkout builds; it goes on when what is returned is let go, or with the process.
+fn lock(directory: &Path) -> Result<File> {
+    fs::create_dir_all(directory)?;
+    let path = directory.join("lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => println!("another checkout builds upstream's programs; waiting until it has"),
+        Err(TryLockError::Error(error)) => return Err(error).with_context(|| path.display().to_string()),
+    }
+    file.lock()?;
+    Ok(file)
+}
+
+/// Fills a place, which counts only when all of that went well: what an earlier try left is taken away.
+fn fill(place: &Path, by: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mark = place.join(".whole");
+    if mark.is_file() {
+        return Ok(());
+    }
+    if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    fs::create_dir_all(place)?;
+    by()?;
+    Ok(fs::write(mark, "")?)
 }
 
 fn program_of_conformance(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
@@ -250,7 +290,7 @@ fn version_file(program: &Path) -> PathBuf {
 
 impl Module {
     fn build(&self, program: &Program) -> Result<()> {
-        println!("building {} {}", program.name, self.version);
+        ensure!(run::is_installed("go"), NO_GO);
         let source = self.lay_out()?;
         let (file, new) = (directory().join(program.name), directory().join(format!(".{}.new", program.name)));
         let mut go = go(&source);
@@ -271,23 +311,26 @@ impl Module {
     fn lay_out(&self) -> Result<PathBuf> {
         let pinned = run::root().join("xtask/go/reference").join(self.name);
         let place = run::shared_cache().join("reference/src").join(format!("{}-{}", self.name, self.version));
-        if place.join("go.sum").is_file() {
-            return Ok(place);
-        }
-        fs::create_dir_all(&place)?;
-        if pinned.is_dir() {
+        fill(&place, || {
+            if !pinned.is_dir() {
+                return self.resolve(&place);
+            }
             for name in ["tools.go", "go.mod", "go.sum"] {
                 fs::copy(pinned.join(name), place.join(name)).with_context(|| format!("{}/{name}", self.name))?;
             }
-            return Ok(place);
-        }
+            Ok(())
+        })?;
+        Ok(place)
+    }
+
+    /// A module that requires the programs' own, where none is in the tree.
+    fn resolve(&self, place: &Path) -> Result<()> {
         let imports: String =
             self.programs.iter().map(|program| format!("import _ \"{}\"\n", program.package)).collect();
         fs::write(place.join("tools.go"), format!("//go:build tools\n\npackage {}\n\n{imports}", self.name))?;
         fs::write(place.join("go.mod"), format!("module skiff/reference/{}\n\ngo 1.26.0\n", self.name))?;
-        run::run(go(&place).arg("get").arg(format!("{}@v{}", self.path, self.version)))?;
-        run::run(go(&place).args(["mod", "tidy"]))?;
-        Ok(place)
+        run::run(go(place).arg("get").arg(format!("{}@v{}", self.path, self.version)))?;
+        run::run(go(place).args(["mod", "tidy"]))
     }
 
     fn linker_flags(&self) -> String {
@@ -323,7 +366,37 @@ fn go(directory: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::MODULES;
+    use super::*;
+
+    #[test]
+    fn a_place_that_was_filled_by_half_is_not_believed() -> Result<()> {
+        let place = run::root().join("target/fill-test");
+        let _ = fs::remove_dir_all(&place);
+        let sums = place.join("go.sum");
+        let by_half = || {
+            fs::write(&sums, "half")?;
+            bail!("nobody answers")
+        };
+        assert_eq!(fill(&place, by_half).expect_err("it broke off").to_string(), "nobody answers");
+        fill(&place, || {
+            ensure!(!sums.exists(), "the half is there still");
+            Ok(fs::write(&sums, "whole")?)
+        })?;
+        fill(&place, || bail!("it is whole"))?;
+        assert_eq!(fs::read_to_string(&sums)?, "whole");
+        Ok(fs::remove_dir_all(&place)?)
+    }
+
+    #[test]
+    fn one_builds_at_a_time() -> Result<()> {
+        let directory = run::root().join("target/lock-test");
+        let first = lock(&directory)?;
+        let second = File::create(directory.join("lock"))?;
+        assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(first);
+        second.try_lock()?;
+        Ok(fs::remove_dir_all(&directory)?)
+    }
 
     #[test]
     fn every_pinned_program_is_of_the_version_it_says() {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 
 use super::{Plan, process};
@@ -110,7 +110,7 @@ impl Side {
                 (kubeconfig, Runs::Program(Program::start(command.arg(directory), &log)?))
             }
             Who::Ceiling => {
-                let mut command = Command::new(plan.ceiling.as_ref().context("no ceiling was given")?);
+                let mut command = Command::new(&plan.ceiling);
                 command.arg(directory).arg(ports::on_loopback()?.to_string());
                 (kubeconfig, Runs::Program(Program::start(&command, &log)?))
             }
@@ -136,6 +136,16 @@ impl Side {
             upstream.join(settings)?;
         }
         Ok(())
+    }
+
+    /// Waits until what was asked for runs: the API server says that it is ready, and where there are controllers, they have
+    /// made the first service account.
+    pub async fn starts(&mut self) -> Result<()> {
+        self.ready().await?;
+        match self.parts {
+            Parts::Server => Ok(()),
+            Parts::Controllers | Parts::Whole => self.until("/api/v1/namespaces/default/serviceaccounts/default").await,
+        }
     }
 
     /// Waits until a GET of `path` is answered with 200.
@@ -166,13 +176,7 @@ impl Side {
 
     /// A connection of its own, as administrator.
     pub async fn client(&self) -> Result<Client> {
-        if self.who != Who::Ceiling {
-            return Client::from_kubeconfig(&self.kubeconfig).await;
-        }
-        // Made anew each time: what was read while the ceiling was still writing its own must not stay.
-        let whole = self.kubeconfig.with_extension("whole");
-        std::fs::write(&whole, kubeconfig_of(&std::fs::read_to_string(&self.kubeconfig)?))?;
-        Client::from_kubeconfig(&whole).await
+        Client::from_kubeconfig(&self.kubeconfig).await
     }
 
     pub async fn clients(&self, count: usize) -> Result<Vec<Client>> {
@@ -232,9 +236,9 @@ impl Used {
         self.cpu_seconds * 1000.0 / count as f64
     }
 
-    /// CPU seconds that making the load took, per 1,000 operations.
-    pub fn client_cpu_per_thousand(self, count: u64) -> f64 {
-        self.client_cpu_seconds * 1000.0 / count as f64
+    /// How much of the CPU that both took went into making the load, in per cent: not a number when nobody took any.
+    pub fn load_percent(self) -> f64 {
+        100.0 * self.client_cpu_seconds / (self.client_cpu_seconds + self.cpu_seconds)
     }
 }
 
@@ -245,10 +249,13 @@ fn controllers(parts: Parts) -> Option<String> {
     }
 }
 
-/// The ceiling writes the members of one cluster and one user side by side.
-fn kubeconfig_of(flat: &str) -> String {
-    let member = |key: &str| flat.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-    let (server, authority) = (member("server:"), member("certificate-authority-data:"));
-    let (certificate, key) = (member("client-certificate-data:"), member("client-key-data:"));
-    format!("clusters:\n- cluster:\n    {server}\n    {authority}\nusers:\n- user:\n    {certificate}\n    {key}\n")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_load_generator_has_its_share_of_what_both_took() {
+        let used = Used { wall_seconds: 2.0, cpu_seconds: 3.0, client_cpu_seconds: 1.0 };
+        assert_eq!((used.load_percent(), used.per_second(4), used.cpu_per_thousand(1_500)), (25.0, 2.0, 2.0));
+    }
 }

@@ -1,11 +1,6 @@
 //! The table of figures: rows as they come, values by side, and the two ratios that decide.
 
-use std::fmt::Write as _;
-
-use super::{
-    Who,
-    record::{Record, Shown},
-};
+use super::{Who, record::Shown};
 
 /// What one line of the table says.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +18,11 @@ pub struct Row {
 pub enum Better {
     Less,
     More,
+    /// Told for its own sake: what the load generator takes says nothing of who is better.
+    Neither,
 }
 
-/// All figures of a run.
+/// What one figure measures.
 #[derive(Default)]
 pub struct Table {
     lines: Vec<Line>,
@@ -60,18 +57,7 @@ impl Table {
         }
     }
 
-    /// The table in Markdown.
-    pub fn markdown(&self) -> String {
-        let mut out = Record::markdown_of(self.shown());
-        out.push_str(&Record::growth_of(&self.shown().collect::<Vec<_>>()));
-        for remark in &self.remarks {
-            let _ = write!(out, "\n- {remark}");
-        }
-        out.push('\n');
-        out
-    }
-
-    /// What was measured, for [`Record`].
+    /// What was measured, for [`super::record`].
     pub fn shown(&self) -> impl Iterator<Item = Shown> {
         self.lines.iter().map(Line::shown)
     }
@@ -98,9 +84,15 @@ impl Line {
     fn shown(&self) -> Shown {
         let Row { figure, what, unit, better, aim } = self.row;
         let [skiff, upstream, ceiling] = Who::ALL.map(|who| self.median(who));
-        let lead = |ours: f64, other: f64| if better == Better::Less { other / ours } else { ours / other };
-        let lead =
-            |other: Option<f64>| skiff.zip(other).map(|(ours, other)| lead(ours, other)).filter(|r| r.is_finite());
+        let lead = |other: Option<f64>| {
+            let (ours, other) = skiff.zip(other)?;
+            let ratio = match better {
+                Better::Less => other / ours,
+                Better::More => ours / other,
+                Better::Neither => return None,
+            };
+            ratio.is_finite().then_some(ratio)
+        };
         Shown {
             figure: figure.into(),
             what: what.into(),
@@ -112,7 +104,7 @@ impl Line {
             skiff,
             upstream,
             ceiling,
-            date: String::new(),
+            ..Shown::default()
         }
     }
 }
@@ -137,6 +129,11 @@ fn three_digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::record::Record;
+
+    fn shown(table: &Table) -> String {
+        Record::of("", "", table.shown(), &[]).tables()
+    }
 
     const ROW: Row = Row { figure: "P3", what: "creates", unit: "/s", better: Better::More, aim: "≥ 15×" };
 
@@ -149,20 +146,31 @@ mod tests {
         table.note(&ROW, 1.0, Who::Upstream, 400.0);
         table.note(&ROW, 1.0, Who::Ceiling, 10000.0);
         let expected = "| P3 | creates | 1 | /s | 5000 | 400 | 12.5× | 10000 | 50.0 % | ≥ 15× | no |";
-        assert!(table.markdown().contains(expected), "{}", table.markdown());
+        assert!(shown(&table).contains(expected), "{}", shown(&table));
         let less = Row { what: "cpu", better: Better::Less, ..ROW };
         table.note(&less, 1.0, Who::Skiff, 0.25);
         table.note(&less, 1.0, Who::Upstream, 4.0);
-        assert!(table.markdown().contains("| cpu | 1 | /s | 0.250 | 4.00 | 16.0× |  |  |"), "{}", table.markdown());
+        assert!(shown(&table).contains("| cpu | 1 | /s | 0.250 | 4.00 | 16.0× |  |  |"), "{}", shown(&table));
+    }
+
+    #[test]
+    fn what_the_load_generator_takes_is_no_contest() {
+        let mut table = Table::default();
+        let row = Row { unit: "% of both", better: Better::Neither, aim: "", ..ROW };
+        for (who, value) in Who::ALL.into_iter().zip([40.0, 10.0, 50.0]) {
+            table.note(&row, 1.0, who, value);
+        }
+        let expected = "| P3 | creates | 1 | % of both | 40.0 | 10.0 |  | 50.0 |  |  |  |";
+        assert!(shown(&table).contains(expected), "{}", shown(&table));
     }
 
     #[test]
     fn growth_is_told_where_there_are_two_scales() {
         let mut table = Table::default();
         table.note(&ROW, 1.0, Who::Skiff, 10.0);
-        assert!(!table.markdown().contains("Growth"));
+        assert!(!shown(&table).contains("Growth"));
         table.note(&ROW, 10.0, Who::Skiff, 5.0);
-        assert!(table.markdown().contains("| P3 | creates | 1 to 10 | 0.500× |"), "{}", table.markdown());
+        assert!(shown(&table).contains("| P3 | creates | 1 to 10 | 0.500× |"), "{}", shown(&table));
     }
 
     #[test]

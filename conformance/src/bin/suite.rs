@@ -11,12 +11,12 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use conformance::{
+    place::{self, Place},
     suite::{
-        changes::Record,
+        changes::{Record, Whole},
         cluster::{Cluster, Kind},
         cncf,
         list::{self, Choice, Needs, Test},
-        place::{self, Place},
         report,
         runner::Run,
     },
@@ -174,8 +174,14 @@ async fn run(flags: &Flags) -> Result<bool> {
     print!("{}\n{}", report.table(), report.failures());
     let kept = output.join("last.tsv");
     let mut record = Record::parse(&std::fs::read_to_string(&kept).unwrap_or_default());
-    record.take(&cases).iter().for_each(|change| println!("{change}"));
+    let whole = Whole { seconds, processes: flags.procs, tests: chosen.len() };
+    record.take(&cases, whole).iter().for_each(|change| println!("{change}"));
     std::fs::write(&kept, record.write())?;
+    if is_ours {
+        let theirs = flags.directory.join(Against::Upstream.name()).join("last.tsv");
+        let theirs = Record::parse(&std::fs::read_to_string(theirs).unwrap_or_default());
+        report.slower(&theirs).iter().for_each(|slow| println!("slower than upstream: {slow}"));
+    }
     let is_good = judge(flags, &report)?;
     if let Some(directory) = &flags.cncf {
         ensure!(report.is_whole(), "what is handed in is a run in which every test passed; {}", report.summary());

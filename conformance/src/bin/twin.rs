@@ -85,7 +85,7 @@ async fn main() -> Result<ExitCode> {
     ensure!(flags.count <= COUNT_MAX, "--count: at most {COUNT_MAX}");
     ensure!(!flags.against.is_empty() || flags.skiff.is_file(), "there is no {}", flags.skiff.display());
     let begun = Instant::now();
-    let folder = tempfile::tempdir()?;
+    let folder = conformance::place::Place::fresh(&std::env::temp_dir())?;
     let pair = match flags.against.as_slice() {
         [ours, theirs] => Pair::of(ours, theirs).await?,
         _ => Pair::start(&flags.skiff, folder.path()).await?,

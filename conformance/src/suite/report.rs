@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
+    changes::{Record, is_slow},
     junit::{Case, Outcome},
     list::{Expected, Test},
 };
@@ -110,6 +111,17 @@ impl Report<'_> {
         text
     }
 
+    /// Tests that passed and took much longer than upstream, by its last run here or else by the list.
+    pub fn slower(&self, upstream: &Record) -> Vec<String> {
+        let slow = |(test, case): &(&Test, Option<&Case>)| {
+            let case = case.filter(|case| case.outcome == Outcome::Passed)?;
+            let theirs = upstream.seconds(&test.name).unwrap_or(test.upstream_seconds);
+            is_slow(case.seconds, theirs)
+                .then(|| format!("{:.1} s, upstream {theirs:.1} s: {}", case.seconds, test.name))
+        };
+        self.rows.iter().filter_map(slow).collect()
+    }
+
     /// `N passed, N failed, N skipped`: a step of the suite's own that failed counts, and what did not run though it was to.
     pub fn summary(&self) -> String {
         let count = |is: fn(Option<&Case>) -> bool| self.rows.iter().filter(|(_, case)| is(*case)).count();
@@ -204,6 +216,21 @@ mod tests {
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["a", "1", "1", "0", "1.0", "3.5"]);
         assert_eq!(lines[3], ["all", "1", "2", "1", "1.5", "7.5"]);
+    }
+
+    #[test]
+    fn a_test_is_slow_by_upstreams_last_run_or_else_by_the_list() {
+        let tests = parse(LIST).expect("well-formed");
+        let took = |name: &str, seconds| Case { seconds, ..case(name, Outcome::Passed) };
+        let cases =
+            [took("one", 2.4), took("two", 3.1), took("three", 5.0), case("four", Outcome::Failed(String::new()))];
+        let report = compare(&tests, &[], &cases);
+        assert_eq!(
+            report.slower(&Record::default()),
+            ["2.4 s, upstream 1.5 s: one", "3.1 s, upstream 2.0 s: two", "5.0 s, upstream 3.0 s: three"]
+        );
+        let upstream = Record::parse("passed\t2.0\tone\npassed\t3.0\ttwo\nfailed\t9.0\tthree\n");
+        assert_eq!(report.slower(&upstream), ["5.0 s, upstream 3.0 s: three"]);
     }
 
     #[test]

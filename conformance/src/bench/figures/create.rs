@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 
+use super::LOAD_UNIT;
 use crate::bench::{Plan, Row, Side, Table, fixture, load, table::Better};
 
 const MANY: usize = 64;
@@ -21,8 +22,9 @@ const CPU: Row = Row {
 };
 const ONE_RATE: Row = Row { what: "create pods, 1 client", ..RATE };
 const ONE_CPU: Row = Row { what: "create pods, 1 client, server's CPU", ..CPU };
-const LOAD: Row = Row { what: "create pods, 64 clients, load generator's CPU", aim: "", ..CPU };
-const ONE_LOAD: Row = Row { what: "create pods, 1 client, load generator's CPU", ..LOAD };
+const LOAD: Row =
+    Row { what: "create pods, 64 clients, load generator", unit: LOAD_UNIT, better: Better::Neither, ..RATE };
+const ONE_LOAD: Row = Row { what: "create pods, 1 client, load generator", ..LOAD };
 
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let sides = plan.sides(true).await?;
@@ -35,7 +37,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
                 let (count, used) = create(side, clients, round, plan.round_seconds).await?;
                 table.note(rate, plan.scale, side.who, used.per_second(count));
                 table.note(cpu, plan.scale, side.who, used.cpu_per_thousand(count));
-                table.note(load, plan.scale, side.who, used.client_cpu_per_thousand(count));
+                table.note(load, plan.scale, side.who, used.load_percent());
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bench::{Plan, Row, Table, Who, table::Better};
+use crate::{
+    bench::{Plan, Row, Table, Who, table::Better},
+    bound::bound,
+};
 
 const WATCHERS: usize = 10_000;
 const EVENTS: usize = 4_000;
@@ -22,7 +25,8 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
         // As much work at every scale.
         let events = (EVENTS * WATCHERS / watchers).max(64);
         let numbers = [watchers.to_string(), events.to_string()];
-        let output = tokio::process::Command::new(&plan.fan_out).args(numbers).output().await?;
+        let mut program = tokio::process::Command::from(bound(&plan.fan_out));
+        let output = program.args(numbers).kill_on_drop(true).output().await?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let said = String::from_utf8(output.stdout)?;
         let rate = rate_of(&said).with_context(|| format!("{said}: no rate"))?;

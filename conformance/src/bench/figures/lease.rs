@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 
+use super::LOAD_UNIT;
 use crate::bench::{
     Plan, Row, Side, Table, fixture,
     load::{self, Request},
@@ -22,8 +23,7 @@ const CPU: Row = Row {
     aim: "≥ 12×, ≥ 60 %",
     ..RATE
 };
-
-const LOAD: Row = Row { what: "Lease updates, load generator's CPU", aim: "", ..CPU };
+const LOAD: Row = Row { what: "Lease updates, load generator", unit: LOAD_UNIT, better: Better::Neither, ..RATE };
 
 /// A client and the nodes it speaks for.
 struct Heart {
@@ -54,7 +54,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             let (count, used) = side.measure(load::closed(clients, Some(until), work)).await?;
             table.note(&RATE, plan.scale, side.who, used.per_second(count));
             table.note(&CPU, plan.scale, side.who, used.cpu_per_thousand(count));
-            table.note(&LOAD, plan.scale, side.who, used.client_cpu_per_thousand(count));
+            table.note(&LOAD, plan.scale, side.who, used.load_percent());
         }
     }
     Ok(())
@@ -62,26 +62,38 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
 
 /// The Leases, with their revisions.
 async fn create(side: &Side, count: usize) -> Result<Vec<(String, String)>> {
-    let client = side.client().await?;
-    let mut leases = Vec::with_capacity(count);
-    for number in 0..count {
-        let name = format!("node-{number:06}");
-        let response = load::send(&client, fixture::lease(&name, None, 0)).await?;
-        leases.push((name, fixture::revision(&response.body).unwrap_or_default().to_owned()));
-    }
-    Ok(leases)
+    let names = (0..count).map(|number| format!("node-{number:06}")).collect();
+    revisions(side, names, |name| fixture::lease(name, None, 0)).await
 }
 
 async fn read(side: &Side, leases: &[(String, String)]) -> Result<Vec<(String, String)>> {
-    let client = side.client().await?;
-    let mut now = Vec::with_capacity(leases.len());
-    for (name, _) in leases {
+    let names = leases.iter().map(|(name, _)| name.clone()).collect();
+    let get = |name: &str| {
         let path = format!("{}/{name}", fixture::LEASES);
-        let get = Request { method: "GET", path, content_type: "application/json", body: Bytes::new() };
-        let response = load::send(&client, get).await?;
-        now.push((name.clone(), fixture::revision(&response.body).unwrap_or_default().to_owned()));
+        Request { method: "GET", path, content_type: "application/json", body: Bytes::new() }
+    };
+    revisions(side, names, get).await
+}
+
+/// The revisions that a request for each name is answered with.
+async fn revisions(side: &Side, names: Vec<String>, request: fn(&str) -> Request) -> Result<Vec<(String, String)>> {
+    let mut tasks = Vec::new();
+    for names in names.chunks(names.len().div_ceil(CLIENTS).max(1)) {
+        let (client, names) = (side.client().await?, names.to_vec());
+        tasks.push(tokio::spawn(async move {
+            let mut now = Vec::with_capacity(names.len());
+            for name in names {
+                let response = load::send(&client, request(&name)).await?;
+                now.push((name, fixture::revision(&response.body).unwrap_or_default().to_owned()));
+            }
+            anyhow::Ok(now)
+        }));
     }
-    Ok(now)
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await??);
+    }
+    Ok(all)
 }
 
 // === impl Heart ===

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::MEGABYTE;
+use super::{LOAD_UNIT, MEGABYTE};
 use crate::bench::{Plan, Row, Side, Table, Who, fixture, load, table::Better};
 
 const PODS: usize = 10_000;
@@ -15,11 +15,15 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(50);
 
 const WALL: Row = Row { figure: "P4", what: "LIST, JSON", unit: "s", better: Better::Less, aim: "" };
 const CPU: Row = Row { what: "LIST, JSON, server's CPU", unit: "CPU s", aim: "≥ 15×, ≥ 75 %", ..WALL };
-const MEMORY: Row = Row { what: "PSS added during 16 LISTs at once", unit: "MB", aim: "flat", ..WALL };
+const LOAD: Row = Row { what: "LIST, JSON, load generator", unit: LOAD_UNIT, better: Better::Neither, ..WALL };
+const MEMORY: Row = Row { what: "PSS added during 16 LISTs at once", unit: "MB", ..WALL };
+/// Flat is what does not grow with the number of LISTs: what builds each answer whole adds sixteen.
+const FLAT: Row = Row { what: "… beside the size of one answer", unit: "answers", aim: "< 1", ..MEMORY };
 
 struct Form {
     wall: Row,
     cpu: Row,
+    load: Row,
     headers: &'static [(&'static str, &'static str)],
     gzip: bool,
     /// Whether the ceiling can answer in it.
@@ -28,10 +32,11 @@ struct Form {
 
 const JSON: (&str, &str) = ("accept", "application/json");
 const FORMS: &[Form] = &[
-    Form { wall: WALL, cpu: CPU, headers: &[JSON], gzip: false, ceiling: true },
+    Form { wall: WALL, cpu: CPU, load: LOAD, headers: &[JSON], gzip: false, ceiling: true },
     Form {
         wall: Row { what: "LIST, JSON with gzip", ..WALL },
         cpu: Row { what: "LIST, JSON with gzip, server's CPU", aim: "≥ 15×", ..CPU },
+        load: Row { what: "LIST, JSON with gzip, load generator", ..LOAD },
         headers: &[JSON, ("accept-encoding", "gzip")],
         gzip: true,
         ceiling: false,
@@ -39,6 +44,7 @@ const FORMS: &[Form] = &[
     Form {
         wall: Row { what: "LIST, protobuf", ..WALL },
         cpu: Row { what: "LIST, protobuf, server's CPU", aim: "≥ 15×", ..CPU },
+        load: Row { what: "LIST, protobuf, load generator", ..LOAD },
         headers: &[("accept", "application/vnd.kubernetes.protobuf")],
         gzip: false,
         ceiling: false,
@@ -59,8 +65,15 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
                 let (count, used) = side.measure(one_by_one(side, form.headers, plan.round_seconds)).await?;
                 table.note(&form.wall, plan.scale, side.who, used.wall_seconds / count as f64);
                 table.note(&form.cpu, plan.scale, side.who, used.cpu_seconds / count as f64);
+                table.note(&form.load, plan.scale, side.who, used.load_percent());
             }
-            table.note(&MEMORY, plan.scale, side.who, memory_during_many(side).await? / MEGABYTE);
+            // The ceiling shares nothing between lists, and its memory is no aim.
+            if side.who != Who::Ceiling {
+                let one = load::drain(&side.client().await?, fixture::PODS, &[JSON]).await?.len;
+                let added = memory_during_many(side).await?;
+                table.note(&MEMORY, plan.scale, side.who, added / MEGABYTE);
+                table.note(&FLAT, plan.scale, side.who, added / one as f64);
+            }
         }
     }
     Ok(())

@@ -82,7 +82,8 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
         bind(&side, &FIRST, 1, || Ok(())).await?;
         sides.push((side, scheduler));
     }
-    let count = plan.scaled(COUNT);
+    // Nodes are what grows: more pods than these would be a longer turn and no harder one.
+    let count = plan.scaled(COUNT).min(COUNT);
     for _ in 0..plan.rounds {
         for (side, scheduler) in &sides {
             for workload in &WORKLOADS {

@@ -1,5 +1,5 @@
-//! Where a run of the suite keeps what is its own: results in a directory that no other run has at the time, the rest in one
-//! that goes with it.
+//! Where a run of the suite, of the twin or of the figures keeps what is its own: in a directory that goes with it. Results of
+//! the suite are in one that no other run has at the time.
 //!
 //! A run that is killed cleans nothing up, so the next one does it. Both are told apart by locks of the kernel's, which end
 //! with the process that has them.
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-const PREFIX: &str = "skiff-suite-";
+const PREFIX: &str = "skiff-run-";
 const LOCK: &str = "lock";
 
 /// A directory of a run, for as long as the run lasts.
@@ -70,6 +70,12 @@ pub fn sweep(within: &Path) -> Vec<PathBuf> {
 // === impl Place ===
 
 impl Place {
+    /// Makes one, and takes away what runs that were killed have left beside it.
+    pub fn fresh(within: &Path) -> Result<Place> {
+        sweep(within);
+        Place::make(within)
+    }
+
     pub fn make(within: &Path) -> Result<Place> {
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(within)?;
         let lock = lock(directory.path())?.context("nobody else knows of a directory that has just been made")?;
@@ -103,15 +109,19 @@ mod tests {
     fn what_a_killed_run_has_left_goes_and_what_a_run_has_stays() {
         let within = tempfile::tempdir().expect("a directory");
         let alive = Place::make(within.path()).expect("it is made");
-        let killed = within.path().join("skiff-suite-killed");
-        for path in [&killed, &within.path().join("others"), &within.path().join("skiff-suite-new")] {
+        let killed = within.path().join("skiff-run-killed");
+        for path in [&killed, &within.path().join("others"), &within.path().join("skiff-run-new")] {
             fs::create_dir_all(path.join("data")).expect("a directory");
         }
         fs::write(killed.join(LOCK), "").expect("a file");
-        assert_eq!(sweep(within.path()), [killed]);
+        assert_eq!(sweep(within.path()), [killed.clone()]);
         assert!(alive.path().is_dir() && within.path().join("others").is_dir());
-        assert!(within.path().join("skiff-suite-new").is_dir());
-        drop(alive);
+        assert!(within.path().join("skiff-run-new").is_dir());
+        fs::create_dir_all(&killed).expect("a directory");
+        fs::write(killed.join(LOCK), "").expect("a file");
+        let next = Place::fresh(within.path()).expect("it is made");
+        assert!(!killed.exists() && next.path().is_dir() && alive.path().is_dir());
+        drop((alive, next));
         assert_eq!(fs::read_dir(within.path()).expect("it is there").count(), 2);
     }
 }
