@@ -114,7 +114,7 @@ mod tests {
             fs::create_dir_all(path.join("data")).expect("a directory");
         }
         fs::write(killed.join(LOCK), "").expect("a file");
-        assert_eq!(sweep(within.path()), [killed.clone()]);
+        assert_eq!(sweep(within.path()), std::slice::from_ref(&killed));
         assert!(alive.path().is_dir() && within.path().join("others").is_dir());
         assert!(within.path().join("skiff-run-new").is_dir());
         fs::create_dir_all(&killed).expect("a directory");
