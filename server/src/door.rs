@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{Attributes, Status, User};
+use api::{Attributes, Status, User, user};
 use auth::{
     authenticate::{Credentials, Identity, Peer, Refusal, bearer},
     authorize::{Authorized, Refused},
@@ -39,6 +39,10 @@ use crate::{
 pub struct Connection {
     pub peer: Option<Peer>,
 }
+
+/// Stands beside an answer to somebody whom nobody knows.
+#[derive(Clone, Copy)]
+pub struct Nobody;
 
 /// A request whose sender may do what it asks.
 pub struct Admitted {
@@ -167,6 +171,7 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
             told.refused(server, &parts, &wanted.attributes);
             let mut response = respond::error(&status, &plain);
             respond::warn(&mut response, overlooked.as_slice());
+            response.extensions_mut().insert(Nobody);
             return response;
         }
     };
@@ -177,8 +182,12 @@ async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) ->
     known.annotations.iter().for_each(|(key, text)| told.note(key, text));
     let warnings = std::mem::take(&mut known.warnings);
     let received = Received { parts, query, wanted, body, at, told };
+    let is_nobody = known.user.name == user::ANONYMOUS;
     let mut response = Box::pin(admit(server, known.user, received, &plain)).await;
     respond::warn_first(&mut response, &warnings);
+    if is_nobody {
+        response.extensions_mut().insert(Nobody);
+    }
     response
 }
 

@@ -3,20 +3,24 @@
 mod carried;
 mod gather;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use auth::authenticate::Peer;
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -41,9 +45,9 @@ const HEADERS_LEN_MAX: u32 = 1 << 20;
 /// Serves until `stop` says so, then drains.
 pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>) {
     let acceptor = TlsAcceptor::from(tls);
-    let graceful = GracefulShutdown::new();
-    // Every write that is under way holds one; nobody ever sends.
+    // Every write that is under way holds one, and every connection one of the other; nobody ever sends.
     let (alive, mut writes) = mpsc::channel(1);
+    let (open, mut connections) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -59,27 +63,39 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
             }
         };
         let _ = tcp.set_nodelay(true);
-        let (server, acceptor, watcher) = (server.clone(), acceptor.clone(), graceful.watcher());
-        let alive = alive.clone();
+        let (server, acceptor) = (server.clone(), acceptor.clone());
+        let (alive, open, stop) = (alive.clone(), open.clone(), stop.clone());
         tokio::spawn(async move {
+            let _open = open;
             let Some(stream) = secured(&acceptor, tcp, &server.metrics.handshakes_failed).await else { return };
             let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
             let connection = Arc::new(Connection { peer });
+            let enough = Arc::new(Notify::new());
+            let told = enough.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Remote(address.ip()));
                 let (server, connection, alive) = (server.clone(), connection.clone(), alive.clone());
-                async move { Ok::<_, std::convert::Infallible>(serve(server, connection, request, alive).await) }
+                let (told, is_shared) = (told.clone(), request.version() == Version::HTTP_2);
+                async move {
+                    let response = serve(server, connection, request, alive).await;
+                    if is_shared && response.extensions().get::<door::Nobody>().is_some() {
+                        told.notify_one();
+                    }
+                    Ok::<_, std::convert::Infallible>(response)
+                }
             });
             let builder = builder();
             // The client said which it speaks; only HTTP/2 reads whenever it is polled.
             let served = match stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 true => {
                     let gathered = TokioIo::new(Gather::new(stream));
-                    watcher.watch(builder.serve_connection_with_upgrades(gathered, service).into_owned()).await
+                    let served = builder.serve_connection_with_upgrades(gathered, service).into_owned();
+                    carry(served, |served| served.graceful_shutdown(), &enough, stop).await
                 }
                 false => {
                     let plain = TokioIo::new(stream);
-                    watcher.watch(builder.serve_connection_with_upgrades(plain, service).into_owned()).await
+                    let served = builder.serve_connection_with_upgrades(plain, service).into_owned();
+                    carry(served, |served| served.graceful_shutdown(), &enough, stop).await
                 }
             };
             if let Err(error) = served {
@@ -88,16 +104,35 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
         });
     }
     drop(listener);
-    drop(alive);
+    drop((alive, open));
     // Connections hear first that nothing new begins on them, then what lasts by its nature ends.
     let drained = async {
         let others = async {
             server.registry.end_watches();
             writes.recv().await;
         };
-        tokio::join!(graceful.shutdown(), others);
+        tokio::join!(connections.recv(), others);
     };
     let _ = tokio::time::timeout(DRAIN, drained).await;
+}
+
+/// Carries a connection to its end. When the server stops, or who is on it is nobody that is known, nothing new begins
+/// on it (`drain`): connections of HTTP/2 cost more than they bring when strangers keep them (CVE-2023-44487).
+/// Upstream: apiserver/pkg/endpoints/filters/authentication.go, UnauthenticatedHTTP2DOSMitigation.
+async fn carry<C: Future>(
+    connection: C,
+    drain: impl FnOnce(Pin<&mut C>),
+    enough: &Notify,
+    mut stop: watch::Receiver<bool>,
+) -> C::Output {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = enough.notified() => {}
+        _ = stop.wait_for(|s| *s) => {}
+    }
+    drain(connection.as_mut());
+    connection.await
 }
 
 /// A connection once it is secured; none when that does not come to be, also within its time.
