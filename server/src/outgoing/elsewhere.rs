@@ -371,3 +371,6 @@ fn fresh(cache_control: &str) -> i64 {
     }
     parts.find_map(|part| part.strip_prefix("max-age=")?.trim_matches('"').parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,10 +24,10 @@ const THEN: i64 = 1_700_000_000;
 const YEARS: i64 = 9 * 365 * 24 * 3600;
 
 /// A server that answers every request with the same bytes.
-struct Hook {
-    port: u16,
-    authority: Vec<u8>,
-    connections: Arc<AtomicUsize>,
+pub(super) struct Hook {
+    pub port: u16,
+    pub authority: Vec<u8>,
+    pub connections: Arc<AtomicUsize>,
 }
 
 /// A cluster with one service, behind which is a port of this machine.
@@ -55,7 +55,7 @@ impl Look for Cluster {
 
 impl Hook {
     /// `names` are those of its certificate. `answer` says what is written to each request; nothing: for ever nothing.
-    async fn serving(names: &[&str], answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Hook {
+    pub async fn serving(names: &[&str], answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Hook {
         let authority = Authority::generate("hooks", THEN).expect("an authority");
         let mut of = Names { hosts: BTreeSet::new(), addresses: BTreeSet::new() };
         names.iter().for_each(|name| of.add(name));
@@ -114,7 +114,7 @@ async fn take(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<()> {
     Some(())
 }
 
-fn http(head: &str, body: &str) -> Vec<u8> {
+pub(super) fn http(head: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
@@ -123,7 +123,7 @@ fn yes() -> Vec<u8> {
     http("200 OK\r\nContent-Type: application/json", review)
 }
 
-fn client(port: u16) -> Outgoing {
+pub(super) fn client(port: u16) -> Outgoing {
     let draw: Arc<dyn Fn(u64) -> u64 + Send + Sync> = Arc::new(|_| 0);
     Outgoing::new(Settings { look: Arc::new(Cluster(port)), draw, machine: String::new(), front_proxy: None })
 }
@@ -181,6 +181,46 @@ async fn nobody_is_followed_where_he_points() {
     let text = "the server responded with the status code 307 but did not return more information";
     assert_eq!(said, Err(text.to_owned()));
     assert_eq!(target.connections.load(Ordering::Relaxed), 0);
+}
+
+/// Who may write where a webhook is must not read with this server's eyes: only HTTPS to somebody who proves his name,
+/// nobody who points elsewhere, and nothing of what is no answer but what says to be for people.
+#[tokio::test]
+async fn cve_2020_8555_nobody_reads_the_servers_network_through_a_webhook() {
+    let secret = "the-secret-of-a-neighbour";
+    let inner = Hook::serving(&["127.0.0.1"], move || http("200 OK\r\nContent-Type: application/json", secret)).await;
+    let location = format!("https://127.0.0.1:{}/latest/meta-data", inner.port);
+    for code in
+        ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
+        let head = format!("{code}\r\nLocation: {location}");
+        let hook = Hook::serving(&["127.0.0.1"], move || http(&head, "")).await;
+        let said = call(&client(0), &hook.address()).await.expect_err(code);
+        assert!(!said.contains(secret) && !said.contains("latest"), "{said}");
+    }
+    assert_eq!(inner.connections.load(Ordering::Relaxed), 0, "nobody was followed");
+    for kind in ["application/json", "application/octet-stream", "image/png"] {
+        for code in ["200 OK", "403 Forbidden", "500 Internal Server Error"] {
+            let head = format!("{code}\r\nContent-Type: {kind}");
+            let hook = Hook::serving(&["127.0.0.1"], move || http(&head, secret)).await;
+            let said = call(&client(0), &hook.address()).await.expect_err("it is no review");
+            assert!(!said.contains(secret), "{code} {kind}: {said}");
+        }
+    }
+    // Somebody of another name, one of an authority that nobody named, and one without TLS.
+    let misnamed = Hook::serving(&["elsewhere.example.com"], yes).await;
+    assert!(call(&client(0), &misnamed.address()).await.is_err());
+    let stranger = Address { authorities: ca(), ..inner.address() };
+    assert!(call(&client(0), &stranger).await.is_err());
+    let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let place = Place::Url(format!("http://{}/check", plain.local_addr().expect("an address")));
+    let asked = tokio::spawn(async move { call(&client(0), &Address { place, authorities: ca() }).await });
+    let (mut tcp, _) = plain.accept().await.expect("somebody comes");
+    let mut first = [0];
+    tcp.read_exact(&mut first).await.expect("it speaks");
+    assert_eq!(first, [22], "a handshake of TLS, also where the address says http");
+    drop(tcp);
+    assert!(asked.await.expect("it ended well").is_err());
 }
 
 #[tokio::test]
