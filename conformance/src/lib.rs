@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod bound;
+pub mod clock;
 pub mod etcd;
 pub mod events;
 pub mod fake_node;

@@ -1,12 +1,13 @@
 //! Whom the API server takes for a node: who shows a certificate of the right authority for the address that was dialled.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use api::{Value, value};
 use bytes::Bytes;
 use certs::{Authority, Names};
 use conformance::{
+    clock::now,
     fake_node::FakeNode,
     http::Client,
     skiff::{self, Skiff},
@@ -16,13 +17,6 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 const NODES: &str = "/api/v1/nodes";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const UNKNOWN: &str = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
-
-fn now() -> Result<i64> {
-    // A certificate has to be of today: those who look at it have the machine's clock.
-    #[allow(clippy::disallowed_methods)]
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("a clock behind 1970")?;
-    Ok(i64::try_from(now.as_secs())?)
-}
 
 async fn send(client: &Client, method: &str, path: &str, object: &Value) -> Result<()> {
     let answer = client.send(method, path, &JSON, Bytes::from(codec::json::to_string(object))).await?;

@@ -1,10 +1,11 @@
 //! Streams and proxies as stock clients use them: through the API server to a node, whose commands are processes here.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use conformance::{
+    clock::now,
     fake_node::FakeNode,
     http::Client,
     tour::{Guide, KITS},
@@ -45,13 +46,6 @@ async fn furnish(kubeconfig: &Path, node: &FakeNode, features: &str) -> Result<(
         send("PUT", &format!("/api/v1/namespaces/default/pods/{name}/status"), running).await.ok();
     }
     Ok(())
-}
-
-fn now() -> Result<i64> {
-    // A certificate has to be of today: those who look at it have the machine's clock.
-    #[allow(clippy::disallowed_methods)]
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("a clock behind 1970")?;
-    Ok(i64::try_from(now.as_secs())?)
 }
 
 /// Commands and what they print. `PORT` is where the greeter listens.
