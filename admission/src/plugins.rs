@@ -307,6 +307,8 @@ mod tests {
         assert_eq!(default.first(), Some(&"NamespaceLifecycle"));
         assert_eq!(default.last(), Some(&"ResourceQuota"));
         assert!(!default.contains(&"AlwaysPullImages"));
+        // As upstream's; docs/security.md says who ought to have it.
+        assert!(!default.contains(&"DenyServiceExternalIPs"));
         let changed =
             names(&["AlwaysDeny", "AlwaysPullImages", "Priority"], &["ServiceAccount"]).expect("they are known");
         let position = |name: &str| changed.iter().position(|n| *n == name);

@@ -359,7 +359,7 @@ async fn half_open_connections_are_in_nobodys_way() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rapid_resets_are_in_nobodys_way() -> Result<()> {
+async fn cve_2023_44487_cve_2023_39325_rapid_resets_are_in_nobodys_way() -> Result<()> {
     let target = Target::start().await?;
     let attack = async {
         for _ in 0..10 {

@@ -47,3 +47,31 @@ pub fn rules(snapshot: &Snapshot, settings: &Settings, family: Family) -> Rules 
     }
     rules
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{LocalTraffic, NodePorts};
+
+    fn settings() -> Settings {
+        Settings {
+            node_name: "here".into(),
+            masquerade_all: false,
+            masquerade_bit: 14,
+            local: LocalTraffic::default(),
+            node_ports: NodePorts::default(),
+        }
+    }
+
+    /// With real packets: `packets_go_where_services_say` of `conformance/tests/machine_services.rs`.
+    #[test]
+    fn cve_2020_8558_what_comes_to_loopback_from_outside_is_dropped_before_anything_else() {
+        let table = rules(&Snapshot::default(), &settings(), Family::V4).ruleset;
+        let input = &table.chains["filter-input"];
+        assert_eq!(input.hook, "type filter hook input priority 0 ;");
+        let first = input.rules.first().map(String::as_str).unwrap_or_default();
+        assert!(first.starts_with("iifname != \"lo\" ip daddr 127.0.0.0/8 ct status ! dnat drop"), "{first}");
+        // Other words that let something pass must not stand in the kernel's way in at all.
+        assert!(input.rules.iter().all(|rule| !rule.contains("accept")), "{:?}", input.rules);
+    }
+}

@@ -62,8 +62,47 @@ pub fn load_balancer(ingress: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use api::value;
+
     use super::*;
     use crate::testing::texts;
+
+    /// What is wrong with an object of a resource that names this address.
+    fn judged(group: &str, plural: &str, object: &Value) -> Vec<String> {
+        let mut rows = crate::all().filter(|row| row.group == group && row.plural == plural);
+        let row = rows.next().expect("there is one");
+        let found = (row.rules.validate)(object, &crate::testing::context());
+        found.0.iter().map(|error| error.detail.clone()).collect()
+    }
+
+    /// Neither kind leads to the node itself or to its neighbours' metadata, and both say so in the same words.
+    #[test]
+    fn cve_2021_25737_no_kind_of_endpoints_leads_to_loopback_or_link_local_addresses() {
+        for (ip, family) in [
+            ("127.0.0.1", "IPv4"),
+            ("127.255.0.9", "IPv4"),
+            ("169.254.169.254", "IPv4"),
+            ("224.0.0.1", "IPv4"),
+            ("::1", "IPv6"),
+            ("fe80::1", "IPv6"),
+            ("ff02::1", "IPv6"),
+        ] {
+            let slice = value!({
+                "metadata": {"name": "e", "namespace": "ns"}, "addressType": family, "endpoints": [{"addresses": [ip]}]
+            });
+            let endpoints =
+                value!({"metadata": {"name": "e", "namespace": "ns"}, "subsets": [{"addresses": [{"ip": ip}]}]});
+            let refused = judged("discovery.k8s.io", "endpointslices", &slice);
+            assert_eq!(refused.len(), 1, "{ip}: {refused:?}");
+            assert_eq!(judged("", "endpoints", &endpoints), refused, "{ip}");
+            assert!(refused[0].contains(" range ("), "{refused:?}");
+        }
+        let good = value!({
+            "metadata": {"name": "e", "namespace": "ns"}, "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.0.0.1"]}]
+        });
+        assert_eq!(judged("discovery.k8s.io", "endpointslices", &good), Vec::<String>::new());
+    }
 
     #[test]
     fn special_addresses_are_no_endpoints() {

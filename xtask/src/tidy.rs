@@ -20,6 +20,7 @@ mod lists;
 mod sizes;
 mod source;
 mod test_code;
+mod vulnerabilities;
 mod walls;
 
 /// A place where a law is broken.
@@ -61,6 +62,7 @@ const LAWS: &[Law] = &[
     lists::groups,
     test_code::test_code,
     documents::documents,
+    vulnerabilities::vulnerabilities,
 ];
 
 /// Everything that breaks a law in the workspace at `root`, in the order of paths and lines.

@@ -37,7 +37,7 @@ mod tests {
     use crate::fake::{Ask, World, assert_forbidden};
 
     #[test]
-    fn no_address_is_added() {
+    fn cve_2020_8554_no_address_is_added() {
         let service = |ips: Value| value!({"metadata": {"name": "p"}, "spec": {"externalIPs": (ips)}});
         let check = |ask: Ask| ask.validate(&DenyServiceExternalIPs, &World::new());
         let create = |ips| check(Ask::create("services", "Service", service(ips)));

@@ -146,7 +146,7 @@ fn what_is_written_reads_as_it_was() {
 }
 
 #[test]
-fn bombs_are_refused() {
+fn cve_2019_11253_cve_2019_11254_bombs_are_refused() {
     let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for i in 1..9 {
         let before = format!("*a{}", i - 1);

@@ -30,6 +30,23 @@ fn what_has_no_effect_is_named() {
     assert!(Configuration::default().warnings.is_empty());
 }
 
+/// The port that asks nobody who he is does not exist, and the limits of what is kept for others are there.
+#[test]
+fn cve_2025_0426_there_is_no_port_without_a_name_and_no_disk_without_bounds() {
+    let plain = Configuration::default();
+    assert!(plain.effective.at("readOnlyPort").is_null());
+    let asked = Configuration::read(&value!({"readOnlyPort": 10255})).expect("it is read");
+    assert_eq!(asked.warnings, ["readOnlyPort: it has no effect yet"]);
+    let said = plain.effective.at("authentication").at("anonymous").get("enabled").and_then(Value::as_bool);
+    assert_eq!(said, Some(false));
+    assert_eq!(plain.effective.at("authorization").str("mode"), "Webhook");
+    for (member, bound) in [("containerLogMaxSize", "10Mi"), ("imageMaximumGCAge", "0s")] {
+        assert_eq!(plain.effective.str(member), bound);
+    }
+    assert_eq!(plain.effective.int("containerLogMaxFiles"), 5);
+    assert_eq!(plain.effective.int("imageGCHighThresholdPercent"), 85);
+}
+
 #[test]
 fn rows_are_told_apart_and_have_defaults_that_can_be_read() {
     for (i, row) in ROWS.iter().enumerate() {

@@ -44,13 +44,28 @@ fn what_says_nothing_is_the_images_user_without_a_profile() {
     assert_eq!(made.expect("is well formed").seccomp, Some(Profile::RuntimeDefault));
 }
 
+/// A profile of the node without a name is none, and the container must not run without one instead.
+#[test]
+fn cve_2023_2431_a_profile_without_a_name_is_refused() {
+    for profile in [
+        value!({"type": "Localhost"}),
+        value!({"type": "Localhost", "localhostProfile": ""}),
+        value!({"type": "Localhost", "localhostProfile": null}),
+    ] {
+        for (whole, own) in [
+            (Value::Null, value!({"seccompProfile": (profile.clone())})),
+            (value!({"seccompProfile": (profile.clone())}), Value::Null),
+        ] {
+            assert_eq!(
+                of(whole, own).map_err(|e| e.0).err().as_deref(),
+                Some("localhostProfile must be set if seccompProfile type is Localhost.")
+            );
+        }
+    }
+}
+
 #[test]
 fn profiles_that_are_not_whole_are_refused() {
-    let missing = of(Value::Null, value!({"seccompProfile": {"type": "Localhost"}}));
-    assert_eq!(
-        missing.map_err(|e| e.0).err().as_deref(),
-        Some("localhostProfile must be set if seccompProfile type is Localhost.")
-    );
     let missing = of(Value::Null, value!({"appArmorProfile": {"type": "Localhost"}}));
     assert_eq!(missing.map_err(|e| e.0).err().as_deref(), Some("missing localhost apparmor profile name"));
     let unknown = of(value!({"supplementalGroupsPolicy": "Some"}), Value::Null);

@@ -83,7 +83,12 @@ fn prepare(found: &OwnedFd, place: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::{
+        os::unix::fs::{PermissionsExt, symlink},
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use rustix::fs::{Mode, OFlags, RenameFlags, renameat_with};
 
     use super::{super::mounter::recorded::Recorded, *};
 
@@ -107,6 +112,43 @@ mod tests {
         // What is there from an earlier start of the container is another file: it is bound anew.
         let place = bind(&mounter, &pod, &which(1), &volume, "a").expect("binds");
         assert!(place.is_dir());
+    }
+
+    /// Somebody in the container makes a directory a link and the link a directory, as fast as he can, while the
+    /// path is bound: whatever is bound is the directory inside.
+    #[test]
+    fn cve_2021_25741_a_link_that_comes_and_goes_meanwhile_leads_nowhere() {
+        const ROUNDS: usize = 2_000;
+        let root = tempfile::tempdir().expect("makes one");
+        let (volume, outside) = (root.path().join("v"), root.path().join("outside"));
+        fs::create_dir_all(volume.join("a/b")).expect("makes");
+        fs::create_dir_all(outside.join("b")).expect("makes");
+        symlink(&outside, volume.join("l")).expect("links");
+        let inside = fs::metadata(volume.join("a/b")).expect("is there").ino();
+        let is_over = AtomicBool::new(false);
+        let (mut found, mut refused, mut led_out) = (0, 0, false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let here = rustix::fs::open(&volume, OFlags::PATH, Mode::empty()).expect("opens");
+                while !is_over.load(Ordering::Relaxed) {
+                    renameat_with(&here, "a", &here, "l", RenameFlags::EXCHANGE).expect("changes places");
+                }
+            });
+            while !led_out && (found + refused < ROUNDS || found == 0 || refused == 0) {
+                match beneath::locate(&volume, "a/b").and_then(|fd| Ok(fstat(&fd)?)) {
+                    Ok(stat) => {
+                        led_out |= stat.st_ino != inside;
+                        found += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+                // What is made on the way is made inside as well.
+                let _ = make(&volume, "a/b/c");
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert!(!led_out, "a path led out of the volume");
+        assert!(!outside.join("b/c").exists(), "something was made outside");
     }
 
     #[test]

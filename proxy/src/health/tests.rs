@@ -33,6 +33,15 @@ fn a_node_that_is_not_there_or_going_gets_no_new_connections() {
     assert!(health.page("/other").is_none());
 }
 
+/// Balancers ask without a name: what they are told is whether this is well, and nothing of its inside.
+#[test]
+fn cve_2019_11248_a_health_port_tells_health_alone() {
+    let (_, health) = health();
+    for path in ["/debug/pprof/", "/debug/flags/v", "/metrics", "/configz", "/proxyMode", "/healthz/../metrics", "/"] {
+        assert!(health.page(path).is_none(), "{path}");
+    }
+}
+
 #[test]
 fn a_change_that_waits_too_long_makes_it_unwell_until_it_is_synced() {
     let (clock, health) = health();

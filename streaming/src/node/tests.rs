@@ -202,6 +202,34 @@ async fn each_path_has_its_permissions() {
     assert_eq!(access::subresources("/flagz"), ["configz"]);
 }
 
+/// Nothing of a node is for everybody: whoever shows nothing gets nothing, debugging least of all.
+#[tokio::test]
+async fn cve_2019_11248_cve_2025_0426_nobody_unknown_is_told_or_given_anything() {
+    for (method, path) in [
+        ("POST", "/checkpoint/d/p/c"),
+        ("GET", "/checkpoint/d/p/c"),
+        ("GET", "/debug/pprof/"),
+        ("GET", "/debug/pprof/heap"),
+        ("PUT", "/debug/flags/v"),
+        ("GET", "/healthz"),
+        ("GET", "/metrics"),
+        ("GET", "/configz"),
+        ("GET", "/pods"),
+        ("GET", "/logs/"),
+        ("POST", "/run/d/p/c"),
+    ] {
+        let response = dial::call(connection(), request(method, path, &[])).await.expect("an answer");
+        assert_eq!(response.status(), 401, "{method} {path}");
+    }
+    // Nor are there checkpoints, which fill a disk, for those who are known.
+    for name in ["checkpoint", "proxy"] {
+        let code = ask_as(name, "POST", "/checkpoint/d/p/c").await.0;
+        assert!(matches!(code, 403 | 404 | 405), "{name}: {code}");
+    }
+    assert_eq!(access::subresources("/checkpoint/d/p/c"), ["checkpoint"]);
+    assert_eq!(ask("/debug/pprof/").await.0, 404, "there is no such page");
+}
+
 #[tokio::test]
 async fn what_is_asked_for_plainly_is_told() {
     for (path, code, text) in [

@@ -129,3 +129,27 @@ fn exceptions_only_shrink() {
     assert_eq!(left(entry, 1, vec![]), ["exceptions"], "no longer needed");
     assert_eq!(left(entry, 0, vec![long(900)]), ["exceptions"], "one more than agreed");
 }
+
+#[test]
+fn published_vulnerabilities_have_their_tests() {
+    let row = |tests: &str| format!("| CVE-2020-1, CVE-2020-12 | a rule | {tests} |\n");
+    let code = "//! l\n#[test]\nfn cve_2020_1_cve_2020_12_a() {}\n";
+    let found = |tests: &str, code: &str| -> Vec<String> {
+        broken(&tree(&[("docs/security.md", &row(tests)), ("api/src/lib.rs", code)]))
+            .into_iter()
+            .map(|(law, line, item)| format!("{law} {line} {item}"))
+            .collect()
+    };
+    let whole = "`api/src/lib.rs` `cve_2020_1_cve_2020_12_a`";
+    assert_eq!(found(whole, code), Vec::<String>::new());
+    assert_eq!(found(whole, "//! l\n"), ["vulnerability 1 cve_2020_1_cve_2020_12_a"]);
+    let unmarked = "//! l\nfn cve_2020_1_cve_2020_12_a() {}\n";
+    assert_eq!(found(whole, unmarked), ["vulnerability 1 cve_2020_1_cve_2020_12_a"], "it is no test");
+    let other = "//! l\n#[test]\nfn cve_2020_12_a() {}\n";
+    let short = "`api/src/lib.rs` `cve_2020_12_a`";
+    assert_eq!(found(short, other), ["vulnerability 1 CVE-2020-1"]);
+    assert_eq!(
+        found("", other),
+        ["vulnerability 1 CVE-2020-1", "vulnerability 1 CVE-2020-12", "vulnerability 3 cve_2020_12_a"]
+    );
+}

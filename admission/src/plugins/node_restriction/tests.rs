@@ -116,6 +116,39 @@ fn a_node_makes_mirrors_of_its_own_pods_only() {
     );
 }
 
+/// Whatever of the API a mirror pod names, it is refused; so is a member that nobody here has heard of.
+#[test]
+fn cve_2025_4563_a_mirror_pod_names_no_claims_to_devices() {
+    says(
+        mirror(|pod| pod.set_path(&["spec", "resourceClaims"], value!([{"name": "r", "resourceClaimName": "c"}]))),
+        "node \"n1\" can not create pods that reference resourceclaims",
+    );
+    says(
+        mirror(|pod| {
+            pod.set_path(&["spec", "resourceClaims"], value!([{"name": "r", "resourceClaimTemplateName": "t"}]));
+        }),
+        "node \"n1\" can not create pods that reference resourceclaims",
+    );
+    let volume = |volume: Value| mirror(move |pod| pod.set_path(&["spec", "volumes"], value!([(volume)])));
+    says(
+        volume(value!({"name": "v", "ofTomorrow": {}})),
+        "error checking mirror pod for API references: unknown volume type for volume  \"v\"",
+    );
+    says(
+        volume(value!({"name": "v", "projected": {"sources": [{"ofTomorrow": {}}]}})),
+        "error checking mirror pod for API references: unknown source for projected volume \"v\"",
+    );
+    // Nor does a node say in a pod's status which claims are the pod's.
+    let pod = value!({"metadata": {"name": "mine", "namespace": "ns"}, "spec": {"nodeName": "n1"}});
+    let claimed = |member: &str| {
+        let mut claimed = pod.clone();
+        claimed.set_path(&["status", member], value!([{"name": "r", "resourceClaimName": "c"}]));
+        Ask::update("pods", "Pod", claimed, pod.clone()).at("status")
+    };
+    says(claimed("resourceClaimStatuses"), "node \"n1\" cannot update resource claim statues");
+    says(claimed("extendedResourceClaimStatus"), "node \"n1\" cannot update extended resource claim status");
+}
+
 #[test]
 fn a_node_ends_and_describes_its_own_pods_only() {
     let pod = |name: &str, node: &str| value!({"metadata": {"name": (name), "namespace": "ns"}, "spec": {"nodeName": (node)}});
@@ -172,6 +205,18 @@ fn a_node_labels_itself_within_limits() {
     says(Ask::update("nodes", "Node", node(value!({})), tainted), "node \"n1\" is not allowed to modify taints");
     let other = value!({"metadata": {"name": "n2"}});
     says(Ask::create("nodes", "Node", other), "node \"n1\" is not allowed to modify node \"n2\"");
+}
+
+/// An owner that is nowhere would have the collector of garbage delete the node.
+#[test]
+fn cve_2025_5187_a_node_gives_itself_no_owner() {
+    let owned = |owners: Value| value!({"metadata": {"name": "n1", "ownerReferences": (owners)}, "spec": {}});
+    let gone = || owned(value!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "x"}]));
+    let why = "node \"n1\" is not allowed to modify ownerReferences";
+    says(Ask::update("nodes", "Node", gone(), owned(value!([]))), why);
+    says(Ask::update("nodes", "Node", gone(), owned(value!([]))).at("status"), why);
+    says(Ask::update("nodes", "Node", owned(value!([])), gone()), why);
+    says(Ask::update("nodes", "Node", gone(), gone()), "");
 }
 
 #[test]

@@ -111,6 +111,26 @@ fn each_check_forbids_what_it_is_about() {
     }
 }
 
+/// The plugin of that report is not here, and a server that is told to have it does not start: what judges images and
+/// what containers may visits every list, also when containers come later.
+#[test]
+fn cve_2023_2727_containers_that_come_later_are_judged_too() {
+    let one = |list: &str| {
+        let mut spec = Value::object();
+        spec.set(list, value!([{"name": "x", "image": "new", "securityContext": {"privileged": true}}]));
+        pod(spec)
+    };
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        assert_eq!(reasons("baseline:latest", &one(list)), "privileged", "{list}");
+    }
+    let later = Ask::update("pods", "Pod", one("ephemeralContainers"), pod(value!({}))).at("ephemeralcontainers");
+    let why = "violates PodSecurity \"baseline:latest\": privileged (container \"x\" must not set securityContext.privileged=true)";
+    assert_forbidden(later.validate(&plain(), &enforcing("baseline")), why);
+    let settings = crate::plugins::Settings::new(Arc::new(String::new));
+    let asked = crate::plugins::chain(&["ImagePolicyWebhook".into()], &[], &settings);
+    assert!(asked.is_err(), "who asks for that plugin hears that there is none");
+}
+
 #[test]
 fn a_check_is_what_it_was_in_the_version_that_is_named() {
     let sysctl = |name: &str| pod(value!({"securityContext": {"sysctls": [{"name": (name), "value": "1"}]}}));

@@ -117,10 +117,6 @@ fn an_account_may_limit_secrets() {
             "container c with envVar E referencing secret.secretName=\"s\" is not allowed because service account default does not reference that secret",
         ),
         (
-            value!({"initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": "s"}}]}]}),
-            "init container i with envFrom referencing secret.secretName=\"s\" is not allowed because service account default does not reference that secret",
-        ),
-        (
             value!({"imagePullSecrets": [{"name": "s"}]}),
             "imagePullSecrets[0].name=\"s\" is not allowed because service account default does not reference that imagePullSecret",
         ),
@@ -134,8 +130,28 @@ fn an_account_may_limit_secrets() {
     }
 }
 
+/// Every list of containers, and both ways in which one names a secret.
 #[test]
-fn ephemeral_containers_are_limited_too() {
+fn cve_2024_3177_whole_secrets_are_limited_in_every_list() {
+    let whole = value!([{"secretRef": {"name": "s"}}]);
+    let one = value!([{"name": "E", "valueFrom": {"secretKeyRef": {"name": "s"}}}]);
+    for (list, words) in [("containers", "container"), ("initContainers", "init container")] {
+        for (member, named, place) in [("envFrom", &whole, "envFrom"), ("env", &one, "envVar E")] {
+            let mut container = value!({"name": "c"});
+            container.set(member, named.clone());
+            let mut spec = value!({"serviceAccountName": "default"});
+            spec.set(list, value!([(container)]));
+            let why = format!(
+                "{words} c with {place} referencing secret.secretName=\"s\" is not allowed because service account default does not reference that secret"
+            );
+            assert_forbidden(create_pod(spec.clone()).validate(&plugin(), &enforcing(Value::Null)), &why);
+            assert_eq!(create_pod(spec).validate(&plugin(), &enforcing(value!({"secrets": [{"name": "s"}]}))), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn cve_2023_2728_ephemeral_containers_are_limited_too() {
     let spec = value!({"serviceAccountName": "default",
         "ephemeralContainers": [{"name": "e", "envFrom": [{"secretRef": {"name": "s"}}]}]});
     let ask = Ask::update("pods", "Pod", pod(spec), pod(value!({}))).at("ephemeralcontainers");

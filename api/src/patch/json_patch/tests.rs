@@ -92,12 +92,25 @@ fn a_checked_patch_is_refused_in_other_words() {
 }
 
 #[test]
-fn limits_hold() {
-    let many: Value = (0..=OPERATIONS_MAX).map(|_| value!({"op": "test", "path": "/a"})).collect();
-    assert_eq!(Patch::decode(many).map_err(|e| e.code()).err(), Some(413));
+fn cve_2019_1002100_a_patch_is_bounded_in_operations_and_in_what_it_copies() {
+    let of = |count: usize| -> Value { (0..count).map(|_| value!({"op": "test", "path": "/a", "value": 1})).collect() };
+    assert!(patched(value!({"a": 1}), of(OPERATIONS_MAX)).is_ok());
+    assert_eq!(Patch::decode(of(OPERATIONS_MAX + 1)).map_err(|e| e.code()).err(), Some(413));
     let double: Value = (0..30).map(|_| value!({"op": "copy", "from": "/a", "path": "/a/-"})).collect();
     let error = patched(value!({"a": ["0123456789"]}), double).expect_err("it doubles thirty times");
     assert!(error.starts_with("Unable to complete the copy, the accumulated size increase of copy is"), "{error}");
+    // What is copied counts in JSON, with its quotation marks.
+    let copied = |len: usize| {
+        let half = value!({"a": ("x".repeat(len - 2))});
+        let twice = value!([{"op": "copy", "from": "/a", "path": "/b"}, {"op": "copy", "from": "/a", "path": "/c"}]);
+        patched(half, twice).map(drop)
+    };
+    assert_eq!(copied(COPIED_BYTES_MAX / 2), Ok(()));
+    assert!(copied(COPIED_BYTES_MAX / 2 + 1).is_err());
+}
+
+#[test]
+fn members_of_operations_that_are_none_are_told() {
     let unknown = Patch::decode(value!([{"op": "test", "x": 1}])).map(|p| p.unknown_fields()).unwrap_or_default();
     assert_eq!(unknown, ["json patch unknown field \"[0].x\""]);
 }

@@ -186,3 +186,32 @@ fn names_and_paths() {
             "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/metrics", "/logs/*"]}], "incomplete": false})
     );
 }
+
+const POLICY: &str = include_str!("../../../../schema/facts/bootstrap_roles.json");
+
+/// Who edits a namespace, or administers it, says nothing about where its services lead.
+#[test]
+fn cve_2021_25740_who_edits_a_namespace_writes_no_endpoints() {
+    let policy: Value = serde_json::from_str(POLICY).expect("it is JSON");
+    // What a controller sums up into view, edit and admin: each role by the roles that say so in a label.
+    let aggregates =
+        |role: &Value| role.at("metadata").at("labels").members().any(|(key, _)| key.contains("aggregate-to-"));
+    let mut objects: Vec<Value> = Vec::new();
+    for fact in policy.list("clusterRoles").iter().filter(|role| aggregates(role)) {
+        let name = fact.at("metadata").str("name").to_owned();
+        let mut role = fact.clone();
+        role.set("kind", "ClusterRole");
+        objects.extend([role, binding("ns", &name, ("ClusterRole", &name), ("User", "", "editor"))]);
+    }
+    assert!(objects.len() > 5, "{objects:?}");
+    let (rbac, editor) = (index(&objects), User::new("editor", &[]));
+    assert!(allowed(&rbac, &editor, &ask("create", "services", "ns")), "the roles are those that were meant");
+    assert!(allowed(&rbac, &editor, &ask("list", "endpoints", "ns")));
+    for verb in ["create", "update", "patch", "delete", "deletecollection"] {
+        assert!(!allowed(&rbac, &editor, &ask(verb, "endpoints", "ns")), "{verb}");
+        let slices = Attributes { group: "discovery.k8s.io".to_owned(), ..ask(verb, "endpointslices", "ns") };
+        assert!(!allowed(&rbac, &editor, &slices), "{verb}");
+        // Nor where an address from outside leads.
+        assert!(!allowed(&rbac, &editor, &ask(verb, "services/status", "ns")), "{verb}");
+    }
+}

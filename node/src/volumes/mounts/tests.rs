@@ -56,6 +56,27 @@ async fn a_path_inside_is_made_and_bound() {
     assert_eq!(refused(value!({"subPath": "out"})).await, words);
 }
 
+/// What a pod says is a name and never a line of a shell, however it reads.
+#[tokio::test]
+async fn cve_2023_3676_cve_2023_3955_cve_2023_5528_paths_are_names_and_no_commands() {
+    let world = world();
+    let inside = world.root.path().join("pods/u/volumes/kubernetes.io~empty-dir/v");
+    for path in
+        ["$(touch${IFS}pwned)", "a;touch pwned", "`touch pwned`", "a&&touch pwned|x", "x\ntouch pwned", "$env:a"]
+    {
+        let made = of(&world, empty(), value!({"subPath": path}), &[]).await.expect("is one").remove(0);
+        assert!(inside.join(path).is_dir(), "{path:?} is a directory of that name");
+        assert_eq!(made.host_path, world.root.path().join("pods/u/volume-subpaths/v/c/0").to_string_lossy());
+        let plain = world.root.path().join(path).to_string_lossy().into_owned();
+        let source = value!({"hostPath": {"path": (plain.as_str()), "type": "DirectoryOrCreate"}});
+        let bound = of(&world, source, value!({"mountPath": path}), &[]).await.expect("is one").remove(0);
+        assert_eq!(bound.host_path, plain, "nothing of it is expanded");
+    }
+    let names: Vec<_> = std::fs::read_dir(world.root.path()).expect("is there").filter_map(Result::ok).collect();
+    assert!(names.iter().all(|entry| entry.file_name() != "pwned"));
+    assert!(!std::path::Path::new("pwned").exists());
+}
+
 #[tokio::test]
 async fn an_images_files_are_the_runtimes() {
     let world = world();
