@@ -206,6 +206,11 @@ async fn who_one_is_comes_with_a_time() {
     let review = world.create("selfsubjectreviews.authentication.k8s.io", value!({}), true).await.expect("all may ask");
     assert_eq!(api::meta::of(&review).creation_timestamp(), "2023-11-14T22:13:20Z");
     assert_eq!(review.at_path(&["status", "userInfo"]).str("username"), "alice");
+    let ask = world.ask("create", "selfsubjectreviews.authentication.k8s.io", "");
+    let owned = br#"{"metadata":{"ownerReferences":[{"uid":"u"},{"uid":"u"}]}}"#;
+    let body = registry::Body { media: Media::Json, bytes: owned };
+    world.registry.create(&ask, body, &Default::default()).await.expect("all may ask");
+    assert_eq!(ask.take_warnings().len(), 1, "of what is only answered doubles are told too");
 }
 
 #[tokio::test]
