@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use conformance::twin::{
-    case::Live,
     dice::Dice,
     known::{self, Known},
     ledger::Ledger,
@@ -115,8 +114,8 @@ impl Run {
         let ours = target::discover(self.pair.ours.client(), &samples, None).await?;
         self.compare_discovery(&ours, &found);
         if documents::RESOURCE.contains(&self.flags.only) {
-            let ledger = &mut self.ledger;
-            run::all(&self.pair, documents::all(&found), &Default::default(), |outcome| ledger.add(&outcome)).await?;
+            let asked = Requests { matrix: documents::all(&found), ..Requests::default() };
+            self.ask(asked, &Default::default(), false).await?;
         }
         let wanted = |versions: &&Vec<Target>| versions.iter().any(|target| target.resource.contains(&self.flags.only));
         let resources: Vec<&Vec<Target>> = found.iter().filter(wanted).collect();
@@ -186,30 +185,20 @@ impl Run {
         for target in versions {
             let stores = target.can("get");
             let cases = Maker::new(target, None, dice(target, "before")).before(if stores { share / 3 } else { share });
-            let (ledger, lines) = (&mut self.ledger, &mut lines);
-            run::all(&self.pair, cases, &Default::default(), |outcome| {
-                ledger.add(&outcome);
-                lines.extend(Line::of(&outcome, false));
-            })
-            .await?;
+            lines.extend(self.ask(cases, &Default::default(), false).await?);
         }
         let Some(first) = versions.iter().find(|target| !target.samples.is_empty()) else {
             self.ledger.remarks.push(format!("{}: no sample, it is only read", versions[0].resource));
             for target in versions {
-                let cases = Maker::new(target, None, dice(target, "after")).after(share);
-                let (ledger, lines) = (&mut self.ledger, &mut lines);
-                run::all(&self.pair, cases, &Default::default(), |outcome| {
-                    ledger.add(&outcome);
-                    lines.extend(Line::of(&outcome, false));
-                })
-                .await?;
+                let cases = Maker::new(target, None, dice(target, "after")).after(0);
+                lines.extend(self.ask(cases, &Default::default(), false).await?);
             }
             let mut dice = dice(&versions[0], "recorded");
             self.recorded.extend(recorded::choose(lines, RECORDED, &mut dice));
             return Ok(());
         };
         if first.can("get") && first.can("create") {
-            let mut lives: run::Lives = Default::default();
+            let mut lives: Lives = Default::default();
             let mut made = true;
             for (side, live) in self.pair.sides().into_iter().zip(&mut lives) {
                 match run::make_live(side, first).await {
@@ -249,7 +238,7 @@ impl Run {
     }
 
     /// Everything that is asked of a live object.
-    async fn live(&mut self, target: &Target, lives: &[Live; 2], dice: Dice, share: usize) -> Result<Vec<Line>> {
+    async fn live(&mut self, target: &Target, lives: &Lives, dice: Dice, share: usize) -> Result<Vec<Line>> {
         let live = Arc::new(run::read_live(&self.pair.theirs, target, &lives[1]).await?);
         let cases = Maker::new(target, Some(live), dice).after(share - share / 3);
         let mut lines = Vec::new();
@@ -274,6 +263,13 @@ impl Run {
             std::fs::write(path, self.ledger.whole())?;
         }
         if let Some(path) = &self.flags.record {
+        self.ask(cases, lives, true).await
+    }
+
+    /// Sends requests, counts what came of them and says what of it can be recorded.
+    async fn ask(&mut self, asked: Requests, lives: &Lives, after: bool) -> Result<Vec<Line>> {
+        let Requests { matrix, generated } = asked;
+        self.ledger.matrix.of += matrix.len();
             record(path, &self.recorded)?;
         }
         for line in &verdict.stale {

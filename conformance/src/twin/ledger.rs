@@ -19,7 +19,8 @@ pub struct Ledger {
     resources: BTreeMap<Arc<str>, Tally>,
     classes: BTreeMap<Class, Tally>,
     groups: BTreeMap<(String, String), Group>,
-    /// Words about what could not be asked.
+    pub matrix: Share,
+    /// Words about what there is no more to ask of.
     pub remarks: Vec<String>,
     /// What upstream's source can refuse, by resource.
     pub known: BTreeMap<Arc<str>, BTreeSet<Refusal>>,
@@ -233,3 +234,4 @@ impl fmt::Display for Ledger {
         Ok(())
     }
 }
+        writeln!(f, "\nof the matrix of verbs and forms {} of {} requests ran", self.matrix.ran, self.matrix.of)?;

@@ -139,6 +139,7 @@ impl Maker<'_> {
             self.send(class, "PUT", &dry, &format!("resourceVersion {version:?}"), body);
         }
         let missing = format!("{}/missing/{}?dryRun=All", self.target.collection(), sub.name);
+        self.varies = true;
         self.send(class, "PUT", &missing, "an object that is not there", Body::Tree((*base).clone()));
     }
 
@@ -150,6 +151,7 @@ impl Maker<'_> {
         let edits = self.some_of(edits, budget);
         let dry = with(path, "dryRun=All");
         self.send(class, "POST", &dry, "as it is", Body::Tree((*base).clone()));
+        self.varies = false;
         for (n, edit) in edits.into_iter().enumerate() {
             let body = Body::Edited { base: Base::Other, object: base.clone(), edits: vec![edit.clone()] };
             let content_type = self.content_type(n, &body);
@@ -189,8 +191,12 @@ fn first_member(edit: &Edit, object: &Value) -> Option<Edit> {
     edit.apply(&mut object);
     let mut new = &object;
     for step in at {
+        self.varies = true;
         let super::super::edit::Step::Member(name) = step else { return None };
         new = new.at(name);
     }
-    Some(Edit { path: at.to_vec(), new: new.clone() })
+    Some(Edit::at(at.to_vec(), new.clone()))
 }
+        self.varies = false;
+        self.varies = true;
+        self.varies = false;
