@@ -22,8 +22,17 @@ pub struct Ledger {
     pub matrix: Share,
     /// Words about what there is no more to ask of.
     pub remarks: Vec<String>,
+    /// What should have been asked and was not, or went wrong beside the answers: a run with one is no good run.
+    pub faults: Vec<String>,
     /// What upstream's source can refuse, by resource.
     pub known: BTreeMap<Arc<str>, BTreeSet<Refusal>>,
+}
+
+/// How many ran of those that there are.
+#[derive(Default)]
+pub struct Share {
+    pub ran: usize,
+    pub of: usize,
 }
 
 #[derive(Default)]
@@ -57,6 +66,16 @@ pub struct Verdict {
 }
 
 // === impl Ledger ===
+    /// What was not asked as it should have been.
+    pub holes: usize,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    pub fn is_good(&self) -> bool {
+        self.new == 0 && self.stale.is_empty() && self.holes == 0
+    }
 
 impl Ledger {
     pub fn add(&mut self, outcome: &Outcome) {
@@ -91,7 +110,7 @@ impl Ledger {
 
     /// `whole`: all requests of all resources were sent, so that a line that nothing fits is out of date.
     pub fn judge(&self, known: &[Known], whole: bool) -> Verdict {
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict { holes: self.faults.len(), ..Verdict::default() };
         let mut used = vec![false; known.len()];
         for ((field, what), group) in &self.groups {
             let difference = Difference { field: field.clone(), what: what.clone(), detail: String::new() };
@@ -235,3 +254,21 @@ impl fmt::Display for Ledger {
     }
 }
         writeln!(f, "\nof the matrix of verbs and forms {} of {} requests ran", self.matrix.ran, self.matrix.of)?;
+        for fault in &self.faults {
+            writeln!(f, "a hole: {fault}")?;
+        }
+
+#[cfg(test)]
+mod tests {
+    use super::Ledger;
+
+    #[test]
+    fn a_hole_fails_a_run_without_differences() {
+        let mut ledger = Ledger::default();
+        ledger.remarks.push("core/componentstatuses: no sample, it is only read".into());
+        assert!(ledger.judge(&[], true).is_good(), "what nobody can create is no hole");
+        ledger.faults.push("core/pods: a dry run changed the live object".into());
+        assert!(!ledger.judge(&[], true).is_good());
+        assert!(ledger.to_string().contains("a hole: core/pods"), "it is told");
+    }
+}

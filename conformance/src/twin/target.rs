@@ -93,8 +93,14 @@ pub fn dressed(object: &Value, metadata: &Value) -> Value {
     object
 }
 
-/// Everything a server has, resource by resource, its versions together, in the order of its discovery.
-pub async fn discover(client: &Client, samples: &[Value], fixtures: Option<&Path>) -> Result<Vec<Vec<Target>>> {
+/// Everything a server has, resource by resource, its versions together, in the order of its discovery; what is of no type
+/// that is known goes to `unknown`.
+pub async fn discover(
+    client: &Client,
+    samples: &[Value],
+    fixtures: Option<&Path>,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<Vec<Target>>> {
     let mut found: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
     for path in ["/api", "/apis"] {
         let answer = client.send("GET", path, &[("accept", DISCOVERY)], Bytes::new()).await?;
@@ -104,8 +110,9 @@ pub async fn discover(client: &Client, samples: &[Value], fixtures: Option<&Path
             for version in group.list("versions") {
                 let gv = (meta::of(group).name(), version.str("version"));
                 for resource in version.list("resources") {
-                    if let Some(target) = target(gv, resource, samples, fixtures) {
-                        found.entry(target.resource.clone()).or_default().push(target);
+                    match target(gv, resource, samples, fixtures) {
+                        Some(target) => found.entry(target.resource.clone()).or_default().push(target),
+                        None => unknown.push(format!("{}/{} {}", gv.0, gv.1, resource.str("resource"))),
                     }
                 }
             }
