@@ -32,12 +32,12 @@ struct Flags {
     /// What the requests are drawn by.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// About so many requests in all, and the sequences.
+    /// So many variations of objects, beside the matrix of verbs and forms and the sequences.
     #[arg(long, default_value_t = COUNT)]
     count: usize,
-    /// Sequences of writes for each resource.
-    #[arg(long, default_value_t = 2)]
-    sequences: usize,
+    /// Sequences of writes for each resource; more in a larger run when nothing is said.
+    #[arg(long)]
+    sequences: Option<usize>,
     /// The program to compare.
     #[arg(long, default_value = "target/debug/skiff")]
     skiff: PathBuf,
@@ -240,7 +240,7 @@ impl Run {
             }
             if made && first.can("watch") && first.can("patch") && !run::is_touched_by_the_server(first) {
                 let mut dice = dice(first, "sequence");
-                for _ in 0..self.flags.sequences {
+                for _ in 0..self.flags.sequences.unwrap_or_else(|| sequence::count(self.flags.count)) {
                     let ledger = &mut self.ledger;
                     sequence::play(&self.pair, first, &mut dice, |outcome| ledger.add(&outcome)).await?;
                     for side in self.pair.sides() {
