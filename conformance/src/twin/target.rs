@@ -43,6 +43,9 @@ pub struct Subresource {
 /// The namespace that everything happens in.
 pub const NAMESPACE: &str = "twin";
 
+/// The namespace with an object that is larger than what is sent unpacked, and its resource.
+pub const LARGE: (&str, &str) = ("twin-large", "core/configmaps");
+
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 // === impl Target ===
