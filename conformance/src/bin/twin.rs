@@ -17,8 +17,9 @@ use conformance::twin::{
     pair::Pair,
     recorded::{self, Line},
     refusals,
-    requests::{Maker, documents},
-    run, samples, sequence,
+    requests::{Maker, Requests, documents},
+    run::{self, Lives},
+    samples, sequence, shorten,
     target::{self, Target},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,9 +66,9 @@ const COUNT: usize = 25_000;
 const WHOLE: usize = 100_000;
 /// More than anybody waits for, and what fits into memory.
 const COUNT_MAX: usize = 10_000_000;
-/// Lines that a resource has in the recorded sample.
 /// Causes whose requests are made shorter: a run with more has other troubles.
 const SHORTENED_MAX: usize = 60;
+/// Lines that a resource has in the recorded sample.
 const RECORDED: usize = 10;
 
 /// A run in progress.
@@ -76,6 +77,9 @@ struct Run {
     ledger: Ledger,
     flags: Flags,
     recorded: Vec<Line>,
+    known: Vec<Known>,
+    /// Causes whose request was made shorter.
+    shortened: usize,
 }
 
 #[tokio::main]
@@ -92,7 +96,8 @@ async fn main() -> Result<ExitCode> {
         _ => Pair::start(&flags.skiff, folder.path()).await?,
     };
     println!("both servers are ready after {:.1} s", begun.elapsed().as_secs_f64());
-    let mut run = Run { pair: Arc::new(pair), ledger: Ledger::default(), flags, recorded: Vec::new() };
+    let mut run =
+        Run { pair: Arc::new(pair), ledger: Ledger::default(), flags, recorded: Vec::new(), known, shortened: 0 };
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         done = run.everything() => done?,
@@ -100,7 +105,7 @@ async fn main() -> Result<ExitCode> {
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("terminated"),
     }
-    run.finish(&known, begun)
+    run.finish(begun)
 }
 
 // === impl Run ===
@@ -258,11 +263,6 @@ impl Run {
     async fn live(&mut self, target: &Target, lives: &Lives, dice: Dice, share: usize) -> Result<Vec<Line>> {
         let live = Arc::new(run::read_live(&self.pair.theirs, target, &lives[1]).await?);
         let cases = Maker::new(target, Some(live), dice).after(share - share / 3);
-        let mut lines = Vec::new();
-        let ledger = &mut self.ledger;
-        run::all(&self.pair, cases, lives, |outcome| {
-            ledger.add(&outcome);
-            lines.extend(Line::of(&outcome, true));
         self.ask(cases, lives, true).await
     }
 
@@ -270,12 +270,28 @@ impl Run {
     async fn ask(&mut self, asked: Requests, lives: &Lives, after: bool) -> Result<Vec<Line>> {
         let Requests { matrix, generated } = asked;
         self.ledger.matrix.of += matrix.len();
-        })
-        .await?;
+        let mut lines = Vec::new();
+        for (cases, of_matrix) in [(matrix, true), (generated, false)] {
+            let ledger = &mut self.ledger;
+            run::all(&self.pair, cases, lives, |outcome| {
+                ledger.matrix.ran += usize::from(of_matrix);
+                ledger.add(&outcome);
+                lines.extend(Line::of(&outcome, after));
+            })
+            .await?;
+        }
+        for (difference, case) in self.ledger.to_shorten(&self.known) {
+            self.shortened += 1;
+            if self.shortened <= SHORTENED_MAX {
+                let case = shorten::shortest(&self.pair, case, lives, &difference).await?;
+                self.ledger.shortened(&difference, &case);
+            }
+        }
         Ok(lines)
     }
 
-    fn finish(self, known: &[Known], begun: Instant) -> Result<ExitCode> {
+    fn finish(self, begun: Instant) -> Result<ExitCode> {
+        let known = &self.known[..];
         let whole = self.flags.only.is_empty() && self.flags.count >= WHOLE;
         let verdict = self.ledger.judge(known, whole);
         let causes = self.ledger.causes(known);
@@ -299,6 +315,7 @@ impl Run {
             self.ledger.differences(),
             verdict.new,
             if owed.is_empty() { "none".to_owned() } else { owed.join(", ") },
+            verdict.holes,
             begun.elapsed().as_secs_f64()
         );
         Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -311,4 +328,3 @@ fn record(path: &Path, lines: &[Line]) -> Result<()> {
     println!("{} requests are recorded in {}", lines.len(), path.display());
     Ok(())
 }
-            verdict.holes,

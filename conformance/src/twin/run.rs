@@ -84,7 +84,7 @@ async fn one(pair: &Pair, case: Case, lives: &Lives) -> Result<Outcome> {
 }
 
 /// Having no answer in time is an answer too, of status 0.
-async fn ask(side: &Side, case: &Case, live: &Live) -> Result<Answer> {
+pub async fn ask(side: &Side, case: &Case, live: &Live) -> Result<Answer> {
     match timeout(PATIENCE, side.send(case, live)).await {
         Ok(response) => Ok(Reader::of(side, case, live.clone()).read(&response?)),
         Err(_) => Ok(Answer { status: 0, headers: Vec::new(), body: Value::from("no answer in time") }),
