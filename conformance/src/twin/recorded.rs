@@ -148,7 +148,7 @@ impl Line {
 
     /// The request, of a resource whose live object is known.
     pub fn case(&self, target: &Target, live: &Arc<Value>) -> Result<Case> {
-        const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+        const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
         let method = METHODS.into_iter().find(|method| *method == self.method).context("an unknown method")?;
         let edits = || -> Result<Vec<Edit>> {
             self.body.list("edits").iter().map(|edit| Edit::from_value(edit).context("an edit")).collect()
