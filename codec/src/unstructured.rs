@@ -85,7 +85,7 @@ fn scalar(value: &Value, shape: &Shape, name: &str) -> Result<Value, Error> {
             Ok(value.clone())
         }
         (Shape::Int32 | Shape::Int64, Value::Int(i)) => Ok(int(*i)),
-        (Shape::Int32 | Shape::Int64, Value::Float(f)) if f.fract() == 0.0 => Ok(int(*f as i64)),
+        (Shape::Int32 | Shape::Int64, Value::Float(f)) if f.fract() == 0.0 => Ok(int(whole(*f))),
         (Shape::Float, Value::Int(i)) => Ok(Value::Float(*i as f64)),
         (Shape::Str, Value::Int(_)) | (Shape::Int32 | Shape::Int64, Value::Float(_)) => {
             let name = if name.is_empty() { wanted } else { name };
@@ -93,6 +93,12 @@ fn scalar(value: &Value, shape: &Shape, name: &str) -> Result<Value, Error> {
         }
         _ => Err(Error(format!("unrecognized type: {wanted}"))),
     }
+}
+
+/// What an x86 makes of a number that no 64 bits hold, above them as below: the least one.
+fn whole(f: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&f) { f as i64 } else { i64::MIN }
 }
 
 /// Go's kind of a value that was decoded into an `interface{}`.
@@ -125,6 +131,14 @@ mod tests {
         let event = |count: Value| read(value!({"count": count}), "io.k8s.api.core.v1.Event");
         assert_eq!(event(Value::Int((1 << 32) + 1)).map(|read| read.value.int("count")), Ok(1));
         assert_eq!(event(Value::Float(2.0)).map(|read| read.value.int("count")), Ok(2));
+        assert_eq!(event(Value::Float(1e30)).map(|read| read.value.int("count")), Ok(0), "the lower half of the least");
+        let grace = |seconds: f64| {
+            let tree = value!({"metadata": {"deletionGracePeriodSeconds": (Value::Float(seconds))}});
+            read(tree, "io.k8s.api.core.v1.Event")
+                .map(|read| read.value.at("metadata").int("deletionGracePeriodSeconds"))
+        };
+        assert_eq!(grace(1e30), Ok(i64::MIN));
+        assert_eq!(grace(-1e30), Ok(i64::MIN));
         assert_eq!(event(Value::Float(2.5)).map(|_| ()), Err("cannot convert float64 to int32".into()));
     }
 

@@ -19,6 +19,7 @@ pub mod requests;
 pub mod run;
 pub mod samples;
 pub mod sequence;
+pub mod shorten;
 pub mod target;
 
 #[cfg(test)]

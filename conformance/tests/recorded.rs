@@ -42,7 +42,7 @@ async fn skiff_answers_as_upstream_did() -> Result<()> {
     skiff.wait_until_ready(side.client()).await?;
     run::set_up(&side).await?;
     let samples = samples::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("samples"))?;
-    let resources = target::discover(side.client(), &samples, None).await?;
+    let resources = target::discover(side.client(), &samples, None, &mut Vec::new()).await?;
     let mut by_resource: BTreeMap<String, Vec<Line>> = BTreeMap::new();
     for line in lines()? {
         by_resource.entry(line.resource.clone()).or_default().push(line);

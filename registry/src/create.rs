@@ -42,10 +42,10 @@ impl Registry {
         if let Some(why) = definition.closed {
             return Err(Status::forbidden(&definition.resource, api::meta::of(&object).name(), why));
         }
+        prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
         if let Some(answer) = special::of(definition).and_then(|s| s.answers()) {
             return answer.answer(self, ask, object, options).await;
         }
-        prepare::dedup_owners(&mut object, |w| ask.warn(w), false);
         managed::created(self, ask, &mut object, options).await;
         Box::pin(self.admit_and_store(ask, object, options)).await
     }

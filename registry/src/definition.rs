@@ -200,6 +200,7 @@ impl Definition {
         }
         api::meta::set_gvk(object, &to.gvk);
         self.world.fit(object, to.kind_type);
+        zero_structs(object, to.kind_type, self.world.schemas());
         self.world.normalise(object, to.kind_type);
     }
 
@@ -213,6 +214,18 @@ impl Definition {
             self.world.complete(object, served.kind_type);
         }
         self.world.normalise(object, served.kind_type);
+    }
+}
+
+/// What is null where Go has a struct is that struct with nothing in it, once it has been through Go's types.
+fn zero_structs(object: &mut Value, id: schema::TypeId, schemas: &schema::Schemas) {
+    for field in &schemas.get(id).fields {
+        let schema::Shape::Struct(inner) = field.shape else { continue };
+        match object.get_mut(&field.name) {
+            Some(member) if member.as_object().is_some() => zero_structs(member, inner, schemas),
+            Some(Value::Null) if !field.pointer => drop(object.remove(&field.name)),
+            _ => {}
+        }
     }
 }
 

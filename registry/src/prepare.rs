@@ -83,7 +83,6 @@ pub fn dedup_owners(object: &mut Value, warn: impl FnOnce(String), after_admissi
     if doubles.is_empty() {
         return;
     }
-    doubles.dedup();
     let uids = doubles.join(", ");
     warn(match after_admission {
         true => format!(
@@ -283,4 +282,21 @@ pub fn generated_name_error(error: Status, target: &GroupResource, object: &Valu
         return Status::generate_name_conflict(target, meta.name());
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use api::value;
+
+    use super::dedup_owners;
+
+    #[test]
+    fn an_owner_is_told_as_often_as_it_is_too_much() {
+        let mut object =
+            value!({"metadata": {"ownerReferences": [{"uid": "u"}, {"uid": "u"}, {"uid": "u"}, {"uid": "v"}]}});
+        let mut said = String::new();
+        dedup_owners(&mut object, |text| said = text, false);
+        assert!(said.ends_with("duplicate UID(s) observed: u, u"), "{said}");
+        assert_eq!(object.at("metadata").list("ownerReferences").len(), 2);
+    }
 }

@@ -253,8 +253,12 @@ impl Registry {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<List, Status> {
-        let found = self.list(ask, list).await?;
-        warn_of_orphans(ask, options);
+        let found = self.list(ask, list).await;
+        // Upstream warns before the store reads the continuation; what else is wrong with a list it finds earlier.
+        if found.is_ok() || !list.continue_token.is_empty() {
+            warn_of_orphans(ask, options);
+        }
+        let found = found?;
         for entry in &found.entries {
             let one = ask.about(&entry.head.namespace, &entry.head.name);
             match self.remove(&one, options).await {

@@ -81,6 +81,7 @@ impl Registry {
         let mut scale = body::read(ask, body, &Expected { gvk: &gvk, kind_type, types: &Plain }, options.validation)?;
         prepare::check_namespace(&mut scale, &ask.definition, ask.namespace())?;
         prepare::check_name(&scale, ask.name(), ask.namespace())?;
+        prepare::dedup_owners(&mut scale, |text| ask.warn(text), false);
         self.rescale(ask, How::Make(&|_| Ok(scale.clone())), options).await
     }
 
@@ -145,6 +146,7 @@ impl Change for Rescale<'_> {
             }
             How::Apply { config, force } => write.apply(config, force)?,
         };
+        prepare::dedup_owners(&mut scale, |text| ask.warn(text), true);
         prepare::check_namespace(&mut scale, &ask.definition, ask.namespace())?;
         prepare::check_name(&scale, ask.name(), ask.namespace())?;
         if !self.paths.wants_replicas {

@@ -267,6 +267,7 @@ impl Registry {
         let expected = body::Expected { gvk: &gvk, kind_type, types: &Plain };
         let mut object = body::read(ask, body, &expected, options.validation)?;
         crate::prepare::check_namespace(&mut object, &ask.definition, ask.namespace())?;
+        crate::prepare::dedup_owners(&mut object, |text| ask.warn(text), false);
         match of(&ask.definition) {
             Some(special) => special.create_below(self, ask, object, options).await,
             None => Err(Status::no_such_resource()),

@@ -149,6 +149,10 @@ async fn who_deletes_a_job_without_a_policy_hears_what_becomes_of_its_pods() {
     let mut with_policy = dry;
     with_policy.set("propagationPolicy", "Orphan");
     assert_eq!(remove(&world, "jobs.batch", "j", with_policy).await.1, Vec::<String>::new());
+    let ask = world.ask("deletecollection", "jobs.batch", "");
+    let list = ListOptions { continue_token: "x".into(), ..ListOptions::default() };
+    let refused = world.registry.remove_collection(&ask, &DeleteOptions::default(), &list).await;
+    assert!(refused.is_err() && ask.take_warnings().len() == 1, "it is warned before the continuation is read");
 }
 
 #[tokio::test]

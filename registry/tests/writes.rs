@@ -206,6 +206,11 @@ async fn who_one_is_comes_with_a_time() {
     let review = world.create("selfsubjectreviews.authentication.k8s.io", value!({}), true).await.expect("all may ask");
     assert_eq!(api::meta::of(&review).creation_timestamp(), "2023-11-14T22:13:20Z");
     assert_eq!(review.at_path(&["status", "userInfo"]).str("username"), "alice");
+    let ask = world.ask("create", "selfsubjectreviews.authentication.k8s.io", "");
+    let owned = br#"{"metadata":{"ownerReferences":[{"uid":"u"},{"uid":"u"}]}}"#;
+    let body = registry::Body { media: Media::Json, bytes: owned };
+    world.registry.create(&ask, body, &Default::default()).await.expect("all may ask");
+    assert_eq!(ask.take_warnings().len(), 1, "of what is only answered doubles are told too");
 }
 
 #[tokio::test]
@@ -543,6 +548,24 @@ async fn a_scale_that_is_patched_says_who_owns_it() {
     let uid = world.registry.patch_scale(&ask, Form::Merge, br#"{"metadata":{"uid":"x"}}"#, &options).await;
     assert!(uid.is_err_and(|e| e.code() == 409 && e.message().contains("on deployments/scale.apps")));
     assert!(message.contains(r#"\"apiVersion\":\"autoscaling/v1\""#) && message.contains("f:replicas"), "{message}");
+    ask.take_warnings();
+    let owned = br#"{"metadata":{"ownerReferences":[{"uid":"u"},{"uid":"u"}]}}"#;
+    world.registry.patch_scale(&ask, Form::Merge, owned, &options).await.expect("it is warned of");
+    assert!(ask.take_warnings().iter().any(|text| text.ends_with("duplicate UID(s) observed: u")));
+}
+
+#[tokio::test]
+async fn what_is_applied_as_null_in_another_version_is_a_change_of_what_it_holds() {
+    let world = World::new().await;
+    let scaler = value!({"metadata": {"name": "h", "namespace": "ns"}, "spec": {
+        "maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    }});
+    world.create("horizontalpodautoscalers.autoscaling@v2", scaler, false).await.expect("it is right");
+    let nothing = r#"{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v1","metadata":{"name":"h"},"spec":{"scaleTargetRef":null}}"#;
+    let resource = "horizontalpodautoscalers.autoscaling@v1";
+    let refused = world.patch(resource, "h", Form::Apply { cbor: false }, nothing, true).await;
+    let refused = refused.expect_err("another has set it");
+    assert!(refused.code() == 409 && refused.message().contains(".spec.scaleTargetRef.kind"), "{}", refused.message());
 }
 
 #[tokio::test]

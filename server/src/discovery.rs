@@ -129,7 +129,9 @@ fn aggregated(list: &Value, (name, media): (&str, Media), admitted: &Admitted) -
     let headers = response.headers_mut();
     let kind = format!("{name};g=apidiscovery.k8s.io;v={AGGREGATED};as=APIGroupDiscoveryList");
     if let (Ok(kind), Ok(etag)) = (HeaderValue::from_str(&kind), HeaderValue::from_str(&etag)) {
-        headers.insert(header::CONTENT_TYPE, kind);
+        if !known {
+            headers.insert(header::CONTENT_TYPE, kind);
+        }
         headers.insert(header::ETAG, etag);
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));

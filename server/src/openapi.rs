@@ -76,7 +76,7 @@ pub async fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Respons
     let below = path.strip_prefix("/openapi/")?;
     match below {
         "v2" => Some(document(server, admitted, "v2").await),
-        "v3" => Some(index(server)),
+        "v3" => Some(index(server, negotiate::text(&admitted.parts.headers, header::IF_NONE_MATCH))),
         _ => {
             let path = below.strip_prefix("v3/")?;
             match told(server, path) {
@@ -95,8 +95,13 @@ fn told(server: &Server, path: &str) -> Option<Remote> {
     remotes.iter().find(has).cloned()
 }
 
-/// Which documents of version 3 there are.
-fn index(server: &Server) -> Response<Body> {
+/// Which documents of version 3 there are. It has no tag, so that only whoever wants none at all is told of no change.
+fn index(server: &Server, known: &str) -> Response<Body> {
+    // Upstream's aggregator writes the list anew each time.
+    let made = http_date(server.clock.now());
+    if is_known(known, "") {
+        return with(respond::empty(304), header::LAST_MODIFIED, &made);
+    }
     let catalog = server.registry.catalog.current();
     let mut paths = Value::object();
     for path in openapi::index(&catalog) {
@@ -110,8 +115,9 @@ fn index(server: &Server) -> Response<Body> {
         }
     }
     let text = codec::json::to_string(&value!({"paths": paths}));
-    // Upstream's aggregator says no more of it, and Go guesses.
-    respond::text(200, text)
+    // It says no more of it, and Go guesses.
+    let response = with(respond::json(Bytes::from(text)), header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    with(response, header::LAST_MODIFIED, &made)
 }
 
 fn url(path: &str, etag: &str) -> String {
@@ -143,30 +149,49 @@ async fn document(server: &Arc<Server>, admitted: &Admitted, path: &str) -> Resp
         return respond::empty(404);
     }
     let Some(media) = accepted(negotiate::text(headers, header::ACCEPT), if v2 { V2_MEDIA } else { V3_MEDIA }) else {
-        return with(respond::empty(406), header::VARY, "Accept");
+        return varying(respond::empty(406), v2);
     };
     let etag = etag(server, path);
     let quoted = format!("\"{etag}\"");
     let hash = admitted.query.get("hash").filter(|_| !v2).unwrap_or("").to_string();
+    // Only the second version is packed.
+    let encodings = if v2 { negotiate::text(headers, header::ACCEPT_ENCODING) } else { "" };
     let mut response = if !hash.is_empty() && hash != etag {
-        with(respond::empty(301), header::LOCATION, &url(path, &etag))
-    } else if negotiate::text(headers, header::IF_NONE_MATCH).split(',').any(|known| known.trim() == quoted) {
+        let response = with(respond::empty(301), header::LOCATION, &url(path, &etag));
+        with(response, header::CONTENT_TYPE, content_type(media))
+    } else if is_known(negotiate::text(headers, header::IF_NONE_MATCH), &quoted) {
         respond::empty(304)
     } else {
         match kept(server, path, media, &etag).await {
-            Ok(document) => deliver(&document, negotiate::text(headers, header::ACCEPT_ENCODING)),
+            Ok(document) => with(deliver(&document, encodings), header::CONTENT_TYPE, content_type(media)),
             Err(error) => return respond::text(500, format!("{error}\n")),
         }
     };
-    response = with(response, header::CONTENT_TYPE, content_type(media));
-    response = with(response, header::ETAG, &quoted);
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    response = varying(with(response, header::ETAG, &quoted), v2);
     if hash == etag {
         let expires = (server.clock.now() + YEAR).to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S UTC");
         response = with(response, header::EXPIRES, &expires.to_string());
         response = with(response, header::CACHE_CONTROL, "public, immutable");
     }
     response
+}
+
+/// Whether a client has what has this tag. Upstream: Go's `checkIfNoneMatch`, to which a weak tag is as good.
+fn is_known(said: &str, quoted: &str) -> bool {
+    let is_it = |known: &str| !quoted.is_empty() && known.strip_prefix("W/").unwrap_or(known) == quoted;
+    said.trim().starts_with('*') || said.split(',').any(|known| is_it(known.trim()))
+}
+
+/// On what an answer depends: the second version goes through what packs it.
+fn varying(mut response: Response<Body>, v2: bool) -> Response<Body> {
+    for on in ["Accept-Encoding", "Accept"].into_iter().skip(usize::from(!v2)) {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static(on));
+    }
+    response
+}
+
+fn http_date(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// The document, built when it is not there or another.
@@ -210,7 +235,6 @@ fn build(server: &Server, path: &str, media: Media) -> std::io::Result<Bytes> {
 
 /// The document's bytes, as they are kept for who takes them so.
 fn deliver(document: &Document, encodings: &str) -> Response<Body> {
-    let made = document.made.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let gzip = encodings.split(',').any(|e| e.split(';').next().is_some_and(|e| e.trim() == "gzip"));
     let response = if gzip {
         with(respond::json(document.gzip.clone()), header::CONTENT_ENCODING, "gzip")
@@ -221,7 +245,7 @@ fn deliver(document: &Document, encodings: &str) -> Response<Body> {
             Err(error) => return respond::text(500, format!("{error}\n")),
         }
     };
-    with(with(response, header::LAST_MODIFIED, &made), header::VARY, "Accept-Encoding")
+    with(response, header::LAST_MODIFIED, &http_date(document.made))
 }
 
 fn content_type(media: Media) -> &'static str {

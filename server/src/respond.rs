@@ -140,11 +140,9 @@ pub fn warn_first(response: &mut Response<Body>, warnings: &[String]) {
     }
 }
 
-/// Adds Warning headers. Upstream: `warning.NewWarningHeader`, code 299, texts up to a total length.
+/// Adds Warning headers. Upstream: `warning.NewWarningHeader`, code 299.
 pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
-    const TOTAL_LEN_MAX: usize = 4 * 1024;
-    let mut total = 0;
-    for warning in warnings {
+    for warning in fitting(warnings) {
         let escaped: String = warning
             .chars()
             .filter(|c| !c.is_control())
@@ -153,12 +151,48 @@ pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
                 c => vec![c],
             })
             .collect();
-        total += escaped.len();
-        if total > TOTAL_LEN_MAX {
-            break;
-        }
         if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{escaped}\"").as_bytes()) {
             response.headers_mut().append(header::WARNING, value);
         }
+    }
+}
+
+/// What is said of many warnings: beyond a total in characters each is cut, and no more is added. Upstream: `recorder`.
+fn fitting(warnings: &[String]) -> Vec<String> {
+    const TOTAL_LEN_MAX: usize = 4 * 1024;
+    const CUT_LEN: usize = 256;
+    let cut = |text: &String| text.chars().take(CUT_LEN).collect::<String>();
+    let (mut kept, mut written, mut cuts): (Vec<String>, usize, bool) = (Vec::new(), 0, false);
+    for (i, text) in warnings.iter().enumerate() {
+        if cuts && written >= TOTAL_LEN_MAX {
+            break;
+        }
+        let said = if cuts { cut(text) } else { text.clone() };
+        let len = said.chars().count();
+        if !cuts && written + len > TOTAL_LEN_MAX {
+            cuts = true;
+            kept = warnings[..=i].iter().map(cut).collect();
+            written = kept.iter().map(|text| text.chars().count()).sum();
+        } else {
+            written += len;
+            kept.push(said);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn many_warnings_are_cut_and_end_with_the_one_that_is_too_many() {
+        let short: Vec<String> = (0..70).map(|n| format!("{n:064}")).collect();
+        assert_eq!(fitting(&short[..64]), short[..64], "they fit");
+        assert_eq!(fitting(&short), short[..65], "quotes and what is around them do not count");
+        let long: Vec<String> = (0..20).map(|n| format!("{n:0300}")).collect();
+        let said = fitting(&long);
+        assert_eq!((said.len(), said[0].len()), (16, 256));
+        assert_eq!(fitting(&long[..13])[12].len(), 300, "3,900 characters are not too many");
     }
 }

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use api::{EcoString, Map, Value};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use schema::{Field, OneOf, Schemas, Shape, TypeId, normalise};
 
 use super::{
@@ -180,6 +181,7 @@ impl<'a> Reader<'a> {
                 Ok(if map.is_empty() { Map::keyless().into() } else { map })
             }
             (b'[', Shape::List(item)) => self.nested(b'[', |r| r.list(item)),
+            (b'[', Shape::Bytes) => self.nested(b'[', Self::octets),
             (c, Shape::OneOf(form, id)) => self.one_of(c, *form, *id),
             (b'{', _) => self.skip_misfit("object", shape, go_type),
             (b'[', _) => self.skip_misfit("array", shape, go_type),
@@ -302,6 +304,36 @@ impl<'a> Reader<'a> {
         }
         self.element = name;
         Ok(Value::array(items))
+    }
+
+    /// Bytes may be a list of numbers too, as for Go any `[]uint8` may.
+    fn octets(&mut self) -> Result<Value, Error> {
+        const OCTET: &str = "uint8";
+        self.lexer.bump();
+        let (mut octets, mut first) = (Vec::new(), true);
+        while self.lexer.element(std::mem::take(&mut first))? {
+            let word = match self.lexer.peek_value()? {
+                b'"' => "string",
+                b't' | b'f' => "bool",
+                b'{' => "object",
+                b'[' => "array",
+                b'n' => "",
+                _ => {
+                    let number = self.lexer.number()?;
+                    match number.parse() {
+                        Ok(octet) => octets.push(octet),
+                        Err(_) => self.misfit(&format!("number {number}"), &Shape::Bytes, OCTET),
+                    }
+                    continue;
+                }
+            };
+            self.lexer.skip()?;
+            match word {
+                "" => octets.push(0),
+                word => self.misfit(word, &Shape::Bytes, OCTET),
+            }
+        }
+        Ok(Value::from(STANDARD.encode(octets)))
     }
 
     fn one_of(&mut self, first: u8, form: OneOf, id: TypeId) -> Result<Value, Error> {

@@ -64,6 +64,24 @@ fn misfits_read_as_gos() {
 }
 
 #[test]
+fn bytes_may_be_a_list_of_numbers() {
+    let schemas = schema::builtin();
+    let id = schemas.kind(&api::Gvk::new("", "v1", "ConfigMap")).expect("it has a type");
+    let read = |list: &str| {
+        let text = format!(r#"{{"binaryData":{{"a":{list}}}}}"#);
+        object(text.as_bytes(), id, schemas).map(|d| d.value.at("binaryData").str("a").to_owned()).map_err(|e| e.0)
+    };
+    assert_eq!(read("[97, 98, null]").as_deref(), Ok("YWIA"));
+    assert_eq!(read("[]").as_deref(), Ok(""));
+    let refused = |what: &str| {
+        Err(format!("json: cannot unmarshal {what} into Go struct field ConfigMap.binaryData of type uint8"))
+    };
+    assert_eq!(read(r#"[""]"#), refused("string"));
+    assert_eq!(read("[1, 256]"), refused("number 256"));
+    assert_eq!(read("[{}]"), refused("object"));
+}
+
+#[test]
 fn strict_errors_name_their_paths() {
     let (value, strict) =
         read(r#"{"a":[[{}]],"spec":{"items":[{"no":1}],"replicas":1,"replicas":2}}"#).expect("it is well-formed");

@@ -4,6 +4,8 @@
 //! that something is there. What the live object has on each server becomes `$uid` and `$rv`, so that messages about it can
 //! be compared. Managed fields are kept, in an order that a second more or less does not change.
 
+use std::io::Read;
+
 use api::{Value, meta, value};
 use schema::Schemas;
 
@@ -42,8 +44,24 @@ pub struct Reader {
     revisions: Option<Vec<String>>,
 }
 
-const HEADERS: &[&str] =
-    &["content-type", "cache-control", "retry-after", "location", "www-authenticate", "allow", "accept-patch"];
+const HEADERS: &[&str] = &[
+    "content-type",
+    "cache-control",
+    "retry-after",
+    "location",
+    "www-authenticate",
+    "allow",
+    "accept-patch",
+    "vary",
+    "etag",
+    "content-encoding",
+    "x-content-type-options",
+    "expires",
+    "last-modified",
+    "audit-id",
+    "x-kubernetes-pf-flowschema-uid",
+    "x-kubernetes-pf-prioritylevel-uid",
+];
 
 /// So much of a generateName is in the name. Upstream: `maxGeneratedNameLength`.
 const GENERATED_LEN_MAX: usize = 58;
@@ -65,7 +83,8 @@ impl Reader {
     }
 
     pub fn read(&mut self, response: &Response) -> Answer {
-        let mut body = tree(response, schema::builtin());
+        let unpacked = unpacked(response);
+        let mut body = tree(unpacked.as_ref().unwrap_or(response), schema::builtin());
         mask::unordered(&mut body);
         mask::document(&self.document, &mut body);
         if let Some(frames) = body.as_array_mut().filter(|_| self.replays) {
@@ -73,11 +92,11 @@ impl Reader {
         }
         mask::later_ages(&mut body);
         self.normalise(&mut body);
-        let header = |name: &&str| {
-            let value = response.headers.get(*name)?.to_str().ok()?;
-            Some(((*name).to_owned(), value.to_owned()))
+        let of_name = |name: &&str| {
+            let values = response.headers.get_all(*name).iter().filter_map(|value| value.to_str().ok());
+            values.map(|value| ((*name).to_owned(), mask::header(name, value))).collect::<Vec<_>>()
         };
-        let mut headers: Vec<_> = HEADERS.iter().filter_map(header).collect();
+        let mut headers: Vec<_> = HEADERS.iter().flat_map(of_name).collect();
         let warnings = response.headers.get_all("warning").iter().filter_map(|warning| warning.to_str().ok());
         // Its code may be a version too.
         let marked = |warning: &str| match warning.split_once(' ') {
@@ -179,13 +198,22 @@ fn numbered(seen: &mut Vec<String>, revision: &str) -> String {
     format!("#{at}")
 }
 
+/// An answer as it was before it was packed; none when it was not.
+fn unpacked(response: &Response) -> Option<Response> {
+    response.headers.get("content-encoding").filter(|coding| *coding == "gzip")?;
+    let mut body = Vec::new();
+    flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut body).ok()?;
+    Some(Response { body: body.into(), ..response.clone() })
+}
+
 /// A body by its content type.
 fn tree(response: &Response, schemas: &Schemas) -> Value {
     let content_type = response.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
     let text = || Value::from(String::from_utf8_lossy(&response.body).into_owned());
     match content_type.split([';', ',']).next().unwrap_or("") {
         "application/json" if content_type.contains("stream=watch") => frames(&response.body),
-        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Value::from("a document"),
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => wire::document(&response.body, &wire::SPEC_2),
+        "application/com.github.proto-openapi.spec.v3.v1.0+protobuf" => wire::document(&response.body, &wire::SPEC_3),
         "application/json" | "application/jwk-set+json" => {
             codec::json::any(&response.body).map_or_else(|_| lines(&response.body, text), |d| d.value)
         }
@@ -220,4 +248,22 @@ pub(super) fn is_told(frame: &Value) -> bool {
     let object = frame.at("object");
     let ends = || marks(object) || object.list("rows").iter().any(|row| marks(row.at("object")));
     frame.str("type") != "BOOKMARK" || ends()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{Response, unpacked};
+
+    #[test]
+    fn what_came_packed_is_compared_unpacked() {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(b"{}").expect("memory takes it");
+        let body = packer.finish().expect("memory takes it");
+        let mut response = Response { status: 200, headers: http::HeaderMap::new(), body: body.into() };
+        assert!(unpacked(&response).is_none(), "it does not say that it is packed");
+        response.headers.insert("content-encoding", http::HeaderValue::from_static("gzip"));
+        assert_eq!(unpacked(&response).expect("it is packed").body, "{}");
+    }
 }

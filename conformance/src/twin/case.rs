@@ -44,6 +44,8 @@ pub struct Case {
     pub accept: String,
     /// `""` for none.
     pub content_type: String,
+    /// Beside those two; `$etag` is what the server says of the same without it, `$hash` that without its quotes.
+    pub headers: Vec<(&'static str, String)>,
     pub body: Body,
 }
 
@@ -80,6 +82,8 @@ pub struct Live {
     pub uid: String,
     /// A time of [`MOMENTS`].
     pub moment: String,
+    /// Of the document that is asked for again.
+    pub etag: String,
 }
 
 /// Times that a server sets beside those of the metadata, which clients send back and are no change then.
@@ -155,7 +159,15 @@ impl Case {
             Body::Text(text) => text.clone(),
             other => codec::json::to_string(&other.tree()),
         };
-        format!("{} {} {} {} {body}", self.method, self.path, self.accept, self.content_type)
+        format!("{} {} {} {} {:?} {body}", self.method, self.path, self.accept, self.content_type, self.headers)
+    }
+
+    /// What a server has to be asked first, so that this can be asked with the answer's ETag.
+    pub fn of_etag(&self) -> Option<Case> {
+        let stands_on_one = |text: &str| text.contains("$etag") || text.contains("$hash");
+        let path = self.path.split_once("?hash=").map_or(&*self.path, |(path, _)| path);
+        let wants = stands_on_one(&self.path) || self.headers.iter().any(|(_, value)| stands_on_one(value));
+        wants.then(|| Case { path: path.to_owned(), headers: Vec::new(), ..self.clone() })
     }
 
     /// The request as somebody would type it.
@@ -165,6 +177,9 @@ impl Case {
             if !value.is_empty() && value != JSON {
                 out += &format!("  {name}: {value}");
             }
+        }
+        for (name, value) in &self.headers {
+            out += &format!("  {name}: {value}");
         }
         let body = match &self.body {
             Body::Text(text) => text.clone(),
@@ -194,13 +209,16 @@ impl Live {
             resource_version: meta.resource_version().into(),
             uid: meta.uid().into(),
             moment: MOMENTS.iter().find_map(|path| object.at_path(path).as_str()).unwrap_or_default().into(),
+            etag: String::new(),
         }
     }
 
     pub fn fill(&self, text: &str) -> String {
         match text.contains('$') {
             true => {
-                text.replace("$rv", &self.resource_version).replace("$uid", &self.uid).replace("$moment", &self.moment)
+                let text = text.replace("$rv", &self.resource_version).replace("$uid", &self.uid);
+                let text = text.replace("$moment", &self.moment).replace("$etag", &self.etag);
+                text.replace("$hash", self.etag.trim_matches('"'))
             }
             false => text.to_owned(),
         }

@@ -10,11 +10,11 @@ pub enum Step {
     Item(usize),
 }
 
-/// A place and what is put there; null takes a member away as far as the API is concerned.
+/// A place and what is put there; none leaves the member or the item out, null is said as null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
     pub path: Vec<Step>,
-    pub new: Value,
+    pub new: Option<Value>,
 }
 
 /// `spec.containers[0].name`
@@ -34,11 +34,20 @@ pub fn shown(path: &[Step]) -> String {
 
 impl Edit {
     pub fn of(path: &[&str], new: impl Into<Value>) -> Edit {
-        Edit { path: path.iter().map(|name| Step::Member((*name).into())).collect(), new: new.into() }
+        Edit::at(path.iter().map(|name| Step::Member((*name).into())).collect(), new)
+    }
+
+    pub fn at(path: Vec<Step>, new: impl Into<Value>) -> Edit {
+        Edit { path, new: Some(new.into()) }
+    }
+
+    pub fn without(path: Vec<Step>) -> Edit {
+        Edit { path, new: None }
     }
 
     /// Makes the change; objects are made on the way, items that are not there are left alone.
     pub fn apply(&self, object: &mut Value) {
+        let Some(new) = &self.new else { return self.leave_out(object) };
         let mut at = object;
         for step in &self.path {
             at = match step {
@@ -49,12 +58,36 @@ impl Edit {
                 },
             };
         }
-        *at = self.new.clone();
+        *at = new.clone();
+    }
+
+    fn leave_out(&self, object: &mut Value) {
+        let Some((last, way)) = self.path.split_last() else { return };
+        let mut at = object;
+        for step in way {
+            let next = match step {
+                Step::Member(name) => at.get_mut(name),
+                Step::Item(i) => at.as_array_mut().and_then(|items| items.get_mut(*i)),
+            };
+            let Some(next) = next else { return };
+            at = next;
+        }
+        match last {
+            Step::Member(name) => drop(at.remove(name)),
+            Step::Item(i) => {
+                if let Some(items) = at.as_array_mut().filter(|items| *i < items.len()) {
+                    items.remove(*i);
+                }
+            }
+        }
     }
 
     pub fn title(&self) -> String {
-        let new: String = codec::json::to_string(&self.new).chars().take(60).collect();
-        format!("{}: {new}", shown(&self.path))
+        let at = shown(&self.path);
+        match &self.new {
+            Some(new) => format!("{at}: {}", codec::json::to_string(new).chars().take(60).collect::<String>()),
+            None => format!("without {at}"),
+        }
     }
 
     /// As a merge patch, where no list stands on the way.
@@ -65,7 +98,7 @@ impl Edit {
             let Step::Member(name) = step else { return None };
             at = at.entry(name);
         }
-        *at = self.new.clone();
+        *at = self.new.clone().unwrap_or_default();
         Some(patch)
     }
 
@@ -86,29 +119,33 @@ impl Edit {
             }
         }
         match (&self.new, at) {
-            (Value::Null, Some(_)) => value!([{"op": "remove", "path": pointer}]),
-            (_, Some(_)) => value!([{"op": "replace", "path": pointer, "value": (self.new.clone())}]),
-            _ => value!([{"op": "add", "path": pointer, "value": (self.new.clone())}]),
+            (None, _) => value!([{"op": "remove", "path": pointer}]),
+            (Some(new), Some(_)) => value!([{"op": "replace", "path": pointer, "value": (new.clone())}]),
+            (Some(new), None) => value!([{"op": "add", "path": pointer, "value": (new.clone())}]),
         }
     }
 
-    /// `[["spec","containers",0],value]`
+    /// `[["spec","containers",0],value]`, without the value what leaves out.
     pub fn to_value(&self) -> Value {
         let path = self.path.iter().map(|step| match step {
             Step::Member(name) => Value::Str(name.clone()),
             Step::Item(i) => Value::from(*i),
         });
-        Value::array(vec![Value::array(path.collect()), self.new.clone()])
+        Value::array([Value::array(path.collect())].into_iter().chain(self.new.clone()).collect())
     }
 
     pub fn from_value(value: &Value) -> Option<Edit> {
-        let [path, new] = value.items() else { return None };
+        let (path, new) = match value.items() {
+            [path] => (path, None),
+            [path, new] => (path, Some(new.clone())),
+            _ => return None,
+        };
         let step = |v: &Value| match v {
             Value::Str(name) => Some(Step::Member(name.clone())),
             Value::Int(i) => Some(Step::Item(usize::try_from(*i).ok()?)),
             _ => None,
         };
-        Some(Edit { path: path.items().iter().map(step).collect::<Option<_>>()?, new: new.clone() })
+        Some(Edit { path: path.items().iter().map(step).collect::<Option<_>>()?, new })
     }
 }
 
@@ -121,7 +158,7 @@ pub enum Keyed {
     Apply,
 }
 
-/// An edit as the smallest object that says it, with the keys of the items on the way; none where a list has none.
+/// An edit as the smallest object that says it (null takes a member away), with the keys of the items on the way; none where a list has none.
 pub fn sparse(edit: &Edit, object: &Value, kind: TypeId, schemas: &Schemas, keyed: Keyed) -> Option<Value> {
     let mut out = Value::object();
     let mut shape = Shape::Struct(kind);
@@ -167,6 +204,6 @@ pub fn sparse(edit: &Edit, object: &Value, kind: TypeId, schemas: &Schemas, keye
             }
         }
     }
-    *at = edit.new.clone();
+    *at = edit.new.clone().unwrap_or_default();
     Some(out)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    case::Class,
+    case::{Case, Class},
     compare::{self, Difference, Refusal},
     known::Known,
     run::Outcome,
@@ -19,10 +19,20 @@ pub struct Ledger {
     resources: BTreeMap<Arc<str>, Tally>,
     classes: BTreeMap<Class, Tally>,
     groups: BTreeMap<(String, String), Group>,
-    /// Words about what could not be asked.
+    pub matrix: Share,
+    /// Words about what there is no more to ask of.
     pub remarks: Vec<String>,
+    /// What should have been asked and was not, or went wrong beside the answers: a run with one is no good run.
+    pub faults: Vec<String>,
     /// What upstream's source can refuse, by resource.
     pub known: BTreeMap<Arc<str>, BTreeSet<Refusal>>,
+}
+
+/// How many ran of those that there are.
+#[derive(Default)]
+pub struct Share {
+    pub ran: usize,
+    pub of: usize,
 }
 
 #[derive(Default)]
@@ -40,6 +50,9 @@ struct Group {
     /// The shortest request that shows it, and what it showed.
     request: String,
     detail: String,
+    /// That request, until it was tried to make it shorter.
+    case: Option<Case>,
+    tried: bool,
     /// All of them, for the report.
     all: Vec<String>,
 }
@@ -53,6 +66,16 @@ pub struct Verdict {
     pub owed: BTreeMap<String, usize>,
     /// Lines that nothing fits any more.
     pub stale: Vec<String>,
+    /// What was not asked as it should have been.
+    pub holes: usize,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    pub fn is_good(&self) -> bool {
+        self.new == 0 && self.stale.is_empty() && self.holes == 0
+    }
 }
 
 // === impl Ledger ===
@@ -73,10 +96,36 @@ impl Ledger {
         let Some(Difference { field, what, detail }) = &outcome.difference else { return };
         let group = self.groups.entry((field.clone(), what.clone())).or_default();
         *group.resources.entry(resource).or_default() += 1;
-        let request = format!("{} [{}] {}", outcome.case.shown(), outcome.case.class, outcome.case.title);
+        let request = told(&outcome.case);
         group.all.push(format!("{request}\n=> {detail}"));
         if group.request.is_empty() || request.len() < group.request.len() {
             (group.request, group.detail) = (request, detail.clone());
+            // A sequence cannot be asked again by itself.
+            group.case = (!group.tried && outcome.case.class != Class::Sequence).then(|| outcome.case.clone());
+        }
+    }
+
+    /// The requests of new causes that are still as long as they were drawn; each cause is given once.
+    pub fn to_shorten(&mut self, known: &[Known]) -> Vec<(Difference, Case)> {
+        let mut out = Vec::new();
+        for ((field, what), group) in &mut self.groups {
+            let difference = Difference { field: field.clone(), what: what.clone(), detail: String::new() };
+            let is_known =
+                group.resources.keys().all(|resource| known.iter().any(|line| line.fits(resource, &difference)));
+            if let Some(case) = group.case.take_if(|_| !is_known) {
+                group.tried = true;
+                out.push((difference, case));
+            }
+        }
+        out
+    }
+
+    /// A shorter request of a cause.
+    pub fn shortened(&mut self, difference: &Difference, case: &Case) {
+        let Some(group) = self.groups.get_mut(&(difference.field.clone(), difference.what.clone())) else { return };
+        let request = told(case);
+        if request.len() < group.request.len() {
+            group.request = request;
         }
     }
 
@@ -90,7 +139,7 @@ impl Ledger {
 
     /// `whole`: all requests of all resources were sent, so that a line that nothing fits is out of date.
     pub fn judge(&self, known: &[Known], whole: bool) -> Verdict {
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict { holes: self.faults.len(), ..Verdict::default() };
         let mut used = vec![false; known.len()];
         for ((field, what), group) in &self.groups {
             let difference = Difference { field: field.clone(), what: what.clone(), detail: String::new() };
@@ -160,7 +209,7 @@ impl Ledger {
                 "{:>5} × {field:?} {what}{mark}\n      {}{more}\n      {}\n      => {}",
                 group.count(),
                 resources.join(", "),
-                cut(&group.request, 1500),
+                if owed.is_empty() { group.request.clone() } else { cut(&group.request, 1500) },
                 cut(&group.detail, 1000),
             );
         }
@@ -172,6 +221,11 @@ impl Group {
     fn count(&self) -> usize {
         self.resources.values().sum()
     }
+}
+
+/// A request with what it was made for.
+fn told(case: &Case) -> String {
+    format!("{} [{}] {}", case.shown(), case.class, case.title)
 }
 
 fn cut(text: &str, len: usize) -> String {
@@ -214,6 +268,7 @@ impl fmt::Display for Ledger {
         for (class, tally) in &self.classes {
             line(f, &class.to_string(), tally)?;
         }
+        writeln!(f, "\nof the matrix of verbs and forms {} of {} requests ran", self.matrix.ran, self.matrix.of)?;
         let few = self.resources.iter().filter(|(_, tally)| tally.requests < 200).count();
         let uneven = |tally: &Tally| {
             3 * tally.accepted < tally.requests || 3 * (tally.requests - tally.accepted) < tally.requests
@@ -230,6 +285,24 @@ impl fmt::Display for Ledger {
         for remark in &self.remarks {
             writeln!(f, "{remark}")?;
         }
+        for fault in &self.faults {
+            writeln!(f, "a hole: {fault}")?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ledger;
+
+    #[test]
+    fn a_hole_fails_a_run_without_differences() {
+        let mut ledger = Ledger::default();
+        ledger.remarks.push("core/componentstatuses: no sample, it is only read".into());
+        assert!(ledger.judge(&[], true).is_good(), "what nobody can create is no hole");
+        ledger.faults.push("core/pods: a dry run changed the live object".into());
+        assert!(!ledger.judge(&[], true).is_good());
+        assert!(ledger.to_string().contains("a hole: core/pods"), "it is told");
     }
 }

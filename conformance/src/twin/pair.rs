@@ -81,6 +81,13 @@ impl Side {
     }
 
     pub async fn send(&self, case: &Case, live: &Live) -> Result<Response> {
+        let Some(first) = case.of_etag() else { return self.send_as_it_is(case, live).await };
+        let told = self.send_as_it_is(&first, live).await?;
+        let etag = told.headers.get("etag").and_then(|etag| etag.to_str().ok()).unwrap_or("none").to_owned();
+        self.send_as_it_is(case, &Live { etag, ..live.clone() }).await
+    }
+
+    async fn send_as_it_is(&self, case: &Case, live: &Live) -> Result<Response> {
         let body = case.bytes(live, schema::builtin());
         let mut headers = vec![("user-agent", AGENT)];
         for (name, value) in [("accept", &case.accept), ("content-type", &case.content_type)] {
@@ -88,6 +95,8 @@ impl Side {
                 headers.push((name, value.as_str()));
             }
         }
+        let more: Vec<_> = case.headers.iter().map(|(name, value)| (*name, live.fill(value))).collect();
+        headers.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
         let answer = self.client().send(case.method, &live.fill(&case.path), &headers, body).await;
         answer.with_context(|| format!("{} {}", case.method, case.path))
     }

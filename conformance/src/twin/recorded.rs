@@ -85,7 +85,8 @@ impl Line {
             other => value!({"tree": (other.tree())}),
         };
         let is_small = codec::json::to_string(&body).len() <= BODY_LEN_MAX;
-        (is_small && case.class != Class::Watch && case.class != Class::Sequence && outcome.difference.is_none()).then(
+        let is_plain = is_small && case.headers.is_empty();
+        (is_plain && case.class != Class::Watch && case.class != Class::Sequence && outcome.difference.is_none()).then(
             || Line {
                 resource: case.resource.to_string(),
                 version: case.version.to_string(),
@@ -147,7 +148,7 @@ impl Line {
 
     /// The request, of a resource whose live object is known.
     pub fn case(&self, target: &Target, live: &Arc<Value>) -> Result<Case> {
-        const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+        const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
         let method = METHODS.into_iter().find(|method| *method == self.method).context("an unknown method")?;
         let edits = || -> Result<Vec<Edit>> {
             self.body.list("edits").iter().map(|edit| Edit::from_value(edit).context("an edit")).collect()
@@ -172,6 +173,7 @@ impl Line {
             path: self.path.clone(),
             accept: self.accept.clone(),
             content_type: self.content_type.clone(),
+            headers: Vec::new(),
             body,
         })
     }

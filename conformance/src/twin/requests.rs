@@ -28,8 +28,22 @@ pub struct Maker<'a> {
     /// What the live object is, once there is one.
     pub live: Option<Arc<Value>>,
     pub dice: Dice,
-    pub out: Vec<Case>,
+    /// What is asked whatever the seed and the budget are.
+    matrix: Vec<Case>,
+    /// What varies an object.
+    out: Vec<Case>,
+    /// New requests are variations.
+    varies: bool,
     seen: BTreeSet<String>,
+}
+
+/// The requests about a target.
+#[derive(Default)]
+pub struct Requests {
+    /// Verb, subresource, patch type, content type, form of the answer: whole in every run.
+    pub matrix: Vec<Case>,
+    /// As many as were asked for, drawn by the seed.
+    pub generated: Vec<Case>,
 }
 
 /// How a request is sent.
@@ -47,55 +61,71 @@ struct Form<'a> {
 impl<'a> Maker<'a> {
     pub fn new(target: &'a Target, live: Option<Arc<Value>>, dice: Dice) -> Maker<'a> {
         let schemas = schema::builtin();
-        Maker { target, schemas, live, dice, out: Vec::new(), seen: BTreeSet::new() }
+        let (matrix, out) = (Vec::new(), Vec::new());
+        Maker { target, schemas, live, dice, matrix, out, varies: false, seen: BTreeSet::new() }
     }
 
-    /// What is asked while nothing is there: at most `budget` creates.
-    pub fn before(mut self, budget: usize) -> Vec<Case> {
+    /// What is asked while nothing is there: creates, of which `budget` vary a sample.
+    pub fn before(mut self, budget: usize) -> Requests {
         if self.target.can("create") {
             self.create_specials();
+            self.varies = true;
             let stores = self.target.can("get");
             self.create_variations(if stores { budget } else { budget / 4 });
             if !stores {
                 self.fill_creates(budget);
             }
         }
-        let out = std::mem::take(&mut self.out);
-        self.some_of(out, budget)
+        self.made(budget)
     }
 
-    /// What is asked about a live object: `budget` requests, or as many as its verbs give.
-    pub fn after(mut self, budget: usize) -> Vec<Case> {
+    /// What is asked about a live object: the matrix, and `budget` variations or as many as its verbs give.
+    pub fn after(mut self, budget: usize) -> Requests {
         self.reads();
         if self.target.samples.is_empty() {
-            return self.out;
+            return self.made(0);
         }
         self.deletes();
         self.update_specials();
         self.patch_specials();
         self.subresources(budget / 4);
-        // Half are variations of the object; what there is beyond the budget is drawn from all alike.
-        self.write_variations(budget.saturating_sub(self.out.len()).max(self.out.len()));
-        let left = budget.saturating_sub(self.out.len());
-        self.fill(left);
+        // Half are single changes of the object; at least a quarter is left for several changes at once.
+        self.varies = true;
+        self.write_variations(budget / 2);
+        self.fill(budget.saturating_sub(self.out.len()));
+        self.made(budget)
+    }
+
+    fn made(mut self, budget: usize) -> Requests {
         let out = std::mem::take(&mut self.out);
-        self.some_of(out, budget)
+        let generated = self.some_of(out, budget);
+        Requests { matrix: self.matrix, generated }
     }
 
     fn push(&mut self, form: Form<'_>, title: impl Into<String>, body: Body) {
-        let case = Case {
+        let case = self.case(form, title.into(), body);
+        self.add(case);
+    }
+
+    fn case(&self, form: Form<'_>, title: String, body: Body) -> Case {
+        Case {
             resource: self.target.resource.clone(),
             version: self.target.gvk.version.as_str().into(),
             class: form.class,
-            title: title.into(),
+            title,
             method: form.method,
             path: form.path.to_owned(),
             accept: form.accept.to_owned(),
             content_type: form.content_type.to_owned(),
+            headers: Vec::new(),
             body,
-        };
+        }
+    }
+
+    fn add(&mut self, case: Case) {
         if self.seen.insert(case.identity()) {
-            self.out.push(case);
+            let list = if self.varies { &mut self.out } else { &mut self.matrix };
+            list.push(case);
         }
     }
 
@@ -108,6 +138,13 @@ impl<'a> Maker<'a> {
     fn ask(&mut self, class: Class, path: &str, accept: &str) {
         let title = path.split_once('?').map_or("", |(_, query)| query).to_owned();
         self.push(Form { class, method: "GET", path, accept, content_type: "" }, title, Body::None);
+    }
+
+    /// The same of a client that takes gzip: upstream sends it for what is larger than 128 KiB.
+    fn ask_packed(&mut self, class: Class, path: &str, accept: &str) {
+        let form = Form { class, method: "GET", path, accept, content_type: "" };
+        let case = self.case(form, "packed".into(), Body::None);
+        self.add(Case { headers: vec![("accept-encoding", "gzip".into())], ..case });
     }
 
     fn live(&self) -> Arc<Value> {

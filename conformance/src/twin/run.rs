@@ -12,7 +12,7 @@ use super::{
     case::{Case, Class, Live, MOMENTS},
     compare::{Difference, difference},
     pair::{Pair, Side},
-    target::{NAMESPACE, Target},
+    target::{LARGE, NAMESPACE, Target},
 };
 
 /// What came of a request.
@@ -27,10 +27,14 @@ pub struct Outcome {
 /// What the live object has, Skiff's first.
 pub type Lives = [Live; 2];
 
+/// Twice what upstream sends unpacked.
+const LARGE_LEN: usize = 256 * 1024;
 const AT_ONCE: usize = 32;
 const WATCHES_AT_ONCE: usize = 64;
 /// Of two orders in which upstream may say something it says the same each time once in a billion.
 const ASKED_AGAIN: usize = 30;
+/// The same of a server's account of itself, which is long and said in one way.
+const DOCUMENTS_ASKED_AGAIN: usize = 2;
 /// How often one looks whether a server's own loops have seen a new object, and after which time again.
 const SETTLED_LOOKS: usize = 60;
 /// So often in a row it was as it had been.
@@ -63,7 +67,8 @@ async fn one(pair: &Pair, case: Case, lives: &Lives) -> Result<Outcome> {
     let mut found = difference(&ours, &theirs);
     let steady = found.is_none();
     let mut ours = ours;
-    for again in 0..ASKED_AGAIN {
+    let times = if case.class == Class::Discovery { DOCUMENTS_ASKED_AGAIN } else { ASKED_AGAIN };
+    for again in 0..times {
         if found.is_none() {
             break;
         }
@@ -79,7 +84,7 @@ async fn one(pair: &Pair, case: Case, lives: &Lives) -> Result<Outcome> {
 }
 
 /// Having no answer in time is an answer too, of status 0.
-async fn ask(side: &Side, case: &Case, live: &Live) -> Result<Answer> {
+pub async fn ask(side: &Side, case: &Case, live: &Live) -> Result<Answer> {
     match timeout(PATIENCE, side.send(case, live)).await {
         Ok(response) => Ok(Reader::of(side, case, live.clone()).read(&response?)),
         Err(_) => Ok(Answer { status: 0, headers: Vec::new(), body: Value::from("no answer in time") }),
@@ -91,6 +96,13 @@ pub async fn set_up(side: &Side) -> Result<()> {
     let namespace = format!(r#"{{"kind":"Namespace","apiVersion":"v1","metadata":{{"name":"{NAMESPACE}"}}}}"#);
     let account = r#"{"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"default"}}"#;
     side.set_up("POST", "/api/v1/namespaces", "application/json", &namespace).await?;
+    let namespace = namespace.replace(NAMESPACE, LARGE.0);
+    side.set_up("POST", "/api/v1/namespaces", "application/json", &namespace).await?;
+    let large = format!(
+        r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"large"}},"data":{{"a":"{}"}}}}"#,
+        "0123456789abcde ".repeat(LARGE_LEN / 16)
+    );
+    side.set_up("POST", &format!("/api/v1/namespaces/{}/configmaps", LARGE.0), "application/json", &large).await?;
     let accounts = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts");
     side.set_up("POST", &accounts, "application/json", account).await?;
     Ok(())

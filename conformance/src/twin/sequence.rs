@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{
     answer::{Answer, Reader},
-    case::{Body, Case, Class, JSON, Live},
+    case::{Body, Case, Class, JSON, Live, PROTOBUF},
     compare::difference,
     dice::Dice,
     pair::{Pair, Side},
@@ -29,6 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TOLD_WITHIN: Duration = Duration::from_secs(3);
 /// Nothing more comes so long after an object's end.
 const QUIET: Duration = Duration::from_millis(200);
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+/// Values of the label that moves set; an object enters and leaves this selection by them.
+const SELECTED: &str = "&labelSelector=shared+in+%281%2C9%29";
+/// So many variations make another sequence.
+const COUNT_FOR_ONE: usize = 50_000;
 
 /// What can be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +80,11 @@ const MOVES: &[Move] = &[
     Move::List,
 ];
 
+/// How many sequences a resource has in a run of so many variations.
+pub fn count(requests: usize) -> usize {
+    2 + requests / COUNT_FOR_ONE
+}
+
 /// One server in the course of a sequence.
 struct Actor<'a> {
     side: &'a Side,
@@ -92,10 +102,11 @@ pub async fn play(pair: &Pair, target: &Target, dice: &mut Dice, mut told: impl 
         last: Value::Null,
         first_revision: String::new(),
     });
-    let watches = [watch(&pair.ours, target).await?, watch(&pair.theirs, target).await?];
-    let mut moves = vec![Move::Create];
-    moves.extend((0..STEPS).filter_map(|_| dice.pick(MOVES).copied()));
-    moves.extend([Move::Free, Move::Delete, Move::Free, Move::Get]);
+    let mut watches = Vec::new();
+    for case in watch_cases(target) {
+        watches.push((watch(&pair.ours, &case).await?, watch(&pair.theirs, &case).await?, case));
+    }
+    let moves = moves(dice);
     let mut done: Vec<String> = Vec::new();
     for next in moves {
         done.push(format!("{next:?}"));
@@ -115,13 +126,47 @@ pub async fn play(pair: &Pair, target: &Target, dice: &mut Dice, mut told: impl 
             return Ok(());
         }
     }
-    let [ours, theirs] = watches;
     let [a, b] = &mut actors;
-    let (ours, theirs) = tokio::join!(ours.told(&mut a.reader), theirs.told(&mut b.reader));
-    let case = watch_case(target, done.join(" → "));
-    let found = difference(&ours, &theirs);
-    told(Outcome { case, theirs, difference: found, steady: true });
+    // All have been told what there is to tell when the first is, so that none waits long.
+    let (mut ours_told, mut theirs_told) = (Vec::new(), Vec::new());
+    let mut cases = Vec::new();
+    for (ours, theirs, case) in watches {
+        ours_told.push(ours);
+        theirs_told.push(theirs);
+        cases.push(case);
+    }
+    let (ours, theirs) = tokio::join!(told_all(ours_told), told_all(theirs_told));
+    for ((mut case, ours), theirs) in cases.into_iter().zip(ours).zip(theirs) {
+        case.title = done.join(" → ");
+        let (ours, theirs) = (a.reader.read(&ours), b.reader.read(&theirs));
+        let found = difference(&ours, &theirs);
+        told(Outcome { case, theirs, difference: found, steady: true });
+    }
     Ok(())
+}
+
+/// The moves of a sequence: at its end the object is there once more, selected, and goes, so that every watch ends alike.
+fn moves(dice: &mut Dice) -> Vec<Move> {
+    let mut moves = vec![Move::Create];
+    moves.extend((0..STEPS).filter_map(|_| dice.pick(MOVES).copied()));
+    moves.extend([Move::Free, Move::Delete, Move::Free, Move::Create, Move::Label, Move::Get, Move::Delete]);
+    moves
+}
+
+/// What is watched meanwhile: plainly, as a table, in protobuf where the kind has it, and what a label selects.
+fn watch_cases(target: &Target) -> Vec<Case> {
+    let plain = watch_case(target, String::new());
+    let schemas = schema::builtin();
+    let mut forms = vec![("", ""), (TABLE, ""), ("", SELECTED), (TABLE, SELECTED)];
+    if schemas.get(target.kind_type).proto {
+        forms.push((PROTOBUF, ""));
+    }
+    let of = |(accept, query): (&str, &str)| Case {
+        accept: accept.into(),
+        path: plain.path.clone() + query,
+        ..plain.clone()
+    };
+    forms.into_iter().map(of).collect()
 }
 
 // === impl Actor ===
@@ -203,6 +248,7 @@ fn watch_case(target: &Target, title: String) -> Case {
         path: target.collection() + &query,
         accept: String::new(),
         content_type: String::new(),
+        headers: Vec::new(),
         body: Body::None,
     }
 }
@@ -214,26 +260,62 @@ struct Watch {
     body: Incoming,
 }
 
-async fn watch(side: &Side, target: &Target) -> Result<Watch> {
-    let case = watch_case(target, String::new());
-    let headers = [("user-agent", "twin/1")];
-    let answer = side.client().open("GET", &case.path, &headers, Bytes::new()).await?;
+async fn watch(side: &Side, case: &Case) -> Result<Watch> {
+    let headers = [("user-agent", "twin/1"), ("accept", case.accept.as_str())];
+    let headers = if case.accept.is_empty() { &headers[..1] } else { &headers[..] };
+    let answer = side.client().open("GET", &case.path, headers, Bytes::new()).await?;
     let (parts, body) = answer.into_parts();
     Ok(Watch { headers: parts.headers, status: parts.status.as_u16(), body })
+}
+
+/// What several watches were told.
+async fn told_all(watches: Vec<Watch>) -> Vec<Response> {
+    let tasks: Vec<_> = watches.into_iter().map(|watch| tokio::spawn(watch.told())).collect();
+    let mut out = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let nothing = || Response { status: 0, headers: http::HeaderMap::new(), body: Bytes::new() };
+        out.push(task.await.unwrap_or_else(|_| nothing()));
+    }
+    out
 }
 
 // === impl Watch ===
 
 impl Watch {
     /// What it was told until the object was gone for good: the last delete is the sequence's own, and then it is quiet.
-    async fn told(mut self, reader: &mut Reader) -> Answer {
+    async fn told(mut self) -> Response {
         let mut bytes = Vec::new();
         let mut patience = TOLD_WITHIN;
         while let Ok(Some(Ok(frame))) = timeout(patience, self.body.frame()).await {
             let data = frame.into_data().unwrap_or_default();
-            patience = if data.starts_with(b"{\"type\":\"DELETED\"") { QUIET } else { TOLD_WITHIN };
+            patience = if tells_an_end(&data) { QUIET } else { TOLD_WITHIN };
             bytes.extend(data);
         }
-        reader.read(&Response { status: self.status, headers: self.headers, body: bytes.into() })
+        Response { status: self.status, headers: self.headers, body: bytes.into() }
+    }
+}
+
+/// A frame in JSON, or in protobuf behind its length.
+fn tells_an_end(data: &[u8]) -> bool {
+    data.starts_with(b"{\"type\":\"DELETED\"") || data.get(4..).is_some_and(|event| event.starts_with(b"\n\x07DELETED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::dice::Dice, Move, count, moves, tells_an_end};
+
+    #[test]
+    fn every_watch_ends_with_an_object_that_was_selected() {
+        let moves = moves(&mut Dice::new(1));
+        let last = moves.len();
+        assert_eq!(moves[last - 4..], [Move::Create, Move::Label, Move::Get, Move::Delete]);
+        assert!(count(100_000) > count(25_000), "a larger run has more sequences");
+    }
+
+    #[test]
+    fn an_end_is_seen_in_every_form() {
+        assert!(tells_an_end(br#"{"type":"DELETED","object":{}}"#));
+        assert!(tells_an_end(b"\0\0\0\x20\n\x07DELETED\x12"));
+        assert!(!tells_an_end(b"\0\0\0\x20\n\x05ADDED\x12"));
     }
 }

@@ -43,6 +43,9 @@ pub struct Subresource {
 /// The namespace that everything happens in.
 pub const NAMESPACE: &str = "twin";
 
+/// The namespace with an object that is larger than what is sent unpacked, and its resource.
+pub const LARGE: (&str, &str) = ("twin-large", "core/configmaps");
+
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 // === impl Target ===
@@ -93,8 +96,14 @@ pub fn dressed(object: &Value, metadata: &Value) -> Value {
     object
 }
 
-/// Everything a server has, resource by resource, its versions together, in the order of its discovery.
-pub async fn discover(client: &Client, samples: &[Value], fixtures: Option<&Path>) -> Result<Vec<Vec<Target>>> {
+/// Everything a server has, resource by resource, its versions together, in the order of its discovery; what is of no type
+/// that is known goes to `unknown`.
+pub async fn discover(
+    client: &Client,
+    samples: &[Value],
+    fixtures: Option<&Path>,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<Vec<Target>>> {
     let mut found: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
     for path in ["/api", "/apis"] {
         let answer = client.send("GET", path, &[("accept", DISCOVERY)], Bytes::new()).await?;
@@ -104,8 +113,9 @@ pub async fn discover(client: &Client, samples: &[Value], fixtures: Option<&Path
             for version in group.list("versions") {
                 let gv = (meta::of(group).name(), version.str("version"));
                 for resource in version.list("resources") {
-                    if let Some(target) = target(gv, resource, samples, fixtures) {
-                        found.entry(target.resource.clone()).or_default().push(target);
+                    match target(gv, resource, samples, fixtures) {
+                        Some(target) => found.entry(target.resource.clone()).or_default().push(target),
+                        None => unknown.push(format!("{}/{} {}", gv.0, gv.1, resource.str("resource"))),
                     }
                 }
             }

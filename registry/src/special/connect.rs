@@ -163,7 +163,8 @@ fn options_object(kind: &str, query: &Query, rest: &str) -> Value {
     if !command.is_empty() {
         object.set("command", command);
     }
-    let ports: Vec<i64> = query.all("ports").filter_map(|port| port.parse().ok()).collect();
+    let ports: Vec<i64> =
+        query.all("ports").flat_map(|several| several.split(',')).filter_map(|port| port.parse().ok()).collect();
     if !ports.is_empty() {
         object.set("ports", ports);
     }

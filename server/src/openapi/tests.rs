@@ -43,3 +43,28 @@ fn who_cannot_unpack_gets_it_unpacked() {
     assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
     assert_eq!(bytes(packed), kept.gzip);
 }
+
+#[test]
+fn who_has_a_document_is_known_by_any_form_of_its_tag() {
+    for said in ["\"E\"", "W/\"E\"", "\"D\", \"E\"", "*"] {
+        assert!(is_known(said, "\"E\""), "{said}");
+    }
+    for said in ["", "E", "\"D\"", "W/E"] {
+        assert!(!is_known(said, "\"E\""), "{said}");
+    }
+    assert!(is_known("*", "") && !is_known("", "") && !is_known("\"E\"", ""), "what has no tag is there or not");
+}
+
+#[test]
+fn only_the_second_version_depends_on_what_a_client_unpacks() {
+    let of = |v2: bool| {
+        let response = varying(respond::empty(406), v2);
+        response
+            .headers()
+            .get_all(header::VARY)
+            .iter()
+            .map(|on| on.to_str().unwrap_or("").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((of(true), of(false)), (vec!["Accept-Encoding".to_owned(), "Accept".into()], vec!["Accept".to_owned()]));
+}

@@ -22,6 +22,31 @@ pub fn member(key: &str, text: &str) -> Option<String> {
     (is_drawn && !text.is_empty()).then(|| MARK.to_owned())
 }
 
+/// The value of a header without what is drawn, timed or a hash over words that are each project's own.
+pub fn header(name: &str, value: &str) -> String {
+    match name {
+        "audit-id" | "expires" | "last-modified" => MARK.to_owned(),
+        _ if name.starts_with("x-kubernetes-pf-") => MARK.to_owned(),
+        "etag" => hashes(value),
+        "location" => match value.split_once("?hash=") {
+            Some((place, hash)) => format!("{place}?hash={}", hashes(hash)),
+            None => value.to_owned(),
+        },
+        _ => value.to_owned(),
+    }
+}
+
+/// A hash as its length and case.
+fn hashes(text: &str) -> String {
+    let hex = |c: char| c.is_ascii_hexdigit();
+    let inner = text.trim_matches('"');
+    if inner.len() < 32 || !inner.chars().all(hex) {
+        return text.to_owned();
+    }
+    let case = if inner.chars().any(|c| c.is_ascii_lowercase()) { "lower" } else { "upper" };
+    text.replace(inner, &format!("{} digits in {case} case", inner.len()))
+}
+
 /// A text with marks for uids, times, addresses of services and certificates.
 pub fn drawn(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -273,22 +298,29 @@ pub fn token(token: &str) -> String {
 /// Ages in a table's cells; also in those that no column is told of.
 pub fn ages(table: &mut Value) {
     let definitions = table.list("columnDefinitions");
-    let named = aged(definitions);
-    let len = definitions.len();
-    let more = table.list("rows").first().map_or(0, |row| row.list("cells").len());
-    let columns: Vec<usize> = if len == 0 { named } else { named.into_iter().chain(len..more).collect() };
+    let columns = columns(definitions, table);
     age_cells(table, &columns);
 }
 
 /// Ages in the tables of a watch: only the first says what its columns are.
 pub fn later_ages(frames: &mut Value) {
     let Some(frames) = frames.as_array_mut() else { return };
-    let columns = frames.first().map(|frame| aged(frame.at("object").list("columnDefinitions"))).unwrap_or_default();
-    for frame in frames.iter_mut().skip(1) {
+    let Some((first, later)) = frames.split_first_mut() else { return };
+    let definitions = first.at("object").list("columnDefinitions");
+    for frame in later {
         if let Some(table) = frame.get_mut("object").filter(|object| object.str("kind") == "Table") {
+            let columns = columns(definitions, table);
             age_cells(table, &columns);
         }
     }
+}
+
+/// Where ages stand: in the columns that are called so, and behind the last that is told of.
+fn columns(definitions: &[Value], table: &Value) -> Vec<usize> {
+    let len = definitions.len();
+    let more = table.list("rows").first().map_or(0, |row| row.list("cells").len());
+    let named = aged(definitions);
+    if len == 0 { named } else { named.into_iter().chain(len..more).collect() }
 }
 
 fn aged(definitions: &[Value]) -> Vec<usize> {
@@ -317,7 +349,7 @@ fn age_cells(table: &mut Value, columns: &[usize]) {
 mod tests {
     use api::value;
 
-    use super::{ages, drawn, generated, later_ages, revision, token, unordered, word};
+    use super::{ages, drawn, generated, header, later_ages, revision, token, unordered, word};
 
     #[test]
     fn what_is_drawn_is_marked() {
@@ -327,6 +359,16 @@ mod tests {
         assert_eq!(drawn("no kind in scheme \"pkg/a.go:1\": x"), "no kind in scheme \"…\": x");
         assert_eq!(drawn("2026-01-02T03:04:05Z is ours"), "2026-01-02T03:04:05Z is ours");
         assert_eq!(drawn("too old resource version: 1 (345)"), "too old resource version: … (…)");
+    }
+
+    #[test]
+    fn headers_keep_what_both_can_say() {
+        let (upper, lower) = ("A0".repeat(64), "a0".repeat(64));
+        assert_eq!(header("etag", &format!("\"{upper}\"")), "\"128 digits in upper case\"");
+        assert_ne!(header("etag", &format!("\"{upper}\"")), header("etag", &lower), "quotes and case are seen");
+        assert_eq!(header("location", &format!("/a?hash={upper}")), "/a?hash=128 digits in upper case");
+        assert_eq!(header("audit-id", "8d64b01a-9973-4a73-b268-f1744a900000"), "…");
+        assert_eq!(header("vary", "Accept"), "Accept");
     }
 
     #[test]
@@ -347,6 +389,12 @@ mod tests {
         later_ages(&mut frames);
         let cells = &frames.items()[1].at("object").list("rows")[0];
         assert_eq!(cells.list("cells"), [value!("5m"), value!("…")]);
+        let mut frames = value!([
+            {"object": {"kind": "Table", "columnDefinitions": [{"name": "Name"}], "rows": []}},
+            {"object": {"kind": "Table", "columnDefinitions": null, "rows": [{"cells": ["5m", "0s"]}]}}
+        ]);
+        later_ages(&mut frames);
+        assert_eq!(frames.items()[1].at("object").list("rows")[0].list("cells"), [value!("5m"), value!("…")]);
         let mut table = value!({"columnDefinitions": [{"name": "Name"}], "rows": [{"cells": ["5m", "2m3s"]}]});
         ages(&mut table);
         assert_eq!(table.list("rows")[0].list("cells"), [value!("5m"), value!("…")]);

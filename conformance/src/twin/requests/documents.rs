@@ -19,7 +19,19 @@ const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 const PLAIN: [&str; 7] = ["", JSON, YAML, PROTOBUF, "application/xml", "*/*", TABLE];
 const LISTS: [&str; 6] = [AGGREGATED, AGGREGATED_BETA, EITHER, AGGREGATED_PROTOBUF, AGGREGATED_UNKNOWN, "text/html"];
 const SPEC_2: [&str; 5] = ["", JSON, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "text/plain", "*/*"];
-const SPEC_3: [&str; 3] = ["", JSON, "application/xml"];
+const SPEC_3: [&str; 4] = ["", JSON, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf", "application/xml"];
+/// With their forms: documents that carry an ETag.
+const TAGGED: [(&str, &str); 7] = [
+    ("/openapi/v2", ""),
+    ("/openapi/v2", SPEC_2[2]),
+    ("/openapi/v3", ""),
+    ("/openapi/v3/api/v1", ""),
+    ("/openapi/v3/apis/apps/v1", SPEC_3[2]),
+    ("/api", AGGREGATED),
+    ("/apis", AGGREGATED),
+];
+const HASHED: [&str; 3] = ["/openapi/v3/api/v1", "/openapi/v3/apis/apps/v1", "/openapi/v3/version"];
+const PACKED: [&str; 7] = ["/openapi/v2", "/openapi/v3", "/openapi/v3/api/v1", "/apis", "/api", "/api/v1", "/version"];
 const TEXTS: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/"];
 /// Of health: one check, all of them, some left out, and none of the name.
 const CHECKS: [&str; 6] = ["/ping", "?verbose", "?verbose&exclude=etcd", "?exclude=nothing", "/nothing", "/etcd"];
@@ -81,6 +93,30 @@ pub fn all(served: &[Vec<Target>]) -> Vec<Case> {
     ] {
         out.extend(METHODS.iter().map(|method| case(method, path, "")));
     }
+    out.extend(again());
+    out
+}
+
+/// What a client asks that has a document already, and one that takes it packed.
+fn again() -> Vec<Case> {
+    let mut out = Vec::new();
+    for (path, accept) in TAGGED {
+        for tag in ["$etag", "\"bogus\"", "W/$etag", "*", "$hash"] {
+            let headers = vec![("if-none-match", tag.to_owned())];
+            out.push(Case { headers, ..case("GET", path, accept) });
+        }
+    }
+    for path in HASHED {
+        for hash in ["$hash", "bogus", ""] {
+            out.push(case("GET", &format!("{path}?hash={hash}"), ""));
+        }
+    }
+    for path in PACKED {
+        for (coding, accept) in [("gzip", ""), ("gzip, deflate", ""), ("deflate", ""), ("gzip", AGGREGATED)] {
+            let headers = vec![("accept-encoding", coding.to_owned())];
+            out.push(Case { headers, ..case("GET", path, accept) });
+        }
+    }
     out
 }
 
@@ -94,6 +130,32 @@ fn case(method: &'static str, path: &str, accept: &str) -> Case {
         path: path.into(),
         accept: accept.into(),
         content_type: String::new(),
+        headers: Vec::new(),
         body: Body::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::case::Live, Case};
+
+    #[test]
+    fn a_document_is_asked_for_before_it_is_asked_for_again() {
+        let all = super::all(&[]);
+        let of = |path: &str, tag: &str| {
+            let is_meant = |case: &&Case| {
+                let has_tag = case.headers.iter().any(|(name, value)| *name == "if-none-match" && value == tag);
+                case.path == path && (tag.is_empty() || has_tag)
+            };
+            all.iter().find(is_meant).cloned()
+        };
+        let tagged = of("/openapi/v2", "$etag").expect("it is asked");
+        let first = tagged.of_etag().expect("its tag has to be known");
+        assert!(first.headers.is_empty() && first.of_etag().is_none());
+        let hashed = of("/openapi/v3/api/v1?hash=$hash", "").expect("it is asked");
+        assert_eq!(hashed.of_etag().expect("its hash has to be known").path, "/openapi/v3/api/v1");
+        let live = Live { etag: "\"AB\"".into(), ..Live::default() };
+        assert_eq!(live.fill(&hashed.path), "/openapi/v3/api/v1?hash=AB");
+        assert_eq!(of("/openapi/v2", "\"bogus\"").expect("it is asked").of_etag().map(|case| case.path), None);
     }
 }

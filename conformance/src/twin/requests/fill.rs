@@ -32,18 +32,22 @@ impl Maker<'_> {
         let (end, mut dull, mut n) = (self.out.len() + wanted, 0, 0);
         while self.out.len() < end && dull < DULL_MAX {
             let before = self.out.len();
-            let edits = match self.dice.one_in(3) {
-                false => vec![self.harmless()],
-                true => self.mixed(&points, &grafts),
+            let mut edits = match self.dice.below(4) {
+                0 => Vec::new(),
+                1 => mutate::pair(&points, &grafts, &mut self.dice),
+                _ => self.mixed(&points, &grafts),
             };
+            if edits.is_empty() {
+                edits.push(self.harmless());
+            }
             n += 1;
             if puts && (!patches || self.dice.one_in(2)) {
                 let title = edits.iter().map(Edit::title).collect::<Vec<_>>().join("; ");
                 let all = std::iter::once(rv("$rv")).chain(edits).collect();
                 let form = Form { class: Class::Update, method: "PUT", path: &path, accept: "", content_type: JSON };
                 self.push(form, title, self.changed(all));
-            } else if let Some(edit) = edits.first() {
-                self.patch(n, &path, edit);
+            } else {
+                self.patch_all(n, &path, edits);
             }
             dull = if self.out.len() == before { dull + 1 } else { 0 };
         }
@@ -61,13 +65,12 @@ impl Maker<'_> {
             let before = self.out.len();
             // As many that most kinds take as that none does: otherwise a kind that refuses or accepts nearly all would
             // be compared on one side alone.
-            let (path, edits) = match self.dice.below(11) {
+            let (path, edits) = match self.dice.below(5) {
                 0 => (&path, self.mixed(&points, &[])),
-                1..=5 => (&strict, vec![Edit::of(&[&format!("bogus{}", self.dice.below(10_000))], "x")]),
+                1 => (&path, mutate::pair(&points, &[], &mut self.dice)),
+                2 => (&strict, vec![Edit::of(&[&format!("bogus{}", self.dice.below(10_000))], "x")]),
                 _ => match self.dice.pick(&texts).cloned() {
-                    Some(path_of) => {
-                        (&path, vec![Edit { path: path_of, new: value!(format!("v{}", self.dice.below(10_000))) }])
-                    }
+                    Some(path_of) => (&path, vec![Edit::at(path_of, format!("v{}", self.dice.below(10_000)))]),
                     None => (&path, vec![self.harmless()]),
                 },
             };
@@ -92,11 +95,7 @@ impl Maker<'_> {
         for _ in 0..len {
             let new = match self.dice.below(5) {
                 0 => self.dice.pick(grafts).cloned(),
-                1 => self
-                    .dice
-                    .pick(points)
-                    .cloned()
-                    .map(|point| Edit { path: point.path, new: mutate::strange(&mut self.dice) }),
+                1 => self.dice.pick(points).cloned().map(|point| Edit::at(point.path, mutate::strange(&mut self.dice))),
                 _ => self.dice.pick(points).cloned().and_then(|point| {
                     let new = self.dice.pick(&point.values).cloned()?;
                     Some(Edit { path: point.path, new })
@@ -107,7 +106,6 @@ impl Maker<'_> {
         if edits.is_empty() {
             edits.push(Edit::of(&["metadata", "labels"], value!({"empty": "mix"})));
         }
-        edits.retain(|edit| !matches!(edit.new, Value::Null) || !edit.path.is_empty());
         edits
     }
 }

@@ -149,6 +149,29 @@ impl Maker<'_> {
         self.patched(class, content_type, &path, edit.title(), Body::Tree(patch));
     }
 
+    /// Several edits as one patch: a merge patch where no list stands on the way of any, else a JSON patch.
+    pub(super) fn patch_all(&mut self, n: usize, path: &str, edits: Vec<Edit>) {
+        if let [edit] = &edits[..] {
+            return self.patch(n, path, edit);
+        }
+        let title = edits.iter().map(Edit::title).collect::<Vec<_>>().join("; ");
+        let live = self.live();
+        let (class, content_type, patch) = match edits.iter().all(|edit| edit.merge_patch().is_some()) {
+            true if n.is_multiple_of(2) => {
+                let mut patch = Value::object();
+                for edit in edits {
+                    Edit::at(edit.path, edit.new.unwrap_or_default()).apply(&mut patch);
+                }
+                (Class::MergePatch, MERGE, patch)
+            }
+            _ => {
+                let operations = edits.iter().flat_map(|edit| edit.json_patch(&live).items().to_vec()).collect();
+                (Class::JsonPatch, JSON_PATCH, Value::array(operations))
+            }
+        };
+        self.patched(class, content_type, path, title, Body::Tree(patch));
+    }
+
     pub(super) fn patched(
         &mut self,
         class: Class,
@@ -241,7 +264,7 @@ impl Maker<'_> {
             for directive in ["delete", "replace", "merge", "bogus"] {
                 let mut at = path_of_item.clone();
                 at.push(Step::Member("$patch".into()));
-                let edit = Edit { path: at, new: directive.into() };
+                let edit = Edit::at(at, directive);
                 if let Some(patch) = sparse(&edit, &live, self.target.kind_type, self.schemas, Keyed::Merge) {
                     self.patched(Class::StrategicPatch, STRATEGIC, path, edit.title(), Body::Tree(patch));
                 }

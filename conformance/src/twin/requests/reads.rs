@@ -1,6 +1,6 @@
 //! Reading: get, list and watch in every form, with every parameter.
 
-use super::{Class, Maker, with};
+use super::{super::target::LARGE, Class, Maker, with};
 
 /// Forms of one object, the good and the bad.
 const OBJECT_FORMS: &[&str] = &[
@@ -170,6 +170,7 @@ impl Maker<'_> {
         for query in ["resourceVersion=0", "resourceVersion=$rv", "resourceVersion=abc", "pretty=true", "bogus=1"] {
             self.ask(Class::Get, &with(&path, query), "");
         }
+        self.ask_packed(Class::Get, &path, "");
         let collection = self.target.collection();
         for name in ["missing", "Bad_Name", "a%20b", "%2e%2e", "a%2fb", "x/bogus", "x/status", "x/scale"] {
             self.ask(Class::Get, &format!("{collection}/{name}"), "");
@@ -205,6 +206,15 @@ impl Maker<'_> {
             ["includeObject=None", "includeObject=Metadata", "includeObject=Object", "includeObject=x", "limit=1"]
         {
             self.ask(Class::List, &with(&path, query), table);
+        }
+        self.ask_packed(Class::List, &path, "");
+        if &*self.target.resource == LARGE.1 {
+            let path = format!("{}/namespaces/{}/{}", self.target.root(), LARGE.0, self.target.plural);
+            for form in ["", "application/yaml", "application/vnd.kubernetes.protobuf", table] {
+                self.ask_packed(Class::List, &path, form);
+                self.ask_packed(Class::Get, &format!("{path}/large"), form);
+            }
+            self.ask_packed(Class::Watch, &format!("{path}?watch=true&timeoutSeconds=1&resourceVersion=0"), "");
         }
         if self.target.namespaced {
             let everywhere = format!("{}/{}", self.target.root(), self.target.plural);

@@ -1,5 +1,5 @@
-//! What stands below a resource: status, scale, and the ones with rules of their own. Streams and proxies need nodes, and
-//! are left out.
+//! What stands below a resource: status, scale, and the ones with rules of their own. Streams and proxies are asked of what
+//! is on no node, so that their refusals are compared.
 
 use std::sync::Arc;
 
@@ -17,14 +17,58 @@ use super::{
     writes::rv,
 };
 
-const STREAMS: &[&str] = &["log", "exec", "attach", "portforward", "proxy"];
+/// What leads to a node, each with what may stand behind it.
+const STREAMS: &[(&str, &[&str])] = &[
+    (
+        "log",
+        &[
+            "",
+            "?container=missing",
+            "?follow=true",
+            "?previous=true",
+            "?tailLines=-1",
+            "?tailLines=x",
+            "?limitBytes=0",
+            "?sinceSeconds=0",
+            "?sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z",
+            "?sinceTime=x",
+            "?stream=Stdout",
+            "?stream=bogus",
+            "?stream=Stdout&tailLines=1",
+            "?timestamps=x",
+            "?insecureSkipTLSVerifyBackend=true",
+            "?pretty=true",
+            "/more",
+        ],
+    ),
+    (
+        "exec",
+        &[
+            "",
+            "?command=ls",
+            "?command=ls&stdout=true",
+            "?command=ls&stdout=true&container=missing",
+            "?command=ls&stdin=x",
+            "?command=ls&stderr=false&stdout=false",
+            "?command=ls&tty=true&stdout=true&stderr=true",
+            "/more",
+        ],
+    ),
+    ("attach", &["", "?stdout=true", "?stdin=true&container=missing", "?stdout=x", "?tty=true&stdout=true", "/more"]),
+    ("portforward", &["", "?ports=80", "?ports=x", "?ports=0", "?ports=80,81", "/more"]),
+    ("proxy", &["", "/", "/a/b?c=d", "?path=a"]),
+];
+/// Beside GET: streams take some, proxies all.
+const STREAM_METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
 // === impl Maker ===
 
 impl Maker<'_> {
     pub(super) fn subresources(&mut self, budget: usize) {
         let all: Vec<Subresource> = self.target.subresources.clone();
-        let all: Vec<Subresource> = all.into_iter().filter(|sub| !STREAMS.contains(&sub.name.as_str())).collect();
+        self.streams(&all);
+        let leads_to_a_node = |sub: &Subresource| STREAMS.iter().any(|(name, _)| *name == sub.name);
+        let all: Vec<Subresource> = all.into_iter().filter(|sub| !leads_to_a_node(sub)).collect();
         let share = budget / all.len().max(1);
         for sub in all {
             let class = match sub.name.as_str() {
@@ -44,6 +88,27 @@ impl Maker<'_> {
                 (_, true) => self.created(class, &path, &sub, share),
                 (true, _) => self.updated(class, &path, &sub, share),
                 (false, _) => self.scaled(class, &path, &sub, share),
+            }
+        }
+    }
+
+    /// Logs, streams and proxies, as plain HTTP: nothing is made or changed by them.
+    fn streams(&mut self, all: &[Subresource]) {
+        for (name, ends) in STREAMS.iter().filter(|(name, _)| all.iter().any(|sub| sub.name == *name)) {
+            let (path, collection) = (self.target.path(), self.target.collection());
+            for end in *ends {
+                self.ask(Class::Subresource, &format!("{path}/{name}{end}"), "");
+            }
+            for method in STREAM_METHODS {
+                let path =
+                    format!("{path}/{name}?{}", if *name == "exec" { "command=ls&stdout=true" } else { "stdout=true" });
+                let form = Form { class: Class::Subresource, method, path: &path, accept: "", content_type: "" };
+                self.push(form, "another method", Body::None);
+            }
+            self.ask(Class::Subresource, &format!("{path}/{name}"), PROTOBUF);
+            self.ask(Class::Subresource, &format!("{collection}/missing/{name}"), "");
+            for odd in ["http:missing:80", "ftp:missing:80", "missing:80", "a:b:c:d"] {
+                self.ask(Class::Subresource, &format!("{collection}/{odd}/{name}"), "");
             }
         }
     }
@@ -74,6 +139,7 @@ impl Maker<'_> {
         edits.push(Edit::of(&["bogus"], 1));
         let edits = self.some_of(edits, budget);
         let dry = with(path, "dryRun=All");
+        self.varies = true;
         for (n, edit) in edits.into_iter().enumerate() {
             if sub.verbs.contains("update") {
                 let body = self.changed(vec![rv("$rv"), edit.clone()]);
@@ -85,6 +151,7 @@ impl Maker<'_> {
                 self.below(class, n, &dry, &edit, &live);
             }
         }
+        self.varies = false;
         if sub.verbs.contains("update") {
             for version in ["1", "", "abc"] {
                 let body = self.changed(vec![rv(version)]);
@@ -124,6 +191,7 @@ impl Maker<'_> {
         edits.insert(0, Edit::of(&["spec", "replicas"], 0));
         let edits = self.some_of(edits, budget);
         let dry = with(path, "dryRun=All");
+        self.varies = true;
         for (n, edit) in edits.into_iter().enumerate() {
             if sub.verbs.contains("update") {
                 let body = Body::Edited { base: Base::Other, object: base.clone(), edits: vec![edit.clone()] };
@@ -134,6 +202,7 @@ impl Maker<'_> {
                 self.below(class, n / 2, &dry, &edit, &base);
             }
         }
+        self.varies = false;
         for version in ["$rv", "1", "abc"] {
             let body = Body::Edited { base: Base::Other, object: base.clone(), edits: vec![rv(version)] };
             self.send(class, "PUT", &dry, &format!("resourceVersion {version:?}"), body);
@@ -150,11 +219,13 @@ impl Maker<'_> {
         let edits = self.some_of(edits, budget);
         let dry = with(path, "dryRun=All");
         self.send(class, "POST", &dry, "as it is", Body::Tree((*base).clone()));
+        self.varies = true;
         for (n, edit) in edits.into_iter().enumerate() {
             let body = Body::Edited { base: Base::Other, object: base.clone(), edits: vec![edit.clone()] };
             let content_type = self.content_type(n, &body);
             self.push(Form { class, method: "POST", path: &dry, accept: "", content_type }, edit.title(), body);
         }
+        self.varies = false;
         for text in ["", "{}", "x"] {
             self.push(
                 Form { class, method: "POST", path: &dry, accept: "", content_type: JSON },
@@ -192,5 +263,5 @@ fn first_member(edit: &Edit, object: &Value) -> Option<Edit> {
         let super::super::edit::Step::Member(name) = step else { return None };
         new = new.at(name);
     }
-    Some(Edit { path: at.to_vec(), new: new.clone() })
+    Some(Edit::at(at.to_vec(), new.clone()))
 }

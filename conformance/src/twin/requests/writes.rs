@@ -1,11 +1,10 @@
 //! Creating and replacing: variations of samples, and what is wrong with a request rather than with its object.
 
-use api::{Value, meta, value};
+use api::{Value, meta};
 
 use super::{
     super::{
         case::{PROTOBUF, YAML, protobuf},
-        edit::Step,
         mutate, target,
     },
     Base, Body, Class, Edit, Form, JSON, Maker, with,
@@ -120,6 +119,11 @@ impl Maker<'_> {
                 vec![Edit::of(&["bogus"], 1), Edit::of(&["metadata", "Name"], "x"), Edit::of(&["spec", "bogus"], "x")];
             self.push(post(&with(&dry, query)), "unknown fields", unchanged(unknown));
         }
+        if let Some(full) = self.target.dressed_fixture() {
+            for content_type in [JSON, YAML, PROTOBUF] {
+                self.push(Form { content_type, ..post(&dry) }, "upstream's fixture", Body::Tree(full.clone()));
+            }
+        }
     }
 
     /// What kind, version, name and namespace may be said to be.
@@ -169,12 +173,6 @@ impl Maker<'_> {
                 title,
                 body,
             );
-        }
-        if let Some(full) = full {
-            for content_type in [JSON, YAML, PROTOBUF] {
-                let form = Form { class: Class::Create, method: "POST", path: &path, accept: "", content_type };
-                self.push(form, "upstream's fixture", Body::Tree(full.clone()));
-            }
         }
     }
 
@@ -274,5 +272,5 @@ fn put(path: &str) -> Form<'_> {
 
 /// The resourceVersion that an update is of.
 pub(super) fn rv(version: &str) -> Edit {
-    Edit { path: vec![Step::Member("metadata".into()), Step::Member("resourceVersion".into())], new: value!(version) }
+    Edit::of(&["metadata", "resourceVersion"], version)
 }

@@ -26,10 +26,7 @@ pub async fn road(
 ) -> Result<Road, Status> {
     let name = ask.name();
     // The options are read before the pod is looked for.
-    let mut ports: Vec<String> = Vec::new();
-    for port in query.all("ports") {
-        ports.push(port.parse::<u16>().map_err(|error| wrong_port(port, &error))?.to_string());
-    }
+    let ports = ports(query.all("ports"))?;
     let pod = registry.object(ask, "pods", ask.namespace(), name).await?;
     let is_ports = options == "PodPortForwardOptions";
     let container = match is_ports {
@@ -70,6 +67,13 @@ pub async fn road(
     }
     let Found { host, port, .. } = node;
     Ok(Road { tls: true, host, port, path, query: Some(encode(pairs)), trust: Trust::Node, manner })
+}
+
+/// Ports may come one by one or with commas. Upstream: `Convert_Slice_string_To_Slice_int32`.
+pub fn ports<'a>(said: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Status> {
+    said.flat_map(|several| several.split(','))
+        .map(|port| Ok(port.parse::<u16>().map_err(|error| wrong_port(port, &error))?.to_string()))
+        .collect()
 }
 
 fn wrong_port(port: &str, error: &ParseIntError) -> Status {

@@ -49,3 +49,15 @@ fn pairs_are_sorted_and_escaped() {
     let pairs = vec![("output", "1".into()), ("command", "a b".into()), ("command", "ä&".into())];
     assert_eq!(encode(pairs), "command=a+b&command=%C3%A4%26&output=1");
 }
+
+#[test]
+fn ports_come_one_by_one_or_with_commas() {
+    let of =
+        |query: &str| containers::ports(Query::parse(query).all("ports")).map_err(|status| status.message().to_owned());
+    assert_eq!(of("ports=80&ports=81,82"), Ok(vec!["80".to_owned(), "81".into(), "82".into()]));
+    let refused = "cannot convert to []int32: strconv.ParseUint: parsing \"\": invalid syntax";
+    assert_eq!(of("ports=80,"), Err(refused.into()));
+    let query = Query::parse("ports=80,81");
+    let object = options_object("PodPortForwardOptions", &query, "");
+    assert_eq!(object.at("ports"), &value!([80, 81]));
+}
