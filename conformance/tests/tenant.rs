@@ -341,8 +341,9 @@ async fn a_tenant_that_floods_keeps_nobody_waiting() -> Result<()> {
         }
         anyhow::Ok(())
     };
+    let path = core("mallory", "configmaps");
     tokio::select! {
-        flooded = flood(&mallories, &core("mallory", "configmaps")) => flooded,
+        flooded = flood(&mallories, &path) => flooded,
         served = honest => served,
     }
 }
