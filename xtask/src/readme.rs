@@ -115,7 +115,7 @@ fn shown_differences(text: &str) -> String {
     let count: usize = owed.values().sum();
     let parts: Vec<String> = owed.into_iter().map(|(part, count)| format!("{count} {part}")).collect();
     format!(
-        "- **Answers that differ from upstream's** ([list]({DIFFERENCES})), by field and reason, of about 90,000 requests: \
+        "- **Answers that differ from upstream's** ([list]({DIFFERENCES})), by field and reason, of all that `make twin` asks: \
          {count} ({}).\n\n",
         parts.join(", ")
     )
