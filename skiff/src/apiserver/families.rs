@@ -48,7 +48,7 @@ fn families_are_declared_as_upstream_declares_them() {
         let kind = match row.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
-            Kind::Histogram | pages::Kind::Timing => "histogram",
+            Kind::Histogram | Kind::Timing => "histogram",
         };
         let labels: Vec<&str> = fact.list("labels").iter().filter_map(Value::as_str).collect();
         let stability = if name.starts_with(OF_THE_PROCESS) { "" } else { fact.str("stability") };
