@@ -137,10 +137,22 @@ impl Client {
     /// Asks until the answer is as it should be, and says what it was: for what changes by the clock, with nothing to
     /// watch.
     pub async fn until_answered(&self, path: &str, holds: impl Fn(u16, &str) -> bool) -> Result<String> {
+        self.until_answers("GET", path, &[], Bytes::new(), holds).await
+    }
+
+    /// The same of any request: for what a server's own informers have yet to learn, which only its answers tell.
+    pub async fn until_answers(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        holds: impl Fn(u16, &str) -> bool,
+    ) -> Result<String> {
         let mut last = (0, String::new());
         let asking = async {
             loop {
-                let answer = self.send("GET", path, &[], Bytes::new()).await?;
+                let answer = self.send(method, path, headers, body.clone()).await?;
                 last = (answer.status, String::from_utf8_lossy(&answer.body).into_owned());
                 if holds(last.0, &last.1) {
                     return anyhow::Ok(last.1.clone());
@@ -150,7 +162,7 @@ impl Client {
         };
         match tokio::time::timeout(MINUTES, asking).await {
             Ok(answered) => answered,
-            Err(_) => bail!("{path} is answered {} {}", last.0, last.1),
+            Err(_) => bail!("{method} {path} is answered {} {}", last.0, last.1),
         }
     }
 }

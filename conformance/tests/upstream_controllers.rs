@@ -238,9 +238,12 @@ async fn endpoints(place: &Place) -> Result<()> {
     place.delete(&place.core("pods/front?gracePeriodSeconds=0"), "Background").await
 }
 
+/// What a quota counts. Upstream's admission plugin looks at quotas with an informer (`quotaAccessor.GetQuotas`,
+/// plugin/resourcequota/resource_access.go) and lets in uncounted what comes before that has their status: it refuses a
+/// secret, of which the quota allows none, once it has it.
 async fn quota(place: &Place) -> Result<()> {
     let quotas = place.core("resourcequotas");
-    let hard = value!({"count/configmaps": "7", "secrets": "3"});
+    let hard = value!({"count/configmaps": "7", "secrets": "0"});
     place.create(&quotas, &value!({"metadata": {"name": "few"}, "spec": {"hard": (hard.clone())}})).await?;
     let used = |maps: &'static str| {
         let hard = hard.clone();
@@ -252,6 +255,9 @@ async fn quota(place: &Place) -> Result<()> {
         }
     };
     place.client.until(&quotas, "few", used("1")).await?;
+    let (tried, secret) = (place.core("secrets?dryRun=All"), Bytes::from_static(br#"{"metadata":{"name":"tried"}}"#));
+    let counted = |status, text: &str| status == 403 && text.contains("exceeded quota: few");
+    place.client.until_answers("POST", &tried, &JSON, secret, counted).await?;
     place.create(&place.core("configmaps"), &value!({"metadata": {"name": "counted"}})).await?;
     place.client.until(&quotas, "few", used("2")).await?;
     // What goes is given back by the controller alone.

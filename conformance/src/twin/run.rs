@@ -40,7 +40,8 @@ const SETTLED_LOOKS: usize = 60;
 /// So often in a row it was as it had been.
 const STILL_LOOKS: usize = 15;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(15);
+/// An answer that does not come within this is none. Much longer than any takes, as a busy machine stalls for many seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Sends all requests and hands what came of each to `told`, in the order of the requests.
 pub async fn all(pair: &Arc<Pair>, cases: Vec<Case>, lives: &Lives, mut told: impl FnMut(Outcome)) -> Result<()> {

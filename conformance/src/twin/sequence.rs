@@ -24,7 +24,7 @@ use crate::http::Response;
 const APPLY: &str = "application/apply-patch+yaml";
 const MERGE: &str = "application/merge-patch+json";
 const STEPS: usize = 14;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// After the last write a watcher is told within this.
 const TOLD_WITHIN: Duration = Duration::from_secs(3);
 /// Nothing more comes so long after an object's end.
