@@ -168,18 +168,23 @@ pub fn before_update(
     let path = Path::new("metadata");
     let mut errors = resources::meta::validate_any(new, row.namespaced, resources::names::path_segment, &path);
     errors.extend(resources::meta::validate_update(new, old, &path));
+    let looks_at_names = rules.is_none() && row.name_on_update;
+    let again = match row.metadata {
+        Metadata::Twice => resources::meta::validate,
+        _ => resources::meta::validate_names,
+    };
+    let names = || again(new, row.namespaced, row.name_rule, &path);
+    if looks_at_names && !row.finalizers_before_names {
+        errors.extend(names());
+    }
     if row.finalizers_on_update && rules.is_none_or(|rules| rules.finalizers_on_update) {
         errors.extend(resources::meta::standard_finalizers(new, &path));
     }
     if row.metadata == Metadata::Twice {
         errors.extend(resources::meta::validate_update(new, old, &path));
     }
-    if rules.is_none() && row.name_on_update {
-        let again = match row.metadata {
-            Metadata::Twice => resources::meta::validate,
-            _ => resources::meta::validate_names,
-        };
-        errors.extend(again(new, row.namespaced, row.name_rule, &path));
+    if looks_at_names && row.finalizers_before_names {
+        errors.extend(names());
     }
     let (found, warnings) = match rules {
         Some(rules) => ((rules.validate)(new, old, context), (rules.warn)(new, Some(old))),

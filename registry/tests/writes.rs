@@ -411,6 +411,27 @@ async fn finalizers_are_standard_ones_where_the_kind_looks_at_them_again() {
 }
 
 #[tokio::test]
+async fn names_are_told_before_finalizers_or_after_them_as_the_kind_has_it() {
+    let world = World::new().await;
+    let both = ["metadata.generateName", "metadata.finalizers[0]"];
+    let after = [both[1], both[0]];
+    let address = value!({
+        "metadata": {"name": "10.0.0.9"},
+        "spec": {"parentRef": {"resource": "services", "namespace": "ns", "name": "s"}}
+    });
+    let cases = [("configmaps", map("m"), after), ("ipaddresses.networking.k8s.io", address, both)];
+    for (resource, object, order) in cases {
+        let mut made = world.create(resource, object, false).await.expect("it is right");
+        made.set_path(&["metadata", "finalizers"], value!(["abc"]));
+        made.set_path(&["metadata", "generateName"], "A_");
+        let refused = world.update(resource, made, false).await.expect_err("neither is right");
+        let causes = refused.to_value().at("details").list("causes").to_vec();
+        let fields: Vec<&str> = causes.iter().map(|cause| cause.str("field")).collect();
+        assert_eq!(fields, order, "{resource}");
+    }
+}
+
+#[tokio::test]
 async fn a_map_without_keys_is_seen_by_rules_and_not_stored() {
     let world = World::new().await;
     let volume = |capacity: Value| {

@@ -50,6 +50,7 @@ const DEFINITION: Row = Row {
     status_tables: false,
     group: GROUP,
     kind: "CustomResourceDefinition",
+    finalizers_before_names: true,
     plural: "customresourcedefinitions",
     short_names: &["crd", "crds"],
     categories: &["api-extensions"],

@@ -34,6 +34,7 @@ const API_SERVICE: Row = Row {
     status_tables: false,
     group: GROUP,
     kind: "APIService",
+    finalizers_before_names: true,
     plural: "apiservices",
     categories: &["api-extensions"],
     versions: &[Version::stable("v1", SCHEMA)],

@@ -44,6 +44,9 @@ pub struct Row {
     /// An update looks at the name and generateName by this rule again. It does where upstream's ValidateXUpdate calls
     /// ValidateX, and not where it only calls ValidateObjectMetaUpdate.
     pub name_on_update: bool,
+    /// And does so after standard finalizers, where upstream's ValidateXUpdate begins with ValidateObjectMetaUpdate and then
+    /// calls ValidateX; the other way round else.
+    pub finalizers_before_names: bool,
     /// Upstream stores it in JSON, which tells an empty list from none. Protobuf, in which all others lie, does not.
     pub stored_in_json: bool,
     /// A new object lies in the store without defaults of what its strategy has emptied or changed after they were filled in;
@@ -328,6 +331,7 @@ impl Row {
         metadata: Metadata::First,
         made_with_status: false,
         name_on_update: true,
+        finalizers_before_names: false,
         stored_in_json: false,
         filled_on_read: false,
         finalizers_on_update: true,

@@ -65,6 +65,8 @@ const HEADERS: &[&str] = &[
 
 /// So much of a generateName is in the name. Upstream: `maxGeneratedNameLength`.
 const GENERATED_LEN_MAX: usize = 58;
+/// What the ServiceAccount plugin draws a pod's volume's name behind.
+const ACCOUNTS_VOLUME: &str = "kube-api-access-";
 
 // === impl Reader ===
 
@@ -172,8 +174,8 @@ impl Reader {
 
     /// A text without what is drawn.
     fn text(&self, text: &str) -> String {
-        let mut out =
-            mask::drawn(&mask::generated(text, self.generate.get(..GENERATED_LEN_MAX).unwrap_or(&self.generate)));
+        let generate = self.generate.get(..GENERATED_LEN_MAX).unwrap_or(&self.generate);
+        let mut out = mask::drawn(&mask::generated(&mask::generated(text, generate), ACCOUNTS_VOLUME));
         out = mask::word(&out, &self.port, "$port");
         if !self.live.uid.is_empty() {
             out = mask::revision(&out, &self.live.resource_version, "$rv");

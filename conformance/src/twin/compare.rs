@@ -6,6 +6,9 @@ use api::Value;
 
 use super::answer::Answer;
 
+/// The same complaints in another order.
+pub const ORDER_OF_CAUSES: &str = "order of causes";
+
 /// What differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
@@ -104,7 +107,7 @@ fn causes(ours: &Answer, theirs: &Answer) -> Option<Difference> {
         let at = our_causes.iter().zip(&their_causes).take_while(|(ours, theirs)| ours == theirs).count();
         let shown = |causes: &[Cause]| format!("{} causes, {at}: {:?}", causes.len(), causes.get(at));
         let detail = format!("{} | {}", shown(&our_causes), shown(&their_causes));
-        return Some(Difference { field: place(&their_causes.first()?.0), what: "order of causes".into(), detail });
+        return Some(Difference { field: place(&their_causes.first()?.0), what: ORDER_OF_CAUSES.into(), detail });
     }
     let (a, b) = (ours.body.str("message"), theirs.body.str("message"));
     if a == b {

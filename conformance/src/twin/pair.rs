@@ -105,6 +105,7 @@ impl Side {
     pub async fn set_up(&self, method: &str, path: &str, content_type: &str, body: &str) -> Result<Response> {
         let headers = [("user-agent", AGENT), ("content-type", content_type)];
         let headers = if body.is_empty() { &headers[..1] } else { &headers[..] };
-        self.client().send(method, path, headers, Bytes::from(body.to_owned())).await
+        let answer = self.client().send(method, path, headers, Bytes::from(body.to_owned())).await;
+        answer.with_context(|| format!("{method} {path}"))
     }
 }

@@ -1,7 +1,7 @@
 //! A request that shows a difference, made shorter while the difference stays: what is taken away one by one, the largest
 //! first, and kept away when both servers still differ in the same way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use anyhow::Result;
 use api::Value;
@@ -20,6 +20,8 @@ pub const TRIES_MAX: usize = 200;
 /// The shortest so far, and what of it was tried.
 pub struct Shortening {
     best: Case,
+    /// What lacks something of the best, the shortest first.
+    left: VecDeque<Case>,
     tried: BTreeSet<String>,
 }
 
@@ -42,7 +44,7 @@ pub async fn shortest(pair: &Pair, case: Case, lives: &Lives, shown: &Difference
 
 impl Shortening {
     pub fn of(case: Case) -> Shortening {
-        Shortening { tried: BTreeSet::from([case.identity()]), best: case }
+        Shortening { left: shorter(&case), tried: BTreeSet::from([case.identity()]), best: case }
     }
 
     pub fn best(&self) -> &Case {
@@ -51,21 +53,23 @@ impl Shortening {
 
     /// A request that lacks something of the best, the shortest of those that were not tried.
     pub fn shorter(&mut self) -> Option<Case> {
-        let all = shorter(&self.best).into_iter().map(|case| (case.identity(), case));
-        let new = all.filter(|(identity, _)| !self.tried.contains(identity));
-        let (identity, case) = new.min_by_key(|(_, case)| case.shown().len())?;
-        self.tried.insert(identity);
-        Some(case)
+        while let Some(case) = self.left.pop_front() {
+            if self.tried.insert(case.identity()) {
+                return Some(case);
+            }
+        }
+        None
     }
 
     /// It shows the same.
     pub fn keep(&mut self, case: Case) {
+        self.left = shorter(&case);
         self.best = case;
     }
 }
 
-/// Everything that lacks one thing. A dry run stays one.
-fn shorter(case: &Case) -> Vec<Case> {
+/// Everything that lacks one thing, the shortest first. A dry run stays one.
+fn shorter(case: &Case) -> VecDeque<Case> {
     let mut out = Vec::new();
     if !case.accept.is_empty() {
         out.push(Case { accept: String::new(), ..case.clone() });
@@ -104,7 +108,8 @@ fn shorter(case: &Case) -> Vec<Case> {
         Edit::without(place).apply(&mut tree);
         out.push(with(Body::Tree(tree)));
     }
-    out
+    out.sort_by_cached_key(|case| case.shown().len());
+    out.into()
 }
 
 fn places_of(tree: &Value, at: &mut Vec<Step>, out: &mut Vec<Vec<Step>>) {

@@ -3,7 +3,7 @@
 use api::{
     GroupVersion, Value,
     field::{Errors, Path},
-    names as words,
+    names as words, value,
 };
 use cel::{
     Mode,
@@ -149,7 +149,9 @@ pub fn validate_validating(policy: &Value, stored: &Stored) -> Errors {
     let at = at.child("auditAnnotations");
     if annotations.len() > AUDIT_ANNOTATIONS_MAX {
         let text = format!("must not have more than {AUDIT_ANNOTATIONS_MAX} auditAnnotations");
-        errs.invalid(&at, spec.at("auditAnnotations"), text);
+        // Upstream shows its internal type, whose members have no names but Go's.
+        let shown = |a: &Value| value!({"Key": (a.str("key")), "ValueExpression": (a.str("valueExpression"))});
+        errs.invalid(&at, Value::array(annotations.iter().map(shown).collect::<Vec<_>>()), text);
     }
     for (i, annotation) in annotations.iter().enumerate() {
         audit_annotation(annotation, api::meta::of(policy).name(), &judge, &at.index(i), &mut errs);

@@ -224,3 +224,16 @@ fn a_binding_acts_and_points_at_one_thing() {
     assert_eq!(param_ref(binding.at("spec").at("paramRef")), "*/b".into());
     assert_eq!(param_ref(Value::NULL), cells::UNSET.into());
 }
+
+#[test]
+fn too_many_annotations_are_shown_by_their_names_in_go() {
+    let mut policy = a_policy();
+    let annotations = Value::array(vec![value!({"key": "a", "valueExpression": "'b'"}); 21]);
+    policy.entry("spec").set("auditAnnotations", annotations);
+    let first = wrong(&policy, None).into_iter().next().unwrap_or_default();
+    assert!(
+        first.starts_with(r#"spec.auditAnnotations: Invalid value: [{"Key":"a","ValueExpression":"'b'"},"#),
+        "{first}"
+    );
+    assert!(first.ends_with(": must not have more than 20 auditAnnotations"), "{first}");
+}

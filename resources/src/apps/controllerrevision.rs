@@ -18,6 +18,7 @@ use crate::{
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "ControllerRevision",
+    finalizers_before_names: true,
     plural: "controllerrevisions",
     versions: &[Version::stable("v1", "io.k8s.api.apps.v1.ControllerRevision")],
     stored: stored(GROUP, "v1", "controllerrevisions"),

@@ -19,6 +19,7 @@ pub const IMMUTABLE_SET: &str = "field is immutable when `immutable` is set";
 
 pub const CONFIG_MAP: Row = Row {
     kind: "ConfigMap",
+    finalizers_before_names: true,
     plural: "configmaps",
     short_names: &["cm"],
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.ConfigMap")],

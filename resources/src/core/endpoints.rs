@@ -17,6 +17,7 @@ const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
 pub const ENDPOINTS: Row = Row {
     kind: "Endpoints",
+    finalizers_before_names: true,
     plural: "endpoints",
     short_names: &["ep"],
     versions: &[Version {

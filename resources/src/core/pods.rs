@@ -28,6 +28,7 @@ use crate::{
 
 pub const POD: Row = Row {
     kind: "Pod",
+    finalizers_before_names: true,
     plural: "pods",
     short_names: &["po"],
     categories: &["all"],

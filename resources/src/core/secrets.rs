@@ -22,6 +22,7 @@ const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 pub const SECRET: Row = Row {
     kind: "Secret",
+    finalizers_before_names: true,
     plural: "secrets",
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.Secret")],
     stored: stored("", "v1", "secrets"),

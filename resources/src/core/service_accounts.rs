@@ -11,6 +11,7 @@ const ENFORCE_MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 
 pub const SERVICE_ACCOUNT: Row = Row {
     kind: "ServiceAccount",
+    finalizers_before_names: true,
     plural: "serviceaccounts",
     short_names: &["sa"],
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.ServiceAccount")],

@@ -29,6 +29,7 @@ const RESIZE_STATUSES: [&str; 5] = [
 
 pub const CLAIM: Row = Row {
     kind: "PersistentVolumeClaim",
+    finalizers_before_names: true,
     plural: "persistentvolumeclaims",
     short_names: &["pvc"],
     versions: &[Version::stable("v1", "io.k8s.api.core.v1.PersistentVolumeClaim")],

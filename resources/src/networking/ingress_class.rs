@@ -22,6 +22,7 @@ const CONTROLLER_LEN_MAX: usize = 250;
 pub const ROW: Row = Row {
     group: GROUP,
     kind: "IngressClass",
+    finalizers_before_names: true,
     plural: "ingressclasses",
     versions: &[Version::stable("v1", "io.k8s.api.networking.v1.IngressClass")],
     stored: stored(GROUP, "v1", "ingressclasses"),
