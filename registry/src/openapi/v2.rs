@@ -78,7 +78,9 @@ fn describe(operation: &Operation, common: &[&Parameter], writer: &Writer<'_>, s
     value.set("responses", responses(operation, writer));
     if let Some(gvk) = &operation.gvk {
         value.set("x-kubernetes-action", operation.action);
-        value.set("x-kubernetes-group-version-kind", v3::kind(gvk));
+        let mut kind = v3::kind(gvk);
+        kind.make_object().sort();
+        value.set("x-kubernetes-group-version-kind", kind);
     }
     value
 }
@@ -129,6 +131,6 @@ impl Shared {
 }
 
 /// FNV-1, 64 bits.
-fn fnv(bytes: &[u8]) -> u64 {
+pub fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*b))
 }

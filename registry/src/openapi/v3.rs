@@ -104,8 +104,9 @@ fn describe(operation: &Operation, shared: &[&Parameter], writer: &Writer<'_>) -
     value
 }
 
+/// In the order of upstream's struct, where schemas and version 2 have that of a map.
 pub fn kind(gvk: &api::Gvk) -> Value {
-    value!({"group": (gvk.group.as_str()), "kind": (gvk.kind.as_str()), "version": (gvk.version.as_str())})
+    value!({"group": (gvk.group.as_str()), "version": (gvk.version.as_str()), "kind": (gvk.kind.as_str())})
 }
 
 fn responses(operation: &Operation, writer: &Writer<'_>) -> Value {
