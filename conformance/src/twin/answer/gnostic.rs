@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use api::{Value, value};
+use api::Value;
 
 use super::wire::{self, Field};
 

@@ -177,6 +177,8 @@ fn unhash(parameters: &mut Value) {
             unexplained(named);
         }
         all.sort_by_key(codec::json::to_string);
+        // What differs in words alone is one.
+        all.dedup();
     } else if let Value::Object(members) = parameters {
         let mut all: Vec<(api::EcoString, Value)> =
             members.iter().map(|(name, of)| (unhashed(name).into(), of.clone())).collect();
