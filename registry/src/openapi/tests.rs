@@ -171,6 +171,17 @@ fn kinds_of_operations_stand_in_the_order_of_upstreams_struct() {
     assert_eq!(in_order(&tree2(&all, &form())), ["group", "kind", "version"], "there it has gone through a map");
 }
 
+#[test]
+fn media_types_stand_in_order() {
+    let document = v3("api/v1");
+    let patch = document.at_path(&["paths", "/api/v1/nodes/{name}", "patch"]);
+    let answer = patch.at_path(&["responses", "200", "content"]);
+    for content in [patch.at_path(&["requestBody", "content"]), answer] {
+        let names: Vec<&str> = content.members().map(|(name, _)| name).collect();
+        assert!(names.len() > 1 && names.is_sorted(), "{names:?}");
+    }
+}
+
 /// All references in a document.
 fn collect(value: &Value, found: &mut Vec<String>) {
     if let Some(reference) = value.opt_str("$ref") {

@@ -89,7 +89,8 @@ fn describe(operation: &Operation, shared: &[&Parameter], writer: &Writer<'_>) -
     }
     if let Some(body) = &operation.body {
         let schema = writer.reference(&body.schema);
-        let content: Map = operation.consumes.iter().map(|m| (*m, value!({"schema": (schema.clone())}))).collect();
+        let mut content: Map = operation.consumes.iter().map(|m| (*m, value!({"schema": (schema.clone())}))).collect();
+        content.sort();
         let mut request = value!({"content": (Value::from(content))});
         if body.required {
             request.set("required", true);
