@@ -3,6 +3,7 @@
 //! Output is what gogo's marshalers write: fields by ascending number, scalars and structs that are no pointers always
 //! there, map keys sorted. Upstream: apimachinery/pkg/runtime/serializer/protobuf, k8s.io/api's generated.pb.go.
 
+pub mod fields;
 mod read;
 mod scalar;
 #[cfg(test)]
@@ -81,18 +82,18 @@ pub fn wrap(gvk: &Gvk, raw: &[u8]) -> bytes::Bytes {
 /// comes [`ENVELOPE_END`].
 pub fn envelope_begin(gvk: &Gvk, raw_len: usize) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
-    write::nested(1, &mut out, |out| {
-        write::bytes(1, gvk.api_version().as_bytes(), out);
-        write::bytes(2, gvk.kind.as_bytes(), out);
+    fields::nested(1, &mut out, |out| {
+        fields::bytes(1, gvk.api_version().as_bytes(), out);
+        fields::bytes(2, gvk.kind.as_bytes(), out);
     });
-    write::tag(2, 2, &mut out);
+    fields::tag(2, 2, &mut out);
     wire::put_varint(raw_len as u64, &mut out);
     out
 }
 
 /// An embedded message or a string, as the field `number` of the message around it.
 pub fn member(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    write::bytes(number, bytes, out);
+    fields::bytes(number, bytes, out);
 }
 
 /// As many bytes as [`member`] appends for a number below 16.
@@ -109,8 +110,8 @@ pub fn message(value: &Value, id: TypeId, schemas: &Schemas, out: &mut Vec<u8>) 
 /// One frame of a watch: its length in four bytes, then a WatchEvent around an encoded object.
 pub fn watch_frame(kind: &str, object: &[u8]) -> bytes::Bytes {
     let mut out = vec![0; 4];
-    write::bytes(1, kind.as_bytes(), &mut out);
-    write::nested(2, &mut out, |out| write::bytes(1, object, out));
+    fields::bytes(1, kind.as_bytes(), &mut out);
+    fields::nested(2, &mut out, |out| fields::bytes(1, object, out));
     let len = (out.len() - 4) as u32;
     out[..4].copy_from_slice(&len.to_be_bytes());
     out.into()

@@ -3,6 +3,7 @@
 //! The text becomes events (libyaml's, which go-yaml is a port of as well), the events [`nodes`], and the nodes a tree:
 //! what is quoted is a string, and what is not is whatever [`resolve`] makes of it.
 
+mod block;
 mod nodes;
 mod resolve;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use schema::{Schemas, TypeId};
 
 use crate::{Decoded, Error, json};
 
+pub use block::in_order;
 pub use write::to_string;
 
 /// Reads an object of a struct type. What strict clients want to hear begins with keys that are there twice.

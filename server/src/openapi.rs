@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue, Response, header};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 use registry::{
-    openapi::{self, Describe, Form, Json, Proto},
+    openapi::{self, Describe, Form, Json, Proto, Sink},
     special::api_services::Remote,
 };
 use sha2::{Digest, Sha512};
@@ -54,14 +54,20 @@ enum Media {
     Protobuf,
 }
 
-/// The media types of `/openapi/v2`; the second is the first's old name, which is no media type.
+/// The media types of `/openapi/v2`; the second is the third's old name, which is no media type.
 const V2_MEDIA: &[(&str, Media)] = &[
     ("application/json", Media::Json),
     ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", Media::Protobuf),
     (V2_PROTOBUF, Media::Protobuf),
 ];
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-const V3_MEDIA: &[(&str, Media)] = &[("application/json", Media::Json)];
+/// Those of what is below `/openapi/v3`.
+const V3_MEDIA: &[(&str, Media)] = &[
+    ("application/json", Media::Json),
+    (V3_PROTOBUF, Media::Protobuf),
+    ("application/com.github.proto-openapi.spec.v3@v1.0+protobuf", Media::Protobuf),
+];
+const V3_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 impl Documents {
@@ -158,12 +164,12 @@ async fn document(server: &Arc<Server>, admitted: &Admitted, path: &str) -> Resp
     let encodings = if v2 { negotiate::text(headers, header::ACCEPT_ENCODING) } else { "" };
     let mut response = if !hash.is_empty() && hash != etag {
         let response = with(respond::empty(301), header::LOCATION, &url(path, &etag));
-        with(response, header::CONTENT_TYPE, content_type(media))
+        with(response, header::CONTENT_TYPE, content_type(media, v2))
     } else if is_known(negotiate::text(headers, header::IF_NONE_MATCH), &quoted) {
         respond::empty(304)
     } else {
         match kept(server, path, media, &etag).await {
-            Ok(document) => with(deliver(&document, encodings), header::CONTENT_TYPE, content_type(media)),
+            Ok(document) => with(deliver(&document, encodings), header::CONTENT_TYPE, content_type(media, v2)),
             Err(error) => return respond::text(500, format!("{error}\n")),
         }
     };
@@ -217,20 +223,29 @@ async fn kept(server: &Arc<Server>, path: &str, media: Media, etag: &str) -> Res
 fn build(server: &Server, path: &str, media: Media) -> std::io::Result<Bytes> {
     let catalog = server.registry.catalog.current();
     let (form, describe) = (form(server), &*server.openapi.describe);
+    let write = |sink: &mut dyn Sink| match path {
+        "v2" => {
+            openapi::v2(&catalog, &form, describe, sink);
+            Ok(())
+        }
+        _ if openapi::v3(&catalog, &form, path, describe, sink) => Ok(()),
+        _ => Err(std::io::Error::other("the document went away")),
+    };
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    if media == Media::Protobuf {
-        let mut sink = Proto::default();
-        openapi::v2(&catalog, &form, describe, &mut sink);
-        encoder.write_all(&sink.finish())?;
-        return encoder.finish().map(Bytes::from);
-    }
-    let mut sink = Json::new(encoder);
-    match path {
-        "v2" => openapi::v2(&catalog, &form, describe, &mut sink),
-        _ if openapi::v3(&catalog, &form, path, describe, &mut sink) => {}
-        _ => return Err(std::io::Error::other("the document went away")),
-    }
-    sink.finish()?.finish().map(Bytes::from)
+    let encoder = match media {
+        Media::Json => {
+            let mut sink = Json::new(encoder);
+            write(&mut sink)?;
+            sink.finish()?
+        }
+        Media::Protobuf => {
+            let mut sink = if path == "v2" { Proto::v2() } else { Proto::v3() };
+            write(&mut sink)?;
+            encoder.write_all(&sink.finish())?;
+            encoder
+        }
+    };
+    encoder.finish().map(Bytes::from)
 }
 
 /// The document's bytes, as they are kept for who takes them so.
@@ -248,10 +263,11 @@ fn deliver(document: &Document, encodings: &str) -> Response<Body> {
     with(response, header::LAST_MODIFIED, &http_date(document.made))
 }
 
-fn content_type(media: Media) -> &'static str {
+fn content_type(media: Media, v2: bool) -> &'static str {
     match media {
         Media::Json => "application/json",
-        Media::Protobuf => V2_PROTOBUF,
+        Media::Protobuf if v2 => V2_PROTOBUF,
+        Media::Protobuf => V3_PROTOBUF,
     }
 }
 

@@ -5,8 +5,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use schema::{RawForm, Shape};
 
 use super::{
+    fields,
     wire::{Field, Reader},
-    write,
 };
 use crate::{Error, json};
 
@@ -105,51 +105,50 @@ fn raw(bytes: &[u8]) -> Result<Value, Error> {
 /// Writes a value that is no struct, list or map; `null` as the zero value of its shape.
 pub fn put(number: u32, value: &Value, shape: &Shape, out: &mut Vec<u8>) {
     match shape {
-        Shape::Bool => write::varint(number, u64::from(value.as_bool().unwrap_or(false)), out),
-        Shape::Int32 | Shape::Int64 => write::varint(number, value.as_int().unwrap_or(0) as u64, out),
+        Shape::Bool => fields::varint(number, u64::from(value.as_bool().unwrap_or(false)), out),
+        Shape::Int32 | Shape::Int64 => fields::varint(number, value.as_int().unwrap_or(0) as u64, out),
         Shape::Float => {
             let float = match value {
                 Value::Float(f) => *f,
                 other => other.as_int().unwrap_or(0) as f64,
             };
-            write::tag(number, 1, out);
-            out.extend_from_slice(&float.to_bits().to_le_bytes());
+            fields::double(number, float, out);
         }
-        Shape::Str => write::bytes(number, value.as_str().unwrap_or("").as_bytes(), out),
+        Shape::Str => fields::bytes(number, value.as_str().unwrap_or("").as_bytes(), out),
         Shape::Bytes => {
             let bytes = STANDARD.decode(value.as_str().unwrap_or("")).unwrap_or_default();
-            write::bytes(number, &bytes, out);
+            fields::bytes(number, &bytes, out);
         }
-        Shape::Time | Shape::MicroTime => write::nested(number, out, |out| put_instant(value, out)),
+        Shape::Time | Shape::MicroTime => fields::nested(number, out, |out| put_instant(value, out)),
         Shape::Duration => {
             let nanos = api::duration::parse(value.as_str().unwrap_or("0")).unwrap_or(0);
-            write::nested(number, out, |out| write::varint(1, nanos as u64, out));
+            fields::nested(number, out, |out| fields::varint(1, nanos as u64, out));
         }
         Shape::Quantity => {
             let text = value.as_str().unwrap_or("0");
-            write::nested(number, out, |out| write::bytes(1, text.as_bytes(), out));
+            fields::nested(number, out, |out| fields::bytes(1, text.as_bytes(), out));
         }
-        Shape::IntOrString => write::nested(number, out, |out| {
+        Shape::IntOrString => fields::nested(number, out, |out| {
             let text = value.as_str();
-            write::varint(1, u64::from(text.is_some()), out);
-            write::varint(2, value.as_int().unwrap_or(0) as u64, out);
-            write::bytes(3, text.unwrap_or("").as_bytes(), out);
+            fields::varint(1, u64::from(text.is_some()), out);
+            fields::varint(2, value.as_int().unwrap_or(0) as u64, out);
+            fields::bytes(3, text.unwrap_or("").as_bytes(), out);
         }),
-        Shape::Raw(form) => write::nested(number, out, |out| put_raw(value, *form, out)),
+        Shape::Raw(form) => fields::nested(number, out, |out| put_raw(value, *form, out)),
         _ => {}
     }
 }
 
 fn put_instant(value: &Value, out: &mut Vec<u8>) {
     if let Some(at) = value.as_str().and_then(time::parse) {
-        write::varint(1, at.as_second() as u64, out);
-        write::varint(2, at.subsec_nanosecond() as u64, out);
+        fields::varint(1, at.as_second() as u64, out);
+        fields::varint(2, at.subsec_nanosecond() as u64, out);
     }
 }
 
 fn put_raw(value: &Value, form: RawForm, out: &mut Vec<u8>) {
     let missing = value.is_null() && form != RawForm::Json;
     if !missing {
-        write::bytes(1, json::to_string(value).as_bytes(), out);
+        fields::bytes(1, json::to_string(value).as_bytes(), out);
     }
 }

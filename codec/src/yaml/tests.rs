@@ -159,3 +159,79 @@ fn cve_2019_11253_cve_2019_11254_bombs_are_refused() {
     let indents: String = (0..2000).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
     assert!(read(&indents).as_str().is_some_and(|error| error.ends_with("exceeded max depth of 10000")));
 }
+
+/// What go-yaml v3.0.4 makes of nodes that came out of JSON, as gnostic v0.7.0 has it written.
+#[test]
+fn members_in_order_are_written_as_gnostic_does() {
+    let cases = [
+        (r#""word""#, "word\n"),
+        (r#""""#, "\"\"\n"),
+        (r#""two words""#, "two words\n"),
+        (r#""yes""#, "yes\n"),
+        (r#""n""#, "n\n"),
+        (r#""true""#, "\"true\"\n"),
+        (r#""null""#, "\"null\"\n"),
+        (r#""12""#, "\"12\"\n"),
+        (r#""0x1F""#, "\"0x1F\"\n"),
+        (r#""1.5""#, "\"1.5\"\n"),
+        (r#""1e3""#, "\"1e3\"\n"),
+        (r#""2026-01-02""#, "\"2026-01-02\"\n"),
+        (r#""12:30:45""#, "12:30:45\n"),
+        (r#""<<""#, "<<\n"),
+        (r#""~""#, "\"~\"\n"),
+        (r#""a: b""#, "'a: b'\n"),
+        (r#""a #b""#, "'a #b'\n"),
+        (r#""- a""#, "'- a'\n"),
+        (r#""-a""#, "-a\n"),
+        (r#""*a""#, "'*a'\n"),
+        (r#"" a""#, "' a'\n"),
+        (r#""a ""#, "'a '\n"),
+        (r#""a\nb""#, "|-\n    a\n    b\n"),
+        (r#""a\nb\n""#, "|\n    a\n    b\n"),
+        (r#""a\n\nb\n\n""#, "|+\n    a\n\n    b\n\n"),
+        (r#"" a\nb""#, "|4-\n     a\n    b\n"),
+        (r#""a \nb""#, "\"a \\nb\"\n"),
+        (r#""a\tb""#, "\"a\\tb\"\n"),
+        (r#""it's""#, "it's\n"),
+        (r#""\"it\"""#, "'\"it\"'\n"),
+        (r#""ü""#, "ü\n"),
+        (r#""\u0001""#, "\"\\x01\"\n"),
+        (r#""!x""#, "'!x'\n"),
+        (r#""x!""#, "x!\n"),
+        (r#""?""#, "'?'\n"),
+        (r#""self.all(x, x.name != '')""#, "self.all(x, x.name != '')\n"),
+        (r#""!has(self.a) || self.a == oldSelf.a""#, "'!has(self.a) || self.a == oldSelf.a'\n"),
+        (
+            r#""a very long text that goes on and on and on, well beyond the eighty columns at which others would break a line""#,
+            "a very long text that goes on and on and on, well beyond the eighty columns at which others would break a line\n",
+        ),
+        ("true", "true\n"),
+        ("null", "null\n"),
+        ("5", "5\n"),
+        ("-1", "-1\n"),
+        ("1.5", "1.5\n"),
+        ("1e+21", "1e+21\n"),
+        ("[]", "[]\n"),
+        ("{}", "{}\n"),
+        (r#"["a","b"]"#, "- a\n- b\n"),
+        (r#"[["a"],["b","c"]]"#, "- - a\n- - b\n  - c\n"),
+        (r#"[{"group":"","kind":"Pod","version":"v1"}]"#, "- group: \"\"\n  kind: Pod\n  version: v1\n"),
+        (r#"{"a":{"b":{"c":1}}}"#, "a:\n    b:\n        c: 1\n"),
+        (r#"{"a":["x",{"b":"y","c":["z"]}]}"#, "a:\n    - x\n    - b: y\n      c:\n        - z\n"),
+        (r#"[{"a":["x"],"b":{"c":"d"}}]"#, "- a:\n    - x\n  b:\n    c: d\n"),
+        (
+            r#"[{"discriminator":"type","fields-to-discriminateBy":{"a":"A","b":"B"}}]"#,
+            "- discriminator: type\n  fields-to-discriminateBy:\n    a: A\n    b: B\n",
+        ),
+        (r#"[{"message":"one\ntwo","rule":"self"}]"#, "- message: |-\n    one\n    two\n  rule: self\n"),
+        (r#"[["a\nb"],"c\nd"]"#, "- - |-\n    a\n    b\n- |-\n  c\n  d\n"),
+        (r#"{"a":"b\nc","d":[]}"#, "a: |-\n    b\n    c\nd: []\n"),
+        (r#"{"b":1,"a":{}}"#, "b: 1\na: {}\n"),
+        ("[[],{}]", "- []\n- {}\n"),
+        (r#"[[["deep"]]]"#, "- - - deep\n"),
+    ];
+    for (text, wanted) in cases {
+        let value = crate::json::any(text.as_bytes()).expect("the cases are JSON").value;
+        assert_eq!(in_order(&value), wanted, "{text}");
+    }
+}

@@ -6,16 +6,27 @@ use libyaml_safer::{Emitter, Encoding, Event, MappingStyle, ScalarStyle, Sequenc
 use super::resolve::{self, Scalar};
 use crate::json;
 
+/// How wide a line may grow before it is broken. Upstream: go-yaml 2's `best_width`.
+const WIDTH: i32 = 80;
+
 /// Writes a value as YAML, members sorted.
 pub fn to_string(value: &Value) -> String {
+    let mut events = Vec::new();
+    push(value, &mut events);
+    emitted(events, 2, WIDTH)
+}
+
+/// The text of a document's events; a width below zero breaks no line.
+pub fn emitted(inner: Vec<Event>, indent: i32, width: i32) -> String {
     let mut out = Vec::new();
     let mut emitter = Emitter::new();
     emitter.set_output_string(&mut out);
     emitter.set_unicode(true);
-    let mut events = vec![Event::stream_start(Encoding::Utf8), Event::document_start(None, &[], true)];
-    push(value, &mut events);
-    events.extend([Event::document_end(true), Event::stream_end()]);
-    let written = events.into_iter().try_for_each(|event| emitter.emit(event)).and_then(|()| emitter.flush());
+    emitter.set_indent(indent);
+    emitter.set_width(width);
+    let begin = [Event::stream_start(Encoding::Utf8), Event::document_start(None, &[], true)];
+    let mut events = begin.into_iter().chain(inner).chain([Event::document_end(true), Event::stream_end()]);
+    let written = events.try_for_each(|event| emitter.emit(event)).and_then(|()| emitter.flush());
     drop(emitter);
     written.map_or_else(|_| String::new(), |()| String::from_utf8(out).unwrap_or_default())
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::http::Response;
 
+mod gnostic;
 mod mask;
 mod wire;
 
@@ -214,8 +215,8 @@ fn tree(response: &Response, schemas: &Schemas) -> Value {
     let text = || Value::from(String::from_utf8_lossy(&response.body).into_owned());
     match content_type.split([';', ',']).next().unwrap_or("") {
         "application/json" if content_type.contains("stream=watch") => frames(&response.body),
-        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => wire::document(&response.body, &wire::SPEC_2),
-        "application/com.github.proto-openapi.spec.v3.v1.0+protobuf" => wire::document(&response.body, &wire::SPEC_3),
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => gnostic::document(&response.body, &gnostic::V2),
+        "application/com.github.proto-openapi.spec.v3.v1.0+protobuf" => gnostic::document(&response.body, &gnostic::V3),
         "application/json" | "application/jwk-set+json" => {
             codec::json::any(&response.body).map_or_else(|_| lines(&response.body, text), |d| d.value)
         }

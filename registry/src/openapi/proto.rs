@@ -1,247 +1,290 @@
-//! The document of version 2 as protobuf: what kubectl asks for, since it is quicker to read.
+//! Documents as protobuf: what kubectl asks for, since it is quicker to read.
 //!
-//! Field numbers are those of gnostic's `openapiv2/OpenAPIv2.proto` (github.com/google/gnostic-models).
+//! The messages are gnostic's, which reads the JSON of a document member by member: [`v2`] and [`v3`] say which member is
+//! which field, and what is here writes any document by such rows. Upstream: kube-openapi/pkg/handler `ToProtoBinary`,
+//! handler3 `ToV3ProtoBinary`; github.com/google/gnostic-models, openapiv2/OpenAPIv2.go, openapiv3/OpenAPIv3.go.
+
+mod v2;
+mod v3;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use api::Value;
+use codec::proto::fields;
 
 use super::sink::Sink;
 
-/// Writes the message `openapi.v2.Document`.
-#[derive(Default)]
+/// Writes the message `Document` of a version.
 pub struct Proto {
-    out: Message,
-    /// What is open, with its number.
-    inner: Option<(u32, Message)>,
+    /// The document, and what is open in it.
+    levels: Vec<Level>,
 }
 
-/// A message that is being written.
-#[derive(Default)]
-struct Message(Vec<u8>);
+/// What a value is written as.
+enum Form {
+    Text,
+    Flag,
+    /// A double.
+    Number,
+    Int,
+    /// Its text in YAML.
+    Yaml,
+    /// Each item of a list, under the same number.
+    Each(&'static Form),
+    Message(&'static [Field]),
+    /// A message with one field alone: the first that the value is fit for, and none when it is fit for none.
+    OneOf(&'static [(Fit, Field)]),
+}
+
+struct Field {
+    number: u32,
+    pick: Pick,
+    form: &'static Form,
+}
+
+/// Which part of an object a field is about.
+enum Pick {
+    Member(&'static str),
+    /// Every member whose name is such a one: pairs of name and value.
+    Named(fn(&str) -> bool),
+    /// All of it.
+    Whole,
+}
+
+/// What a value has to be.
+enum Fit {
+    Text,
+    Flag,
+    Number,
+    /// An object with this member.
+    Has(&'static str),
+    /// An object whose member says this.
+    Says(&'static str, &'static str),
+    Anything,
+}
+
+/// A message that is being written. Fields stand by their numbers, whichever comes first.
+struct Level {
+    /// Its number in what is around it; 0 of the document, and of what no row knows, which is dropped.
+    number: u32,
+    fields: &'static [Field],
+    written: BTreeMap<u32, Vec<u8>>,
+}
+
+// === impl Proto ===
 
 impl Proto {
-    pub fn finish(self) -> Vec<u8> {
-        self.out.0
+    /// `openapi.v2.Document`.
+    pub fn v2() -> Proto {
+        Proto { levels: vec![Level::new(0, &v2::DOCUMENT)] }
+    }
+
+    /// `openapi.v3.Document`.
+    pub fn v3() -> Proto {
+        Proto { levels: vec![Level::new(0, &v3::DOCUMENT)] }
+    }
+
+    /// The bytes, once everything that was opened is closed.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.levels.pop().map(Level::bytes).unwrap_or_default()
     }
 }
 
 impl Sink for Proto {
     fn open(&mut self, name: &str) {
-        let number = if name == "paths" { 8 } else { 9 };
-        self.inner = Some((number, Message::default()));
+        let field = self.levels.last().and_then(|level| level.field(name));
+        self.levels
+            .push(field.map_or_else(|| Level::new(0, &Form::Text), |field| Level::new(field.number, field.form)));
     }
 
     fn put(&mut self, name: &str, value: Value) {
-        match (&mut self.inner, name) {
-            (Some((8, paths)), _) => paths.entry(2, name, path_item(&value)),
-            (Some((_, definitions)), _) => definitions.entry(1, name, schema(&value)),
-            (None, "swagger") => self.out.text(1, value.as_str().unwrap_or_default()),
-            (None, "info") => {
-                let info = Message::default().with(1, value.str("title")).with(2, value.str("version"));
-                self.out.message(2, info);
-            }
-            (None, "parameters") => self.out.message(10, named(1, &value, parameter)),
-            (None, "security") => {
-                for requirement in value.items() {
-                    self.out.message(12, named(1, requirement, |scopes| texts(1, scopes)));
-                }
-            }
-            (None, _) => self.out.message(13, named(1, &value, security)),
+        let Some(level) = self.levels.last_mut() else { return };
+        let Some(field) = level.field(name) else { return };
+        let out = level.written.entry(field.number).or_default();
+        match field.pick {
+            Pick::Named(_) => entry(field.number, name, field.form, &value, out),
+            _ => put(field.number, field.form, &value, false, out),
         }
     }
 
     fn close(&mut self) {
-        if let Some((number, message)) = self.inner.take() {
-            self.out.message(number, message);
+        let Some(level) = self.levels.pop().filter(|level| level.number != 0) else { return };
+        if let Some(around) = self.levels.last_mut() {
+            let number = level.number;
+            fields::bytes(number, &level.bytes(), around.written.entry(number).or_default());
         }
     }
 }
 
-fn path_item(item: &Value) -> Message {
-    const METHODS: [(&str, u32); 7] =
-        [("get", 2), ("put", 3), ("post", 4), ("delete", 5), ("options", 6), ("head", 7), ("patch", 8)];
-    let mut out = Message::default();
-    for (method, number) in METHODS {
-        if let Some(found) = item.get(method) {
-            out.message(number, operation(found));
+// === impl Level ===
+
+impl Level {
+    fn new(number: u32, form: &'static Form) -> Level {
+        let fields = if let Form::Message(fields) = form { fields } else { &[][..] };
+        Level { number, fields, written: BTreeMap::new() }
+    }
+
+    /// The field that a member is.
+    fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| match field.pick {
+            Pick::Member(member) => member == name,
+            Pick::Named(is_one) => is_one(name),
+            Pick::Whole => false,
+        })
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        self.written
+            .into_values()
+            .reduce(|mut all, more| {
+                all.extend_from_slice(&more);
+                all
+            })
+            .unwrap_or_default()
+    }
+}
+
+// === impl Fit ===
+
+impl Fit {
+    fn is_fit(&self, value: &Value) -> bool {
+        match self {
+            Fit::Text => value.as_str().is_some(),
+            Fit::Flag => value.as_bool().is_some(),
+            Fit::Number => number(value).is_some(),
+            Fit::Has(name) => value.has(name),
+            Fit::Says(name, word) => value.str(name) == *word,
+            Fit::Anything => true,
         }
     }
-    for parameter in item.list("parameters") {
-        out.message(9, parameters_item(parameter));
-    }
-    out
 }
 
-fn operation(operation: &Value) -> Message {
-    let mut out = texts(1, operation.at("tags"));
-    out.text(3, operation.str("description"));
-    out.text(5, operation.str("operationId"));
-    out.texts(6, operation.at("produces"));
-    out.texts(7, operation.at("consumes"));
-    for parameter in operation.list("parameters") {
-        out.message(8, parameters_item(parameter));
-    }
-    out.message(9, named(1, operation.at("responses"), |response| wrap(1, answer(response))));
-    out.texts(10, operation.at("schemes"));
-    out.extensions(13, operation);
-    out
-}
-
-fn answer(response: &Value) -> Message {
-    let mut out = Message::default();
-    out.text(1, response.str("description"));
-    if let Some(found) = response.get("schema") {
-        out.message(2, wrap(1, schema(found)));
-    }
-    out
-}
-
-fn parameters_item(item: &Value) -> Message {
-    match item.opt_str("$ref") {
-        Some(reference) => wrap(2, Message::default().with(1, reference)),
-        None => wrap(1, parameter(item)),
-    }
-}
-
-fn parameter(item: &Value) -> Message {
-    let place = item.str("in");
-    let mut out = Message::default();
-    if place == "body" {
-        out.text(1, item.str("description"));
-        out.text(2, item.str("name"));
-        out.text(3, place);
-        out.flag(4, item.bool("required"));
-        out.message(5, schema(item.at("schema")));
-        return wrap(1, out);
-    }
-    out.flag(1, item.bool("required"));
-    out.text(2, place);
-    out.text(3, item.str("description"));
-    out.text(4, item.str("name"));
-    // Queries have one field more than paths, which moves the rest.
-    let (kind, unique, which) = if place == "query" { (6, 20, 3) } else { (5, 19, 4) };
-    out.text(kind, item.str("type"));
-    out.flag(unique, item.bool("uniqueItems"));
-    wrap(2, wrap(which, out))
-}
-
-fn schema(schema_of: &Value) -> Message {
-    let mut out = Message::default();
-    out.text(1, schema_of.str("$ref"));
-    out.text(2, schema_of.str("format"));
-    out.text(4, schema_of.str("description"));
-    out.texts(19, schema_of.at("required"));
-    for value in schema_of.list("enum") {
-        out.message(20, any(value));
-    }
-    if let Some(additional) = schema_of.get("additionalProperties") {
-        out.message(21, wrap(1, schema(additional)));
-    }
-    if !schema_of.str("type").is_empty() {
-        out.message(22, Message::default().with(1, schema_of.str("type")));
-    }
-    if let Some(items) = schema_of.get("items") {
-        out.message(23, wrap(1, schema(items)));
-    }
-    if let Some(properties) = schema_of.get("properties") {
-        out.message(25, named(1, properties, schema));
-    }
-    out.extensions(31, schema_of);
-    out
-}
-
-fn security(definition: &Value) -> Message {
-    let key = Message::default()
-        .with(1, definition.str("type"))
-        .with(2, definition.str("name"))
-        .with(3, definition.str("in"))
-        .with(4, definition.str("description"));
-    wrap(2, key)
-}
-
-/// Any value as YAML, which JSON is.
-fn any(value: &Value) -> Message {
-    Message::default().with(2, &(codec::json::to_string(value) + "\n"))
-}
-
-/// A message with nothing but another in it.
-fn wrap(number: u32, inner: Message) -> Message {
-    let mut out = Message::default();
-    out.message(number, inner);
-    out
-}
-
-fn texts(number: u32, list: &Value) -> Message {
-    let mut out = Message::default();
-    out.texts(number, list);
-    out
-}
-
-/// A map: name 1, value 2, one message for each member.
-fn named(number: u32, members: &Value, value: impl Fn(&Value) -> Message) -> Message {
-    let mut out = Message::default();
-    for (name, member) in members.members() {
-        out.entry(number, name, value(member));
-    }
-    out
-}
-
-// === impl Message ===
-
-impl Message {
-    fn with(mut self, number: u32, text: &str) -> Message {
-        self.text(number, text);
-        self
-    }
-
-    fn text(&mut self, number: u32, text: &str) {
-        if !text.is_empty() {
-            self.bytes(number, text.as_bytes());
+/// Writes a field. What is zero is left out unless it says something that it is there.
+fn put(number_of: u32, form: &'static Form, value: &Value, is_told: bool, out: &mut Vec<u8>) {
+    match form {
+        Form::Text => {
+            if let Some(text) = value.as_str().filter(|text| is_told || !text.is_empty()) {
+                fields::bytes(number_of, text.as_bytes(), out);
+            }
         }
-    }
-
-    /// A repeated string.
-    fn texts(&mut self, number: u32, list: &Value) {
-        for item in list.items().iter().filter_map(Value::as_str) {
-            self.bytes(number, item.as_bytes());
+        Form::Flag => {
+            if let Some(flag) = value.as_bool().filter(|flag| is_told || *flag) {
+                fields::varint(number_of, u64::from(flag), out);
+            }
         }
-    }
-
-    fn flag(&mut self, number: u32, on: bool) {
-        if on {
-            self.varint(u64::from(number) << 3);
-            self.varint(1);
+        Form::Int => {
+            if let Some(int) = value.as_int().filter(|int| is_told || *int != 0) {
+                fields::varint(number_of, int as u64, out);
+            }
         }
-    }
-
-    fn message(&mut self, number: u32, message: Message) {
-        self.bytes(number, &message.0);
-    }
-
-    /// A member of a map.
-    fn entry(&mut self, number: u32, name: &str, value: Message) {
-        let mut entry = Message::default().with(1, name);
-        entry.message(2, value);
-        self.message(number, entry);
-    }
-
-    /// Every member that is an extension.
-    fn extensions(&mut self, number: u32, object: &Value) {
-        for (name, value) in object.members().filter(|(name, _)| name.starts_with("x-")) {
-            self.entry(number, name, any(value));
+        Form::Number => {
+            if let Some(number) = number(value).filter(|number| is_told || number.to_bits() != 0) {
+                fields::double(number_of, number, out);
+            }
         }
+        Form::Yaml => fields::bytes(number_of, codec::yaml::in_order(value).as_bytes(), out),
+        Form::Each(form) => value.items().iter().for_each(|item| put(number_of, form, item, true, out)),
+        Form::Message(_) | Form::OneOf(_) => fields::nested(number_of, out, |out| message(form, value, out)),
     }
+}
 
-    fn bytes(&mut self, number: u32, bytes: &[u8]) {
-        self.varint(u64::from(number) << 3 | 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
+fn message(form: &'static Form, value: &Value, out: &mut Vec<u8>) {
+    match form {
+        Form::Message(fields) => fields.iter().for_each(|field| pick(field, value, false, out)),
+        Form::OneOf(rows) => {
+            if let Some((_, field)) = rows.iter().find(|(fit, _)| fit.is_fit(value)) {
+                pick(field, value, true, out);
+            }
         }
-        self.0.push(value as u8);
+        _ => {}
     }
+}
+
+fn pick(field: &'static Field, value: &Value, is_told: bool, out: &mut Vec<u8>) {
+    match field.pick {
+        Pick::Member(name) => {
+            if let Some(member) = value.get(name) {
+                put(field.number, field.form, member, is_told, out);
+            }
+        }
+        Pick::Named(is_one) => {
+            let members = value.members().filter(|(name, _)| is_one(name));
+            members.for_each(|(name, member)| entry(field.number, name, field.form, member, out));
+        }
+        Pick::Whole => put(field.number, field.form, value, is_told, out),
+    }
+}
+
+/// A member of a map: name 1, value 2.
+fn entry(number: u32, name: &str, form: &'static Form, value: &Value, out: &mut Vec<u8>) {
+    fields::nested(number, out, |out| {
+        put(1, &Form::Text, &Value::from(name), false, out);
+        put(2, form, value, false, out);
+    });
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(int) => Some(*int as f64),
+        Value::Float(float) => Some(*float),
+        _ => None,
+    }
+}
+
+// What rows are made of.
+
+static TEXTS: Form = Form::Each(&Form::Text);
+/// Any value: a message with its text alone.
+static ANY: Form = Form::Message(&[whole(2, &Form::Yaml)]);
+
+const fn member(number: u32, name: &'static str, form: &'static Form) -> Field {
+    Field { number, pick: Pick::Member(name), form }
+}
+
+const fn text(number: u32, name: &'static str) -> Field {
+    member(number, name, &Form::Text)
+}
+
+const fn flag(number: u32, name: &'static str) -> Field {
+    member(number, name, &Form::Flag)
+}
+
+const fn double(number: u32, name: &'static str) -> Field {
+    member(number, name, &Form::Number)
+}
+
+const fn int(number: u32, name: &'static str) -> Field {
+    member(number, name, &Form::Int)
+}
+
+const fn texts(number: u32, name: &'static str) -> Field {
+    member(number, name, &TEXTS)
+}
+
+const fn whole(number: u32, form: &'static Form) -> Field {
+    Field { number, pick: Pick::Whole, form }
+}
+
+const fn named(number: u32, is_one: fn(&str) -> bool, form: &'static Form) -> Field {
+    Field { number, pick: Pick::Named(is_one), form }
+}
+
+/// Every member that is an extension.
+const fn extensions(number: u32) -> Field {
+    named(number, is_extension, &ANY)
+}
+
+fn is_any(_: &str) -> bool {
+    true
+}
+
+fn is_extension(name: &str) -> bool {
+    name.starts_with("x-")
+}
+
+fn is_path(name: &str) -> bool {
+    name.starts_with('/')
 }

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use api::{Value, value};
+use api::Value;
 
 use super::{Describe, Form, Json, Silent};
 use crate::{Catalog, Definition, RuntimeConfig, cache::Cache, catalog::Resources, definition::World};
 
-mod upstream;
+pub(crate) mod upstream;
 
 /// Every row there is, served as the settings say, with the feature gates on that rows ask for.
 pub fn catalog(runtime: &str) -> Arc<Resources> {
@@ -161,18 +161,25 @@ fn columns_are_described_by_their_fields() {
 }
 
 #[test]
-fn protobuf_has_gnostics_numbers() {
-    use super::{Proto, Sink};
-    let mut sink = Proto::default();
-    sink.put("swagger", "2.0".into());
-    sink.open("definitions");
-    sink.put("A", value!({"type": "string", "x-b": "c"}));
-    sink.close();
-    let schema = [b"\xb2\x01\x08\x0a\x06string".as_slice(), b"\xfa\x01\x0d\x0a\x03x-b\x12\x06\x12\x04\"c\"\n"].concat();
-    let mut expected = b"\x0a\x032.0\x4a\x22\x0a\x20\x0a\x01A\x12".to_vec();
-    expected.push(schema.len() as u8);
-    expected.extend(schema);
-    assert_eq!(sink.finish(), expected);
+fn kinds_of_operations_stand_in_the_order_of_upstreams_struct() {
+    let all = catalog("");
+    let in_order = |document: &Value| {
+        let kind = document.at_path(&["paths", "/api/v1/pods", "get", "x-kubernetes-group-version-kind"]);
+        kind.members().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(in_order(&v3("api/v1")), ["group", "version", "kind"]);
+    assert_eq!(in_order(&tree2(&all, &form())), ["group", "kind", "version"], "there it has gone through a map");
+}
+
+#[test]
+fn media_types_stand_in_order() {
+    let document = v3("api/v1");
+    let patch = document.at_path(&["paths", "/api/v1/nodes/{name}", "patch"]);
+    let answer = patch.at_path(&["responses", "200", "content"]);
+    for content in [patch.at_path(&["requestBody", "content"]), answer] {
+        let names: Vec<&str> = content.members().map(|(name, _)| name).collect();
+        assert!(names.len() > 1 && names.is_sorted(), "{names:?}");
+    }
 }
 
 /// All references in a document.

@@ -89,7 +89,8 @@ fn describe(operation: &Operation, shared: &[&Parameter], writer: &Writer<'_>) -
     }
     if let Some(body) = &operation.body {
         let schema = writer.reference(&body.schema);
-        let content: Map = operation.consumes.iter().map(|m| (*m, value!({"schema": (schema.clone())}))).collect();
+        let mut content: Map = operation.consumes.iter().map(|m| (*m, value!({"schema": (schema.clone())}))).collect();
+        content.sort();
         let mut request = value!({"content": (Value::from(content))});
         if body.required {
             request.set("required", true);
@@ -104,8 +105,9 @@ fn describe(operation: &Operation, shared: &[&Parameter], writer: &Writer<'_>) -
     value
 }
 
+/// In the order of upstream's struct, where schemas and version 2 have that of a map.
 pub fn kind(gvk: &api::Gvk) -> Value {
-    value!({"group": (gvk.group.as_str()), "kind": (gvk.kind.as_str()), "version": (gvk.version.as_str())})
+    value!({"group": (gvk.group.as_str()), "version": (gvk.version.as_str()), "kind": (gvk.kind.as_str())})
 }
 
 fn responses(operation: &Operation, writer: &Writer<'_>) -> Value {

@@ -24,6 +24,20 @@ fn the_old_name_of_protobuf_is_understood() {
 }
 
 #[test]
+fn each_version_has_protobuf_by_two_names() {
+    let old = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+    for name in [old, V3_PROTOBUF] {
+        assert_eq!(accepted(name, V3_MEDIA), Some(Media::Protobuf), "{name}");
+        assert_eq!(accepted(name, V2_MEDIA), None, "{name} is not the other's");
+    }
+    assert_eq!(accepted(V2_PROTOBUF, V3_MEDIA), None);
+    // It answers by the name that is a media type.
+    assert_eq!(content_type(Media::Protobuf, false), V3_PROTOBUF);
+    assert_eq!(content_type(Media::Protobuf, true), V2_PROTOBUF);
+    assert_eq!(content_type(Media::Json, false), "application/json");
+}
+
+#[test]
 fn weights_decide_and_anything_is_json() {
     assert_eq!(accepted("", V2_MEDIA), Some(Media::Json));
     assert_eq!(accepted("application/*", V3_MEDIA), Some(Media::Json));

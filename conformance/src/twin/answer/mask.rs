@@ -130,10 +130,11 @@ pub fn document(path: &str, body: &mut Value) {
     }
 }
 
+/// Behind the name of a parameter that many operations share.
+const HASH_LEN: usize = 9;
+
 /// Without descriptions, and with marks for the hashes that go over them.
 fn unexplained(value: &mut Value) {
-    /// Behind the name of a parameter that many operations share.
-    const HASH_LEN: usize = 9;
     match value {
         Value::Object(members) => {
             let is_text = |name: &str, member: &Value| name == "description" && member.as_str().is_some();
@@ -143,23 +144,19 @@ fn unexplained(value: &mut Value) {
                 .map(|(n, m)| (n.into(), m.clone()))
                 .collect();
             for (name, member) in &mut kept {
-                if name.as_str() == "parameters"
-                    && let Value::Object(shared) = member
-                {
-                    let unhashed = |name: &str| name.get(..name.len().saturating_sub(HASH_LEN)).unwrap_or(name).into();
-                    let mut all: Vec<(api::EcoString, Value)> =
-                        shared.iter().map(|(name, of)| (unhashed(name), of.clone())).collect();
-                    all.sort_by_key(|(name, of)| (name.clone(), codec::json::to_string(of)));
-                    *member = Value::from(all.into_iter().collect::<api::Map>());
+                if name.as_str() == "parameters" {
+                    unhash(member);
                 }
                 unexplained(member);
             }
             // Upstream makes them out of maps, in one order here and in another there.
             kept.sort_by(|a, b| a.0.cmp(&b.0));
             *value = Value::from(kept.into_iter().collect::<api::Map>());
-            if let Some(reference) = value.opt_str("$ref").filter(|place| place.starts_with("#/parameters/")) {
-                let unhashed = reference[..reference.len() - HASH_LEN].to_owned();
-                value.set("$ref", unhashed);
+            for name in ["$ref", "_ref"] {
+                if let Some(reference) = value.opt_str(name).filter(|place| place.starts_with("#/parameters/")) {
+                    let unhashed = unhashed(reference).to_owned();
+                    value.set(name, unhashed);
+                }
             }
             if let Some(place) = value.opt_str("serverRelativeURL").and_then(|url| url.split_once("?hash=")) {
                 let unhashed = place.0.to_owned();
@@ -169,6 +166,29 @@ fn unexplained(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(unexplained),
         _ => {}
     }
+}
+
+/// Shared parameters without the hashes in their names, in the order that is left: members, or in protobuf a list.
+fn unhash(parameters: &mut Value) {
+    if let Some(all) = parameters.get_mut("additional_properties").and_then(Value::as_array_mut) {
+        for named in all.iter_mut() {
+            let name = unhashed(named.str("name")).to_owned();
+            named.set("name", name);
+            unexplained(named);
+        }
+        all.sort_by_key(codec::json::to_string);
+        // What differs in words alone is one.
+        all.dedup();
+    } else if let Value::Object(members) = parameters {
+        let mut all: Vec<(api::EcoString, Value)> =
+            members.iter().map(|(name, of)| (unhashed(name).into(), of.clone())).collect();
+        all.sort_by_key(|(name, of)| (name.clone(), codec::json::to_string(of)));
+        *parameters = Value::from(all.into_iter().collect::<api::Map>());
+    }
+}
+
+fn unhashed(name: &str) -> &str {
+    name.get(..name.len().saturating_sub(HASH_LEN)).unwrap_or(name)
 }
 
 /// Orders what upstream tells in the order in which its goroutines end or its maps are walked: component statuses, the

@@ -25,31 +25,6 @@ pub fn object(bytes: &[u8], schemas: &Schemas) -> Value {
     }
 }
 
-/// Where the names of paths and of types stand in an OpenAPI document: the fields on the way to the named items.
-type Places = [(&'static str, &'static [u64]); 2];
-pub const SPEC_2: Places = [("paths", &[8, 2]), ("definitions", &[9, 1])];
-pub const SPEC_3: Places = [("paths", &[4, 1]), ("schemas", &[5, 1, 1])];
-
-/// An OpenAPI document: its version, and the names of its paths and types.
-pub fn document(bytes: &[u8], places: &Places) -> Value {
-    let Some(top) = fields(bytes) else { return unread("a document", bytes) };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let version = top.iter().find(|(number, _)| *number == 1).map(|(_, bytes)| text(bytes));
-    let mut out = value!({"version": (version.unwrap_or_default())});
-    for (what, way) in places {
-        let mut items = vec![bytes];
-        for number in *way {
-            let inner = items.into_iter().flat_map(|item| fields(item).unwrap_or_default());
-            items = inner.filter(|(n, _)| n == number).map(|(_, bytes)| bytes).collect();
-        }
-        let name = |item: &[u8]| fields(item)?.into_iter().find(|(number, _)| *number == 1).map(|(_, name)| text(name));
-        let mut names: Vec<String> = items.into_iter().filter_map(name).collect();
-        names.sort_unstable();
-        out.set(what, Value::array(names.into_iter().map(Value::from).collect()));
-    }
-    out
-}
-
 /// Frames of a watch: four bytes of length, an event, in it an envelope.
 pub fn frames(mut bytes: &[u8], schemas: &Schemas) -> Value {
     let mut out = Vec::new();
@@ -99,26 +74,54 @@ fn checked(tree: Value, bytes: &[u8], gvk: &Gvk, schemas: &Schemas) -> Value {
     tree
 }
 
-fn unread(why: &str, bytes: &[u8]) -> Value {
+pub fn unread(why: &str, bytes: &[u8]) -> Value {
     value!({"unread": why, "length": (bytes.len())})
 }
 
 /// Fields that are bytes, with their numbers; others are passed over. None when it is no message.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, &[u8])>> {
+fn fields(bytes: &[u8]) -> Option<Vec<(u64, &[u8])>> {
+    let of_bytes = |(number, field)| match field {
+        Field::Bytes(bytes) => Some((number, bytes)),
+        _ => None,
+    };
+    Some(all_fields(bytes)?.into_iter().filter_map(of_bytes).collect())
+}
+
+/// A field as it is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Field<'a> {
+    Varint(u64),
+    Fixed64([u8; 8]),
+    Fixed32([u8; 4]),
+    Bytes(&'a [u8]),
+}
+
+/// All fields with their numbers. None when it is no message.
+pub fn all_fields(mut bytes: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;
-        match tag & 7 {
-            0 => drop(varint(&mut bytes)?),
-            1 => bytes = bytes.get(8..)?,
+        let field = match tag & 7 {
+            0 => Field::Varint(varint(&mut bytes)?),
+            1 => {
+                let (fixed, rest) = bytes.split_first_chunk()?;
+                bytes = rest;
+                Field::Fixed64(*fixed)
+            }
             2 => {
                 let len = usize::try_from(varint(&mut bytes)?).ok()?;
-                out.push((tag >> 3, bytes.get(..len)?));
-                bytes = &bytes[len..];
+                let (taken, rest) = bytes.split_at_checked(len)?;
+                bytes = rest;
+                Field::Bytes(taken)
             }
-            5 => bytes = bytes.get(4..)?,
+            5 => {
+                let (fixed, rest) = bytes.split_first_chunk()?;
+                bytes = rest;
+                Field::Fixed32(*fixed)
+            }
             _ => return None,
-        }
+        };
+        out.push((tag >> 3, field));
     }
     Some(out)
 }
@@ -134,18 +137,4 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use api::value;
-
-    use super::{SPEC_3, document};
-
-    #[test]
-    fn documents_are_read_by_their_names() {
-        // openapi "3", paths with one item, components with one schema.
-        let bytes = b"\x0a\x013\x22\x06\x0a\x04\x0a\x02/a\x2a\x07\x0a\x05\x0a\x03\x0a\x01T";
-        assert_eq!(document(bytes, &SPEC_3), value!({"version": "3", "paths": ["/a"], "schemas": ["T"]}));
-    }
 }

@@ -10,7 +10,7 @@ use super::{super as openapi, catalog, tree2, tree3};
 use openapi::{Form, Silent};
 
 #[expect(clippy::disallowed_methods, reason = "where the Go module cache lies, only the environment says")]
-fn published() -> PathBuf {
+pub fn published() -> PathBuf {
     let home = std::env::var_os("GOMODCACHE").map(PathBuf::from);
     let cache = home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join("go/pkg/mod"));
     cache.join("k8s.io/kubernetes@v1.37.1/api/openapi-spec")
@@ -20,7 +20,7 @@ fn form() -> Form {
     Form { version: "unversioned".into(), enums: false, cbor: true }
 }
 
-fn read(path: PathBuf) -> Value {
+pub fn read(path: PathBuf) -> Value {
     let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     codec::json::any(&text).expect("upstream publishes JSON").value
 }
