@@ -80,6 +80,8 @@ pub struct Settings {
     pub unreachable_toleration_seconds: i64,
     /// The gate GenericWorkload.
     pub generic_workload: bool,
+    /// The gate CompositePodGroup.
+    pub composite_pod_group: bool,
     /// Five random characters that end a generated name.
     pub suffix: Arc<dyn Fn() -> String + Send + Sync>,
     /// What the two webhook plugins need.
@@ -95,6 +97,7 @@ impl Settings {
             not_ready_toleration_seconds: 300,
             unreachable_toleration_seconds: 300,
             generic_workload: false,
+            composite_pod_group: false,
             suffix,
             webhooks: crate::webhook::Outside::default(),
             configurations: BTreeMap::new(),
@@ -148,7 +151,7 @@ pub const ALL: &[Entry] = &[
     entry!(off both "PodNodeSelector" |s| {
         Ok(pod_node_selector::PodNodeSelector::new(s.configuration("PodNodeSelector")))
     }),
-    entry!(on both "Priority" |s| Ok(priority::Priority { pod_groups: s.generic_workload })),
+    entry!(on both "Priority" |s| Ok(priority::Priority { pod_groups: s.generic_workload, composites: s.composite_pod_group })),
     entry!(on mutates "DefaultTolerationSeconds" |s| {
         Ok(default_toleration_seconds::DefaultTolerationSeconds {
             not_ready_seconds: s.not_ready_toleration_seconds,

@@ -4,14 +4,14 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
-use certs::{Authority, Names, Profile, Subject, UnixSeconds};
+use certs::{Authority, Names, Profile, Subject};
 
 use crate::{
     bound::bound,
+    clock,
     upstream::{Ports, programs},
 };
 
@@ -119,7 +119,7 @@ impl Member {
 
 fn make_keys(directory: &Path) -> Result<()> {
     certs::files::make_directory(directory)?;
-    let now = now();
+    let now = clock::now()?;
     let authority = Authority::generate("etcd-ca", now)?;
     certs::files::write(&directory.join("ca.crt"), authority.bundle_pem())?;
     let mut names = Names::default();
@@ -134,10 +134,4 @@ fn make_keys(directory: &Path) -> Result<()> {
         certs::files::write(&directory.join(format!("{name}.key")), &issued.key.to_pem())?;
     }
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "etcd judges these certificates by the real time")]
-fn now() -> UnixSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
-    i64::try_from(since.as_secs()).expect("seconds fit")
 }

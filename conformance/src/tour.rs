@@ -24,6 +24,9 @@ pub const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller
 /// What a tour says in a line of its own when it runs beside all controllers that Skiff has.
 const ALL: &str = "# Controllers: all.";
 
+/// What a tour says in a line of its own when what it shows is the server's alone, so that one client is enough.
+const NEWEST: &str = "# Clients: the newest.";
+
 /// How a line begins in which a tour says with which flags its server starts, on Skiff as on upstream.
 const FLAGS: &str = "# Server: ";
 
@@ -68,6 +71,17 @@ pub fn folder() -> PathBuf {
 /// Where `cargo xtask clients` puts stock clients.
 pub fn clients() -> PathBuf {
     folder().join("../../.cache/clients")
+}
+
+/// The tours that are run with a kit's programs.
+pub fn of(kit: Kit) -> Result<Vec<PathBuf>> {
+    let mut tours = all()?;
+    if kit != KITS[0] {
+        let texts = tours.iter().map(std::fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
+        let mut texts = texts.iter();
+        tours.retain(|_| texts.next().is_some_and(|text| text.lines().all(|line| line != NEWEST)));
+    }
+    Ok(tours)
 }
 
 /// All tours, by name.

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use api::value;
 use bytes::Bytes;
 use certs::{Authority, Names, Profile, tls};
-use conformance::{http::Client, tour};
+use conformance::{clock::now, http::Client, tour};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -23,20 +23,12 @@ use tokio_rustls::TlsAcceptor;
 const WARES: &str = "/apis/skiff.test/v1/namespaces/default/wares";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "certificates are looked at by other programs, which have the wall's clock"
-)]
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
-}
-
 /// A webhook that finds what costs more than 9 too dear; where it is, and the authority of its certificate as PEM.
 async fn webhook() -> Result<(String, String)> {
-    let authority = Authority::generate("wares", now())?;
+    let authority = Authority::generate("wares", now()?)?;
     let mut names = Names::default();
     names.add("127.0.0.1");
-    let issued = authority.issue(&Profile::server("wares", names), now())?;
+    let issued = authority.issue(&Profile::server("wares", names), now()?)?;
     let config = tls::server_config(tls::ServerSettings {
         certificate: Arc::new(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?),
         client_authorities_pem: authority.bundle_pem().to_owned(),

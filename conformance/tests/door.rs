@@ -267,11 +267,29 @@ async fn behind_its_gate_cbor_is_read_written_and_watched() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let gate = ["--feature-gates", "CBORServingAndStorage=true"];
     let (_skiff, client) = started(&directory.path().join("s"), &gate).await?;
+    cbor(&client).await
+}
+
+/// Objects, lists, patches, refusals and watches in CBOR.
+async fn cbor(client: &Client) -> Result<()> {
     let map = value!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}, "data": {"a": "é"}});
     let body = codec::cbor::write(&map)?;
-    let path = "/api/v1/namespaces/default/configmaps";
-    let made = client.send("POST", path, &[CBOR, ("content-type", "application/cbor")], body).await?;
+    let namespace = Bytes::from_static(br#"{"metadata": {"name": "cbor"}}"#);
+    let json = ("content-type", "application/json");
+    ensure!(client.send("POST", "/api/v1/namespaces", &[json], namespace).await?.status == 201);
+    let path = "/api/v1/namespaces/cbor/configmaps";
+    let kind = ("content-type", "application/cbor");
+    let made = client.send("POST", path, &[CBOR, kind], body.clone()).await?;
     ensure!(made.status == 201 && header(&made, "content-type") == "application/cbor", "{made:?}");
+    let again = client.send("POST", path, &[CBOR, kind], body).await?;
+    let refused = codec::cbor::any(&again.body)?;
+    ensure!(again.status == 409 && refused.str("reason") == "AlreadyExists", "{again:?} {refused:?}");
+    let list = client.send("GET", path, &[CBOR], Bytes::new()).await?;
+    let listed = codec::cbor::any(&list.body)?;
+    let names: Vec<&str> = listed.list("items").iter().map(|item| item.at("metadata").str("name")).collect();
+    ensure!(header(&list, "content-type") == "application/cbor" && names == ["c"], "{list:?} {listed:?}");
+    let cut = client.send("POST", path, &[CBOR, kind], Bytes::from_static(&[0xd9, 0xd9, 0xf7, 0xa2])).await?;
+    ensure!(cut.status == 400 && codec::cbor::any(&cut.body)?.str("reason") == "BadRequest", "{cut:?}");
     let made = codec::cbor::any(&made.body)?;
     ensure!(made.at("data").str("a") == "é", "{made:?}");
     let from = made.at("metadata").str("resourceVersion");
@@ -307,4 +325,20 @@ async fn a_server_that_is_told_to_stop_is_not_ready_and_still_serves() -> Result
     ensure!(get(&client, "/livez").await?.status == 200);
     ensure!(get(&client, "/api/v1/namespaces/default").await?.status == 200);
     Ok(())
+}
+
+mod upstream {
+    use conformance::upstream::{Settings, Upstream};
+
+    use super::*;
+
+    /// What is asked of ours behind the gate is what upstream does.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn behind_its_gate_cbor_is_upstreams() -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let mut settings = Settings::new(directory.path())?;
+        settings.server_flags.push("--feature-gates=CBORServingAndStorage=true".to_owned());
+        let upstream = Upstream::start(&settings)?;
+        cbor(&Client::from_kubeconfig(&upstream.kubeconfig).await?).await
+    }
 }

@@ -16,6 +16,8 @@ use tokio::{
 
 const REQUESTS: &str = include_str!("hostile/requests.txt");
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// What stands for a token in the table.
+const TOKEN: &str = "$continue";
 /// An honest client is answered within this, whatever others do. Generous: the programs are not optimised, and the
 /// machine has other things to do.
 const HONEST: Duration = Duration::from_secs(10);
@@ -33,7 +35,8 @@ struct Case {
     ours: Wanted,
 }
 
-/// `400 BadRequest message…`
+/// `400 BadRequest message…`, of a watch `200 ADDED BOOKMARK`, `200 ERROR 410 Expired message…` or `200 silence`; or the code of
+/// what went well alone.
 #[derive(Clone, Debug)]
 struct Wanted(String);
 
@@ -111,20 +114,37 @@ impl Wanted {
     fn check(&self, code: u16, body: &[u8]) -> Result<()> {
         let text = String::from_utf8_lossy(body);
         let status = codec::json::any(body).map(|d| d.value).unwrap_or_default();
-        let mut said = code.to_string();
-        if status.str("kind") == "Status" && status.str("status") == "Failure" {
-            let (reason, message) = (status.str("reason"), status.str("message").replace('\n', "\\n"));
-            said =
-                [said.as_str(), reason, &message].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
-        }
+        let is_failure = status.str("kind") == "Status" && status.str("status") == "Failure";
+        let said = match is_failure {
+            true => failure(code.into(), &status),
+            false => format!("{code} {}", frames(&text)),
+        };
         let fits = match self.0.strip_suffix('…') {
             Some(beginning) => said.starts_with(beginning),
-            None => said == self.0,
+            None => said == self.0 || !is_failure && self.0 == code.to_string(),
         };
         let shown: String = text.chars().take(300).collect();
         ensure!(fits, "wanted {:?}, got {:?} ({shown})", self.0, said.chars().take(300).collect::<String>());
         Ok(())
     }
+}
+
+/// `400 BadRequest message`
+fn failure(code: i64, status: &api::Value) -> String {
+    let message = status.str("message").replace('\n', "\\n");
+    let said = [code.to_string(), status.str("reason").to_owned(), message];
+    said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// What a watch told, in the order of its frames.
+fn frames(text: &str) -> String {
+    let events = text.lines().filter_map(|line| Some(codec::json::any(line.as_bytes()).ok()?.value));
+    let told = events.map(|event| match event.str("type") {
+        "ERROR" => format!("ERROR {}", failure(event.at("object").int("code"), event.at("object"))),
+        other => other.to_owned(),
+    });
+    let told: Vec<String> = told.filter(|told| !told.is_empty()).collect();
+    if text.is_empty() { "silence".to_owned() } else { told.join(" ") }
 }
 
 /// Sends bytes over a connection of their own and reads all that comes back, or as much as comes before it breaks.
@@ -168,6 +188,7 @@ async fn furnish(client: &Client) -> Result<()> {
     let json = [("content-type", "application/json")];
     for (path, body) in [
         (CONFIG_MAPS, r#"{"metadata":{"name":"kept"}}"#),
+        (CONFIG_MAPS, r#"{"metadata":{"name":"last"}}"#),
         ("/api/v1/namespaces/default/serviceaccounts", r#"{"metadata":{"name":"default"}}"#),
     ] {
         let made = client.send("POST", path, &json, Bytes::from_static(body.as_bytes())).await?;
@@ -176,10 +197,23 @@ async fn furnish(client: &Client) -> Result<()> {
     Ok(())
 }
 
+/// A token that goes on behind the first object.
+async fn token(kubeconfig: &Path) -> Result<String> {
+    let client = Client::from_kubeconfig(kubeconfig).await?;
+    let page = client.send("GET", &format!("{CONFIG_MAPS}?limit=1"), &[], Bytes::new()).await?.json();
+    let token = page.at("metadata").str("continue").to_owned();
+    ensure!(!token.is_empty(), "{page:?}");
+    Ok(token)
+}
+
 /// All that went wrong, by name.
 async fn run(kubeconfig: &Path, wanted: fn(&Case) -> &Wanted) -> Result<Vec<String>> {
     let mut failed = Vec::new();
-    for case in cases() {
+    let token = token(kubeconfig).await?;
+    for mut case in cases() {
+        if let Some(at) = case.bytes.windows(TOKEN.len()).position(|bytes| bytes == TOKEN.as_bytes()) {
+            case.bytes.splice(at..at + TOKEN.len(), token.bytes());
+        }
         let answered = timeout(PATIENCE, answer(kubeconfig, &case.bytes)).await.context("no answer in time");
         let checked = answered.and_then(|a| a).and_then(|(code, body)| wanted(&case).check(code, &body));
         if let Err(error) = checked {
@@ -388,35 +422,109 @@ async fn long_headers_are_taken_over_http_2_and_longer_ones_are_not() -> Result<
     Ok(())
 }
 
+/// A connection has so many streams as the server said, whoever asks; the next one is refused, and the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_upstreams_number_of_streams() -> Result<()> {
+    let target = Target::start().await?;
+    let streams = timeout(PATIENCE, streams(&target.skiff.kubeconfig)).await.context("nothing is refused")??;
+    ensure!(streams == UPSTREAMS_STREAMS, "{streams:?}");
+    Ok(())
+}
+
+/// What a server says of its streams and what it does.
+#[derive(Debug, PartialEq)]
+struct Streams {
+    announced: u32,
+    /// How many had been begun before the first that was refused, and how it was.
+    begun: u32,
+    refused: u32,
+}
+
+const UPSTREAMS_STREAMS: Streams = Streams { announced: 100, begun: 100, refused: REFUSED_STREAM };
+
+/// Begins watches on one connection, which never end, until one is refused. As if it did not know of the limit: upstream finds
+/// a fault with the connection of who says that it does.
+async fn streams(kubeconfig: &Path) -> Result<Streams> {
+    /// One of the settings, RFC 9113, 6.5.2.
+    const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
+    let (connection, _) = http::stream(kubeconfig, true).await?;
+    let (mut read, mut write) = tokio::io::split(connection);
+    write.write_all(&[PREFACE, &SETTINGS].concat()).await?;
+    let path = format!("{CONFIG_MAPS}?watch=1");
+    let block = block(path.as_bytes());
+    let mut announced = None;
+    loop {
+        let (kind, flags, id, payload) = frame(&mut read).await?;
+        match kind {
+            // The server's own settings, and not that it has read these.
+            4 if flags & 1 == 0 => {
+                let limit = payload.chunks(6).find(|setting| setting[..2] == MAX_CONCURRENT_STREAMS);
+                let limit = limit.context("no limit is announced")?;
+                let limit = u32::from_be_bytes(limit[2..].try_into()?);
+                announced = Some(limit);
+                for id in (1..2 * limit + 2).step_by(2) {
+                    write.write_all(&headers(&block, id)).await?;
+                }
+                write.flush().await?;
+            }
+            // RST_STREAM
+            3 => {
+                let refused = u32::from_be_bytes(payload.try_into().map_err(|_| anyhow::anyhow!("it says why"))?);
+                return Ok(Streams { announced: announced.context("it came first")?, begun: (id - 1) / 2, refused });
+            }
+            // GOAWAY
+            7 => anyhow::bail!("the connection ends: {payload:?}"),
+            _ => {}
+        }
+    }
+}
+
 /// RFC 9113, 7.
+const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A connection's whole side, as no library would say it: requests, each taken back at once.
 fn resets() -> Vec<u8> {
-    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const CANCEL: [u8; 4] = [0, 0, 0, 8];
-    // GET, https, and two that are said in full: `:path` and `:authority`.
-    let block = [&[0x82, 0x87, 0x04, 12][..], b"/api/v1/pods", &[0x01, 1], b"x"].concat();
-    let mut bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &SETTINGS[..]].concat();
-    for id in (1..4_000_u32).step_by(2).map(u32::to_be_bytes) {
-        let headers = [0, 0, u8::try_from(block.len()).unwrap_or(u8::MAX), 1, 0x5];
-        for part in [&headers[..], &id, &block, &[0, 0, 4, 3, 0], &id, &CANCEL] {
-            bytes.extend_from_slice(part);
-        }
+    let block = block(b"/api/v1/pods");
+    let mut bytes = [PREFACE, &SETTINGS].concat();
+    for id in (1..4_000_u32).step_by(2) {
+        bytes.extend(headers(&block, id));
+        bytes.extend([&[0, 0, 4, 3, 0][..], &id.to_be_bytes(), &CANCEL].concat());
     }
     bytes
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// No settings.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// GET, https, and two that are said in full: `:path` and `:authority`.
+fn block(path: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(path.len()).unwrap_or(u8::MAX);
+    [&[0x82, 0x87, 0x04, len][..], path, &[0x01, 1], b"x"].concat()
+}
+
+/// A whole request without a body.
+fn headers(block: &[u8], id: u32) -> Vec<u8> {
+    let len = u8::try_from(block.len()).unwrap_or(u8::MAX);
+    [&[0, 0, len, 1, 0x5][..], &id.to_be_bytes(), block].concat()
+}
+
+/// The next frame of HTTP/2: its type, flags, stream and payload.
+async fn frame(connection: &mut (impl AsyncReadExt + Unpin)) -> Result<(u8, u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    connection.read_exact(&mut head).await?;
+    let [a, b, c, kind, flags, id @ ..] = head;
+    let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c]))?];
+    connection.read_exact(&mut payload).await?;
+    Ok((kind, flags, u32::from_be_bytes(id), payload))
+}
+
 /// Why the server ended a connection of HTTP/2; none when it went without a word.
 async fn last_words(connection: &mut (impl AsyncReadExt + Unpin)) -> Option<u32> {
-    let mut head = [0; 9];
     let mut why = None;
-    while connection.read_exact(&mut head).await.is_ok() {
-        let [a, b, c, kind, ..] = head;
-        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or_default()];
-        if connection.read_exact(&mut payload).await.is_err() {
-            break;
-        }
+    while let Ok((kind, _, _, payload)) = frame(connection).await {
         if let (7, Some(code)) = (kind, payload.get(4..8)) {
             why = code.try_into().ok().map(u32::from_be_bytes);
         }
@@ -463,6 +571,8 @@ mod upstream {
         furnish(&Client::from_kubeconfig(&upstream.kubeconfig).await?).await?;
         let failed = run(&upstream.kubeconfig, |case| &case.upstream).await?;
         ensure!(failed.is_empty(), "{}:\n{}", failed.len(), failed.join("\n"));
+        let streams = timeout(PATIENCE, streams(&upstream.kubeconfig)).await.context("nothing is refused")??;
+        ensure!(streams == UPSTREAMS_STREAMS, "{streams:?}");
         Ok(())
     }
 }

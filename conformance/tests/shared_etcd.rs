@@ -1,15 +1,23 @@
 //! One etcd, handed over: what one server wrote the other reads, and two of ours write to one at the same time.
 
 mod upstream {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::{
+        collections::BTreeMap,
+        path::{Path, PathBuf},
+    };
 
     use anyhow::{Result, ensure};
+    use api::Value;
     use bytes::Bytes;
     use conformance::{
         etcd::Etcd,
         handover::{compare, everything, fill},
         http::Client,
         skiff::{self, Skiff},
+        twin::{
+            pair, samples,
+            target::{self, Target},
+        },
         upstream::{Settings, Upstream},
     };
 
@@ -117,6 +125,105 @@ mod upstream {
         // What was refused gave back what it had taken.
         let addresses = two.send("GET", "/apis/networking.k8s.io/v1/ipaddresses", &[], Bytes::new()).await?.json();
         ensure!(addresses.list("items").len() == services, "{} addresses of {services}", addresses.list("items").len());
+        Ok(())
+    }
+
+    /// What is made in a version that is off by default on one server is read, written and taken away on the other.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn versions_that_are_off_by_default_are_shared_with_upstream() {
+        other_versions().await.expect("both see the same");
+    }
+
+    async fn other_versions() -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let etcd = Etcd::start(directory.path())?;
+        let mut settings = Settings::new(&directory.path().join("upstream"))?;
+        settings.etcd = Some(etcd.urls.clone());
+        settings.server_flags.extend([pair::ALL_VERSIONS, pair::GATES].map(Into::into));
+        let upstream = Upstream::start(&settings)?;
+        let theirs = Client::from_kubeconfig(&upstream.kubeconfig).await?;
+        let flags = ["--etcd-servers", &etcd.urls, "--authorization-mode", "RBAC", pair::ALL_VERSIONS, pair::GATES];
+        let skiff = Skiff::start_apiserver(&skiff::build()?, &directory.path().join("skiff"), &flags)?;
+        let ours = Client::from_kubeconfig(&skiff.kubeconfig).await?;
+        skiff.wait_until_ready(&ours).await?;
+        let namespace = format!(r#"{{"metadata": {{"name": "{}"}}}}"#, target::NAMESPACE);
+        ours.send("POST", "/api/v1/namespaces", &JSON, Bytes::from(namespace)).await?;
+        let samples = samples::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("samples"))?;
+        let found = target::discover(&theirs, &samples, None, &mut Vec::new()).await?;
+        let is_early = |target: &Target| ["alpha", "beta"].iter().any(|stage| target.gvk.version.contains(stage));
+        let mut faults = Vec::new();
+        let mut tried = 0;
+        for versions in &found {
+            for early in versions.iter().filter(|t| is_early(t) && t.can("patch") && !t.samples.is_empty()) {
+                tried += 1;
+                for (maker, other, who) in [(&ours, &theirs, "here"), (&theirs, &ours, "upstream")] {
+                    if let Err(error) = hand_over(maker, other, early, versions).await {
+                        faults.push(format!("{} {} made {who}: {error:#}", early.resource, early.gvk.version));
+                    }
+                    clear(other, early).await?;
+                }
+            }
+        }
+        ensure!(tried > 20, "only {tried} versions");
+        ensure!(faults.is_empty(), "{}", faults.join("\n"));
+        Ok(())
+    }
+
+    const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+    const MERGE: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
+
+    /// Takes an object away, whoever still holds it.
+    async fn clear(client: &Client, target: &Target) -> Result<()> {
+        client.send("DELETE", &target.path(), &[], Bytes::new()).await?;
+        let free = Bytes::from_static(br#"{"metadata": {"finalizers": null}}"#);
+        client.send("PATCH", &target.path(), &MERGE, free).await?;
+        Ok(())
+    }
+
+    /// A sample in this version: in the oldest of claims a request says itself what it wants exactly.
+    fn as_of(target: &Target) -> Value {
+        let mut sample = (*target.samples[0]).clone();
+        for path in [&["spec", "devices", "requests"][..], &["spec", "spec", "devices", "requests"]] {
+            let requests = sample.path_mut(path).and_then(Value::as_array_mut);
+            for request in requests.filter(|_| target.gvk.version == "v1beta1").into_iter().flatten() {
+                let exactly = request.at("exactly").clone();
+                request.remove("exactly");
+                exactly.members().for_each(|(name, member)| request.set(name, member));
+            }
+        }
+        sample
+    }
+
+    async fn hand_over(maker: &Client, other: &Client, early: &Target, versions: &[Target]) -> Result<()> {
+        let done = async |client: &Client, method: &str, path: &str, headers: &[(&str, &str)], body: String| {
+            let answer = client.send(method, path, headers, Bytes::from(body)).await?;
+            ensure!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.json().str("message"));
+            Ok(answer.json())
+        };
+        let same = async |when: &str| {
+            for version in versions {
+                let [one, two] = [
+                    done(maker, "GET", &version.path(), &[], String::new()).await?,
+                    done(other, "GET", &version.path(), &[], String::new()).await?,
+                ];
+                ensure!(one == two, "{when}, in {}:\n  {one:?}\n  {two:?}", version.gvk.version);
+            }
+            Ok(())
+        };
+        let sample = codec::json::to_string(&as_of(early));
+        done(maker, "POST", &early.collection(), &JSON, sample).await?;
+        same("made").await?;
+        let label = r#"{"metadata": {"labels": {"patched": "there"}}}"#.to_owned();
+        let patched = done(other, "PATCH", &early.path(), &MERGE, label).await?;
+        ensure!(patched.at("metadata").at("labels").str("patched") == "there", "{patched:?}");
+        same("patched").await?;
+        let mut object = done(maker, "GET", &early.path(), &[], String::new()).await?;
+        object.set_path(&["metadata", "annotations", "example.com/put"], "here");
+        done(maker, "PUT", &early.path(), &JSON, codec::json::to_string(&object)).await?;
+        same("put").await?;
+        clear(other, early).await?;
+        let gone = maker.send("GET", &early.path(), &[], Bytes::new()).await?;
+        ensure!(gone.status == 404, "it is still there: {}", gone.status);
         Ok(())
     }
 

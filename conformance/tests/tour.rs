@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,7 @@ use conformance::tour::{self, Guide, Kit};
 /// Runs every tour with a kit's programs on a server of its own, and says all that differs.
 fn run(kit: Kit, start: impl Fn(&Path, String, Vec<String>) -> Result<(PathBuf, Box<dyn Any>)>) -> Result<()> {
     let mut differences = String::new();
-    for path in tour::all()? {
+    for path in tour::of(kit)? {
         let directory = tempfile::tempdir()?;
         let (kubeconfig, _running) = start(directory.path(), tour::controllers(&path)?, tour::flags(&path)?)?;
         let guide = Guide::new(kit, &kubeconfig)?;
@@ -24,6 +25,34 @@ fn run(kit: Kit, start: impl Fn(&Path, String, Vec<String>) -> Result<(PathBuf, 
         }
     }
     ensure!(differences.is_empty(), "wanted -, found +:\n{differences}");
+    Ok(())
+}
+
+/// Every version of everything that can be listed is asked for in a tour, in both widths.
+#[test]
+fn tours_show_every_version_of_every_resource() -> Result<()> {
+    let mut asked = BTreeSet::new();
+    for path in tour::all()? {
+        let steps = tour::read(&std::fs::read_to_string(&path)?);
+        asked.extend(steps.into_iter().map(|step| step.command));
+    }
+    // These have tours of their own words.
+    let elsewhere = ["componentstatuses", "apiservices", "flowschemas"];
+    let mut lacking = Vec::new();
+    for row in resources::all().filter(|row| row.stores() && !elsewhere.contains(&row.plural)) {
+        for version in row.versions {
+            let command = format!("kubectl get {}.{}.{}", row.plural, version.name, row.group);
+            let both = [command.clone(), format!("{command} -o wide")];
+            // What comes out otherwise each time is masked.
+            let is_asked = |command: &str| {
+                asked.iter().any(|one| {
+                    one.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(" | sed "))
+                })
+            };
+            lacking.extend(both.into_iter().filter(|command| !is_asked(command)));
+        }
+    }
+    ensure!(lacking.is_empty(), "no tour has these:\n{}", lacking.join("\n"));
     Ok(())
 }
 

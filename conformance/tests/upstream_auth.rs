@@ -16,6 +16,8 @@ mod refused;
 mod rows;
 #[path = "upstream_auth/sides.rs"]
 mod sides;
+#[path = "upstream_auth/told.rs"]
+mod told;
 
 use anyhow::Result;
 
@@ -50,4 +52,9 @@ async fn five_thousand_decisions_are_the_same() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_files_are_refused_in_the_same_words() -> Result<()> {
     refused::run(include_str!("upstream_auth/refused.yaml")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_behind_them_are_told_the_same() -> Result<()> {
+    told::run().await
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use conformance::{
     http::Client,
     skiff::{self, Skiff},
+    twin::pair,
     upstream::{Settings, Upstream},
 };
 
@@ -33,12 +34,24 @@ async fn policy(client: &Client) -> Result<BTreeMap<String, Value>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_role_and_binding_is_upstreams() -> Result<()> {
+    compare(&[]).await
+}
+
+/// Gates that are off by default bring rules, and a role, of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_role_and_binding_is_upstreams_with_gates() -> Result<()> {
+    compare(&[pair::ALL_VERSIONS, pair::GATES]).await
+}
+
+async fn compare(more: &[&str]) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let upstream = Upstream::start(&Settings::new(&directory.path().join("upstream"))?)?;
+    let mut settings = Settings::new(&directory.path().join("upstream"))?;
+    settings.server_flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+    let upstream = Upstream::start(&settings)?;
     let theirs = policy(&Client::from_kubeconfig(&upstream.kubeconfig).await?).await?;
     drop(upstream);
     let data = directory.path().join("data");
-    let flags = ["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"];
+    let flags = [&["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"], more].concat();
     let skiff = Skiff::start_apiserver(&skiff::build()?, &data, &flags)?;
     let client = Client::from_kubeconfig(&skiff.kubeconfig).await?;
     skiff.wait_until_ready(&client).await?;

@@ -29,7 +29,7 @@ pub use schemas::schemas;
 static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(builtin(), runs).expect("rows name types");
-    let world = Arc::new(World { schemas: builtin(), defaults });
+    let world = Arc::new(World { schemas: builtin(), defaults, constraints: None });
     let rows = resources::all().filter(|row| row.stores());
     rows.map(|row| Definition::compile(row, world.clone(), Cache::new()).expect("a row")).collect()
 });

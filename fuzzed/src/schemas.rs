@@ -70,6 +70,7 @@ fn judge(definition: &Value) -> Errors {
         dry_run: false,
         find: &|_, _, _| None,
         fresh_uid: &String::new,
+        gate: &|_| false,
     };
     let errors = (rules.validate)(definition, &context);
     let _ = errors.message();

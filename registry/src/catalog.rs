@@ -22,6 +22,8 @@ const OF_OLD: [(&str, &str); 1] = [("apiregistration.k8s.io", "v1beta1")];
 #[derive(Default)]
 pub struct Catalog {
     current: RwLock<Arc<Resources>>,
+    /// Feature gates that are on.
+    gates: Vec<String>,
 }
 
 /// The definitions at one time: by group, then by plural, so that nothing is made to look one up.
@@ -56,7 +58,12 @@ impl Catalog {
             let served = definition.versions.iter().filter(is_on).map(|v| v.gvk.version.clone()).collect();
             resources.put(definition, served);
         }
-        Catalog { current: RwLock::new(Arc::new(resources)) }
+        Catalog { current: RwLock::new(Arc::new(resources)), gates: config.gates.clone() }
+    }
+
+    /// Whether a feature gate is on.
+    pub fn has_gate(&self, gate: &str) -> bool {
+        self.gates.iter().any(|on| on == gate)
     }
 
     /// Serves a definition, or serves it anew, in these versions.

@@ -10,7 +10,7 @@ use api::{
     Value,
     field::{Errors, FieldError},
 };
-use schema::constraints::{self, Declared};
+use schema::constraints::Declared;
 
 use crate::{definition::Definition, special};
 
@@ -34,7 +34,7 @@ pub fn merge(
         errors.extend(found.errors);
         return found.warnings;
     }
-    if !constraints::builtin().reaches(served.kind_type) {
+    if !definition.world.declares(served) {
         return Vec::new();
     }
     let check = |new: &Value, old: Option<&Value>| definition.world.declared(served, new, old);
@@ -78,6 +78,9 @@ fn subject(detail: &str) -> Option<&'static str> {
         ("prefix part ", "format"),
         ("a valid label ", "format"),
         ("must be no more than ", "format"),
+        // Of several templates together, beside what is declared of the same struct.
+        ("detected multiple priority ", "priority"),
+        ("all priority and priorityClassName ", "priority"),
     ];
     words.iter().find(|(start, _)| detail.starts_with(start)).map(|(_, subject)| *subject)
 }
@@ -121,6 +124,9 @@ mod tests {
         assert!(covers(&declared, &hand));
         assert!(!covers(&declared, &kept));
         assert!(!covers(&declared, &only(|e| e.required(&at, ""))));
+        let union =
+            Declared { error: only(|e| e.invalid(&at, "{a, b}", "must specify exactly one of")), origin: "union" };
+        assert!(!covers(&union, &only(|e| e.invalid(&at, "", "detected multiple priority configurations"))));
     }
 
     #[test]

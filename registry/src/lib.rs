@@ -178,6 +178,7 @@ impl Registry {
             dry_run,
             find: &find,
             fresh_uid: &fresh_uid,
+            gate: &|gate| self.catalog.has_gate(gate),
         })
     }
 }

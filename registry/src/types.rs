@@ -5,7 +5,12 @@
 
 use api::{Gvk, Status, Value, field::Errors};
 use codec::{Decoded, Error};
-use schema::{Schemas, TypeId, constraints::Declared, default::Defaults, normalise};
+use schema::{
+    Schemas, TypeId,
+    constraints::{self, Constraints, Declared},
+    default::Defaults,
+    normalise,
+};
 
 use crate::{
     body::{Body, Media},
@@ -92,6 +97,12 @@ pub trait Types: Send + Sync {
         true
     }
 
+    /// Whether declared facts can say anything about objects in `served`'s version.
+    fn declares(&self, served: &Served) -> bool {
+        let _ = served;
+        false
+    }
+
     /// What declared facts say about an object in `served`'s version.
     fn declared(&self, served: &Served, new: &Value, old: Option<&Value>) -> Vec<Declared> {
         let _ = (served, new, old);
@@ -136,6 +147,8 @@ pub struct Judged {
 pub struct World {
     pub schemas: &'static Schemas,
     pub defaults: Defaults,
+    /// What is declared, where feature gates are not as they are by default.
+    pub constraints: Option<Constraints>,
 }
 
 /// The built-in types with nothing filled in: kinds that belong to no definition, as Scale.
@@ -150,9 +163,18 @@ impl Types for World {
         self.defaults.apply(object, id, self.schemas);
     }
 
+    fn declares(&self, served: &Served) -> bool {
+        self.constraints().reaches(served.kind_type)
+    }
+
     fn declared(&self, served: &Served, new: &Value, old: Option<&Value>) -> Vec<Declared> {
-        let compiled = schema::constraints::builtin();
-        compiled.validate(new, old, served.kind_type, self.schemas)
+        self.constraints().validate(new, old, served.kind_type, self.schemas)
+    }
+}
+
+impl World {
+    fn constraints(&self) -> &Constraints {
+        self.constraints.as_ref().unwrap_or_else(|| constraints::builtin())
     }
 }
 

@@ -105,7 +105,7 @@ impl Registry {
             Some(_) => filter.place(definition.row.namespaced),
         };
         let (initial, revision, cursor) = if with_state {
-            self.wait_for(&definition, if from == 0 { &options.resource_version } else { "" }).await?;
+            self.wait_for(&definition, &options.resource_version).await?;
             let (snapshot, cursor) = definition.cache.snapshot_and_cursor_on(interest, self.filler.applied());
             let shown = |e: &&Arc<Entry>| if asking.is_some() { filter.names(e) } else { filter.lets_through(e) };
             let entries = snapshot.objects.values().filter(shown).cloned().collect();

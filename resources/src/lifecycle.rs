@@ -1,7 +1,8 @@
 //! lifecycle.k8s.io: asking for the eviction of something, and who takes part in it. Alpha: off unless asked for.
 //!
-//! The order in which responders of an Eviction become active (upstream: `ValidateAllEvictionStatusResponderFields`) is not
-//! judged. Upstream: pkg/apis/lifecycle/validation, pkg/registry/lifecycle.
+//! Upstream: pkg/apis/lifecycle/validation, pkg/registry/lifecycle.
+
+mod responders;
 
 use api::{
     Value,
@@ -10,7 +11,7 @@ use api::{
 use jiff::Timestamp;
 
 use crate::{
-    cells, checks,
+    cells, checks, names,
     row::{AGE, Column, Context, NAME, Row, Rules, StatusRules, Subresource, TypeDefault, Version, column, wide},
     strategy::{SPEC, drop_status, keep_status, stored, text},
 };
@@ -22,6 +23,7 @@ pub const DEFAULTS: &[TypeDefault] = &[];
 
 const BASE: Row = Row {
     group: GROUP,
+    name_rule: names::drawn_dns_subdomain,
     generation: SPEC,
     reset: &["status"],
     unconditional_update: false,
@@ -184,17 +186,21 @@ fn validate_request_status(new: &Value, _old: &Value, _context: &Context<'_>) ->
 fn validate_eviction_status(new: &Value, old: &Value, context: &Context<'_>) -> Errors {
     let mut errs = validate_request_status(new, old, context);
     let conditions = new.at("status").at("conditions");
+    let is_end = |kind: &str| matches!(kind, "TargetEvicted" | "Failed");
+    let mut is_over = conditions.items().iter().any(|c| is_end(c.str("type")) && c.str("status") == "True");
     for was in old.at("status").list("conditions") {
         let kind = was.str("type");
-        if !matches!(kind, "TargetEvicted" | "Failed") || was.str("status") != "True" {
+        if !is_end(kind) || was.str("status") != "True" {
             continue;
         }
         let is = conditions.items().iter().find(|c| c.str("type") == kind);
         if is.is_none_or(|is| is.str("status") == "False" || is.str("reason") != was.str("reason")) {
             let at = Path::new("status").child("conditions");
             errs.invalid(&at, conditions, format!("{kind} condition status cannot be reverted"));
+            is_over = true;
         }
     }
+    responders::validate(new.at("status"), old.at("status"), is_over, context.now, &mut errs);
     errs
 }
 

@@ -23,7 +23,7 @@ const SUBRESOURCE_LEN_MAX: usize = 256;
 
 /// Groups whose kinds take finalizers without a domain only when they are standard ones. Upstream: those that call
 /// `ValidateObjectMeta` of pkg/apis/core and not apimachinery's.
-const STANDARD_FINALIZER_GROUPS: [&str; 14] = [
+const STANDARD_FINALIZER_GROUPS: [&str; 15] = [
     "",
     "apps",
     "autoscaling",
@@ -32,6 +32,7 @@ const STANDARD_FINALIZER_GROUPS: [&str; 14] = [
     "discovery.k8s.io",
     "flowcontrol.apiserver.k8s.io",
     "internal.apiserver.k8s.io",
+    "lifecycle.k8s.io",
     "networking.k8s.io",
     "rbac.authorization.k8s.io",
     "resource.k8s.io",

@@ -10,6 +10,11 @@ pub fn dns_subdomain(name: &str, prefix: bool) -> Vec<String> {
     names::dns1123_subdomain(&masked(name, prefix))
 }
 
+/// The same where what a name is drawn from is not looked at. Upstream: `ValidateObjectMetaWithOpts`.
+pub fn drawn_dns_subdomain(name: &str, prefix: bool) -> Vec<String> {
+    if prefix { Vec::new() } else { dns_subdomain(name, false) }
+}
+
 /// Upstream: `NameIsDNSLabel`.
 pub fn dns_label(name: &str, prefix: bool) -> Vec<String> {
     names::dns1123_label(&masked(name, prefix))

@@ -58,7 +58,7 @@ const DEVICE_CLASS: Row = Row {
     group: GROUP,
     kind: "DeviceClass",
     // Upstream: ValidateObjectMetaWithOpts, which leaves generateName alone.
-    name_rule: |name, prefix| if prefix { Vec::new() } else { names::dns_subdomain(name, false) },
+    name_rule: names::drawn_dns_subdomain,
     plural: "deviceclasses",
     versions: versions!("DeviceClass", None),
     stored: stored(GROUP, "v1", "deviceclasses"),

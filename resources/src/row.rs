@@ -276,6 +276,8 @@ pub struct Context<'a> {
     pub find: &'a (dyn Fn(&str, &str, &str) -> Option<Value> + Sync),
     /// A facility for the few rules that need fresh names or uids inside an object.
     pub fresh_uid: &'a (dyn Fn() -> String + Sync),
+    /// Whether a feature gate is on.
+    pub gate: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 /// The residue that is not a fact. Each is optional: `Rules::NONE` does nothing and finds nothing wrong.

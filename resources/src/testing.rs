@@ -18,6 +18,7 @@ pub fn context() -> Context<'static> {
         dry_run: false,
         find: &|_, _, _| None,
         fresh_uid: &|| "11111111-2222-4333-8444-555555555555".into(),
+        gate: &|_| false,
     }
 }
 

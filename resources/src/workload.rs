@@ -116,20 +116,20 @@ pub fn shown(value: &Value) -> Value {
 }
 
 /// Drops what is off from a template at `spec.template`, and the status that a client may not set.
-pub fn prepare_create(new: &mut Value, _context: &Context<'_>) {
+pub fn prepare_create(new: &mut Value, context: &Context<'_>) {
     new.remove("status");
-    drop_disabled(new, None, &TEMPLATE);
+    drop_disabled(new, None, &TEMPLATE, context);
 }
 
 pub fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     crate::strategy::keep_status(new, old, context);
-    drop_disabled(new, Some(old), &TEMPLATE);
+    drop_disabled(new, Some(old), &TEMPLATE, context);
 }
 
 /// Drops fields of features that are off from the template at a path.
-pub fn drop_disabled(new: &mut Value, old: Option<&Value>, path: &[&str]) {
+pub fn drop_disabled(new: &mut Value, old: Option<&Value>, path: &[&str], context: &Context<'_>) {
     if let Some(template) = new.path_mut(path) {
-        pod::features::drop_disabled(template, old.map(|old| old.at_path(path)));
+        pod::features::drop_disabled(template, old.map(|old| old.at_path(path)), context);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the facts declare about values (`+k8s:` markers): checked on an object in the request's own version.
 //!
-//! Markers compile once into a [`Plan`] for each type, where everything that can never be seen is left out: gates have
-//! their defaults, alpha rules only stop what follows them, and a type that nothing stands at or below costs nothing. On
+//! Markers compile once into a [`Plan`] for each type, where everything that can never be seen is left out: gates are
+//! as the server was told, alpha rules only stop what follows them, and a type that nothing stands at or below costs nothing. On
 //! update what has not changed is not looked at again. Upstream: `+k8s:` tags, code-generator/cmd/validation-gen,
 //! apimachinery/pkg/api/validate.
 
@@ -136,12 +136,18 @@ enum Change {
 /// The built-in types' constraints, compiled at first use.
 pub fn builtin() -> &'static Constraints {
     static COMPILED: OnceLock<Constraints> = OnceLock::new();
-    COMPILED.get_or_init(|| Constraints::new(crate::builtin()))
+    COMPILED.get_or_init(|| Constraints::new(crate::builtin(), &is_on_by_default))
+}
+
+/// Whether a gate is on when nobody sets it.
+pub fn is_on_by_default(gate: &str) -> bool {
+    compile::FEATURES.contains(&format!("{{\"name\":\"{gate}\",\"default\":true"))
 }
 
 impl Constraints {
-    pub fn new(schemas: &Schemas) -> Constraints {
-        compile::all(schemas)
+    /// With the feature gates that are on.
+    pub fn new(schemas: &Schemas, is_on: &dyn Fn(&str) -> bool) -> Constraints {
+        compile::all(schemas, is_on)
     }
 
     /// Whether anything of this type can be wrong at all.

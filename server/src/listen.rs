@@ -19,7 +19,8 @@ use hyper_util::{
 };
 use rustls::ServerConfig;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{Notify, mpsc, watch},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -33,12 +34,18 @@ use crate::{
     stream::Remote,
 };
 
-/// A handshake takes no longer than this.
+/// A handshake takes no longer than this. Upstream has 32 s for it, those of a request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The first request's head is there within this. Upstream: `ReadHeaderTimeout` in apiserver/pkg/server/secure_serving.go.
+const HEAD: Duration = Duration::from_secs(32);
+/// HTTP/2 begins within this: its preface has come. Upstream: `prefaceTimeout` of golang.org/x/net/http2.
+const PREFACE: Duration = Duration::from_secs(10);
+/// A connection of HTTP/2 has had a request within this. Upstream: `IdleTimeout`, as with `ReadHeaderTimeout`.
+const IDLE: Duration = Duration::from_secs(90);
 /// After this, what has not ended is dropped. Upstream: `--shutdown-watch-termination-grace-period` and its like.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Upstream: `http2-max-streams-per-connection` as kube-apiserver sets it.
-const STREAMS_MAX: u32 = 250;
+/// Upstream: apiserver/pkg/server/secure_serving.go, where nobody sets `--http2-max-streams-per-connection`.
+const STREAMS_MAX: u32 = 100;
 /// As over HTTP/1.1; an answer is there before another stream's are all read. Upstream: `DefaultMaxHeaderBytes` of net/http.
 const HEADERS_LEN_MAX: u32 = 1 << 20;
 
@@ -70,37 +77,13 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
             let Some(stream) = secured(&acceptor, tcp, &server.metrics.handshakes_failed).await else { return };
             let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
             let connection = Arc::new(Connection { peer });
-            let enough = Arc::new(Notify::new());
-            let told = enough.clone();
-            let service = service_fn(move |mut request: Request<Incoming>| {
+            let answer = move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Remote(address.ip()));
-                let (server, connection, alive) = (server.clone(), connection.clone(), alive.clone());
-                let (told, is_shared) = (told.clone(), request.version() == Version::HTTP_2);
-                async move {
-                    let response = serve(server, connection, request, alive).await;
-                    if is_shared && response.extensions().get::<door::Nobody>().is_some() {
-                        told.notify_one();
-                    }
-                    Ok::<_, std::convert::Infallible>(response)
-                }
-            });
-            let builder = builder();
-            // The client said which it speaks; only HTTP/2 reads whenever it is polled.
-            let served = match stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                true => {
-                    let gathered = TokioIo::new(Gather::new(stream));
-                    let served = builder.serve_connection_with_upgrades(gathered, service).into_owned();
-                    carry(served, |served| served.graceful_shutdown(), &enough, stop).await
-                }
-                false => {
-                    let plain = TokioIo::new(stream);
-                    let served = builder.serve_connection_with_upgrades(plain, service).into_owned();
-                    carry(served, |served| served.graceful_shutdown(), &enough, stop).await
-                }
+                serve(server.clone(), connection.clone(), request, alive.clone())
             };
-            if let Err(error) = served {
-                tracing::debug!(%error, "a connection ended");
-            }
+            // The client said which it speaks.
+            let is_shared = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            converse(stream, is_shared, answer, stop).await;
         });
     }
     drop(listener);
@@ -116,27 +99,101 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
-/// Carries a connection to its end. When the server stops, or who is on it is nobody that is known, nothing new begins
+/// Speaks HTTP/2, or else HTTP/1.1, with a client until its connection ends.
+async fn converse<F: Future<Output = Response<Body>> + Send + 'static>(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    is_shared: bool,
+    answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
+    stop: watch::Receiver<bool>,
+) {
+    let says = Arc::new(Says::default());
+    let told = says.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        told.asked.notify_one();
+        let (told, is_shared) = (told.clone(), request.version() == Version::HTTP_2);
+        let answering = answer(request);
+        async move {
+            let response = answering.await;
+            if is_shared && response.extensions().get::<door::Nobody>().is_some() {
+                told.enough.notify_one();
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let builder = builder();
+    // Only HTTP/2 reads whenever it is polled.
+    let served = match is_shared {
+        true => {
+            let gathered = TokioIo::new(Gather::new(stream, says.clone()));
+            let served = builder.serve_connection_with_upgrades(gathered, service).into_owned();
+            carry(served, |served| served.graceful_shutdown(), &says, shared_silence(&says), stop).await
+        }
+        false => {
+            let plain = TokioIo::new(stream);
+            let served = builder.serve_connection_with_upgrades(plain, service).into_owned();
+            carry(served, |served| served.graceful_shutdown(), &says, silence(&says.asked, HEAD), stop).await
+        }
+    };
+    match served {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a connection ended"),
+        None => tracing::debug!("a client asked for nothing in its time"),
+    }
+}
+
+/// What is told of a connection while it lasts.
+#[derive(Default)]
+struct Says {
+    /// The preface of HTTP/2 has been read.
+    begun: Notify,
+    /// A request has begun.
+    asked: Notify,
+    /// Nothing more is to begin on it.
+    enough: Notify,
+}
+
+/// Ends when what was to be told is not told in time, and otherwise never.
+async fn silence(told: &Notify, limit: Duration) {
+    if tokio::time::timeout(limit, told.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The same of a connection of HTTP/2, which begins before it is asked for anything.
+async fn shared_silence(says: &Says) {
+    tokio::select! {
+        () = silence(&says.begun, PREFACE) => {}
+        () = silence(&says.asked, IDLE) => {}
+    }
+}
+
+/// Carries a connection to its end; none when it was given up because of `silence`. When the server stops, or who is on it is nobody that is known, nothing new begins
 /// on it (`drain`): connections of HTTP/2 cost more than they bring when strangers keep them (CVE-2023-44487).
 /// Upstream: apiserver/pkg/endpoints/filters/authentication.go, UnauthenticatedHTTP2DOSMitigation.
 async fn carry<C: Future>(
     connection: C,
     drain: impl FnOnce(Pin<&mut C>),
-    enough: &Notify,
+    says: &Says,
+    silence: impl Future<Output = ()>,
     mut stop: watch::Receiver<bool>,
-) -> C::Output {
+) -> Option<C::Output> {
     let mut connection = pin!(connection);
     tokio::select! {
-        ended = &mut connection => return ended,
-        () = enough.notified() => {}
+        ended = &mut connection => return Some(ended),
+        () = silence => return None,
+        () = says.enough.notified() => {}
         _ = stop.wait_for(|s| *s) => {}
     }
     drain(connection.as_mut());
-    connection.await
+    Some(connection.await)
 }
 
 /// A connection once it is secured; none when that does not come to be, also within its time.
-async fn secured(acceptor: &TlsAcceptor, tcp: TcpStream, failed: &Counter) -> Option<TlsStream<TcpStream>> {
+async fn secured<S: AsyncRead + AsyncWrite + Unpin>(
+    acceptor: &TlsAcceptor,
+    tcp: S,
+    failed: &Counter,
+) -> Option<TlsStream<S>> {
     let why = match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error.to_string(),
@@ -181,7 +238,7 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(32)).max_buf_size(1 << 20);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(1 << 20);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -197,37 +254,4 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use certs::{
-        Authority, Names,
-        authority::Profile,
-        tls::{OldestVersion, ServerCert, ServerSettings, server_config_with},
-    };
-    use tokio::io::AsyncWriteExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn who_does_not_speak_tls_is_counted() {
-        const NOW: i64 = 1_795_000_000;
-        let authority = Authority::generate("test", NOW).expect("made");
-        let issued = authority.issue(&Profile::server("server", Names::default()), NOW).expect("issued");
-        let settings = ServerSettings {
-            certificate: Arc::new(ServerCert::new(&issued.certificate_pem, &issued.key).expect("they fit")),
-            client_authorities_pem: String::new(),
-            oldest_version: OldestVersion::Tls12,
-            http2: true,
-        };
-        let acceptor = TlsAcceptor::from(Arc::new(server_config_with(settings, &[]).expect("it is right")));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let failed = Counter::default();
-        for said in ["GET / HTTP/1.1\r\n\r\n", ""] {
-            let mut client = TcpStream::connect(listener.local_addr().expect("it listens")).await.expect("it listens");
-            client.write_all(said.as_bytes()).await.expect("it is read");
-            client.shutdown().await.expect("it was open");
-            let (tcp, _) = listener.accept().await.expect("somebody came");
-            assert!(secured(&acceptor, tcp, &failed).await.is_none());
-        }
-        assert_eq!(failed.get(), 2);
-    }
-}
+mod tests;

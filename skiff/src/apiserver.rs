@@ -257,7 +257,8 @@ fn assemble(
     let schemas = schema::builtin();
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(schemas, runs).map_err(anyhow::Error::msg)?;
-    let world = Arc::new(World { schemas, defaults });
+    let features = crate::features::Features::parse(&flags.feature_gates).map_err(anyhow::Error::msg)?;
+    let world = Arc::new(World { schemas, defaults, constraints: features.constraints() });
     let filler = Arc::new(Filler::new(store.clone(), &flags.etcd_prefix));
     let mut caches = std::collections::HashMap::new();
     let mut definitions = Vec::new();
@@ -269,7 +270,6 @@ fn assemble(
         }
         definitions.push(definition);
     }
-    let features = crate::features::Features::parse(&flags.feature_gates).map_err(anyhow::Error::msg)?;
     let gates = features.each().filter(|(_, _, on)| *on).map(|(name, ..)| name.to_owned());
     let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
@@ -283,6 +283,8 @@ fn assemble(
         webhooks: outgoing::webhooks(&outgoing, metrics),
         not_ready_toleration_seconds: flags.default_not_ready_toleration_seconds,
         unreachable_toleration_seconds: flags.default_unreachable_toleration_seconds,
+        generic_workload: features.is_on("GenericWorkload"),
+        composite_pod_group: features.is_on("CompositePodGroup"),
         ..admission::plugins::Settings::new(Arc::new(|| Random.suffix()))
     };
     let chain = admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)

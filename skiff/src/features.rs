@@ -5,11 +5,19 @@
 use std::collections::BTreeMap;
 
 use api::Value;
+use schema::constraints::{self, Constraints};
 
 static FACTS: &str = include_str!("../../schema/facts/features.json");
 
-/// Gates that make a difference here. The others are known, and stay as they are.
-const BUILT: [&str; 4] = [CBOR, "CompositePodGroup", "EvictionRequestAPI", "GenericWorkload"];
+/// Gates that make a difference here, with those that each depends on. The others are known, and stay as they are.
+/// Upstream: `defaultKubernetesFeatureGateDependencies` of pkg/features.
+const BUILT: [(&str, &[&str]); 5] = [
+    (CBOR, &[]),
+    ("CompositePodGroup", &["GenericWorkload", "TopologyAwareWorkloadScheduling"]),
+    ("EvictionRequestAPI", &[]),
+    ("GenericWorkload", &[]),
+    ("TopologyAwareWorkloadScheduling", &["GenericWorkload"]),
+];
 pub const CBOR: &str = "CBORServingAndStorage";
 
 /// Every gate, on or off.
@@ -62,7 +70,27 @@ impl Features {
                 features.0.iter_mut().filter(|(name, gate)| gate.stage == stage && !said.contains_key(*name));
             of_stage.filter(|(_, gate)| !gate.locked).for_each(|(_, gate)| gate.on = *on);
         }
+        for (name, needs) in BUILT.iter().filter(|(name, _)| features.is_on(name)) {
+            let off: Vec<&str> = needs.iter().copied().filter(|need| !features.is_on(need)).collect();
+            if !off.is_empty() {
+                return Err(format!(
+                    "{name} is enabled, but depends on features that are disabled: [{}]",
+                    off.join(" ")
+                ));
+            }
+        }
         Ok(features)
+    }
+
+    /// What the types declare, where that is not what they declare by default.
+    pub fn constraints(&self) -> Option<Constraints> {
+        let differs = self.0.iter().any(|(name, gate)| is_built(name) && gate.on != gate.default);
+        differs.then(|| {
+            Constraints::new(schema::builtin(), &|gate| match is_built(gate) {
+                true => self.is_on(gate),
+                false => constraints::is_on_by_default(gate),
+            })
+        })
     }
 
     pub fn is_on(&self, name: &str) -> bool {
@@ -71,7 +99,7 @@ impl Features {
 
     /// Gates that were set otherwise than they are by default and change nothing here.
     pub fn without_effect(&self) -> Vec<&str> {
-        let changed = self.0.iter().filter(|(name, gate)| gate.on != gate.default && !BUILT.contains(&name.as_str()));
+        let changed = self.0.iter().filter(|(name, gate)| gate.on != gate.default && !is_built(name));
         changed.map(|(name, _)| name.as_str()).collect()
     }
 
@@ -82,6 +110,10 @@ impl Features {
             .iter()
             .map(move |(name, gate)| (name.as_str(), if stage(gate) { gate.stage.as_str() } else { "" }, gate.on))
     }
+}
+
+fn is_built(gate: &str) -> bool {
+    BUILT.iter().any(|(name, _)| *name == gate)
 }
 
 /// Go's `strconv.ParseBool`.
@@ -105,8 +137,8 @@ mod tests {
     fn gates_are_upstreams() {
         assert!(!Features::new().is_on(CBOR));
         assert!(parse("CBORServingAndStorage=true").is_ok_and(|f| f.is_on(CBOR) && f.without_effect().is_empty()));
-        assert!(parse("AllAlpha=true").is_ok_and(|f| f.is_on(CBOR)));
-        assert!(parse("AllAlpha=true,CBORServingAndStorage=false").is_ok_and(|f| !f.is_on(CBOR)));
+        assert!(parse("AllAlpha=true,AllBeta=true").is_ok_and(|f| f.is_on(CBOR)));
+        assert!(parse("AllAlpha=true,AllBeta=true,CBORServingAndStorage=false").is_ok_and(|f| !f.is_on(CBOR)));
         assert!(parse("WatchList=false").is_ok_and(|f| f.without_effect() == ["WatchList"]));
     }
 
@@ -118,6 +150,14 @@ mod tests {
             (
                 "CBORServingAndStorage=maybe",
                 "invalid value of CBORServingAndStorage=maybe, err: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            (
+                "AllAlpha=true",
+                "CompositePodGroup is enabled, but depends on features that are disabled: [GenericWorkload]",
+            ),
+            (
+                "CompositePodGroup=true",
+                "CompositePodGroup is enabled, but depends on features that are disabled: [GenericWorkload TopologyAwareWorkloadScheduling]",
             ),
             (
                 "AllowOverwriteTerminationGracePeriodSeconds=true",

@@ -10,7 +10,11 @@ use crate::{Cluster, Operation, Plugin, Request};
 pub struct Priority {
     /// The gate GenericWorkload: pod groups have a priority too.
     pub pod_groups: bool,
+    /// The gate CompositePodGroup: so have groups of them.
+    pub composites: bool,
 }
+
+const GROUP: &str = "scheduling.k8s.io";
 
 /// What a class comes to.
 struct Resolved {
@@ -36,8 +40,11 @@ impl Plugin for Priority {
                 keep(request);
                 Ok(())
             }
-            Operation::Create if self.pod_groups && request.is_for("scheduling.k8s.io", "podgroups") => {
-                admit_pod_group(request, cluster)
+            Operation::Create if self.pod_groups && request.is_for(GROUP, "podgroups") => {
+                admit_group(request, cluster, "pod group")
+            }
+            Operation::Create if self.composites && request.is_for(GROUP, "compositepodgroups") => {
+                admit_group(request, cluster, "composite pod group")
             }
             _ => Ok(()),
         }
@@ -45,8 +52,7 @@ impl Plugin for Priority {
 
     async fn validate(&self, request: &Request<'_>, cluster: &Cluster) -> Result<(), Status> {
         let written = matches!(request.operation, Operation::Create | Operation::Update);
-        if !written || !request.is_for("scheduling.k8s.io", "priorityclasses") || !request.object.bool("globalDefault")
-        {
+        if !written || !request.is_for(GROUP, "priorityclasses") || !request.object.bool("globalDefault") {
             return Ok(());
         }
         let Some(default) = default_class(cluster) else { return Ok(()) };
@@ -85,11 +91,11 @@ fn admit_pod(request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status>
 }
 
 /// Its preemption policy stays as it is while the gate PodGroupPreemptionPolicy is off.
-fn admit_pod_group(request: &mut Request<'_>, cluster: &Cluster) -> Result<(), Status> {
+fn admit_group(request: &mut Request<'_>, cluster: &Cluster, what: &str) -> Result<(), Status> {
     let found = resolve(request, cluster)?;
     let priority = found.priority;
     if let Some(given) = request.object.at("spec").opt_int("priority").filter(|given| *given != priority) {
-        return Err(request.forbid(format!("priority set in the pod group ({given}) must match the priority computed ({priority}) based on the priority class set in the spec")));
+        return Err(request.forbid(format!("priority set in the {what} ({given}) must match the priority computed ({priority}) based on the priority class set in the spec")));
     }
     set(&mut request.object, Resolved { preemption: None, ..found });
     Ok(())
@@ -111,7 +117,7 @@ fn resolve(request: &Request<'_>, cluster: &Cluster) -> Result<Resolved, Status>
     let name = request.object.at("spec").str("priorityClassName");
     let class = match name {
         "" => default_class(cluster),
-        _ => match cluster.get("scheduling.k8s.io", "priorityclasses", "", name) {
+        _ => match cluster.get(GROUP, "priorityclasses", "", name) {
             None => return Err(request.forbid(format!("no PriorityClass with name {name} was found"))),
             found => found,
         },
@@ -143,7 +149,7 @@ mod tests {
     use super::*;
     use crate::fake::{Ask, World, assert_forbidden, create_pod, pod};
 
-    const PLUGIN: Priority = Priority { pod_groups: true };
+    const PLUGIN: Priority = Priority { pod_groups: true, composites: true };
     const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
 
     fn class(name: &str, value: i64, default: bool) -> Value {
@@ -214,12 +220,22 @@ mod tests {
         let ask = group(value!({"priorityClassName": "high"}));
         let object = ask.mutate(&PLUGIN, &world()).expect("the class is there");
         assert_eq!(resolved(&object), ("high".into(), 1000, "".into()));
-        assert_eq!(ask.mutate(&Priority { pod_groups: false }, &world()), Ok(ask.object.clone()));
+        assert_eq!(ask.mutate(&Priority { pod_groups: false, ..PLUGIN }, &world()), Ok(ask.object.clone()));
         let error = group(value!({"priority": 3})).mutate(&PLUGIN, &world());
         assert_forbidden(
             error,
             "priority set in the pod group (3) must match the priority computed (0) based on the priority class set in the spec",
         );
+        let composite = |priority: i64| {
+            let object = value!({"metadata": {"name": "p", "namespace": "ns"}, "spec": {"priority": priority}});
+            Ask::create("compositepodgroups.scheduling.k8s.io", "CompositePodGroup", object)
+        };
+        assert_forbidden(
+            composite(3).mutate(&PLUGIN, &world()),
+            "priority set in the composite pod group (3) must match the priority computed (0) based on the priority class set in the spec",
+        );
+        let closed = Priority { composites: false, ..PLUGIN };
+        assert_eq!(composite(3).mutate(&closed, &world()), Ok(composite(3).object));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +13,7 @@ use certs::{
 use serde_json::json;
 
 use super::{Control, Machine, Process, inside};
-use crate::upstream;
+use crate::{clock, upstream};
 
 /// Where all pods' addresses are from.
 const PODS: &str = "10.244.0.0/16";
@@ -130,7 +129,7 @@ impl Keys<'_> {
     }
 
     fn kubeconfig(&self, name: &str, subject: &Subject) -> Result<()> {
-        let issued = self.control.authority.issue(&Profile::client(subject.clone()), now())?;
+        let issued = self.control.authority.issue(&Profile::client(subject.clone()), clock::now()?)?;
         let (certificate, key) = (issued.certificate_pem, issued.key.to_pem());
         let entry = Entry {
             name: "hub",
@@ -146,7 +145,7 @@ impl Keys<'_> {
         [&machine.name, &machine.address].into_iter().for_each(|name| names.add(name));
         let subject = Subject::user(&format!("system:node:{}", machine.name), &["system:nodes"]);
         let profile = Profile { subject, ..Profile::server("", names) };
-        let issued = self.control.authority.issue(&profile, now())?;
+        let issued = self.control.authority.issue(&profile, clock::now()?)?;
         self.write("serving.crt", &issued.certificate_pem)?;
         self.write("serving.key", &issued.key.to_pem())
     }
@@ -210,10 +209,4 @@ fn proxy_settings(machine: &Machine, keys: &Path) -> Result<String> {
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     });
     Ok(settings.to_string())
-}
-
-#[expect(clippy::disallowed_methods, reason = "programs beside the test judge these certificates by the real time")]
-fn now() -> certs::UnixSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
-    i64::try_from(since.as_secs()).expect("seconds fit")
 }

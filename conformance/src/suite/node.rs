@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
-use crate::http::Client;
+use crate::{clock, http::Client};
 
 /// Nodes that live until this is dropped.
 pub struct Nodes {
@@ -97,7 +97,7 @@ pub fn plan(pod: &Value, node_address: &str, pod_address: &str, now: &str) -> Op
 
 impl Node {
     async fn register(&self) -> Result<()> {
-        let (name, now) = (self.name.as_str(), now());
+        let (name, now) = (self.name.as_str(), api::time::seconds(instant()?));
         let amounts = value!({"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"});
         let node = value!({
             "kind": "Node", "apiVersion": "v1",
@@ -158,7 +158,7 @@ impl Node {
 
     async fn tend(&mut self, pod: &Value) -> Result<()> {
         let address = self.address_of(meta::of(pod).uid());
-        let Some(step) = plan(pod, &self.address, &address, &now()) else { return Ok(()) };
+        let Some(step) = plan(pod, &self.address, &address, &api::time::seconds(instant()?)) else { return Ok(()) };
         let pod = meta::of(pod);
         let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace(), pod.name());
         match step {
@@ -198,7 +198,7 @@ async fn beat(name: &str, client: &Client) {
 async fn renew(name: &str, client: &Client) -> Result<()> {
     let lease = value!({
         "kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"name": name},
-        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": api::time::micros(instant())}
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": api::time::micros(instant()?)}
     });
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
     let apply = [("content-type", "application/apply-patch+yaml")];
@@ -213,13 +213,9 @@ async fn send(client: &Client, method: &str, path: &str, headers: &[(&str, &str)
     Ok(())
 }
 
-fn now() -> String {
-    api::time::seconds(instant())
-}
-
-#[expect(clippy::disallowed_methods, reason = "leases are judged by the real time")]
-fn instant() -> jiff::Timestamp {
-    jiff::Timestamp::now()
+/// Leases are judged by the real time.
+fn instant() -> Result<jiff::Timestamp> {
+    Ok(jiff::Timestamp::from_second(clock::now()?)?)
 }
 
 #[cfg(test)]

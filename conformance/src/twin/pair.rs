@@ -31,6 +31,8 @@ pub struct Side {
 
 /// All versions of all groups: what is off by default is compared too.
 pub const ALL_VERSIONS: &str = "--runtime-config=api/all=true";
+/// And the gates without which some of them are not served.
+pub const GATES: &str = "--feature-gates=GenericWorkload=true,TopologyAwareWorkloadScheduling=true,CompositePodGroup=true,EvictionRequestAPI=true";
 const CONNECTIONS: usize = 4;
 const AGENT: &str = "twin/1";
 
@@ -40,7 +42,7 @@ impl Pair {
     /// Starts both on free ports with all that they keep in `directory`.
     pub async fn start(program: &Path, directory: &Path) -> Result<Pair> {
         let mut settings = Settings::new(&directory.join("upstream"))?;
-        settings.server_flags.push(ALL_VERSIONS.into());
+        settings.server_flags.extend([ALL_VERSIONS, GATES].map(Into::into));
         let upstream = Upstream::start(&settings)?;
         let skiff = start_skiff(program, &directory.join("skiff"))?;
         let (ours, theirs) = (Side::connect(&skiff.kubeconfig).await?, Side::connect(&upstream.kubeconfig).await?);
@@ -61,7 +63,7 @@ impl Pair {
 /// Skiff's API server with the flags that upstream's has.
 pub fn start_skiff(program: &Path, directory: &Path) -> Result<Skiff> {
     let range = format!("--service-cluster-ip-range={}", crate::upstream::SERVICE_RANGE);
-    Skiff::start_apiserver(program, directory, &[&range, ALL_VERSIONS, "--authorization-mode=Node,RBAC"])
+    Skiff::start_apiserver(program, directory, &[&range, ALL_VERSIONS, GATES, "--authorization-mode=Node,RBAC"])
 }
 
 // === impl Side ===

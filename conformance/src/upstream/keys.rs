@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use certs::kubeconfig::{Credential, Entry};
 use certs::{Authority, Names, PrivateKey, Profile, Subject, UnixSeconds};
+
+use crate::clock;
 
 /// The directory, complete.
 pub struct Keys {
@@ -33,7 +34,7 @@ impl Keys {
         certs::files::make_directory(directory)?;
         let keys = Keys { directory: directory.to_owned() };
         if !keys.path("complete").is_file() {
-            keys.make(now())?;
+            keys.make(clock::now()?)?;
             keys.write("complete", "")?;
         }
         for name in KUBECONFIGS {
@@ -88,10 +89,4 @@ impl Keys {
     fn write(&self, name: &str, contents: &str) -> Result<()> {
         Ok(certs::files::write(&self.path(name), contents)?)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "upstream's programs judge these certificates by the real time")]
-fn now() -> UnixSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
-    i64::try_from(since.as_secs()).expect("seconds fit")
 }

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use api::{Value, value};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use conformance::upstream::Settings;
+use conformance::{clock::now, upstream::Settings};
 use regex::Regex;
 use tempfile::TempDir;
 
 use crate::{
     beside::Beside,
     issuer::Signers,
-    sides::{Answer, Ask, Keys, Side, Sides, now},
+    sides::{Answer, Ask, Keys, Side, Sides},
 };
 
 /// What both servers and their surroundings are started with.
@@ -146,7 +146,7 @@ impl Stage {
         };
         let token = match row.at("jwt").is_null() {
             true => row.opt_str("token").map(str::to_owned),
-            false => Some(self.signers.token(row.at("jwt"), &self.text("{issuer}"), now())?),
+            false => Some(self.signers.token(row.at("jwt"), &self.text("{issuer}"), now()?)?),
         };
         let mut header = |name: &str, value: &str| ask.headers.push((name.to_owned(), value.to_owned()));
         if let Some(token) = &token {

@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
@@ -15,6 +14,7 @@ use certs::{
     tls,
 };
 use conformance::{
+    clock::now,
     etcd::Etcd,
     http::Client,
     skiff::{self, Skiff},
@@ -93,19 +93,19 @@ impl Keys {
         let read = |name: &str| fs::read_to_string(folder.join(name)).with_context(|| name.to_owned());
         let authority = Authority::load(&read("ca.crt")?, &read("ca.key")?)?;
         let proxies = Authority::load(&read("front-proxy-ca.crt")?, &read("front-proxy-ca.key")?)?;
-        let strangers = Authority::generate("strangers", now())?;
+        let strangers = Authority::generate("strangers", now()?)?;
         let keys = Keys { folder: folder.to_owned(), authority };
         for (file, name, groups, uid, days) in CLIENTS {
             let subject = Subject { uid: uid.map(str::to_owned), ..Subject::user(name, groups) };
-            keys.issue(file, &keys.authority, &Profile::client(subject), now() + days * DAY)?;
+            keys.issue(file, &keys.authority, &Profile::client(subject), now()? + days * DAY)?;
         }
         let alice = Subject::user("alice", &["devs"]);
-        keys.issue("stranger", &strangers, &Profile::client(alice.clone()), now())?;
+        keys.issue("stranger", &strangers, &Profile::client(alice.clone()), now()?)?;
         let usage = Profile { subject: alice, ..Profile::server("alice", Names::default()) };
-        keys.issue("usage", &keys.authority, &usage, now())?;
+        keys.issue("usage", &keys.authority, &usage, now()?)?;
         let somebody = Profile::client(Subject::user("somebody", &[]));
-        keys.issue("front-proxy-other", &proxies, &somebody, now())?;
-        let own = Authority::generate("alice", now())?;
+        keys.issue("front-proxy-other", &proxies, &somebody, now()?)?;
+        let own = Authority::generate("alice", now()?)?;
         fs::write(folder.join("self.crt"), own.bundle_pem())?;
         fs::write(folder.join("self.key"), own.key_pem())?;
         Ok(keys)
@@ -121,7 +121,7 @@ impl Keys {
     pub fn serving(&self) -> Result<tls::ServerCert> {
         let mut names = Names::default();
         names.add("127.0.0.1");
-        let issued = self.authority.issue(&Profile::server("beside", names), now())?;
+        let issued = self.authority.issue(&Profile::server("beside", names), now()?)?;
         Ok(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?)
     }
 }
@@ -145,7 +145,7 @@ impl Sides {
             let log = fs::read_to_string(data.with_extension("log")).unwrap_or_default();
             log.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
         })?;
-        let side = |port| Side { port, keys: keys.clone() };
+        let side = |port| Side::new(port, keys.clone());
         let (at_upstream, at_ours) = (side(settings.ports.server), side(ours.port));
         let ready =
             Ask { method: "GET".into(), path: "/readyz".into(), certificate: Some("admin".into()), ..Ask::default() };
@@ -193,6 +193,10 @@ pub fn own_flags(keys: &Path, etcd: &str) -> Vec<String> {
 // === impl Side ===
 
 impl Side {
+    pub fn new(port: u16, keys: PathBuf) -> Side {
+        Side { port, keys }
+    }
+
     /// A connection that is kept, as the administrator.
     pub async fn client(&self) -> Result<Client> {
         let read = |name: &str| fs::read_to_string(self.keys.join(name)).with_context(|| name.to_owned());
@@ -232,10 +236,4 @@ impl Side {
         let body = String::from_utf8_lossy(&body).into_owned();
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "upstream's programs judge certificates and tokens by the real time")]
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
-    i64::try_from(since.as_secs()).expect("seconds fit")
 }

@@ -13,7 +13,7 @@ pub(crate) mod upstream;
 pub fn catalog(runtime: &str) -> Arc<Resources> {
     let schemas = schema::builtin();
     let defaults = schema::default::Defaults::new(schemas, std::iter::empty()).expect("no defaults at all are fine");
-    let world = Arc::new(World { schemas, defaults });
+    let world = Arc::new(World { schemas, defaults, constraints: None });
     let mut caches: HashMap<&str, Arc<Cache>> = HashMap::new();
     let definitions: Vec<Arc<Definition>> = resources::all()
         .map(|row| {

@@ -76,7 +76,7 @@ mod tests {
         let runs = resources::defaults().map(|d| (d.schema, d.run));
         let defaults = schema::default::Defaults::new(schemas, runs).expect("the defaults fit the types");
         let row = resources::all().find(|row| row.plural == "configmaps").expect("there are config maps");
-        let world = Arc::new(World { schemas, defaults });
+        let world = Arc::new(World { schemas, defaults, constraints: None });
         Arc::new(Definition::compile(row, world, Cache::new()).expect("its row compiles"))
     }
 

@@ -6,6 +6,7 @@
 
 pub mod authentication;
 pub mod flows;
+mod gated;
 pub mod identity;
 mod local;
 mod policy;
@@ -86,7 +87,8 @@ type Work = JoinSet<Result<(), Status>>;
 pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Progress) -> Result<(), Status> {
     // Roles come first: until they are there, only the server and its administrators may do anything.
     let mut first = Work::new();
-    let (roles, namespaced_roles) = roles()?;
+    let (mut roles, namespaced_roles) = roles()?;
+    gated::open(&mut roles, |gate| registry.catalog.has_gate(gate));
     for (plural, object) in roles {
         spawn(&mut first, registry, move |registry| async move { policy::keep(&registry, plural, &object).await });
     }

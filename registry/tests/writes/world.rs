@@ -207,7 +207,7 @@ fn assemble(leave: &'static [&'static str], clock: Arc<Still>) -> Registry {
     let schemas = schema::builtin();
     let runs = resources::defaults().map(|d| (d.schema, d.run));
     let defaults = schema::default::Defaults::new(schemas, runs).expect("every type is known");
-    let types = Arc::new(Types { schemas, defaults });
+    let types = Arc::new(Types { schemas, defaults, constraints: None });
     let store = Arc::new(Memory::new());
     let filler = Arc::new(Filler::new(store.clone(), "/registry"));
     let mut caches: HashMap<&str, Arc<Cache>> = HashMap::new();

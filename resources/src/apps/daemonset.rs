@@ -116,7 +116,7 @@ fn prepare_create(new: &mut Value, context: &Context<'_>) {
 }
 
 fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
-    workload::drop_disabled(new, Some(old), &TEMPLATE);
+    workload::drop_disabled(new, Some(old), &TEMPLATE, context);
     keep_status(new, old, context);
     let changed = !pod::internal::same("PodTemplateSpec", new.at_path(&TEMPLATE), old.at_path(&TEMPLATE));
     set_template_generation(new, template_generation(old) + i64::from(changed));

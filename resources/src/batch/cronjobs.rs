@@ -74,16 +74,16 @@ pub fn default(cron_job: &mut Value) {
     spec.default("failedJobsHistoryLimit", 1);
 }
 
-fn prepare_create(new: &mut Value, _context: &Context<'_>) {
+fn prepare_create(new: &mut Value, context: &Context<'_>) {
     new.remove("status");
     jobs::drop_disabled(new, None, &JOB);
-    workload::drop_disabled(new, None, &TEMPLATE);
+    workload::drop_disabled(new, None, &TEMPLATE, context);
 }
 
 fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep_status(new, old, context);
     jobs::drop_disabled(new, Some(old), &JOB);
-    workload::drop_disabled(new, Some(old), &TEMPLATE);
+    workload::drop_disabled(new, Some(old), &TEMPLATE, context);
 }
 
 fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {

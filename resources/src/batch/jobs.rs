@@ -113,19 +113,19 @@ fn share_labels(job: &mut Value) {
 
 // --- preparation
 
-fn prepare_create(new: &mut Value, _context: &Context<'_>) {
+fn prepare_create(new: &mut Value, context: &Context<'_>) {
     if !new.at("spec").bool("manualSelector") {
         generate_selector(new);
     }
     new.remove("status");
     drop_disabled(new, None, &["spec"]);
-    workload::drop_disabled(new, None, &TEMPLATE);
+    workload::drop_disabled(new, None, &TEMPLATE, context);
 }
 
 fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep_status(new, old, context);
     drop_disabled(new, Some(old), &["spec"]);
-    workload::drop_disabled(new, Some(old), &TEMPLATE);
+    workload::drop_disabled(new, Some(old), &TEMPLATE, context);
 }
 
 /// Jobs that are scheduled as a group: a feature that is off.

@@ -29,7 +29,7 @@ pub const POD_TEMPLATE: Row = Row {
         column("Pod Labels", "string", |o, _| cells::labels(o.at_path(&["template", "metadata", "labels"])).into()),
     ],
     rules: Rules {
-        prepare_create: |new, _| drop_disabled(new, None),
+        prepare_create: |new, context| drop_disabled(new, None, context),
         prepare_update,
         validate: |new, _| validate(new, None),
         validate_update: |new, old, _| validate(new, Some(old)),
@@ -43,14 +43,14 @@ fn containers(object: &Value) -> &[Value] {
     object.at_path(&["template", "spec", "containers"]).items()
 }
 
-fn drop_disabled(new: &mut Value, old: Option<&Value>) {
+fn drop_disabled(new: &mut Value, old: Option<&Value>, context: &Context<'_>) {
     if let Some(template) = new.get_mut("template") {
-        features::drop_disabled(template, old.map(|old| old.at("template")));
+        features::drop_disabled(template, old.map(|old| old.at("template")), context);
     }
 }
 
-fn prepare_update(new: &mut Value, old: &Value, _context: &Context<'_>) {
-    drop_disabled(new, Some(old));
+fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
+    drop_disabled(new, Some(old), context);
 }
 
 fn validate(new: &Value, old: Option<&Value>) -> Errors {

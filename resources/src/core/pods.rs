@@ -151,7 +151,7 @@ fn grace(pod: &Value, asked: Option<i64>) -> i64 {
 
 fn prepare_create(new: &mut Value, context: &Context<'_>) {
     new.set("status", value!({"phase": "Pending"}));
-    features::drop_disabled_in_pod(new, None);
+    features::drop_disabled_in_pod(new, None, context);
     if !new.at("spec").list("schedulingGates").is_empty() {
         let condition = value!({
             "type": "PodScheduled", "status": "False", "lastTransitionTime": api::time::seconds(context.now),
@@ -193,10 +193,10 @@ fn is_valid_app_armor(profile: &Value) -> bool {
     errs.is_empty()
 }
 
-fn prepare_update(new: &mut Value, old: &Value, _context: &Context<'_>) {
+fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep(new, old, "status");
     keep_resources(new, old);
-    features::drop_disabled_in_pod(new, Some(old));
+    features::drop_disabled_in_pod(new, Some(old), context);
 }
 
 /// A client that knows nothing of a pod's own resources drops them without meaning to.
@@ -207,7 +207,7 @@ fn keep_resources(new: &mut Value, old: &Value) {
 }
 
 /// Only the containers for looking around may change. Upstream: `dropNonEphemeralContainerUpdates`.
-fn prepare_ephemeral_containers(new: &mut Value, old: &Value, _context: &Context<'_>) {
+fn prepare_ephemeral_containers(new: &mut Value, old: &Value, context: &Context<'_>) {
     let wanted = new.at_path(&["spec", "ephemeralContainers"]).clone();
     keep(new, old, "spec");
     keep(new, old, "status");
@@ -216,7 +216,7 @@ fn prepare_ephemeral_containers(new: &mut Value, old: &Value, _context: &Context
         Value::Null => drop(new.remove_path(&["spec", "ephemeralContainers"])),
         wanted => new.set_path(&["spec", "ephemeralContainers"], wanted),
     }
-    features::drop_disabled_in_pod(new, Some(old));
+    features::drop_disabled_in_pod(new, Some(old), context);
     count_change(new, old);
 }
 

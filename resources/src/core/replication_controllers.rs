@@ -24,7 +24,7 @@ use crate::{
 pub const CONTROLLER: Row = Row {
     kind: "ReplicationController",
     // Upstream: ValidateObjectMetaWithOpts, which leaves generateName alone.
-    name_rule: |name, prefix| if prefix { Vec::new() } else { crate::names::dns_subdomain(name, false) },
+    name_rule: crate::names::drawn_dns_subdomain,
     name_on_update: false,
     plural: "replicationcontrollers",
     short_names: &["rc"],
@@ -85,17 +85,17 @@ fn default(controller: &mut Value) {
 
 fn prepare_create(new: &mut Value, context: &Context<'_>) {
     drop_status(new, context);
-    drop_disabled(new, None);
+    drop_disabled(new, None, context);
 }
 
-fn prepare_update(new: &mut Value, old: &Value, _context: &Context<'_>) {
+fn prepare_update(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep(new, old, "status");
-    drop_disabled(new, Some(old));
+    drop_disabled(new, Some(old), context);
 }
 
-fn drop_disabled(new: &mut Value, old: Option<&Value>) {
+fn drop_disabled(new: &mut Value, old: Option<&Value>, context: &Context<'_>) {
     if let Some(template) = new.path_mut(&["spec", "template"]) {
-        features::drop_disabled(template, old.map(|old| old.at_path(&["spec", "template"])));
+        features::drop_disabled(template, old.map(|old| old.at_path(&["spec", "template"])), context);
     }
 }
 

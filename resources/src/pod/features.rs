@@ -1,10 +1,12 @@
 //! Fields of features that are off: dropped unless the old object already uses them.
 //!
-//! Upstream: pkg/api/pod/util.go `DropDisabledTemplateFields`, `DropDisabledPodFields`, with v1.37's default gates.
+//! Upstream: pkg/api/pod/util.go `DropDisabledTemplateFields`, `DropDisabledPodFields`, with v1.37's default gates but for those that a
+//! server can be told to open here.
 
 use api::Value;
 
 use super::{each_container_mut, every_container};
+use crate::row::Context;
 
 const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 const HOOKS: [&str; 2] = ["postStart", "preStop"];
@@ -17,17 +19,17 @@ const INIT_ANNOTATIONS: [&str; 4] = [
 ];
 
 /// For anything with `metadata` and `spec` of a pod: a template or a Pod; `old` of an update.
-pub fn drop_disabled(template: &mut Value, old: Option<&Value>) {
+pub fn drop_disabled(template: &mut Value, old: Option<&Value>, context: &Context<'_>) {
     let old_spec = old.map_or(Value::NULL, |old| old.at("spec"));
     if let Some(spec) = template.get_mut("spec") {
-        drop_from_spec(spec, old_spec);
+        drop_from_spec(spec, old_spec, context);
     }
     drop_init_annotations(template);
 }
 
 /// As [`drop_disabled`] with the status of a Pod.
-pub fn drop_disabled_in_pod(pod: &mut Value, old: Option<&Value>) {
-    drop_disabled(pod, old);
+pub fn drop_disabled_in_pod(pod: &mut Value, old: Option<&Value>, context: &Context<'_>) {
+    drop_disabled(pod, old, context);
     let old_status = old.map_or(Value::NULL, |old| old.at("status"));
     let Some(status) = pod.get_mut("status") else { return };
     for list in ["nodeAllocatableResourceClaimStatuses", "volumeHealth"] {
@@ -51,12 +53,12 @@ pub fn drop_init_annotations(object: &mut Value) {
     }
 }
 
-fn drop_from_spec(spec: &mut Value, old: &Value) {
+fn drop_from_spec(spec: &mut Value, old: &Value, context: &Context<'_>) {
     if !uses_atomic_writer_users(old) {
         drop_atomic_writer_users(spec);
     }
-    for member in ["schedulingGroup", "evictionResponders"] {
-        if old.at(member).is_null() {
+    for (member, gate) in [("schedulingGroup", "GenericWorkload"), ("evictionResponders", "EvictionRequestAPI")] {
+        if old.at(member).is_null() && !(context.gate)(gate) {
             spec.remove(member);
         }
     }

@@ -8,7 +8,7 @@ use api::{
 };
 
 use super::*;
-use crate::testing::texts;
+use crate::testing::{context, texts};
 
 fn with(spec: Value) -> Value {
     value!({"metadata": {"labels": {"app": "a"}}, "spec": spec})
@@ -78,13 +78,13 @@ fn features_that_are_off_are_dropped_unless_used() {
     let container = |extra: Value| value!({"containers": [{"name": "c", "lifecycle": extra}]});
     let using = with(container(value!({"stopSignal": "SIGTERM"})));
     let mut new = using.clone();
-    features::drop_disabled(&mut new, Some(&using));
+    features::drop_disabled(&mut new, Some(&using), &context());
     assert_eq!(new, using);
-    features::drop_disabled(&mut new, None);
+    features::drop_disabled(&mut new, None, &context());
     assert_eq!(new, with(value!({"containers": [{"name": "c"}]})));
     let mut old_style =
         value!({"metadata": {"annotations": {"pod.beta.kubernetes.io/init-containers": "[]"}}, "spec": {}});
-    features::drop_disabled(&mut old_style, None);
+    features::drop_disabled(&mut old_style, None, &context());
     assert_eq!(old_style, value!({"metadata": {}, "spec": {}}));
 }
 

@@ -18,6 +18,7 @@ use crate::{
 const GROUP: &str = "scheduling.k8s.io";
 const DEPTH_MAX: usize = 4;
 const COMPOSITES: &str = "compositePodGroupTemplates";
+const COMPOSITE: &str = "CompositePodGroup";
 
 pub const POD_GROUP: Row = Row {
     status_tables: false,
@@ -30,6 +31,7 @@ pub const POD_GROUP: Row = Row {
         Version::off("v1alpha3", "io.k8s.api.scheduling.v1alpha3.PodGroup"),
     ],
     stored: stored(GROUP, "v1beta1", "podgroups"),
+    name_on_update: false,
     subresources: &[Subresource::Status(StatusRules {
         prepare: prepare_status,
         validate: validate_status,
@@ -41,11 +43,11 @@ pub const POD_GROUP: Row = Row {
     rules: Rules {
         prepare_create: |new, context| {
             drop_status(new, context);
-            drop_disabled(new, None);
+            drop_disabled(new, None, context);
         },
         prepare_update: |new, old, context| {
             keep_status(new, old, context);
-            drop_disabled(new, Some(old));
+            drop_disabled(new, Some(old), context);
         },
         validate,
         ..Rules::NONE
@@ -55,7 +57,7 @@ pub const POD_GROUP: Row = Row {
 
 pub const COMPOSITE_POD_GROUP: Row = Row {
     status_tables: false,
-    gate: "CompositePodGroup",
+    gate: COMPOSITE,
     kind: "CompositePodGroup",
     plural: "compositepodgroups",
     versions: &[Version::off("v1alpha3", "io.k8s.api.scheduling.v1alpha3.CompositePodGroup")],
@@ -89,8 +91,8 @@ pub const WORKLOAD: Row = Row {
     reset: &[],
     columns: NAME_AND_AGE,
     rules: Rules {
-        prepare_create: |new, _| drop_in_templates(new.entry("spec"), Value::NULL),
-        prepare_update: |new, old, _| drop_in_templates(new.entry("spec"), old.at("spec")),
+        prepare_create: |new, context| drop_in_templates(new.entry("spec"), Value::NULL, context),
+        prepare_update: |new, old, context| drop_in_templates(new.entry("spec"), old.at("spec"), context),
         validate: |new, _| validate_workload(new),
         validate_update: |new, _, _| validate_workload(new),
         ..Rules::NONE
@@ -119,9 +121,17 @@ fn state(group: &Value) -> Value {
     }
 }
 
+/// Members of a group or of the template of one, each with its gate.
+const GATED: [(&str, &str); 4] = [
+    ("schedulingConstraints", "TopologyAwareWorkloadScheduling"),
+    ("resourceClaims", "DRAWorkloadResourceClaims"),
+    ("preemptionPolicy", "PodGroupPreemptionPolicy"),
+    ("parentCompositePodGroupName", COMPOSITE),
+];
+
 /// What belongs to features that are off.
-fn drop_disabled(new: &mut Value, old: Option<&Value>) {
-    for member in ["schedulingConstraints", "resourceClaims", "preemptionPolicy", "parentCompositePodGroupName"] {
+fn drop_disabled(new: &mut Value, old: Option<&Value>, context: &Context<'_>) {
+    for (member, _) in GATED.iter().filter(|(_, gate)| !(context.gate)(gate)) {
         drop_unless_used(new, old, &["spec", member]);
     }
 }
@@ -134,19 +144,19 @@ fn prepare_status(new: &mut Value, old: &Value, context: &Context<'_>) {
 }
 
 /// The same in the templates of a workload, on every level.
-fn drop_in_templates(new: &mut Value, old: &Value) {
-    if old.list(COMPOSITES).is_empty() {
+fn drop_in_templates(new: &mut Value, old: &Value, context: &Context<'_>) {
+    if old.list(COMPOSITES).is_empty() && !(context.gate)(COMPOSITE) {
         new.remove(COMPOSITES);
     }
     for (i, template) in items_mut(new, "podGroupTemplates").iter_mut().enumerate() {
-        for member in ["schedulingConstraints", "resourceClaims", "preemptionPolicy"] {
+        for (member, _) in GATED.iter().filter(|(_, gate)| !(context.gate)(gate)) {
             drop_unless_used(template, old.list("podGroupTemplates").get(i), &[member]);
         }
     }
     for template in items_mut(new, COMPOSITES) {
         let same = old.list(COMPOSITES).iter().find(|o| o.str("name") == template.str("name"));
         drop_unless_used(template, same, &["preemptionPolicy"]);
-        drop_in_templates(template, same.unwrap_or(Value::NULL));
+        drop_in_templates(template, same.unwrap_or(Value::NULL), context);
     }
 }
 
@@ -260,7 +270,7 @@ mod tests {
     use api::value;
 
     use super::*;
-    use crate::testing::texts;
+    use crate::testing::{context, texts};
 
     #[test]
     fn templates_have_names_of_their_own_one_priority_and_children() {
@@ -282,8 +292,24 @@ mod tests {
     fn what_is_off_is_dropped_unless_it_was_there() {
         let old = value!({"spec": {"resourceClaims": [{"name": "a"}]}});
         let mut new = value!({"spec": {"resourceClaims": [{"name": "b"}], "preemptionPolicy": "Never"}});
-        drop_disabled(&mut new, Some(&old));
+        drop_disabled(&mut new, Some(&old), &context());
         assert_eq!(new, value!({"spec": {"resourceClaims": [{"name": "b"}]}}));
+    }
+
+    #[test]
+    fn what_a_gate_opens_is_kept() {
+        let on = |gate: &str| ["TopologyAwareWorkloadScheduling", COMPOSITE].contains(&gate);
+        let context = Context { gate: &on, ..context() };
+        let spec = value!({
+            "schedulingConstraints": {"topology": [{"key": "zone"}]}, "parentCompositePodGroupName": "p", "preemptionPolicy": "Never"
+        });
+        let mut new = value!({"spec": spec});
+        drop_disabled(&mut new, None, &context);
+        let kept: Vec<&str> = new.at("spec").members().map(|(name, _)| name).collect();
+        assert_eq!(kept, ["schedulingConstraints", "parentCompositePodGroupName"]);
+        let mut workload = value!({"compositePodGroupTemplates": [{"name": "a", "preemptionPolicy": "Never"}]});
+        drop_in_templates(&mut workload, Value::NULL, &context);
+        assert_eq!(workload, value!({"compositePodGroupTemplates": [{"name": "a"}]}));
     }
 
     #[test]

@@ -11,12 +11,12 @@ use super::{
 };
 use crate::types::{Field, Schemas, Shape, Type, TypeId};
 
-static FEATURES: &str = include_str!("../../facts/features.json");
+pub static FEATURES: &str = include_str!("../../facts/features.json");
 
 /// Compiles all types of a catalog.
-pub fn all(schemas: &Schemas) -> Constraints {
+pub fn all(schemas: &Schemas, is_on: &dyn Fn(&str) -> bool) -> Constraints {
     let mut unknown = vec![];
-    let mut plans: Vec<Plan> = schemas.iter().map(|(_, kind)| plan(kind, schemas, &mut unknown)).collect();
+    let mut plans: Vec<Plan> = schemas.iter().map(|(_, kind)| plan(kind, schemas, is_on, &mut unknown)).collect();
     reach(&mut plans);
     prune(&mut plans);
     Constraints { plans, unknown }
@@ -62,7 +62,7 @@ fn is_seen(check: &Check) -> bool {
     inner && check.stage == Stage::Enforced && !check.silent
 }
 
-fn plan(kind: &Type, schemas: &Schemas, unknown: &mut Vec<String>) -> Plan {
+fn plan(kind: &Type, schemas: &Schemas, is_on: &dyn Fn(&str) -> bool, unknown: &mut Vec<String>) -> Plan {
     if kind.scalar.is_some() {
         return scalar(kind);
     }
@@ -70,7 +70,7 @@ fn plan(kind: &Type, schemas: &Schemas, unknown: &mut Vec<String>) -> Plan {
     for (i, field) in kind.fields.iter().enumerate() {
         let mut markers: Vec<Marker<'_>> = field.markers.iter().map(|m| marker::parse(m)).collect();
         markers.sort_by(|a, b| a.name.cmp(b.name));
-        let mut reader = Reader { field, item: false, checks: vec![], late: vec![], opaque: false, unknown };
+        let mut reader = Reader { field, is_on, item: false, checks: vec![], late: vec![], opaque: false, unknown };
         markers.iter().for_each(|m| reader.read(m, Stage::Enforced));
         reader.list(&markers);
         let Reader { mut checks, late, opaque, .. } = reader;
@@ -174,6 +174,7 @@ fn need(marker: &Marker<'_>) -> Need {
 /// Reads the markers of one member.
 struct Reader<'a> {
     field: &'a Field,
+    is_on: &'a dyn Fn(&str) -> bool,
     /// The markers are about the elements.
     item: bool,
     checks: Vec<Check>,
@@ -188,8 +189,8 @@ impl Reader<'_> {
         match (marker.name, inner) {
             ("alpha", Some(inner)) => self.read(inner, Stage::Alpha),
             ("beta", Some(inner)) => self.read(inner, Stage::Enforced),
-            ("ifEnabled", Some(inner)) if is_on(marker.arg()) => self.read(inner, stage),
-            ("ifDisabled", Some(inner)) if !is_on(marker.arg()) => self.read(inner, stage),
+            ("ifEnabled", Some(inner)) if (self.is_on)(marker.arg()) => self.read(inner, stage),
+            ("ifDisabled", Some(inner)) if !(self.is_on)(marker.arg()) => self.read(inner, stage),
             ("ifEnabled" | "ifDisabled", Some(_)) => {}
             ("optional", _) if self.has_default() => self.stop(Rule::Present, stage),
             ("optional", _) => self.silent(stage),
@@ -253,6 +254,7 @@ impl Reader<'_> {
     fn inside(&mut self, inner: &Marker<'_>, stage: Stage) -> Vec<Check> {
         let mut reader = Reader {
             field: self.field,
+            is_on: self.is_on,
             item: true,
             checks: vec![],
             late: vec![],
@@ -322,9 +324,4 @@ fn change(name: &str) -> Option<Change> {
 
 fn number(marker: &Marker<'_>) -> i64 {
     marker.value.parse().unwrap_or_default()
-}
-
-/// Whether a gate is on when nobody sets it.
-fn is_on(gate: &str) -> bool {
-    FEATURES.contains(&format!("{{\"name\":\"{gate}\",\"default\":true"))
 }

@@ -8,16 +8,21 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Says;
 
 /// More than this is not held: a client that does not read must not cost memory.
 const HELD_LEN_MAX: usize = 128 << 10;
 /// What a connection may keep of its buffer, unless it has many frames to write all the time: then a buffer that is made
 /// anew for each round costs more than writing it does.
 const KEPT_LEN_MAX: usize = 4 << 10;
+/// What every connection begins with. RFC 9113, 3.4.
+const PREFACE_LEN: usize = 24;
 
 /// A stream whose flushes are put off while there are many of them.
 ///
@@ -33,13 +38,17 @@ pub struct Gather<S> {
     many: bool,
     /// A flush was put off.
     due: bool,
+    /// How much of the preface has not been read.
+    preface: usize,
+    /// Told when it has.
+    says: Arc<Says>,
 }
 
 // === impl Gather ===
 
 impl<S: AsyncWrite + Unpin> Gather<S> {
-    pub fn new(inner: S) -> Gather<S> {
-        Gather { inner, held: Vec::new(), sent: 0, flushes: 0, many: false, due: false }
+    pub fn new(inner: S, says: Arc<Says>) -> Gather<S> {
+        Gather { inner, held: Vec::new(), sent: 0, flushes: 0, many: false, due: false, preface: PREFACE_LEN, says }
     }
 
     /// Hands over what is held.
@@ -85,7 +94,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gather<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.round(cx)?;
-        Pin::new(&mut this.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.inner).poll_read(cx, buf);
+        if this.preface > 0 {
+            this.preface = this.preface.saturating_sub(buf.filled().len() - before);
+            if this.preface == 0 {
+                this.says.begun.notify_one();
+            }
+        }
+        read
     }
 }
 

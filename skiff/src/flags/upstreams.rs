@@ -44,7 +44,7 @@ const ROWS: &[Row] = &[
     row("enable-logs-handler", Kind::Switch, &["false"], "logs are not served"),
     row("endpoint-reconciler-type", Kind::Text, &["lease"], "servers know of each other by leases"),
     row("goaway-chance", Kind::Text, &["0"], "clients are never sent away"),
-    row("http2-max-streams-per-connection", Kind::Text, &["0", "250"], "a connection has 250 streams"),
+    row("http2-max-streams-per-connection", Kind::Text, &["0", "100"], "a connection has 100 streams"),
     row("kubernetes-service-node-port", Kind::Text, &["0"], "the service of the API has no port of nodes"),
     row("livez-grace-period", Kind::Span, &["0s"], "a server that starts is alive when it says so"),
     row("logging-format", Kind::Text, &["text"], "the log is text"),

@@ -27,6 +27,7 @@ pub fn whole(pod: &mut Value) -> std::result::Result<(), String> {
         dry_run: false,
         find: &|_, _, _| None,
         fresh_uid: &String::new,
+        gate: &|_| false,
     };
     let wrong = (resources::core::pods::POD.rules.validate)(pod, &context);
     match wrong.is_empty() {

@@ -1,8 +1,13 @@
-//! Documents and other text: the map fits 300 lines, and nothing names a place on somebody's machine.
+//! Documents and other text: the map fits 300 lines, a page about a recurring change one screen, and nothing names a place
+//! on somebody's machine.
 
 use super::{Finding, Tree};
 
 const ARCHITECTURE_LINES_MAX: usize = 300;
+
+/// What fits one screen.
+const SCREEN_LINES_MAX: usize = 60;
+const SCREEN_COLUMNS_MAX: usize = 120;
 
 /// The beginnings of paths that exist on one machine only. Joined here, so that this file does not break its own law.
 const MACHINE_PATHS: &[&str] =
@@ -24,7 +29,17 @@ pub fn documents(tree: &Tree) -> Vec<Finding> {
             let message = format!("{len_lines} lines, at most {ARCHITECTURE_LINES_MAX}");
             findings.push(Finding::new("document", path, 0, message).measure(len_lines));
         }
+        let is_page = path.starts_with("docs/add-") && path.ends_with(".md");
+        if is_page && len_lines > SCREEN_LINES_MAX {
+            let message = format!("{len_lines} lines, a screen has {SCREEN_LINES_MAX}");
+            findings.push(Finding::new("screen", path, 0, message).measure(len_lines));
+        }
         for (index, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if is_page && columns > SCREEN_COLUMNS_MAX {
+                let message = format!("{columns} characters, a screen has {SCREEN_COLUMNS_MAX}");
+                findings.push(Finding::new("screen", path, index + 1, message));
+            }
             if let Some(place) = MACHINE_PATHS.iter().find(|place| names_place(line, place)) {
                 let message = format!("names a place on somebody's machine: `{place}`");
                 findings.push(Finding::new("machine-path", path, index + 1, message));

@@ -116,6 +116,20 @@ fn documents_are_short_and_name_no_machine() {
 }
 
 #[test]
+fn a_page_about_a_recurring_change_fits_one_screen() {
+    let (long, wide) = ("line\n".repeat(61), format!("{}\n", "ä".repeat(121)));
+    let fits = format!("{}\n", "ä".repeat(120)).repeat(60);
+    let pages = [
+        ("docs/add-long.md", &*long),
+        ("docs/add-wide.md", &wide),
+        ("docs/add-fits.md", &fits),
+        ("docs/other.md", &wide),
+    ];
+    let found: Vec<_> = broken(&tree(&pages)).into_iter().map(|finding| (finding.0, finding.1)).collect();
+    assert_eq!(found, [("screen", 0), ("screen", 1)]);
+}
+
+#[test]
 fn exceptions_only_shrink() {
     let long = |measure| Finding::new("file-length", "api/src/a.rs", 0, String::new()).measure(measure);
     let left = |text: &str, entries_max, found| {

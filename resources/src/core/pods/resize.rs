@@ -20,7 +20,7 @@ const COMPUTE: [&str; 2] = ["cpu", "memory"];
 // --- preparation
 
 /// Everything but resources and how they are resized stays.
-pub fn prepare(new: &mut Value, old: &Value, _context: &Context<'_>) {
+pub fn prepare(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep_all_but_resources(new, old);
     keep_resources(new, old);
     if new.at("spec").has("resources")
@@ -28,7 +28,7 @@ pub fn prepare(new: &mut Value, old: &Value, _context: &Context<'_>) {
     {
         level::default(spec);
     }
-    features::drop_disabled_in_pod(new, Some(old));
+    features::drop_disabled_in_pod(new, Some(old), context);
     count_change(new, old);
 }
 

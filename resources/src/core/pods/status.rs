@@ -24,7 +24,7 @@ const CLAIMS: [&str; 3] =
     ["resourceClaimStatuses", "extendedResourceClaimStatus", "nodeAllocatableResourceClaimStatuses"];
 
 /// The spec and the owners stay; what an old client does not know of the status stays, too.
-pub fn prepare(new: &mut Value, old: &Value, _context: &Context<'_>) {
+pub fn prepare(new: &mut Value, old: &Value, context: &Context<'_>) {
     keep(new, old, "spec");
     for member in ["deletionTimestamp", "ownerReferences"] {
         keep(new.entry("metadata"), old.at("metadata"), member);
@@ -39,7 +39,7 @@ pub fn prepare(new: &mut Value, old: &Value, _context: &Context<'_>) {
         }
     }
     keep_observed_generations(status, was);
-    features::drop_disabled_in_pod(new, Some(old));
+    features::drop_disabled_in_pod(new, Some(old), context);
 }
 
 /// Upstream: `preserveOldObservedGeneration`; several conditions of a type are matched in their order.

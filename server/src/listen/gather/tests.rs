@@ -42,7 +42,7 @@ impl AsyncWrite for Wire {
 }
 
 fn gather(room: usize) -> Gather<Wire> {
-    Gather::new(Wire { writes: Vec::new(), room })
+    Gather::new(Wire { writes: Vec::new(), room }, Arc::default())
 }
 
 /// Writes frames, each with its flush, as HTTP/2 does when its connection is polled.

@@ -81,6 +81,7 @@ fn of_definition(schema: &Value) -> Value {
         dry_run: false,
         find: &|_, _, _| None,
         fresh_uid: &String::new,
+        gate: &|_| false,
     };
     let row = &resources::apiextensions::ROWS[0];
     (resources::apiextensions::DEFAULTS[0].run)(&mut definition);
