@@ -76,7 +76,8 @@ async fn patience(said: &str, is_shared: bool) -> Duration {
         begun.elapsed()
     };
     let mut heard = Vec::new();
-    let (patience, closed) = tokio::join!(conversation, client.read_to_end(&mut heard));
+    let both = async { tokio::join!(conversation, client.read_to_end(&mut heard)) };
+    let (patience, closed) = tokio::time::timeout(10 * IDLE, both).await.expect("it is given up");
     closed.expect("the server closes it");
     patience
 }
