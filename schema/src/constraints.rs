@@ -7,6 +7,7 @@
 
 mod check;
 mod compile;
+mod custom;
 mod format;
 mod marker;
 mod same;
@@ -120,6 +121,7 @@ enum Rule {
     EachValue(Box<Check>),
     EachKey(Format),
     Subfield(EcoString, Vec<Check>),
+    Custom(custom::Judge),
 }
 
 // Upstream's words for what an update may not do.

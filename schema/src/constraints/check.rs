@@ -108,6 +108,11 @@ fn errors(run: &Run<'_>, rule: &Rule, at: &At<'_>, pair: Pair<'_>) -> Errors {
         Rule::Update(changes) if run.update => {
             changes.iter().for_each(|c| update(&mut errors, *c, at, pair));
         }
+        Rule::Custom(judge) if !(pair.pointer && pair.new.is_null()) => {
+            if let Some(detail) = judge(pair.new) {
+                errors.invalid(&at.path(), pair.new, detail);
+            }
+        }
         Rule::OneItem(terms) => one_item(&mut errors, terms, run.update, at, pair),
         _ => {}
     }

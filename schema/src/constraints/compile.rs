@@ -6,7 +6,7 @@
 use api::EcoString;
 
 use super::{
-    Change, Check, Constraints, Format, Head, Matching, Member, Need, Plan, Rule, Stage,
+    Change, Check, Constraints, Format, Head, Matching, Member, Need, Plan, Rule, Stage, custom,
     marker::{self, Marker},
 };
 use crate::types::{Field, Schemas, Shape, Type, TypeId};
@@ -70,7 +70,9 @@ fn plan(kind: &Type, schemas: &Schemas, is_on: &dyn Fn(&str) -> bool, unknown: &
     for (i, field) in kind.fields.iter().enumerate() {
         let mut markers: Vec<Marker<'_>> = field.markers.iter().map(|m| marker::parse(m)).collect();
         markers.sort_by(|a, b| a.name.cmp(b.name));
-        let mut reader = Reader { field, is_on, item: false, checks: vec![], late: vec![], opaque: false, unknown };
+        let owner = kind.name.as_str();
+        let mut reader =
+            Reader { owner, field, is_on, item: false, checks: vec![], late: vec![], opaque: false, unknown };
         markers.iter().for_each(|m| reader.read(m, Stage::Enforced));
         reader.list(&markers);
         let Reader { mut checks, late, opaque, .. } = reader;
@@ -173,6 +175,8 @@ fn need(marker: &Marker<'_>) -> Need {
 
 /// Reads the markers of one member.
 struct Reader<'a> {
+    /// The name of the type whose member it is.
+    owner: &'a str,
     field: &'a Field,
     is_on: &'a dyn Fn(&str) -> bool,
     /// The markers are about the elements.
@@ -217,8 +221,14 @@ impl Reader<'_> {
             // Read elsewhere: `list`, `matching`, `heads`.
             ("listType" | "listMapKey" | "unique" | "customUnique" | "update" | "item", _) => {}
             ("unionMember" | "modeDiscriminator" | "ifMode", _) => {}
-            // Handwritten upstream, and alpha.
-            ("customValidation" | "dependentRequired" | "dependentForbidden", _) => {}
+            // What no error can come of yet.
+            ("customValidation", _) if stage == Stage::Alpha => {}
+            ("customValidation", _) => match custom::of(self.owner, &self.field.name) {
+                Some(judge) => self.plain(Rule::Custom(judge), stage),
+                None => self.unknown(marker),
+            },
+            // Of kinds that are alpha, whose rules say it by hand.
+            ("dependentRequired" | "dependentForbidden", _) => {}
             _ => self.unknown(marker),
         }
     }
@@ -253,6 +263,7 @@ impl Reader<'_> {
     /// What one inner marker says about a value of its own.
     fn inside(&mut self, inner: &Marker<'_>, stage: Stage) -> Vec<Check> {
         let mut reader = Reader {
+            owner: self.owner,
             field: self.field,
             is_on: self.is_on,
             item: true,

@@ -63,6 +63,27 @@ fn elements_are_unique_and_their_names_have_a_form() {
 }
 
 #[test]
+fn a_responder_of_somebody_elses_has_neither_kubernetes_name_nor_its_priority() {
+    let responder = |name: &str, priority: i64| value!({"name": (name), "priority": (priority)});
+    let kind = "io.k8s.api.core.v1.EvictionResponder";
+    assert!(said(kind, &responder("mine.example.com/drain", 1000), None).is_empty());
+    let reserved = "domain names *.k8s.io, *.kubernetes.io are reserved";
+    for name in ["a.K8S.io./x", "kubernetes.io/x"] {
+        let first = said(kind, &responder(name, 1000), None).into_iter().next();
+        assert_eq!(first, Some(format!("name: Invalid value: \"{name}\": {reserved}")));
+    }
+    assert_eq!(
+        said(kind, &responder("mine.example.com/drain", 999), None),
+        ["priority: Invalid value: 999: priorities 0-999 are reserved for responders with *.k8s.io suffix"]
+    );
+    let requester = value!({"requester": "a.k8s.io/x"});
+    let found = said("io.k8s.api.lifecycle.v1alpha1.EvictionRequestSpec", &requester, None);
+    assert!(found.contains(&format!("requester: Invalid value: \"a.k8s.io/x\": {reserved}")), "{found:?}");
+    let old = responder("mine.k8s.io/drain", 5);
+    assert!(said(kind, &old, Some(&old)).is_empty(), "what is there stays");
+}
+
+#[test]
 fn types_without_rules_cost_nothing() {
     let schemas = crate::builtin();
     let reaches = |name: &str| builtin().reaches(schemas.id(name).expect("the type is built in"));

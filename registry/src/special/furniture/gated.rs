@@ -5,8 +5,11 @@
 
 use api::{Value, value};
 
-/// Rules, in upstream's order: the gate, whose they are, and what they let do.
-const RULES: &[(&str, &str, &[&str], &str, &[&str])] = &[
+/// The gate, whose it is, and what it lets do: verbs, group, resources.
+type Rule = (&'static str, &'static str, &'static [&'static str], &'static str, &'static [&'static str]);
+
+/// In upstream's order.
+const RULES: &[Rule] = &[
     (WORKLOAD, VIEW, READ, SCHEDULING, &["podgroups", "podgroups/status", "workloads"]),
     (COMPOSITE, VIEW, READ, SCHEDULING, &["compositepodgroups", "compositepodgroups/status"]),
     (EVICTION, VIEW, READ, LIFECYCLE, &["evictionrequests", "evictions"]),
