@@ -4,6 +4,7 @@
 //! of their own. Upstream: apimachinery/pkg/runtime/converter.go `FromUnstructuredWithValidation`.
 
 use api::{Value, value::Map};
+use base64::Engine as _;
 use schema::{Schemas, Shape, TypeId};
 
 use crate::{Decoded, Error, json};
@@ -58,9 +59,24 @@ fn convert(value: &Value, shape: &Shape, name: &str, element: &str, schemas: &Sc
         (Shape::Bytes, Value::Str(_)) => {
             own(value, shape, schemas).map_err(|error| Error(format!("error decoding from json: {error}")))
         }
+        (Shape::Bytes, Value::Array(items)) => {
+            let bytes = items.iter().map(byte).collect::<Result<Vec<u8>, _>>()?;
+            Ok(base64::engine::general_purpose::STANDARD.encode(bytes).into())
+        }
         (Shape::Bytes, _) => Err(Error(format!("cannot restore slice from {}", kind(value)))),
         (Shape::Bool | Shape::Int32 | Shape::Int64 | Shape::Float | Shape::Str, _) => scalar(value, shape, name),
         _ => own(value, shape, schemas),
+    }
+}
+
+/// One of a list, which Go takes for a slice of bytes as for any other.
+fn byte(value: &Value) -> Result<u8, Error> {
+    match value {
+        Value::Null => Ok(0),
+        Value::Int(i) => Ok(*i as u8),
+        Value::Float(f) if f.fract() == 0.0 => Ok(whole(*f) as u8),
+        Value::Float(_) => Err(Error("cannot convert float64 to uint8".into())),
+        _ => Err(Error("unrecognized type: uint8".into())),
     }
 }
 
@@ -162,6 +178,13 @@ mod tests {
         for (tree, wanted) in cases {
             assert_eq!(pod(tree.clone()), Err(wanted.into()), "{tree:?}");
         }
+        let bytes = |list: Value| {
+            let read = read(value!({"data": {"a": list}}), "io.k8s.api.core.v1.Secret");
+            read.map(|read| read.value.at("data").str("a").to_owned())
+        };
+        assert_eq!(bytes(value!([1, 258, null])), Ok("AQIA".into()));
+        assert_eq!(bytes(value!([""])), Err("unrecognized type: uint8".into()));
+        assert_eq!(bytes(value!([1.5])), Err("cannot convert float64 to uint8".into()));
         let secret = read(value!({"data": {"a": "?"}}), "io.k8s.api.core.v1.Secret").map(|_| ());
         assert_eq!(secret, Err("error decoding from json: illegal base64 data at input byte 0".into()));
     }

@@ -206,6 +206,17 @@ impl Definition {
 
     /// Turns a hub object into `served`'s version, normalised.
     pub fn from_hub(&self, object: &mut Value, served: &Served) {
+        self.complete_from_hub(object, served);
+        self.world.normalise(object, served.kind_type);
+    }
+
+    /// As [`Definition::from_hub`], in the form in which objects are compared.
+    pub fn from_hub_to_compare(&self, object: &mut Value, served: &Served) {
+        self.complete_from_hub(object, served);
+        self.world.prepare_comparison(object, served.kind_type);
+    }
+
+    fn complete_from_hub(&self, object: &mut Value, served: &Served) {
         if served.gvk != self.hub {
             if let Some(Convert { from_hub, .. }) = served.version.convert {
                 from_hub(object);
@@ -213,7 +224,6 @@ impl Definition {
             api::meta::set_gvk(object, &served.gvk);
             self.world.complete(object, served.kind_type);
         }
-        self.world.normalise(object, served.kind_type);
     }
 }
 

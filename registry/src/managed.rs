@@ -121,12 +121,14 @@ pub fn keep_unchanged_times(new: &mut Value, live: &Value) {
     }
 }
 
-/// Equal but for the managers and the resource version.
+/// Equal but for the managers and the resource version; to have an empty list is not to have none.
+/// Upstream: `DeepEqualWithNilDifferentFromEmpty`.
 fn is_same_object(new: &Value, live: &Value) -> bool {
     let matter = |key: &str| key != "managedFields" && key != "resourceVersion";
     let covers = |a: &Value, b: &Value| {
-        let same_meta = |(k, v): (&str, &Value)| !matter(k) || crate::prepare::same(v, b.at("metadata").at(k));
-        let same_member = |(k, v): (&str, &Value)| k == "metadata" || crate::prepare::same(v, b.at(k));
+        let same_meta =
+            |(k, v): (&str, &Value)| !matter(k) || crate::prepare::same_in_memory(v, b.at("metadata").at(k));
+        let same_member = |(k, v): (&str, &Value)| k == "metadata" || crate::prepare::same_in_memory(v, b.at(k));
         a.at("metadata").members().all(same_meta) && a.members().all(same_member)
     };
     covers(new, live) && covers(live, new)
@@ -438,7 +440,7 @@ fn in_version<'v>(definition: &Definition, served: &Served, object: &'v mut Valu
         return Cow::Borrowed(object);
     }
     let mut versioned = object.clone();
-    definition.from_hub(&mut versioned, served);
+    definition.from_hub_to_compare(&mut versioned, served);
     Cow::Owned(versioned)
 }
 

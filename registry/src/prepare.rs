@@ -111,7 +111,8 @@ pub fn before_create(
     (row.rules.prepare_create)(object, context);
     first_generation(definition, object);
     let path = Path::new("metadata");
-    let of_meta = || resources::meta::validate(object, row.namespaced, row.name_rule, &path);
+    let wrong_name = |name: &str, prefix: bool| row.wrong_name(object, name, prefix);
+    let of_meta = || resources::meta::validate(object, row.namespaced, &wrong_name, &path);
     let of_rules = (row.rules.validate)(object, context);
     let (mut errors, more) = match row.metadata {
         Metadata::First | Metadata::Twice => (of_meta(), of_rules),
@@ -120,7 +121,7 @@ pub fn before_create(
     };
     errors.extend(more);
     if errors.is_empty() {
-        errors.extend(resources::meta::validate(object, row.namespaced, resources::names::path_segment, &path));
+        errors.extend(resources::meta::validate(object, row.namespaced, &resources::names::path_segment, &path));
     }
     declared::merge(&mut errors, definition, object, None, (context.version, "")).into_iter().for_each(&mut warn);
     let name = meta::of(object).name().to_string();
@@ -166,14 +167,15 @@ pub fn before_update(
     }
     keep_system_fields(new, old);
     let path = Path::new("metadata");
-    let mut errors = resources::meta::validate_any(new, row.namespaced, resources::names::path_segment, &path);
+    let mut errors = resources::meta::validate_any(new, row.namespaced, &resources::names::path_segment, &path);
     errors.extend(resources::meta::validate_update(new, old, &path));
     let looks_at_names = rules.is_none() && row.name_on_update;
     let again = match row.metadata {
         Metadata::Twice => resources::meta::validate,
         _ => resources::meta::validate_names,
     };
-    let names = || again(new, row.namespaced, row.name_rule, &path);
+    let wrong_name = |name: &str, prefix: bool| row.wrong_name(new, name, prefix);
+    let names = || again(new, row.namespaced, &wrong_name, &path);
     if looks_at_names && !row.finalizers_before_names {
         errors.extend(names());
     }
@@ -246,22 +248,33 @@ fn next_generation(definition: &Definition, new: &mut Value, old: &Value, has_em
 
 /// Equal as upstream's `Semantic.DeepEqual` sees it: nothing and empty are the same.
 pub fn same(a: &Value, b: &Value) -> bool {
+    alike(a, b, |value| matches!(value, Value::Array(items) if items.is_empty()))
+}
+
+/// As [`same`], but to have an empty list is not to have none.
+pub fn same_in_memory(a: &Value, b: &Value) -> bool {
+    alike(a, b, |_| false)
+}
+
+/// Equal where null, what `is_nothing` says and an object of nothing else are as good as none.
+fn alike(a: &Value, b: &Value, is_nothing: fn(&Value) -> bool) -> bool {
     match (a, b) {
         (Value::Object(_), Value::Object(_)) => {
-            let holds = |x: &Value, y: &Value| x.members().all(|(k, v)| same(v, y.at(k)));
-            holds(a, b) && b.members().all(|(k, v)| a.has(k) || is_nothing(v))
+            let holds = |x: &Value, y: &Value| x.members().all(|(k, v)| alike(v, y.at(k), is_nothing));
+            holds(a, b) && b.members().all(|(k, v)| a.has(k) || stands_for_none(v, is_nothing))
         }
-        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y.iter()).all(|(a, b)| same(a, b)),
-        _ => a == b || (is_nothing(a) && is_nothing(b)),
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y.iter()).all(|(a, b)| alike(a, b, is_nothing))
+        }
+        _ => a == b || (stands_for_none(a, is_nothing) && stands_for_none(b, is_nothing)),
     }
 }
 
-fn is_nothing(value: &Value) -> bool {
+fn stands_for_none(value: &Value, is_nothing: fn(&Value) -> bool) -> bool {
     match value {
         Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.iter().all(|(_, v)| is_nothing(v)),
-        _ => false,
+        Value::Object(members) => members.iter().all(|(_, v)| stands_for_none(v, is_nothing)),
+        other => is_nothing(other),
     }
 }
 

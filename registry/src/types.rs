@@ -48,7 +48,7 @@ pub trait Types: Send + Sync {
 
     /// Makes an object fit that came out of another version, with nothing filled in.
     fn fit(&self, object: &mut Value, id: TypeId) {
-        let _ = (object, id);
+        normalise::declared_only(object, id, self.schemas());
     }
 
     /// Completes an object that was converted to the hub by its name alone.
@@ -69,6 +69,11 @@ pub trait Types: Send + Sync {
     /// As [`Types::normalise`], but what is empty stays. Whether there was something that is not written.
     fn keep_empty(&self, object: &mut Value, id: TypeId) -> bool {
         normalise::keeping_empty(object, id, self.schemas())
+    }
+
+    /// Brings an object into the form in which it is compared with another.
+    fn prepare_comparison(&self, object: &mut Value, id: TypeId) {
+        normalise::for_comparison(object, id, self.schemas());
     }
 
     /// Brings an object into the form in which it is stored.

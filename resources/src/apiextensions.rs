@@ -51,6 +51,7 @@ const DEFINITION: Row = Row {
     group: GROUP,
     kind: "CustomResourceDefinition",
     finalizers_before_names: true,
+    name_in_object: wrong_name,
     plural: "customresourcedefinitions",
     short_names: &["crd", "crds"],
     categories: &["api-extensions"],
@@ -154,7 +155,6 @@ pub fn schemas(definition: &Value) -> Vec<(Path, Value)> {
 /// Upstream: `ValidateCustomResourceDefinition`.
 fn validate(definition: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = Errors::new();
-    check_name(definition, &mut errs);
     spec::validate(&internal::spec(definition.at("spec")), &spec::Options::create(), &mut errs);
     errs.extend(status_errors(definition));
     stored_versions(definition, &mut errs);
@@ -179,16 +179,12 @@ fn validate_update(new: &Value, old: &Value, _context: &Context<'_>) -> Errors {
     errs
 }
 
-/// Beside a subdomain, which the row's rule asks for.
-fn check_name(definition: &Value, errs: &mut Errors) {
+/// The name says the plural and the group.
+fn wrong_name(definition: &Value, name: &str, _: bool) -> Vec<String> {
     let spec = definition.at("spec");
-    let required = format!("{}.{}", spec.at("names").str("plural"), spec.str("group"));
-    for member in ["generateName", "name"] {
-        let name = definition.at("metadata").str(member);
-        if !name.is_empty() && name != required {
-            let text = "must be spec.names.plural+\".\"+spec.group";
-            errs.invalid(&Path::new("metadata").child(member), name, text);
-        }
+    match name == format!("{}.{}", spec.at("names").str("plural"), spec.str("group")) {
+        true => Vec::new(),
+        false => vec!["must be spec.names.plural+\".\"+spec.group".into()],
     }
 }
 

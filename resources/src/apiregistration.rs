@@ -40,6 +40,7 @@ const API_SERVICE: Row = Row {
     versions: &[Version::stable("v1", SCHEMA)],
     stored: stored(GROUP, "v1", "apiregistration.k8s.io/apiservices"),
     name_rule: names::path_segment,
+    name_in_object: wrong_name,
     subresources: &[Subresource::Status(StatusRules { validate: validate_status, ..StatusRules::STATUS_ONLY })],
     reset: &["status"],
     unconditional_update: false,
@@ -97,7 +98,6 @@ fn validate(service: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = Errors::new();
     let (spec, at) = (service.at("spec"), Path::new("spec"));
     let (group, version) = (spec.str("group"), spec.str("version"));
-    check_name(service, &format!("{version}.{group}"), &mut errs);
     if group.is_empty() && version != "v1" {
         errs.required(&at.child("group"), "only v1 may have an empty group and it better be legacy kube");
     }
@@ -115,13 +115,13 @@ fn validate(service: &Value, _context: &Context<'_>) -> Errors {
     errs
 }
 
-fn check_name(service: &Value, required: &str, errs: &mut Errors) {
-    for member in ["generateName", "name"] {
-        let name = service.at("metadata").str(member);
-        if !name.is_empty() && name != required && names::path_segment(name, false).is_empty() {
-            let text = format!("must be `spec.version+\".\"+spec.group`: {}", quote(required));
-            errs.invalid(&Path::new("metadata").child(member), name, text);
-        }
+/// The name says the version and the group.
+fn wrong_name(service: &Value, name: &str, _: bool) -> Vec<String> {
+    let spec = service.at("spec");
+    let required = format!("{}.{}", spec.str("version"), spec.str("group"));
+    match name == required || !names::path_segment(name, false).is_empty() {
+        true => Vec::new(),
+        false => vec![format!("must be `spec.version+\".\"+spec.group`: {}", quote(&required))],
     }
 }
 
@@ -176,11 +176,15 @@ mod tests {
 
     #[test]
     fn the_name_is_version_and_group() {
-        assert!(validate(&a_service("v1.a.example", Value::Null), &context()).is_empty());
+        let service = a_service("v1.a.example", Value::Null);
+        assert!(validate(&service, &context()).is_empty());
+        assert_eq!(
+            API_SERVICE.wrong_name(&service, "a", false),
+            ["must be `spec.version+\".\"+spec.group`: \"v1.a.example\""]
+        );
         assert_eq!(
             texts(&validate(&a_service("a", value!({"name": "s", "port": 0})), &context())),
             [
-                "metadata.name: Invalid value: \"a\": must be `spec.version+\".\"+spec.group`: \"v1.a.example\"",
                 "spec.service.namespace: Required value",
                 "spec.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive",
             ]

@@ -42,31 +42,41 @@ const STANDARD_FINALIZER_GROUPS: [&str; 15] = [
 ];
 
 /// The metadata of a new object, whose name has been generated. Upstream: `ValidateObjectMeta`.
-pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
-    let mut errs = validate_any(object, namespaced, name_rule, at);
+pub fn validate(object: &Value, namespaced: bool, wrong_name: &dyn Fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
+    let mut errs = validate_any(object, namespaced, wrong_name, at);
     errs.extend(standard_finalizers(object, at));
     errs
 }
 
 /// Of what [`validate`] finds, what the kind's own rule says about names: where the rest is said already.
-pub fn validate_names(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
+pub fn validate_names(
+    object: &Value,
+    namespaced: bool,
+    wrong_name: &dyn Fn(&str, bool) -> Vec<String>,
+    at: &Path,
+) -> Errors {
     let names = [at.child("name").to_string(), at.child("generateName").to_string()];
-    let mut errs = validate(object, namespaced, name_rule, at);
+    let mut errs = validate(object, namespaced, wrong_name, at);
     errs.0.retain(|error| names.contains(&error.field));
     errs
 }
 
 /// As [`validate`], by what holds for all kinds. Upstream: apimachinery's `ValidateObjectMeta`.
-pub fn validate_any(object: &Value, namespaced: bool, name_rule: fn(&str, bool) -> Vec<String>, at: &Path) -> Errors {
+pub fn validate_any(
+    object: &Value,
+    namespaced: bool,
+    wrong_name: &dyn Fn(&str, bool) -> Vec<String>,
+    at: &Path,
+) -> Errors {
     let mut errs = Errors::new();
     let meta = object.at("metadata");
     let (generate_name, name) = (meta.str("generateName"), meta.str("name"));
     if !generate_name.is_empty() {
-        checks::messages(&mut errs, &at.child("generateName"), generate_name, name_rule(generate_name, true));
+        checks::messages(&mut errs, &at.child("generateName"), generate_name, wrong_name(generate_name, true));
     }
     match name {
         "" => errs.required(&at.child("name"), "name or generateName is required"),
-        _ => checks::messages(&mut errs, &at.child("name"), name, name_rule(name, false)),
+        _ => checks::messages(&mut errs, &at.child("name"), name, wrong_name(name, false)),
     }
     namespace(meta.str("namespace"), namespaced, &at.child("namespace"), &mut errs);
     checks::not_negative(&mut errs, &at.child("generation"), meta.int("generation"));

@@ -35,6 +35,8 @@ pub struct Row {
     pub create_on_update: bool,
     /// What is wrong with a name (`true`: with a generateName prefix), in upstream's words.
     pub name_rule: fn(&str, bool) -> Vec<String>,
+    /// What is wrong with it that other members of the object say; beside `name_rule`, after what that finds.
+    pub name_in_object: fn(&Value, &str, bool) -> Vec<String>,
     /// A name that begins with generateName is just that. Upstream: `noopNameGenerator`.
     pub draws_names: bool,
     /// When the metadata is looked at.
@@ -311,6 +313,13 @@ pub struct TypeDefault {
 // === impl Row ===
 
 impl Row {
+    /// What is wrong with the name of an object of this kind (`true`: with its generateName), in upstream's words.
+    pub fn wrong_name(&self, object: &Value, name: &str, prefix: bool) -> Vec<String> {
+        let mut wrong = (self.name_rule)(name, prefix);
+        wrong.extend((self.name_in_object)(object, name, prefix));
+        wrong
+    }
+
     /// A namespaced resource with nothing special; rows override what differs.
     pub const NAMESPACED: Row = Row {
         group: "",
@@ -329,6 +338,7 @@ impl Row {
         unconditional_in: &[],
         create_on_update: false,
         name_rule: crate::names::dns_subdomain,
+        name_in_object: |_, _, _| Vec::new(),
         draws_names: true,
         metadata: Metadata::First,
         made_with_status: false,

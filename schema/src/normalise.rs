@@ -6,7 +6,7 @@
 
 use api::{Map, Value, value};
 
-use crate::types::{Field, Omit, Schemas, Shape, Type, TypeId};
+use crate::types::{Field, Listing, Omit, Schemas, Shape, Type, TypeId};
 
 /// Normalises an object of a struct type, in place: what Go's JSON of it says.
 pub fn object(value: &mut Value, id: TypeId, schemas: &Schemas) {
@@ -19,6 +19,12 @@ pub fn keeping_empty(value: &mut Value, id: TypeId, schemas: &Schemas) -> bool {
     let mut run = Run { schemas, empty: Empty::Kept, kept: false };
     run.object(value, id);
     run.kept
+}
+
+/// As [`object()`], but what is empty stays inside lists that are one value: they are compared as Go has them in memory.
+/// Upstream: structured-merge-diff/v6/value/listreflect.go EqualsUsing.
+pub fn for_comparison(value: &mut Value, id: TypeId, schemas: &Schemas) {
+    Run { schemas, empty: Empty::KeptInLists, kept: false }.object(value, id);
 }
 
 /// As [`object()`], with null for every empty list that is always written: storage knows no other, as protobuf does not.
@@ -37,6 +43,8 @@ pub fn shape(value: &mut Value, of: &Shape, schemas: &Schemas) {
 enum Empty {
     AsWritten,
     Kept,
+    /// In lists that are one value.
+    KeptInLists,
     Null,
 }
 
@@ -59,7 +67,7 @@ impl Run<'_> {
             let found = kind.field_after(order.next, name);
             order.pass(found.map(|(i, _)| i));
             if let Some((_, field)) = found {
-                self.shape(member, &field.shape);
+                self.member(member, field);
                 all_stay &= self.stays(member, field);
             }
         }
@@ -69,6 +77,16 @@ impl Run<'_> {
         if !order.is_kept() {
             reorder(members, kind, self.schemas);
         }
+    }
+
+    fn member(&mut self, member: &mut Value, field: &Field) {
+        let outside = self.empty;
+        let is_one_value = matches!(field.shape, Shape::List(_)) && field.listing == Listing::Atomic;
+        if outside == Empty::KeptInLists && is_one_value {
+            self.empty = Empty::Kept;
+        }
+        self.shape(member, &field.shape);
+        self.empty = outside;
     }
 
     fn stays(&mut self, member: &Value, field: &Field) -> bool {
@@ -106,6 +124,36 @@ impl Run<'_> {
             },
             _ => {}
         }
+    }
+}
+
+/// Drops what a struct type does not declare: another version may have had it.
+pub fn declared_only(value: &mut Value, id: TypeId, schemas: &Schemas) {
+    let kind = schemas.get(id);
+    let Some(members) = value.as_object_mut() else { return };
+    if kind.fields.is_empty() {
+        return;
+    }
+    let is_head = |name: &str| kind.type_meta && (name == "kind" || name == "apiVersion");
+    members.retain(|name, _| is_head(name) || kind.field(name).is_some());
+    for (name, member) in members.iter_mut() {
+        if let Some((_, field)) = kind.field(name) {
+            declared_only_in(member, &field.shape, schemas);
+        }
+    }
+}
+
+fn declared_only_in(value: &mut Value, of: &Shape, schemas: &Schemas) {
+    match of {
+        Shape::Struct(id) => declared_only(value, *id, schemas),
+        Shape::List(item) if !is_plain(item) => {
+            value.as_array_mut().into_iter().flatten().for_each(|element| declared_only_in(element, item, schemas));
+        }
+        Shape::Map(item) if !is_plain(item) => {
+            let members = value.as_object_mut().into_iter().flat_map(|members| members.iter_mut());
+            members.for_each(|(_, member)| declared_only_in(member, item, schemas));
+        }
+        _ => {}
     }
 }
 
@@ -267,6 +315,24 @@ mod tests {
         let mut stored = sent();
         for_storage(&mut stored, id, schemas);
         assert_eq!(stored, value!({"containers": null}));
+    }
+
+    #[test]
+    fn an_empty_list_inside_one_that_is_one_value_is_compared_and_no_other() {
+        let schemas = crate::builtin();
+        let id = schemas.id("io.k8s.api.rbac.v1.ClusterRole").expect("rbac has roles");
+        let mut role = value!({"metadata": {"finalizers": []}, "rules": [{"verbs": ["get"], "resourceNames": []}]});
+        for_comparison(&mut role, id, schemas);
+        assert_eq!(role, value!({"metadata": {}, "rules": [{"verbs": ["get"], "resourceNames": []}]}));
+    }
+
+    #[test]
+    fn what_another_version_had_is_dropped() {
+        let schemas = crate::builtin();
+        let id = schemas.id("io.k8s.api.certificates.v1.PodCertificateRequest").expect("it is a type");
+        let mut request = value!({"kind": "PodCertificateRequest", "spec": {"podName": "p", "pkixPublicKey": "YWJj"}});
+        declared_only(&mut request, id, schemas);
+        assert_eq!(request, value!({"kind": "PodCertificateRequest", "spec": {"podName": "p"}}));
     }
 
     #[test]

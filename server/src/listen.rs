@@ -34,8 +34,8 @@ use crate::{
     stream::Remote,
 };
 
-/// A handshake takes no longer than this. Upstream has 32 s for it, those of a request's head.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A handshake is done within this. Upstream: `tlsHandshakeTimeout` of net/http takes what a request's head has.
+const HANDSHAKE: Duration = HEAD;
 /// The first request's head is there within this. Upstream: `ReadHeaderTimeout` in apiserver/pkg/server/secure_serving.go.
 const HEAD: Duration = Duration::from_secs(32);
 /// HTTP/2 begins within this: its preface has come. Upstream: `prefaceTimeout` of golang.org/x/net/http2.

@@ -33,6 +33,7 @@ pub const ROW: Row = Row {
     stored: stored(GROUP, "v1beta1", "clustertrustbundles"),
     // The rule needs the signer: see `validate`.
     name_rule: |_, _| Vec::new(),
+    name_in_object: wrong_name,
     unconditional_update: false,
     selectable: &[BY_SIGNER],
     columns: &[NAME, column("SignerName", "string", |b, _| cells::or_none(b.at("spec").str("signerName")))],
@@ -43,13 +44,7 @@ pub const ROW: Row = Row {
 /// Upstream: `ValidateClusterTrustBundle`.
 fn validate(bundle: &Value, parse: bool) -> Errors {
     let mut errs = Errors::new();
-    let (meta, signer) = (bundle.at("metadata"), bundle.at("spec").str("signerName"));
-    for (member, prefix) in [("generateName", true), ("name", false)] {
-        let name = meta.str(member);
-        if !name.is_empty() {
-            checks::messages(&mut errs, &Path::new("metadata").child(member), name, wrong_name(signer, name, prefix));
-        }
-    }
+    let signer = bundle.at("spec").str("signerName");
     let at = Path::new("spec");
     if !signer.is_empty() {
         signer::name(signer, &at.child("signerName"), &mut errs);
@@ -61,7 +56,8 @@ fn validate(bundle: &Value, parse: bool) -> Errors {
 }
 
 /// Upstream: core validation's `ValidateClusterTrustBundleName`.
-fn wrong_name(signer: &str, name: &str, prefix: bool) -> Vec<String> {
+fn wrong_name(bundle: &Value, name: &str, prefix: bool) -> Vec<String> {
+    let signer = bundle.at("spec").str("signerName");
     if signer.is_empty() {
         if name.contains(':') {
             return vec!["ClusterTrustBundle without signer name must not have \":\" in its name".into()];
@@ -131,13 +127,12 @@ mod tests {
         let bundle = value!({"metadata": {"name": "x"}, "spec": {"signerName": "a.b/c"}});
         assert_eq!(
             texts(&validate(&bundle, true)),
-            [
-                "metadata.name: Invalid value: \"x\": ClusterTrustBundle for signerName a.b/c must be named with prefix a.b:c:",
-                "spec.trustBundle: Invalid value: \"<value omitted>\": at least one trust anchor must be provided",
-            ]
+            ["spec.trustBundle: Invalid value: \"<value omitted>\": at least one trust anchor must be provided",]
         );
-        assert!(wrong_name("a.b/c", "a.b:c:x", false).is_empty());
-        assert_eq!(wrong_name("", "a:b", false).len(), 1);
+        let wrong = |name: &str| ROW.wrong_name(&bundle, name, false);
+        assert_eq!(wrong("x"), ["ClusterTrustBundle for signerName a.b/c must be named with prefix a.b:c:"]);
+        assert!(wrong("a.b:c:x").is_empty());
+        assert_eq!(ROW.wrong_name(&value!({}), "a:b", false).len(), 1);
     }
 
     #[test]

@@ -228,7 +228,7 @@ fn at_most(text: &str, member: &str, max: usize, errs: &mut Errors) {
 fn validate_strict(event: &Value, _context: &Context<'_>) -> Errors {
     let mut errs = validate(event, "reportingController");
     let at = Path::new("metadata");
-    errs.extend(crate::meta::validate_any(event, true, crate::names::dns_subdomain, &at));
+    errs.extend(crate::meta::validate_any(event, true, &crate::names::dns_subdomain, &at));
     crate::meta::each_standard_finalizer(event, &at.child("finalizers"), &mut errs);
     series(event, &mut errs);
     required(event.str("eventTime"), "eventTime", &mut errs);

@@ -187,8 +187,10 @@ pub fn spec(spec: &Value, place: Place<'_>, at: &Path, errs: &mut Errors) {
 }
 
 fn inline(spec: &Value, at: &Path, errs: &mut Errors) {
-    for member in ["claimRef", "capacity"].into_iter().filter(|m| !spec.at(m).is_null()) {
-        errs.forbidden(&at.child(member), INLINE);
+    for (member, is_set) in [("claimRef", spec.has("claimRef")), ("capacity", !spec.at("capacity").is_empty())] {
+        if is_set {
+            errs.forbidden(&at.child(member), INLINE);
+        }
     }
     if !spec.has("csi") {
         errs.required(&at.child("csi"), "has to be specified in the context of inline volumes");
@@ -271,7 +273,8 @@ fn classes(spec: &Value, place: Place<'_>, at: &Path, errs: &mut Errors) {
             errs.forbidden(&at.child("volumeMode"), detail);
         }
     }
-    let Some(class) = spec.opt_str("volumeAttributesClassName") else { return };
+    // Nobody tells an attachment's rules that classes of attributes are on.
+    let Some(class) = spec.opt_str("volumeAttributesClassName").filter(|_| !place.inline) else { return };
     let class_at = at.child("volumeAttributesClassName");
     match class {
         "" => errs.required(&class_at, "an empty string is disallowed"),

@@ -6,7 +6,7 @@ use super::*;
 use crate::{names::dns_subdomain, testing::texts};
 
 fn created(metadata: Value, namespaced: bool) -> Vec<String> {
-    texts(&validate(&value!({"metadata": metadata}), namespaced, dns_subdomain, &Path::new("metadata")))
+    texts(&validate(&value!({"metadata": metadata}), namespaced, &dns_subdomain, &Path::new("metadata")))
 }
 
 fn updated(new: Value, old: Value) -> Vec<String> {
@@ -108,7 +108,7 @@ fn finalizers_without_a_domain_are_standard_where_upstream_says_so() {
     );
     let definition = value!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "a", "finalizers": ["customresourcecleanup.apiextensions.k8s.io"]}});
-    assert!(validate(&definition, false, dns_subdomain, &Path::new("metadata")).is_empty());
+    assert!(validate(&definition, false, &dns_subdomain, &Path::new("metadata")).is_empty());
 }
 
 #[test]

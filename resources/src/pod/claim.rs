@@ -37,10 +37,13 @@ pub fn template_metadata(metadata: &Value, at: &Path, errs: &mut Errors) {
     }
 }
 
-/// No time at all is a time, of which Go has a pointer.
+/// No time at all is a time, of which Go has a pointer, and an empty list is one. Upstream: `validateFieldAllowList`.
 fn is_set(metadata: &Value, member: &str) -> bool {
-    let value = metadata.at(member);
-    if member == "deletionGracePeriodSeconds" { !value.is_null() } else { !value.is_empty() }
+    match metadata.at(member) {
+        Value::Null => false,
+        Value::Array(_) => true,
+        value => member == "deletionGracePeriodSeconds" || !value.is_empty(),
+    }
 }
 
 /// What else metadata could have, in Go's order.

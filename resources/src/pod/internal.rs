@@ -74,7 +74,8 @@ fn read_field(text: &'static str) -> Option<Field> {
     Some(Field { go, json, form })
 }
 
-fn shown(form: &str, value: &Value) -> Value {
+/// A value of an internal type as a tree with Go's names.
+pub fn shown(form: &str, value: &Value) -> Value {
     if let Some(form) = form.strip_prefix('*') {
         return if value.is_null() { Value::Null } else { shown(form, value) };
     }
@@ -106,7 +107,9 @@ fn shown_struct(fields: &[Field], value: &Value) -> Value {
     for field in fields {
         let member = value.at(&field.json);
         if field.form == "inline" {
-            member.members().for_each(|(key, value)| drop(map.insert(key, value)));
+            let is_shown = |value: &Value| !(value.is_empty() && matches!(value, Value::Array(_) | Value::Object(_)));
+            let shown = member.members().filter(|(_, value)| is_shown(value));
+            shown.for_each(|(key, value)| drop(map.insert(key, value)));
         } else {
             map.insert(field.go, shown(field.form, member));
         }

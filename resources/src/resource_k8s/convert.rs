@@ -29,6 +29,9 @@ const EXACT: [&str; 8] = [
     "derivedAttributes",
 ];
 
+/// Members of a device that upstream's conversion copies one by one, so that an empty one becomes none.
+const COPIED: [&str; 4] = ["attributes", "capacity", "consumesCounters", "taints"];
+
 fn each(object: &mut Value, path: &[&str], change: fn(&mut Value)) {
     let items = object.path_mut(path).and_then(Value::as_array_mut);
     items.into_iter().flatten().for_each(change);
@@ -61,7 +64,9 @@ fn request_to_hub(request: &mut Value) {
 fn request_from_hub(request: &mut Value) {
     let Some(mut exactly) = request.remove("exactly") else { return };
     for member in EXACT {
-        if let Some(value) = exactly.remove(member) {
+        if let Some(value) = exactly.remove(member)
+            && (member != "tolerations" || !value.is_empty())
+        {
             request.set(member, value);
         }
     }
@@ -82,6 +87,11 @@ fn slice_from_hub(slice: &mut Value) {
     each(slice, &["spec", "devices"], |device| {
         let mut basic = std::mem::take(device.make_object());
         let name = basic.remove("name").unwrap_or_else(|| "".into());
+        for member in COPIED {
+            if basic.get(member).is_some_and(Value::is_empty) {
+                basic.remove(member);
+            }
+        }
         device.set("name", name);
         device.set("basic", basic);
     });

@@ -7,7 +7,7 @@ use api::{
 
 use super::{
     capacity,
-    lists::{self, label, qualified_name},
+    lists::{self, label},
     slice::counters,
     taint,
 };
@@ -39,16 +39,11 @@ pub fn validate(device: &Value, old: Option<&Value>, has_place: bool, at: &Path,
     if values > VALUES_MAX {
         errs.invalid(at, values, format!("the total number of attribute values must not exceed {VALUES_MAX}"));
     }
-    for (name, attribute) in attributes.members() {
-        qualified_name(name, &at.child("attributes"), errs);
-        validate_attribute(attribute, &at.child("attributes").key(name), errs);
-    }
+    lists::map(attributes, &at.child("attributes"), errs, validate_attribute);
     let changed = |member: &str| old.is_none_or(|old| !checks::same(old.at(member), device.at(member)));
     if changed("capacity") {
-        for (name, one) in capacities.members() {
-            qualified_name(name, &at.child("capacity"), errs);
-            capacity::validate(one, device.bool("allowMultipleAllocations"), &at.child("capacity").key(name), errs);
-        }
+        let shared = device.bool("allowMultipleAllocations");
+        lists::map(capacities, &at.child("capacity"), errs, |one, at, errs| capacity::validate(one, shared, at, errs));
     }
     if changed("taints") {
         lists::slice(device.list("taints"), TAINTS_MAX, &at.child("taints"), errs, |one, at, errs| {

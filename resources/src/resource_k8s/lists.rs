@@ -1,5 +1,7 @@
 //! Names and lists of this group. Upstream: validation.go validateSet, validatePoolName, validateQualifiedName.
 
+use std::borrow::Cow;
+
 use api::{
     Value,
     field::{Errors, Path},
@@ -11,6 +13,8 @@ pub use crate::pod::claim::csi_driver_name as driver_name;
 
 const POOL_NAME_LEN_MAX: usize = 253;
 const ID_LEN_MAX: usize = 32;
+/// A domain, a slash and an identifier. Upstream: `attributeAndCapacityMaxKeyLength`.
+const QUALIFIED_NAME_LEN_MAX: usize = 63 + 1 + ID_LEN_MAX;
 
 /// Judges each item, unless there are too many to look at.
 pub fn slice(
@@ -46,6 +50,24 @@ pub fn set(
     for (i, key) in keys.iter().enumerate().filter(|(i, key)| keys[..*i].contains(key)) {
         errs.duplicate(&at.index(i), key);
     }
+}
+
+/// Judges each entry of a map: its name where the map is, its value where it stands, which a very long name does not tell
+/// whole. Upstream: `validateMap`.
+pub fn map(map: &Value, at: &Path, errs: &mut Errors, mut one: impl FnMut(&Value, &Path, &mut Errors)) {
+    for (name, item) in map.members() {
+        qualified_name(name, at, errs);
+        one(item, &at.key(&shortened(name)), errs);
+    }
+}
+
+/// Upstream: `truncateIfTooLong`, which counts bytes.
+fn shortened(name: &str) -> Cow<'_, str> {
+    let Some(room) = QUALIFIED_NAME_LEN_MAX.checked_sub(3).filter(|_| name.len() > QUALIFIED_NAME_LEN_MAX) else {
+        return name.into();
+    };
+    let (head, tail) = (&name.as_bytes()[..room.div_ceil(2)], &name.as_bytes()[name.len() - room / 2..]);
+    format!("{}...{}", String::from_utf8_lossy(head), String::from_utf8_lossy(tail)).into()
 }
 
 pub fn name_of(item: &Value) -> String {

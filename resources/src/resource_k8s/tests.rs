@@ -117,11 +117,29 @@ fn an_old_request_of_no_class_is_left_as_it_is() {
 }
 
 #[test]
-fn no_time_to_delete_is_a_time() {
-    let template = value!({"spec": {}, "metadata": {"deletionGracePeriodSeconds": 0, "generation": 0}});
+fn no_time_to_delete_is_a_time_and_no_finalizers_are_finalizers() {
+    let metadata = value!({"deletionGracePeriodSeconds": 0, "generation": 0, "finalizers": []});
     let mut errs = Errors::new();
-    crate::pod::claim::template_metadata(template.at("metadata"), &Path::new("metadata"), &mut errs);
-    assert_eq!(texts(&errs), ["metadata.deletionGracePeriodSeconds: Forbidden: cannot be set"]);
+    crate::pod::claim::template_metadata(&metadata, &Path::new("metadata"), &mut errs);
+    assert_eq!(
+        texts(&errs),
+        [
+            "metadata.deletionGracePeriodSeconds: Forbidden: cannot be set",
+            "metadata.finalizers: Forbidden: cannot be set"
+        ]
+    );
+}
+
+#[test]
+fn a_very_long_name_is_not_told_whole() {
+    let mut attributes = Value::object();
+    attributes.set(&format!("{}/x", "a".repeat(94)), value!({}));
+    attributes.set(&format!("{}/x", "b".repeat(95)), value!({}));
+    let mut errs = Errors::new();
+    super::lists::map(&attributes, &Path::new("a"), &mut errs, |_, at, errs| errs.required(at, ""));
+    let shown: Vec<String> = texts(&errs).into_iter().filter(|text| text.contains('[')).collect();
+    let (whole, short) = (format!("{}/x", "a".repeat(94)), format!("{}...{}/x", "b".repeat(47), "b".repeat(44)));
+    assert_eq!(shown, [format!("a[{whole}]: Required value"), format!("a[{short}]: Required value")]);
 }
 
 #[test]

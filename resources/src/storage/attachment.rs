@@ -1,7 +1,4 @@
 //! VolumeAttachments. Upstream: pkg/apis/storage/validation, pkg/registry/storage/volumeattachment.
-//!
-//! An inline volume (`spec.source.inlineVolumeSpec`, which only the migration of in-tree volumes writes) is judged by the
-//! declared facts alone.
 
 use api::{
     Value,
@@ -12,8 +9,10 @@ use api::{
 
 use super::GROUP;
 use crate::{
-    checks, names,
-    pod::claim::csi_driver_name,
+    checks,
+    core::volumes::{self, Place},
+    names,
+    pod::{claim::csi_driver_name, internal},
     row::{AGE, Column, Context, NAME, Row, Rules, StatusRules, Subresource, Version, column},
     strategy::{drop_status, keep_status, stored, text},
 };
@@ -67,6 +66,10 @@ fn validate_source(source: &Value, at: &Path, errs: &mut Errors) {
         (_, Some("")) => {
             errs.required(&at.child("persistentVolumeName"), "must specify non empty persistentVolumeName")
         }
+        (true, None) => {
+            let place = Place { inline: true, ..Place::default() };
+            volumes::spec(source.at("inlineVolumeSpec"), place, &at.child("inlineVolumeSpec"), errs);
+        }
         _ => {}
     }
 }
@@ -94,7 +97,7 @@ fn validate_update(new: &Value, old: &Value, context: &Context<'_>) -> Errors {
         value!({
             "Attacher": (spec.str("attacher")),
             "Source": {
-                "PersistentVolumeName": (source.at("persistentVolumeName")), "InlineVolumeSpec": (source.at("inlineVolumeSpec"))
+                "PersistentVolumeName": (source.at("persistentVolumeName")), "InlineVolumeSpec": (internal::shown("*PersistentVolumeSpec", source.at("inlineVolumeSpec")))
             },
             "NodeName": (spec.str("nodeName"))
         })
@@ -125,6 +128,23 @@ mod tests {
                 "spec: Invalid value: {\"Attacher\":\"a.b\",\"Source\":{\"PersistentVolumeName\":\"pv2\",\"InlineVolumeSpec\":null},\"NodeName\":\"n\"}: field is immutable"
             ]
         );
+    }
+
+    #[test]
+    fn an_inline_volume_is_judged_and_shown_as_one() {
+        let spec = value!({"accessModes": ["x"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/p"}});
+        let inline =
+            value!({"spec": {"attacher": "a.b", "nodeName": "n", "source": {"inlineVolumeSpec": (spec.clone())}}});
+        let refused = texts(&validate_update(&inline, &an_attachment("pv"), &context()));
+        assert_eq!(
+            &refused[..3],
+            [
+                "spec.source.inlineVolumeSpec.capacity: Forbidden: may not be specified in the context of inline volumes",
+                "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes",
+                "spec.source.inlineVolumeSpec.accessModes: Unsupported value: \"x\": supported values: \"ReadOnlyMany\", \"ReadWriteMany\", \"ReadWriteOnce\", \"ReadWriteOncePod\""
+            ]
+        );
+        assert!(refused[3].contains("\"InlineVolumeSpec\":{\"Capacity\":{\"storage\":\"1Gi\"},"), "{}", refused[3]);
     }
 
     #[test]

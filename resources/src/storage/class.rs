@@ -201,7 +201,8 @@ fn validate_attributes_update(new: &Value, old: &Value, context: &Context<'_>) -
         }
     }
     let row = &VOLUME_ATTRIBUTES_CLASS;
-    errs.extend(crate::meta::validate_names(new, row.namespaced, row.name_rule, &Path::new("metadata")));
+    let wrong_name = |name: &str, prefix: bool| row.wrong_name(new, name, prefix);
+    errs.extend(crate::meta::validate_names(new, row.namespaced, &wrong_name, &Path::new("metadata")));
     errs.extend(validate_attributes(new, context));
     errs
 }

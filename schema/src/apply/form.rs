@@ -55,8 +55,6 @@ impl<'a> Form<'a> {
     pub fn of_type(kind: &'a Type, schemas: &'a Schemas) -> Form<'a> {
         match &kind.scalar {
             Some(shape) => Form::of_shape(shape, schemas),
-            // An object of which nothing is known may have any member.
-            None if kind.fields.is_empty() && !kind.type_meta && kind.rest != Rest::Closed => Form::Open,
             None => Form::Struct { kind, atomic: kind.atomic },
         }
     }
@@ -95,7 +93,7 @@ impl<'a> Form<'a> {
                 None if kind.type_meta && (name == "kind" || name == "apiVersion") => {
                     Some(Member { form: Form::Scalar(Scalar::Text), declared: true, place: hint.wrapping_sub(1) })
                 }
-                None if kind.rest == Rest::Open => Some(Member { form: Form::Open, declared: false, place: hint }),
+                None if has_rest(kind) => Some(Member { form: Form::Open, declared: false, place: hint }),
                 None => None,
             },
             Form::Map { item, .. } => {
@@ -135,6 +133,16 @@ impl<'a> Form<'a> {
     /// Whether a list here is one value.
     pub fn is_atomic_list(self) -> bool {
         !matches!(self, Form::List { listing: Listing::Map | Listing::Set, .. })
+    }
+}
+
+/// Whether an object may have members that its type does not declare: any, where it declares none. Upstream: schemaconv
+/// `parseObject`.
+fn has_rest(kind: &Type) -> bool {
+    match kind.rest {
+        Rest::Open => true,
+        Rest::Unsaid => kind.fields.is_empty() && !kind.type_meta,
+        Rest::Closed => false,
     }
 }
 

@@ -170,6 +170,16 @@ fn every_recorded_write_comes_to_what_upstream_came_to() {
 }
 
 #[test]
+fn a_type_without_fields_is_an_object_all_the_same() {
+    let schemas = crate::builtin();
+    let id = schemas.id("io.k8s.api.scheduling.v1alpha3.CompositePodGroup").expect("scheduling has groups");
+    let group = |single: Value| value!({"spec": {"disruptionMode": {"single": single}}});
+    assert_eq!(check(form(id), &group(value!({"any": [1]})), schemas), Ok(()));
+    let misfits = check(form(id), &group("x".into()), schemas).expect_err("a text is none");
+    assert_eq!(misfits.to_string(), ".spec.disruptionMode.single: expected map, got &{x}");
+}
+
+#[test]
 fn a_pod_may_listen_on_the_same_port_twice() {
     let schemas = crate::builtin();
     let id = schemas.id("io.k8s.api.core.v1.Container").expect("core has containers");

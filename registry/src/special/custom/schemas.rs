@@ -189,6 +189,10 @@ impl Types for Structures {
         false
     }
 
+    fn prepare_comparison(&self, object: &mut Value, _: TypeId) {
+        self.arranged(object);
+    }
+
     fn settle(&self, object: &mut Value, _: TypeId) {
         self.arranged(object);
     }
@@ -368,7 +372,7 @@ fn embedded_meta(value: &Value, at: &Path) -> Errors {
         object.set_path(&["metadata", "name"], "fakename");
     }
     let namespaced = !api::meta::of(&object).namespace().is_empty();
-    resources::meta::validate(&object, namespaced, resources::names::path_segment, at)
+    resources::meta::validate(&object, namespaced, &resources::names::path_segment, at)
 }
 
 /// What a scale reads has to be of its type. Upstream: `ValidateScaleSpec`, `ValidateScaleStatus`.
