@@ -127,6 +127,7 @@ fn open_authority(directory: &Path, file: &str, common_name: &str, now: UnixSeco
         let reason = format!("is missing beside {file}.crt; put it back, or remove both to start with a new authority");
         return Err(Error::Contents { path: key_path, reason });
     };
+    PrivateKey::from_pem(&key).map_err(|error| error.in_file(&key_path))?;
     let authority = Authority::load(&certificate, &key).map_err(|error| error.in_file(&certificate_path))?;
     if authority.not_after() <= now {
         return Err(Error::AuthorityExpired(authority.not_after()).in_file(&certificate_path));

@@ -70,7 +70,7 @@ impl Election {
             match self.attempt().await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "the lease could not be read or written"),
+                Err(error) => tracing::warn!(%error, "the lease could not be read or written"),
             }
             time::sleep(self.config.retry_period).await;
         }
@@ -86,7 +86,7 @@ impl Election {
                 Ok(Ok(true)) => renewed = Instant::now(),
                 Ok(Ok(false)) | Err(_) => return,
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "the lease could not be renewed");
+                    tracing::warn!(%error, "the lease could not be renewed");
                     if renewed.elapsed() >= self.config.renew_deadline {
                         return;
                     }

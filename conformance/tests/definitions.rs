@@ -23,6 +23,8 @@ struct Judged {
     conditions: Vec<String>,
     /// What an empty object of each version is told.
     empty: Vec<Value>,
+    /// What discovery names of its stored version, in its order.
+    resources: Vec<String>,
 }
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -61,7 +63,8 @@ async fn judge(client: &Client, document: &str) -> Result<Judged> {
     let warnings = warnings.map(|text| text.to_str().unwrap_or_default().to_owned()).collect();
     let answer = made.json();
     if made.status != 201 {
-        return Ok(Judged { status: made.status, warnings, spec: answer, conditions: Vec::new(), empty: Vec::new() });
+        let (conditions, empty, resources) = Default::default();
+        return Ok(Judged { status: made.status, warnings, spec: answer, conditions, empty, resources });
     }
     let name = answer.at("metadata").str("name");
     // In groups of the project's own a definition says who approved of it, which another controller notes when it comes to it.
@@ -74,11 +77,12 @@ async fn judge(client: &Client, document: &str) -> Result<Judged> {
         .map(|found| format!("{}={} {}", found.str("type"), found.str("status"), found.str("reason")))
         .collect();
     conditions.sort();
-    let mut empty = Vec::new();
+    let (mut empty, mut resources) = (Vec::new(), Vec::new());
     for version in answer.at("spec").list("versions").iter().filter(|version| version.bool("storage")) {
         empty.push(try_empty(client, answer.at("spec"), version.str("name")).await?);
+        resources.extend(discovered(client, answer.at("spec"), version.str("name")).await?);
     }
-    Ok(Judged { status: made.status, warnings, spec: answer.at("spec").clone(), conditions, empty })
+    Ok(Judged { status: made.status, warnings, spec: answer.at("spec").clone(), conditions, empty, resources })
 }
 
 const CONDITIONS: &[&str] = &["Established", "NamesAccepted", "KubernetesAPIApprovalPolicyConformant"];
@@ -108,6 +112,17 @@ async fn try_empty(client: &Client, spec: &Value, version: &str) -> Result<Value
     // What was made has a time and a name of its own; the rest is defaults.
     let spec = told.at("spec").clone();
     Ok(api::value!({"status": (i64::from(answer.status)), "causes": (causes), "spec": (spec)}))
+}
+
+/// The resource and what is below it, once discovery knows of it.
+async fn discovered(client: &Client, spec: &Value, version: &str) -> Result<Vec<String>> {
+    let (plural, path) = (spec.at("names").str("plural"), format!("/apis/{}/{version}", spec.str("group")));
+    let named = |list: &str| -> Vec<String> {
+        let list = codec::json::any(list.as_bytes()).map(|list| list.value).unwrap_or_default();
+        let names = list.list("resources").iter().map(|resource| resource.str("name").to_owned());
+        names.filter(|name| name.split('/').next() == Some(plural)).collect()
+    };
+    Ok(named(&client.until_answered(&path, |_, said| !named(said).is_empty()).await?))
 }
 
 mod clients {
@@ -176,8 +191,8 @@ mod upstream {
 
 /// Without the definition itself, unless it was refused.
 fn told(judged: &Judged) -> String {
-    let Judged { status, warnings, spec, conditions, empty } = judged;
+    let Judged { status, warnings, spec, conditions, empty, resources } = judged;
     let spec = if *status == 201 { String::new() } else { codec::json::to_string(spec) };
     let empty: Vec<String> = empty.iter().map(codec::json::to_string).collect();
-    format!("{status} {warnings:?} {conditions:?} {} {spec}", empty.join(" "))
+    format!("{status} {warnings:?} {conditions:?} {resources:?} {} {spec}", empty.join(" "))
 }

@@ -161,17 +161,19 @@ async fn discovery(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// A HEAD is told what a GET would be, in HTTP/2 too.
+/// A HEAD is told what a GET would be, in HTTP/2 too, where upstream has no routes by method.
 async fn heads(client: &Client) -> Result<()> {
-    for path in ["/healthz", "/api/v1/namespaces/default", "/openapi/v2", "/nothing"] {
+    for path in ["/healthz", "/openapi/v2", "/nothing"] {
         let whole = get(client, path).await?;
         let head = client.send("HEAD", path, &[], Bytes::new()).await?;
         let same = head.status == whole.status && header(&head, "content-type") == header(&whole, "content-type");
         ensure!(same && head.body.is_empty(), "{path}: {head:?}");
         ensure!(header(&head, "content-length") == whole.body.len().to_string(), "{path}: {head:?}");
     }
-    let refused = client.send("HEAD", "/version", &[], Bytes::new()).await?;
-    ensure!((refused.status, refused.body.len()) == (405, 0), "{refused:?}");
+    for path in ["/version", "/api/v1/namespaces/default"] {
+        let refused = client.send("HEAD", path, &[], Bytes::new()).await?;
+        ensure!((refused.status, refused.body.len()) == (405, 0), "{refused:?}");
+    }
     Ok(())
 }
 

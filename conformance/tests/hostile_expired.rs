@@ -17,10 +17,24 @@ const PATIENCE_SECONDS: u64 = 60;
 const OLD_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 /// Upstream: the same, `interpretListError`.
 const OLD_LIST: &str = "The resourceVersion for the provided list is too old.";
+/// Upstream: the same, `interpretWatchError`, which only what is not held in memory comes to.
+const OLD_WATCH: &str = "The resourceVersion for the provided watch is too old.";
 
 async fn get(client: &Client, path: &str) -> Result<(u16, Value)> {
     let answer = client.send("GET", path, &[], Bytes::new()).await?;
     Ok((answer.status, answer.json()))
+}
+
+/// What a watch ends with.
+async fn last_word(client: &Client, path: &str) -> Result<Value> {
+    let watch = client.open("GET", path, &[], Bytes::new()).await?;
+    ensure!(watch.status() == 200, "{}", watch.status());
+    let whole = watch.into_body().collect().await.context("the watch ends by itself")?.to_bytes();
+    let event = codec::json::any(&whole)?.value;
+    let status = event.at("object");
+    let told = (event.str("type"), status.int("code"), status.str("reason"));
+    ensure!(told == ("ERROR", 410, "Expired"), "{event:?}");
+    Ok(status.clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,18 +62,16 @@ async fn the_past_is_gone_in_upstreams_words() -> Result<()> {
     let (status, said) = get(&client, &exact).await?;
     ensure!((status, said.str("reason"), said.str("message")) == (410, "Expired", OLD_LIST), "{status} {said:?}");
 
+    let events = format!("/api/v1/events?watch=1&resourceVersion={}", revision.parse::<u64>()?.saturating_sub(2));
+    let status = last_word(&client, &events).await?;
+    ensure!(status.str("message") == OLD_WATCH, "{status:?}");
+
     // A server that has started since knows nothing of what was before.
     drop(skiff);
     let skiff = Skiff::start_apiserver(&skiff::build()?, &data, &flags)?;
     let client = Client::from_kubeconfig(&skiff.kubeconfig).await?;
     skiff.wait_until_ready(&client).await?;
-    let watch = client.open("GET", &format!("{NAMESPACES}?watch=1&resourceVersion=2"), &[], Bytes::new()).await?;
-    ensure!(watch.status() == 200, "{}", watch.status());
-    let whole = watch.into_body().collect().await.context("the watch ends by itself")?.to_bytes();
-    let event = codec::json::any(&whole)?.value;
-    let status = event.at("object");
-    let told = (event.str("type"), status.int("code"), status.str("reason"));
-    ensure!(told == ("ERROR", 410, "Expired"), "{event:?}");
-    ensure!(status.str("message").starts_with("too old resource version: 2 ("), "{event:?}");
+    let status = last_word(&client, &format!("{NAMESPACES}?watch=1&resourceVersion=2")).await?;
+    ensure!(status.str("message").starts_with("too old resource version: 2 ("), "{status:?}");
     Ok(())
 }

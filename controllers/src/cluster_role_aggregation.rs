@@ -1,10 +1,10 @@
 //! Cluster roles that are made of others: their rules are those of all roles that they select.
 //!
-//! Upstream: pkg/controller/clusterroleaggregation, which applies as its own field manager; here the rules are updated.
+//! They are applied: what somebody else has set stays where no role is selected. Upstream: pkg/controller/clusterroleaggregation.
 
 use std::sync::Arc;
 
-use api::{Value, selector::Selector};
+use api::{Value, selector::Selector, value};
 use client::{Change, mirror::Key};
 
 use crate::driver::{
@@ -13,13 +13,14 @@ use crate::driver::{
     world::World,
 };
 
+const MANAGER: &str = "clusterrole-aggregation-controller";
 const ROLES: &str = "rbac.authorization.k8s.io/v1/clusterroles";
 
 pub const SPEC: Spec = Spec {
-    name: "clusterrole-aggregation-controller",
+    name: MANAGER,
     alias: "clusterrole-aggregation",
-    acts_for: "clusterrole-aggregation-controller",
-    tells_as: "clusterrole-aggregation-controller",
+    acts_for: MANAGER,
+    tells_as: MANAGER,
     wakes_on: &[Wake::By(ROLES, aggregating)],
     workers: 5,
     work: Work::Plan(plan),
@@ -47,9 +48,14 @@ fn plan(world: &World<'_>) -> Plan {
     if rules == role.list("rules") {
         return Plan::nothing("its rules are those of its parts");
     }
-    let mut new = Value::clone(&role);
-    new.set("rules", Value::array(rules));
-    Plan::of(vec![Action::update(ROLES, new)], "its parts have other rules")
+    let mut configuration = value!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": (api::meta::of(&role).name())}
+    });
+    if !rules.is_empty() {
+        configuration.set("rules", Value::array(rules));
+    }
+    Plan::of(vec![Action::apply(ROLES, configuration, MANAGER)], "its parts have other rules")
 }
 
 fn is_part(part: &Arc<Value>, role: &Value, selector: &Selector) -> bool {

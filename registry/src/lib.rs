@@ -157,6 +157,11 @@ impl Registry {
         self.compacted.fetch_max(revision, Ordering::Relaxed);
     }
 
+    /// Whether the store can no longer tell what came after a revision.
+    pub(crate) fn has_forgotten(&self, revision: store::Revision) -> bool {
+        revision.saturating_add(1) < self.compacted.load(Ordering::Relaxed)
+    }
+
     /// A number below `bound`, by chance: where a search for something free begins.
     pub(crate) fn draw(&self, bound: u64) -> u64 {
         // The first 48 bits of a uid of version 4 are random.

@@ -73,9 +73,15 @@ impl Registry {
             found => found,
         };
         let mut options = Cow::Borrowed(options);
+        let mut noted: Option<Arc<Entry>> = None;
         for _ in 0..ATTEMPTS_MAX {
             let Some(entry) = live.take() else {
-                return Err(Status::not_found(&definition.resource, ask.name()));
+                // Whoever waits for the note, as nodes do, may take the object away first. Upstream: `ignoreNotFound` in
+                // `updateForGracefulDeletionAndFinalizers`.
+                return match noted {
+                    Some(entry) => Ok(self.gone(ask, entry.tree())),
+                    None => Err(Status::not_found(&definition.resource, ask.name())),
+                };
             };
             if options.ignores_read_errors() {
                 return Err(self.readable(ask).await);
@@ -90,6 +96,7 @@ impl Registry {
                     if options.resource_version.is_some() {
                         options.to_mut().resource_version = Some(entry.revision.to_string());
                     }
+                    noted = Some(entry.clone());
                     live = Some(entry);
                 }
                 Attempt::Raced(found) => live = found,

@@ -112,8 +112,13 @@ impl Registry {
             (entries, snapshot.revision, cursor)
         } else {
             let start = if from == 0 { self.filler.applied() } else { from };
-            let cursor = definition.cache.cursor_on(interest, start);
-            (VecDeque::new(), start, cursor.map_err(|_| too_old(start, definition.cache.floor()))?)
+            let cursor = definition.cache.cursor_on(interest, start).ok();
+            // Upstream holds no events in memory (`DefaultWatchCacheSizes`): the store tells of them, and what it forgot is gone.
+            let cursor = match definition.row.stored.expires {
+                true => cursor.filter(|_| !self.has_forgotten(start)).ok_or_else(forgotten),
+                false => cursor.ok_or_else(|| too_old(start, definition.cache.floor())),
+            };
+            (VecDeque::new(), start, cursor?)
         };
         // Only a client that asked for bookmarks is told where the beginning ends.
         let asked = options.bookmarks && options.version_match == "NotOlderThan" && with_state;
@@ -138,6 +143,11 @@ impl Registry {
 /// Upstream: `getAllEventsSinceLocked` of the watch cache.
 fn too_old(revision: Revision, floor: Revision) -> Status {
     Status::expired(&format!("too old resource version: {revision} ({floor})"))
+}
+
+/// Upstream: apiserver/pkg/storage/etcd3/errors.go `interpretWatchError`.
+fn forgotten() -> Status {
+    Status::expired("The resourceVersion for the provided watch is too old.")
 }
 
 // === impl Watch ===

@@ -644,3 +644,34 @@ async fn a_token_request_says_who_made_it_and_empty_bytes_are_bytes() {
     let claim = made.at("metadata").list("managedFields")[0].at_path(&["fieldsV1", "f:spec", "f:claimRef"]);
     assert!(claim.has("f:name"), "a reference to a claim is owned member by member: {claim:?}");
 }
+
+#[tokio::test]
+async fn a_node_may_take_a_pod_away_before_who_asked_for_it() {
+    let world = std::sync::Arc::new(World::new().await);
+    let at_once = || DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+    let ask = world.ask("watch", "pods", "");
+    let mut watch = world.registry.watch(&ask, &ListOptions::default()).await.expect("it begins");
+    let theirs = world.clone();
+    let node = tokio::spawn(async move {
+        let (mut told, mut taken) = (Vec::new(), 0);
+        while taken < 20 && watch.next(&mut told).await.is_ok() {
+            for (_, entry) in told.drain(..).filter_map(|notice| notice.shown()) {
+                if entry.tree().at("metadata").has("deletionTimestamp") {
+                    let ask = theirs.ask("delete", "pods", &entry.head.name);
+                    taken += usize::from(theirs.registry.remove(&ask, &at_once()).await.is_ok());
+                }
+            }
+        }
+        taken
+    });
+    for i in 0..200 {
+        let name = format!("p{i}");
+        world.create("pods", pod(&name), false).await.expect("it is right");
+        let deleted = world.registry.remove(&world.ask("delete", "pods", &name), &at_once()).await;
+        assert!(deleted.is_ok(), "{name}: {:?}", deleted.err());
+        if node.is_finished() {
+            break;
+        }
+    }
+    assert_eq!(node.await.expect("it is not ended"), 20, "the node was never faster");
+}

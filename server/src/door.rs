@@ -18,7 +18,7 @@ use auth::{
     impersonate,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderValue, Request, Response, Version, header, request::Parts};
 use hyper::body::Incoming;
 use registry::{Ask, Definition, options::Query, present::Form};
 
@@ -59,6 +59,9 @@ pub struct Admitted {
 /// Answers a request that came over a connection.
 pub async fn serve(server: Arc<Server>, connection: Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    if let Some(why) = wrong_host(&parts) {
+        return respond::text(400, format!("400 Bad Request: {why}"));
+    }
     let sender = Sender::Stranger(&connection);
     reply(&server, sender, parts, Sent::Wire(body)).await
 }
@@ -119,6 +122,18 @@ async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sen
         headers.insert("audit-id", id);
     }
     response
+}
+
+/// HTTP/1.1 asks for one name of the host. Upstream: `readRequest` of net/http.
+fn wrong_host(parts: &Parts) -> Option<&'static str> {
+    if parts.version != Version::HTTP_11 {
+        return None;
+    }
+    match parts.headers.get_all(header::HOST).iter().count() {
+        0 => Some("missing required Host header"),
+        1 => None,
+        _ => Some("too many Host headers"),
+    }
 }
 
 /// A request that panics is answered, and nobody else on its connection is harmed. Upstream: `WithPanicRecovery`.

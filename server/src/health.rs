@@ -147,7 +147,7 @@ pub async fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Bod
         return None;
     }
     let checks = server.health.of(root);
-    if check.is_empty() {
+    if check.is_empty() && !path.ends_with('/') {
         return Some(all(server, root, &checks, admitted).await);
     }
     let Some(check) = checks.iter().find(|c| c.name == check) else {

@@ -49,6 +49,9 @@ const STREAMS_MAX: u32 = 100;
 /// As over HTTP/1.1; an answer is there before another stream's are all read. Upstream: `DefaultMaxHeaderBytes` of net/http.
 const HEADERS_LEN_MAX: u32 = 1 << 20;
 
+/// Over HTTP/1.1, where the parser wants to know. Upstream counts their bytes alone; who is in many groups has many.
+const HEADERS_MAX: usize = 1_000;
+
 /// Serves until `stop` says so, then drains.
 pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>) {
     let acceptor = TlsAcceptor::from(tls);
@@ -238,7 +241,7 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(1 << 20);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(1 << 20).max_headers(HEADERS_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{Status, Value};
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response};
 use registry::row::{Subresource, Verbs};
 use registry::{
     Answer, Ask, Media,
@@ -37,12 +37,16 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
         name => Some(ask.served().subresource(name).ok_or_else(|| no_subresource(ask))?),
     };
     if let Some(Subresource::Connect { options, with_path, .. }) = below {
+        if !with_path && !admitted.wanted.rest.is_empty() {
+            return Err(Status::no_such_resource());
+        }
         if ask.name().is_empty() {
             return Err(Status::bad_request("name must be provided"));
         }
         check_name(ask)?;
         return stream::connect(server, ask, (options, *with_path), admitted, body).await;
     }
+    check_route(ask, admitted)?;
     check_verb(ask, below)?;
     check_name(ask)?;
     let stream = attributes.verb == "watch";
@@ -82,6 +86,20 @@ pub async fn act(server: &Arc<Server>, ask: &Ask, admitted: &Admitted, body: Sen
     audited::say(server, ask, &answer, &form)?;
     let presented = server.registry.present(ask, answer, &form)?;
     Ok(respond::packed(presented, &admitted.parts.headers))
+}
+
+/// Routes end with the subresource, and there is none for HEAD. Upstream's handler of custom resources has no routes.
+fn check_route(ask: &Ask, admitted: &Admitted) -> Result<(), Status> {
+    if !ask.definition.world.has_protobuf() {
+        return Ok(());
+    }
+    if !admitted.wanted.rest.is_empty() {
+        return Err(Status::no_such_resource());
+    }
+    match admitted.parts.method == Method::HEAD {
+        true => Err(Status::method_not_allowed()),
+        false => Ok(()),
+    }
 }
 
 /// To upstream's handler of custom resources what has no such subresource is an object that is not there.

@@ -54,6 +54,7 @@ use crate::{
     flags::{Apiserver, Told},
     manifests,
     parts::Beside,
+    stop::Stop,
 };
 
 /// A server that answers, and what keeps it so. Without [`Running::stop`] it ends with its runtime, whatever it was doing.
@@ -354,11 +355,7 @@ fn first_address(flag: &str) -> Result<IpAddr> {
 }
 
 async fn wait_for_signal() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        asked = tokio::signal::ctrl_c() => asked?,
-        _ = terminate.recv() => {}
-    }
+    Stop::listen()?.told().await;
     clock::say("stopping");
     Ok(())
 }

@@ -10,7 +10,7 @@ pub mod keys;
 pub(crate) mod outside;
 mod template_hash;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use api::{User, time::Clock};
@@ -28,6 +28,9 @@ use crate::{clock::Wall, flags, leadership::duration, token::rights};
 /// What servers read as User-Agent.
 const AGENT: &str = concat!("skiff-controllers/", env!("CARGO_PKG_VERSION"));
 
+/// Upstream: `CreateControllerContext` of cmd/kube-controller-manager.
+const REACHED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Runs the controllers alone, until Ctrl-C or SIGTERM, or until another leads.
 pub fn run(flags: Box<flags::Controllers>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()?;
@@ -44,6 +47,7 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
     let connect = |agent: &str| -> Result<Client> { Ok(Client::new(kubeconfig.transport()?, agent)) };
     let wall: Arc<dyn Clock> = Arc::new(Wall);
     let elector = connect("leader-election")?;
+    reached(&elector).await?;
     if approves_serving(&chosen)
         && let Err(error) = rights::ensure(&connect(AGENT)?, &rights::of_the_approver()).await
     {
@@ -71,6 +75,20 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
         std::future::pending().await
     };
     flags.leader_elect.lead(&flags.leader_elect_resource_name, elector, clock, work).await
+}
+
+/// Waits until the server answers, but not for ever: whoever started this knows better what is to be done. Upstream:
+/// `WaitForAPIServer`.
+async fn reached(client: &Client) -> Result<()> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let Err(error) = client.get_path("/version").await else { return Ok(()) };
+        if begun.elapsed() >= REACHED_WITHIN {
+            return Err(error).context("failed to wait for apiserver being healthy");
+        }
+        tracing::warn!(%error, "the API server does not answer yet");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Runs the controllers beside a server of this process, with its keys; they end with `running`.

@@ -27,21 +27,29 @@ pub struct Skiff {
     pub command: Command,
 }
 
+/// What parts that stand in for upstream's say of themselves.
+const KUBERNETES: &str = "v1.37.1";
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Run a whole cluster on this machine until Ctrl-C.
     Up(Up),
     /// Run the API server alone, with upstream's flags.
+    #[command(version = KUBERNETES, display_name = "Kubernetes")]
     Apiserver(Box<Apiserver>),
-    /// Run the controllers alone, against any API server, with upstream's flags.
+    /// Run the controllers alone, against any API server, with upstream's names of flags.
+    #[command(version = KUBERNETES, display_name = "Kubernetes")]
     Controllers(Box<Controllers>),
-    /// Run the scheduler alone, against any API server, with upstream's flags.
+    /// Run the scheduler alone, against any API server, with upstream's names of flags.
+    #[command(version = KUBERNETES, display_name = "Kubernetes")]
     Scheduler(Box<Scheduler>),
     /// Run the service proxy of this machine alone, against any API server, with upstream's flags.
+    #[command(version = KUBERNETES, display_name = "Kubernetes")]
     Proxy(Box<Proxy>),
     /// Run cluster DNS alone, against any API server.
     Dns(Box<Dns>),
     /// Run a node alone, against any API server, with the kubelet's flags.
+    #[command(version = KUBERNETES, display_name = "Kubernetes")]
     Node(Box<Node>),
     /// Say what this machine lacks, and what to do about it.
     Check(Check),
@@ -337,10 +345,10 @@ pub struct Kubeconfig {
     #[arg(long)]
     pub merge: bool,
     /// Make a kubeconfig for this user instead of the administrator.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// … in these groups.
-    #[arg(long)]
+    #[arg(long, requires = "user")]
     pub group: Vec<String>,
 }
 

@@ -97,14 +97,39 @@ fn decoded(object: &Value, key: &str) -> Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{key} is no text"))
 }
 
-/// The first file of `$KUBECONFIG`, or `~/.kube/config`.
+/// The file that kubectl would write to.
 #[allow(clippy::disallowed_methods)]
 fn own_file() -> Result<PathBuf> {
-    if let Some(list) = std::env::var_os("KUBECONFIG").filter(|l| !l.is_empty())
-        && let Some(first) = std::env::split_paths(&list).next()
+    if let Some(list) = std::env::var_os("KUBECONFIG")
+        && let Some(own) = written(std::env::split_paths(&list))
     {
-        return Ok(first);
+        return Ok(own);
     }
     let home = std::env::var_os("HOME").context("neither KUBECONFIG nor HOME is set")?;
     Ok(PathBuf::from(home).join(".kube/config"))
+}
+
+/// Of several files the first that is there, and where none is, the last. Upstream: client-go clientcmd/config.go
+/// `GetDefaultFilename`.
+fn written(list: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    let list: Vec<PathBuf> = list.filter(|path| !path.as_os_str().is_empty()).collect();
+    list.iter().find(|path| path.exists()).or(list.last()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_file_that_is_there_is_the_users() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let [none, there, other] = ["none", "there", "other"].map(|name| directory.path().join(name));
+        for path in [&there, &other] {
+            std::fs::write(path, "").expect("there is room");
+        }
+        let of = |list: &[&PathBuf]| written(list.iter().map(|path| (*path).clone()));
+        assert_eq!(of(&[&none, &there, &other]), Some(there));
+        assert_eq!(of(&[&PathBuf::new(), &none.join("a"), &none]), Some(none));
+        assert_eq!(of(&[&PathBuf::new()]), None);
+    }
 }

@@ -11,7 +11,10 @@ use client::{
 };
 use registry::Ids as _;
 
-use crate::clock::{self, Random};
+use crate::{
+    clock::{self, Random},
+    stop::Stop,
+};
 
 /// `--leader-elect*`, as upstream has them. Upstream: component-base/config/options/leaderelectionconfig.go.
 #[derive(Args)]
@@ -38,7 +41,7 @@ impl LeaderElect {
         W: AsyncFnOnce() -> Result<()>,
     {
         let mut election = Election::new(client, clock, self.config(lease)?);
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut stop = Stop::listen()?;
         let elected = self.leader_elect;
         let leading = async {
             if elected {
@@ -51,7 +54,7 @@ impl LeaderElect {
                 work().await
             }
         };
-        let outcome = until_told(leading, &mut term).await;
+        let outcome = until_told(leading, &mut stop).await;
         if elected {
             election.release().await;
         }
@@ -79,17 +82,15 @@ impl LeaderElect {
 
 /// Works until it is told to stop.
 pub async fn until_stopped(work: impl Future<Output = Result<()>>) -> Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let outcome = until_told(work, &mut term).await;
+    let outcome = until_told(work, &mut Stop::listen()?).await;
     clock::say("stopping");
     outcome
 }
 
-async fn until_told(work: impl Future<Output = Result<()>>, term: &mut tokio::signal::unix::Signal) -> Result<()> {
+async fn until_told(work: impl Future<Output = Result<()>>, stop: &mut Stop) -> Result<()> {
     tokio::select! {
         outcome = work => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        _ = term.recv() => Ok(()),
+        () = stop.told() => Ok(()),
     }
 }
 

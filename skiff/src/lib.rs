@@ -20,6 +20,7 @@ mod node;
 pub mod parts;
 mod proxy;
 mod scheduler;
+mod stop;
 mod token;
 mod up;
 

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use join::{Entrance, Join};
 use own::Own;
 
-use crate::{address, clock::Wall, controllers::inside::Inside, leadership, up::images::Images};
+use crate::{address, clock::Wall, controllers::inside::Inside, leadership, stop::Stop, up::images::Images};
 
 /// What servers read as User-Agent.
 const AGENT: &str = concat!("skiff-node/", env!("CARGO_PKG_VERSION"));
@@ -90,12 +90,11 @@ pub fn run(flags: &Node) -> Result<()> {
         let clients_ca = flags.join.token.is_some().then(|| entrance.authority_pem.clone());
         let beside = Beside { clients_ca, certificate: None, tally: entrance.tally.clone() };
         let (config, parts) = settled(flags, &file, entrance.client.clone(), beside)?;
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut stop = Stop::listen()?;
         tokio::select! {
             () = node::run(config, parts) => {}
             expired = entrance.keep() => bail!(expired),
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+            () = stop.told() => {}
         }
         Ok(())
     })

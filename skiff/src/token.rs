@@ -108,14 +108,18 @@ async fn create(client: &Client, kubeconfig: &Kubeconfig, flags: &Create) -> Res
         Some(text) => Drawn::parse(text).map_err(anyhow::Error::msg)?,
         None => Random.token(),
     };
+    if let Some(server) = &flags.server {
+        card::check(server)?;
+    }
     let secret = secret(&token, flags, Wall.now())?;
     rights::ensure(client, &rights::OF_BOOTSTRAPPERS.map(rights::Right::object)).await?;
-    let card = card::ensure(client, kubeconfig, flags.server.as_deref()).await?;
     let secrets = Resource::new("", "v1", "secrets");
     match client.create(secrets.within(NAMESPACE), &secret).await {
         Err(error) if error.is_already_exists() => bail!("a token with id {:?} already exists", token.id),
         other => other.with_context(|| format!("failed to create bootstrap token with name {PREFIX}{}", token.id))?,
     };
+    // Only a token that is new changes what the cluster says of itself.
+    let card = card::ensure(client, kubeconfig, flags.server.as_deref()).await?;
     match flags.token_only {
         true => clock::say(&token.to_string()),
         false => clock::say(&card.join_command(&token)?),

@@ -34,7 +34,7 @@ impl Mirror {
             match self.once(client, follower, &mut start).await {
                 Ok(()) => wait = WAIT_MIN,
                 Err(error) => {
-                    tracing::debug!(resource = %self.resource, %error, "a mirror starts again");
+                    tracing::info!(resource = %self.resource, %error, "a mirror starts again");
                     let asked = error.retry_after_seconds().map(Duration::from_secs);
                     time::sleep(asked.unwrap_or(wait).max(wait)).await;
                     wait = (wait * 2).min(WAIT_MAX);

@@ -336,7 +336,15 @@ impl<'a> Reader<'a> {
         Ok(Value::from(STANDARD.encode(octets)))
     }
 
+    /// What reads itself from JSON: how strictly the whole is read does not reach into it. Upstream: apiextensions/v1/marshal.go.
     fn one_of(&mut self, first: u8, form: OneOf, id: TypeId) -> Result<Value, Error> {
+        let noted = self.strict.len();
+        let read = self.one_of_forms(first, form, id);
+        self.strict.truncate(noted);
+        read
+    }
+
+    fn one_of_forms(&mut self, first: u8, form: OneOf, id: TypeId) -> Result<Value, Error> {
         match (first, form) {
             (b'{', _) => self.nested(first, |r| r.structure(id)),
             (b'[', OneOf::Array) => self.nested(first, |r| r.list(&Shape::Struct(id))),
@@ -344,10 +352,10 @@ impl<'a> Reader<'a> {
             (b't' | b'f', OneOf::Bool) => self.scalar(&Shape::Bool, ""),
             _ => {
                 self.lexer.skip()?;
-                self.fail(Error(match form {
-                    OneOf::Bool => "boolean or JSON schema expected".into(),
-                    _ => "array or JSON schema expected".into(),
-                }));
+                // What is no list either is as good as nothing.
+                if form == OneOf::Bool {
+                    self.fail(Error("boolean or JSON schema expected".into()));
+                }
                 Ok(Value::Null)
             }
         }

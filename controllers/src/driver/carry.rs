@@ -111,6 +111,11 @@ async fn send(client: &Client, action: &Action) -> Result<Done, Error> {
             patch.set_path(&["metadata", "uid"], api::meta::of(object).uid());
             client.patch(resource.named(&key.namespace, &key.name).below(subresource), form, &patch).await?
         }
+        Deed::Apply(configuration, manager) => {
+            let key = Key::of(configuration);
+            let how = Patch::Apply { manager, force: true };
+            client.patch(resource.named(&key.namespace, &key.name), how, configuration).await?
+        }
         Deed::Confirm(object) => {
             confirm(client, &resource, object).await?;
             return Ok(Done { written: None, name: String::new(), made: None });

@@ -74,7 +74,9 @@ pub fn mirrors(spec: &'static Spec, there: &Value) -> Mirrors {
 
 fn told(plan: &Plan) -> Value {
     let object = |deed: &Deed| match deed {
-        Deed::Create(object) | Deed::Update(object, _) | Deed::ConfirmGone(object) => object.clone(),
+        Deed::Create(object) | Deed::Update(object, _) | Deed::Apply(object, _) | Deed::ConfirmGone(object) => {
+            object.clone()
+        }
         Deed::Patch { patch, .. } => patch.clone(),
         Deed::Delete { object, .. } | Deed::Confirm(object) => Value::clone(object),
     };

@@ -68,6 +68,8 @@ pub enum Deed {
         subresource: &'static str,
         strategic: bool,
     },
+    /// A configuration, by force, as this field manager.
+    Apply(Value, &'static str),
     Delete {
         object: Arc<Value>,
         propagation: Option<Propagation>,
@@ -187,6 +189,11 @@ impl Action {
         Action { resource, deed, excused: &[], tell: None }
     }
 
+    /// Server-side apply of what a controller says of an object, in its own name.
+    pub fn apply(resource: &'static str, configuration: Value, manager: &'static str) -> Action {
+        Action { resource, deed: Deed::Apply(configuration, manager), excused: &[], tell: None }
+    }
+
     pub fn delete(resource: &'static str, object: Arc<Value>) -> Action {
         let deed = Deed::Delete { object, propagation: None, grace_seconds: None };
         Action { resource, deed, excused: &[Excuse::NotFound], tell: None }
@@ -229,6 +236,7 @@ impl Action {
         let (word, object, below) = match &self.deed {
             Deed::Create(object) => ("create", object, ""),
             Deed::Update(object, below) => ("update", object, *below),
+            Deed::Apply(configuration, _) => ("apply", configuration, ""),
             Deed::Patch { object, subresource, .. } => ("patch", &**object, *subresource),
             Deed::Delete { object, .. } => ("delete", &**object, ""),
             Deed::Confirm(object) => ("confirm", &**object, ""),

@@ -95,7 +95,7 @@ fn assign(pod: &mut Value, binding: &Value, now: &str) {
 }
 
 /// Upstream: `NamespaceKeyFunc`.
-fn check_name(name: &str) -> Result<(), Status> {
+pub(super) fn check_name(name: &str) -> Result<(), Status> {
     if name.is_empty() {
         return Err(Status::bad_request("Name parameter required."));
     }

@@ -173,12 +173,13 @@ fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, S
         return Ok(anchor);
     }
     let (kind, name) = (reference.str("kind"), reference.str("name"));
-    let (plural, namespace) = match (reference.str("apiVersion"), kind) {
-        ("v1", "Pod") => ("pods", ask.namespace()),
-        ("v1", "Secret") => ("secrets", ask.namespace()),
-        ("v1", "Node") => ("nodes", ""),
+    // Upstream asks for the group alone.
+    let gvk = api::meta::gvk(reference);
+    let (plural, namespace) = match (gvk.group.as_str(), kind) {
+        ("", "Pod") => ("pods", ask.namespace()),
+        ("", "Secret") => ("secrets", ask.namespace()),
+        ("", "Node") => ("nodes", ""),
         _ => {
-            let gvk = api::meta::gvk(reference);
             if is_webhook(reference) {
                 return Err(Status::bad_request(format!(
                     "cannot bind token to object of type {gvk} (feature gate APIServerWebhookAuthenticationToken is disabled)"
@@ -187,6 +188,7 @@ fn anchor(registry: &Registry, ask: &Ask, reference: &Value) -> Result<Anchor, S
             return Err(Status::bad_request(format!("cannot bind token to object of type {gvk}")));
         }
     };
+    super::pods::check_name(name)?;
     let target = GroupResource::new("", plural);
     let look = &registry.cluster.look;
     let found = look.get(&target, namespace, name).ok_or_else(|| Status::not_found(&target, name))?;

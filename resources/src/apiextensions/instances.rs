@@ -26,8 +26,8 @@ static ROWS: [Row; 8] = [
     of(true, true, &[STATUS]),
     of(false, false, &[SCALE]),
     of(true, false, &[SCALE]),
-    of(false, true, &[SCALE, STATUS]),
-    of(true, true, &[SCALE, STATUS]),
+    of(false, true, &[STATUS, SCALE]),
+    of(true, true, &[STATUS, SCALE]),
 ];
 
 const fn of(namespaced: bool, status: bool, subresources: &'static [Subresource]) -> Row {

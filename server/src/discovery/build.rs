@@ -123,9 +123,10 @@ pub fn resources(catalog: &Resources, group: &str, version: &str) -> Option<Valu
     let mut list: Vec<Value> = Vec::new();
     for (definition, served) in served {
         list.push(resource(definition, served));
-        list.extend(served.does.subresources.iter().flat_map(|s| subresource(definition, served, s)));
+        list.extend(below(definition, served).flat_map(|s| subresource(definition, served, s)));
     }
-    list.sort_by(|a, b| a.str("name").cmp(b.str("name")));
+    let plural = |resource: &Value| resource.str("name").split('/').next().unwrap_or_default().to_owned();
+    list.sort_by_cached_key(plural);
     // Upstream's core list alone says no apiVersion.
     let mut value = value!({"kind": "APIResourceList"});
     let mut group_version = version.to_string();
@@ -171,6 +172,15 @@ fn storage_hash(definition: &Definition) -> String {
     let hub = &definition.hub;
     let digest = Sha256::digest(format!("{}/{}/{}", hub.group, hub.version, hub.kind));
     STANDARD.encode(&digest[..8])
+}
+
+/// Subresources by name; those of custom resources as upstream's `crdHandler` names them.
+fn below<'s>(definition: &Definition, served: &'s Served) -> impl Iterator<Item = &'s Subresource> {
+    let mut below: Vec<&Subresource> = served.does.subresources.iter().collect();
+    if definition.world.has_protobuf() {
+        below.sort_by_key(|s| s.name());
+    }
+    below.into_iter()
 }
 
 /// A subresource, and the paths behind it when it takes any.
@@ -252,10 +262,7 @@ fn discovered(definition: &Definition, served: &Served) -> Value {
     if !row.categories.is_empty() {
         value.set("categories", row.categories.clone());
     }
-    let mut below: Vec<Value> = served
-        .does
-        .subresources
-        .iter()
+    let below: Vec<Value> = below(definition, served)
         .map(|s| {
             let (group, version, name) = response_kind(definition, served, s);
             value!({
@@ -263,7 +270,6 @@ fn discovered(definition: &Definition, served: &Served) -> Value {
             })
         })
         .collect();
-    below.sort_by(|a, b| a.str("subresource").cmp(b.str("subresource")));
     if !below.is_empty() {
         value.set("subresources", below);
     }

@@ -65,6 +65,22 @@ async fn a_handshake_that_stands_still_is_given_up() {
     assert_eq!(failed.get(), 2);
 }
 
+#[tokio::test]
+async fn many_headers_are_read() {
+    let heard = |count: usize| async move {
+        let headers = "X-Hi: a\r\n".repeat(count);
+        let (mut client, server) = says(&format!("GET / HTTP/1.1\r\nConnection: close\r\n{headers}\r\n")).await;
+        let (_stop, stopped) = watch::channel(false);
+        let answer = |_| async { Response::new(Body::Whole(None)) };
+        let mut heard = String::new();
+        let (_, read) = tokio::join!(converse(server, false, answer, stopped), client.read_to_string(&mut heard));
+        read.expect("it is text");
+        heard.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(heard(HEADERS_MAX - 1).await, "HTTP/1.1 200 OK");
+    assert_eq!(heard(HEADERS_MAX).await, "HTTP/1.1 431 Request Header Fields Too Large");
+}
+
 /// How long a client is listened to that says this and then no more; every request is answered at once.
 async fn patience(said: &str, is_shared: bool) -> Duration {
     let (mut client, server) = says(said).await;

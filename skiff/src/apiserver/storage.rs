@@ -32,7 +32,11 @@ pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
     match &flags.kept {
         Some(Kept::InMemory) => return Ok(Arc::new(memory::Memory::with_clock(Arc::new(now)))),
         Some(Kept::In { directory, durable }) => return database(directory, *durable, OTHER_ETCD),
-        None if flags.etcd_servers.is_empty() => return database(&flags.data_dir.join("db"), true, OTHER_DIRECTORY),
+        None if flags.etcd_servers.is_empty() => {
+            let directory = flags.data_dir.join("db");
+            not_emptied(&directory.join("skiff.db"), &flags.data_dir.join("admin.kubeconfig"))?;
+            return database(&directory, true, OTHER_DIRECTORY);
+        }
         None => {}
     }
     let mut config = etcd::Config::new(flags.etcd_servers.clone());
@@ -49,6 +53,18 @@ pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
     // The connection is made when there is something to ask: better to learn now than with the first request.
     store.revision().await.map_err(|error| anyhow!("etcd at {servers} does not answer; is it running? ({error})"))?;
     Ok(store)
+}
+
+/// A database of which nothing is left is not taken for a new one: where the way in was written, a cluster was kept.
+fn not_emptied(database: &Path, way_in: &Path) -> Result<()> {
+    let is_empty = std::fs::metadata(database).is_ok_and(|file| file.len() == 0);
+    if is_empty && way_in.exists() {
+        bail!(
+            "{} is empty, and was not: put a copy back, or remove it to begin with an empty cluster",
+            database.display()
+        );
+    }
+    Ok(())
 }
 
 /// Writes how large the store is, as it was a little while ago.
@@ -163,4 +179,24 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 #[allow(clippy::disallowed_methods)]
 fn now() -> i64 {
     jiff::Timestamp::now().as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_database_is_not_a_new_one() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let (database, way_in) = (directory.path().join("skiff.db"), directory.path().join("admin.kubeconfig"));
+        assert!(not_emptied(&database, &way_in).is_ok(), "nothing is there");
+        std::fs::write(&database, "").expect("there is room");
+        assert!(not_emptied(&database, &way_in).is_ok(), "it was made, and nothing served from it");
+        std::fs::write(&way_in, "").expect("there is room");
+        let why = not_emptied(&database, &way_in).expect_err("a cluster was in it").to_string();
+        assert!(
+            why.ends_with("is empty, and was not: put a copy back, or remove it to begin with an empty cluster"),
+            "{why}"
+        );
+    }
 }

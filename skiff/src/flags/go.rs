@@ -108,7 +108,10 @@ pub fn words(error: &clap::Error, command: &str) -> Option<String> {
         ErrorKind::MissingRequiredArgument => {
             let given = given.replace(['<', '>'], "");
             let flags: Vec<&str> = given.split([' ', ',']).filter(|word| word.starts_with("--")).collect();
-            format!("required flag(s) {} not set", flags.join(", "))
+            match flags.is_empty() {
+                true => format!("required argument(s) {given} not set"),
+                false => format!("required flag(s) {} not set", flags.join(", ")),
+            }
         }
         // The first line says it; what follows is about the program.
         _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").into(),

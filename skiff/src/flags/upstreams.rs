@@ -82,6 +82,10 @@ pub const MISSING: &[&str] = &[
     "etcd-servers-overrides",
     "external-hostname",
     "log-flush-frequency",
+    "log-json-info-buffer-size",
+    "log-json-split-stream",
+    "log-text-info-buffer-size",
+    "log-text-split-stream",
     "min-compatibility-version",
     "peer-advertise-ip",
     "peer-advertise-port",
@@ -97,13 +101,9 @@ pub const MISSING: &[&str] = &[
     "vmodule",
     "watch-cache-sizes",
 ];
-/// The same, by how their names begin.
-const MISSING_FAMILIES: &[&str] = &["log-json-", "log-text-"];
-
 /// Whether upstream's server has such a flag, which is none here: `--vmodule`.
 pub fn is_missing(flag: &str) -> bool {
-    let name = flag.trim_start_matches('-');
-    MISSING.contains(&name) || MISSING_FAMILIES.iter().any(|family| name.starts_with(family))
+    MISSING.contains(&flag.trim_start_matches('-'))
 }
 
 /// Whether `skiff apiserver` knows a flag: it takes it, or refuses it by name.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use api::{Value, value};
 use certs::{pem, pin};
 use client::{Client, Resource};
@@ -29,6 +29,15 @@ pub struct Card(Cluster);
 enum Step {
     Keep(Cluster),
     Write(Cluster),
+}
+
+/// Whether nodes could be sent there.
+pub fn check(server: &str) -> Result<()> {
+    let uri: Uri = server.parse().with_context(|| format!("--server {server}"))?;
+    if uri.scheme_str() != Some("https") || uri.host().is_none_or(str::is_empty) {
+        bail!("--server {server}: it has to be a URL that begins with https://");
+    }
+    Ok(())
 }
 
 /// Sees to it that there is a card, and answers what it says. `server` is what the user says.
@@ -150,6 +159,14 @@ mod tests {
         assert_eq!(plan(Some(&there), another.clone(), None), Step::Write(another));
         let nonsense = value!({"data": {"kubeconfig": "["}});
         assert_eq!(plan(Some(&nonsense), own(), None), Step::Write(own()));
+    }
+
+    #[test]
+    fn a_card_leads_to_a_url() {
+        assert!(check("https://lb.example:6443").is_ok());
+        for wrong in ["nourl", "http://lb.example", "https://", "https:// x"] {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
