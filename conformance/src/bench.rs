@@ -30,6 +30,8 @@ pub struct Plan {
     pub suite: PathBuf,
     /// The program of P5b, which measures inside one process.
     pub fan_out: PathBuf,
+    /// The program of A1, likewise.
+    pub who_asks: PathBuf,
     /// Who is measured, in turns.
     pub who: Vec<Who>,
     /// What the number of objects (of watchers, of nodes) is multiplied with.

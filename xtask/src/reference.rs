@@ -167,7 +167,7 @@ pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
     }
     if name == "bench" {
         // What is measured inside one process is a program of its own, and so is what shows how far it could go.
-        for (package, example) in [("registry", "fan_out"), ("conformance", "ceiling")] {
+        for (package, example) in [("registry", "fan_out"), ("auth", "who_asks"), ("conformance", "ceiling")] {
             let build = ["build", "--locked", "--package", package, "--example", example];
             run::run(run::cargo(build).args(profile))?;
         }

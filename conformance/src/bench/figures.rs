@@ -18,6 +18,7 @@ mod schedule;
 mod start;
 mod suite;
 mod watch;
+mod who_asks;
 
 /// One figure.
 pub struct Figure {
@@ -69,6 +70,7 @@ pub const ALL: &[Figure] = &[
         measure: |plan, table| Box::pin(deploy::measure(plan, table)),
         most: Most { scale: 24.0, why: "a network has addresses for so many nodes", gigabytes: 0.2 },
     },
+    Figure { name: "A1", measure: |plan, table| Box::pin(who_asks::measure(plan, table)), most: memory(0.05) },
 ];
 
 /// The figures of these names, all when there are none; `P5` is both of its halves.

@@ -46,7 +46,7 @@ pub const PAGE: &str = "docs/performance.md";
 pub const BRIEF: &str = "conformance/lists/figures.md";
 
 /// The order of the pages.
-const ORDER: [&str; 12] = ["P1", "P2", "P3", "P4", "P5a", "P5b", "P6", "P7", "P8", "P10", "P12", "P13"];
+const ORDER: [&str; 13] = ["P1", "P2", "P3", "P4", "P5a", "P5b", "P6", "P7", "P8", "P10", "P12", "P13", "A1"];
 
 const METHOD: &str = "\
 # Performance

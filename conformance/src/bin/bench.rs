@@ -50,6 +50,9 @@ struct Flags {
     /// The program that measures watch fan-out in one process.
     #[arg(long, default_value = "target/release/examples/fan_out")]
     fan_out: PathBuf,
+    /// The program that measures who asks and whether he may.
+    #[arg(long, default_value = "target/release/examples/who_asks")]
+    who_asks: PathBuf,
     /// Keep what is measured, and write `docs/performance.md` and the README's list of it, although it is not a whole run,
     /// which does so anyway: every figure and side, the program as it is released, at least as many rounds as long.
     #[arg(long)]
@@ -192,6 +195,7 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
         ceiling: absolute(&flags.ceiling)?,
         fan_out: absolute(&flags.fan_out)?,
         suite: absolute(&flags.suite)?,
+        who_asks: absolute(&flags.who_asks)?,
         who: Who::ALL.into_iter().filter(asked).collect(),
         scale,
         rounds: flags.rounds,
