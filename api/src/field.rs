@@ -343,7 +343,7 @@ fn write_json(value: &Value, out: &mut String) {
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Int(i) => out.push_str(&i.to_string()),
-        Value::Float(f) => out.push_str(&go_float(*f)),
+        Value::Float(f) => out.push_str(&json_float(*f)),
         Value::Str(s) => write_json_string(s, out),
         Value::Array(items) => {
             out.push('[');
@@ -401,7 +401,12 @@ pub fn go_type(value: &Value) -> &'static str {
     }
 }
 
-/// A float as `encoding/json` writes it.
+/// A float as `encoding/json` writes it: `1e-7`, where `fmt` has two digits.
+pub fn json_float(f: f64) -> String {
+    go_float(f).replace("e-0", "e-")
+}
+
+/// A float as `fmt` shows it.
 pub fn go_float(f: f64) -> String {
     let magnitude = f.abs();
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
@@ -477,7 +482,8 @@ mod tests {
     #[test]
     fn floats_read_as_gos() {
         assert_eq!(go_float(1e21), "1e+21");
-        assert_eq!(go_float(0.0000001), "1e-07");
+        assert_eq!((go_float(0.0000001).as_str(), json_float(0.0000001).as_str()), ("1e-07", "1e-7"));
+        assert_eq!((json_float(1e-10).as_str(), json_float(1e21).as_str()), ("1e-10", "1e+21"));
         assert_eq!(go_float(1.5), "1.5");
     }
 }

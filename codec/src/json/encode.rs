@@ -1,6 +1,6 @@
 //! Writes a tree as Go's encoding/json writes it: no spaces, HTML characters escaped.
 
-use api::{Value, field::go_float};
+use api::{Value, field::json_float};
 
 /// The text of a value.
 pub fn to_string(value: &Value) -> String {
@@ -16,7 +16,7 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Int(i) => out.extend_from_slice(itoa::Buffer::new().format(*i).as_bytes()),
-        Value::Float(f) => out.extend_from_slice(go_float(*f).as_bytes()),
+        Value::Float(f) => out.extend_from_slice(json_float(*f).as_bytes()),
         Value::Str(s) => string(s, out),
         Value::Array(items) => {
             out.push(b'[');

@@ -128,6 +128,7 @@ fn parsing_time(text: &str, layout: &str) -> String {
         (17, ":"),
     ];
     let quoted = quoted_time(text);
+    let beyond = |what: &str| format!("parsing time {quoted}: {what} out of range");
     let mut from = 0;
     for (to, what) in STEPS {
         let part = text.get(from..to);
@@ -137,7 +138,21 @@ fn parsing_time(text: &str, layout: &str) -> String {
             let rest = quoted_time(text.get(from..).unwrap_or(""));
             return format!("parsing time {quoted} as \"{layout}\": cannot parse {rest} as \"{what}\"");
         }
+        let number: u32 = part.and_then(|part| part.parse().ok()).unwrap_or_default();
+        match what {
+            "01" if !(1..=12).contains(&number) => return beyond("month"),
+            "15" if number > 23 => return beyond("hour"),
+            "04" if number > 59 => return beyond("minute"),
+            _ => {}
+        }
         from = to;
+    }
+    if text.get(17..19).and_then(|seconds| seconds.parse::<u32>().ok()).is_some_and(|seconds| seconds > 59) {
+        return beyond("second");
+    }
+    // With a day that every month has, nothing else is wrong: it is the day.
+    if text.is_char_boundary(10) && api::time::parse(&format!("{}-01{}", &text[..7], &text[10..])).is_some() {
+        return beyond("day");
     }
     let rest = quoted_time(text.get(from..).unwrap_or(""));
     let what = if text.len() >= 19 { "Z07:00" } else { "05" };

@@ -119,6 +119,18 @@ fn what_a_types_own_parser_says_ends_the_reading() {
         said(r#"{"data":"x","metadata":{"creationTimestamp":"é"}}"#),
         r#"parsing time "\xc3\xa9" as "2006-01-02T15:04:05Z07:00": cannot parse "\xc3\xa9" as "2006""#
     );
+    let time = |text: &str| said(&format!(r#"{{"metadata":{{"creationTimestamp":"{text}"}}}}"#));
+    for (text, what) in [
+        ("2026-13-01T00:00:00Z", "month"),
+        ("2026-02-30T00:00:00Z", "day"),
+        ("2026-02-01T24:00:00Z", "hour"),
+        ("2026-02-01T00:60:00Z", "minute"),
+        ("2026-02-01T00:00:60Z", "second"),
+    ] {
+        assert_eq!(time(text), format!("parsing time \"{text}\": {what} out of range"));
+    }
+    let zone = "parsing time \"2026-02-01T00:00:00\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"\" as \"Z07:00\"";
+    assert_eq!(time("2026-02-01T00:00:00"), zone);
 }
 
 #[test]
