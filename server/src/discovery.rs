@@ -40,7 +40,7 @@ pub fn answer(server: &Arc<Server>, admitted: &Admitted) -> Option<Response<Body
         Err(status) => respond::error(&status, &offer.plain(&admitted.parts.headers, &admitted.query)),
     };
     match parts.as_slice() {
-        [""] => {
+        [""] if matches!(admitted.wanted.attributes.path.as_str(), "" | "/") => {
             let index = value!({"paths": build::paths(&catalog, server)});
             Some(respond::json(codec::json::pretty(&index).into()))
         }
