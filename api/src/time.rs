@@ -48,18 +48,22 @@ fn digits(text: &mut String, number: u32, len: u32) {
 
 /// Reads RFC 3339 with any offset and any number of fractional digits.
 pub fn parse(text: &str) -> Option<Timestamp> {
-    // Timestamp's parser takes a wider grammar (spaces, short forms); RFC 3339 as Go reads it has a fixed head.
+    // Timestamp's parser takes a wider grammar (spaces, short forms, leap seconds, names of zones); RFC 3339 as Go reads
+    // it has a fixed head and ends with `Z` or hours and minutes.
     let bytes = text.as_bytes();
     let head = bytes.len() >= 20
         && bytes[4] == b'-'
         && bytes[7] == b'-'
         && bytes[10] == b'T'
         && bytes[13] == b':'
-        && bytes[16] == b':';
-    if !head {
-        return None;
-    }
-    text.parse().ok()
+        && bytes[16] == b':'
+        && &bytes[17..19] != b"60";
+    let zoned = || {
+        let zone =
+            bytes.iter().skip(19).position(|byte| matches!(byte, b'Z' | b'+' | b'-')).map(|at| &bytes[19 + at..]);
+        matches!(zone, Some([b'Z'] | [_, _, _, b':', _, _]))
+    };
+    (head && zoned()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -74,6 +78,10 @@ mod tests {
         let early = parse("1969-12-31T23:59:59.5Z").expect("it is RFC 3339");
         assert_eq!(micros(early), "1969-12-31T23:59:59.500000Z");
         assert_eq!(parse("2026-01-02"), None);
-        assert_eq!(parse("2026-01-02 03:04:05Z"), None);
+        for wider in
+            ["2026-01-02 03:04:05Z", "2026-01-02T03:04:60Z", "2026-01-02T03:04:05Z[UTC]", "2026-01-02T03:04:05+01"]
+        {
+            assert_eq!(parse(wider), None, "{wider}");
+        }
     }
 }
