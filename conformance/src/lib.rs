@@ -22,3 +22,4 @@ pub mod suite;
 pub mod tour;
 pub mod twin;
 pub mod upstream;
+pub mod webhook;

@@ -2,68 +2,17 @@
 //! takes it away, and the webhook is asked, on Skiff as on upstream.
 
 use std::{
-    convert::Infallible,
     path::Path,
     process::{Command, Output},
-    sync::Arc,
 };
 
 use anyhow::{Result, ensure};
 use api::value;
 use bytes::Bytes;
-use certs::{Authority, Names, Profile, tls};
-use conformance::{clock::now, http::Client, tour};
-use http::{Request, Response, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use conformance::{http::Client, tour, webhook::Webhook};
 
 const WARES: &str = "/apis/skiff.test/v1/namespaces/default/wares";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
-
-/// A webhook that finds what costs more than 9 too dear; where it is, and the authority of its certificate as PEM.
-async fn webhook() -> Result<(String, String)> {
-    let authority = Authority::generate("wares", now()?)?;
-    let mut names = Names::default();
-    names.add("127.0.0.1");
-    let issued = authority.issue(&Profile::server("wares", names), now()?)?;
-    let config = tls::server_config(tls::ServerSettings {
-        certificate: Arc::new(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?),
-        client_authorities_pem: authority.bundle_pem().to_owned(),
-        oldest_version: tls::OldestVersion::Tls12,
-        http2: false,
-    })?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("https://{}/", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(tcp).await else { return };
-                // Who asks closes connections as he likes.
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(review)).await;
-            });
-        }
-    });
-    Ok((url, authority.bundle_pem().to_owned()))
-}
-
-async fn review(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let asked = codec::json::any(&body).map(|decoded| decoded.value).unwrap_or_default();
-    let asked = asked.at("request");
-    let allowed = asked.at_path(&["object", "spec"]).int("price") < 10;
-    let answer = value!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "response": {"uid": (asked.str("uid")), "allowed": (allowed), "status": {"message": "too dear"}}
-    });
-    let mut response = Response::new(Full::from(codec::json::to_string(&answer)));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    Ok(response)
-}
 
 /// What helm is given each time.
 struct Helm<'a> {
@@ -94,8 +43,10 @@ impl Helm<'_> {
 
 async fn install(kubeconfig: &Path, version: &'static str) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let (url, authority) = webhook().await?;
-    std::fs::write(directory.path().join("authority.pem"), authority)?;
+    // It finds what costs more than 9 too dear.
+    let webhook = Webhook::start("127.0.0.1", "too dear", |ware| ware.at("spec").int("price") < 10).await?;
+    std::fs::write(directory.path().join("authority.pem"), &webhook.authority)?;
+    let url = format!("https://{}/", webhook.address);
     let helm = Helm { version, kubeconfig, directory: directory.path(), url };
     tokio::task::block_in_place(|| helm.succeeds(&["install", "shop"], Some("3")))?;
     let client = Client::from_kubeconfig(kubeconfig).await?;

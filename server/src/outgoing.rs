@@ -28,7 +28,8 @@ use parking_lot::Mutex;
 use registry::special::{api_services::Remote, backends};
 use rustls::ClientConfig;
 use streaming::{
-    dial::Target,
+    dial::{Target, Way},
+    egress::{Egress, Network},
     pool::{self, Pool, Reading},
 };
 
@@ -57,6 +58,7 @@ pub struct Settings {
     pub machine: String,
     /// The certificate and key by which extension servers know this server as their front proxy.
     pub front_proxy: Option<(String, PrivateKey)>,
+    pub egress: Egress,
 }
 
 /// A client for all that this server asks of others.
@@ -73,6 +75,11 @@ impl Outgoing {
         Outgoing { pool: Pool::default(), settings, known: Mutex::default() }
     }
 
+    /// The ways by which this server's connections leave.
+    pub fn egress(&self) -> &Egress {
+        &self.settings.egress
+    }
+
     /// The way to a service's port, by one of its endpoints.
     pub fn service(
         &self,
@@ -80,8 +87,8 @@ impl Outgoing {
         tls: Arc<ClientConfig>,
     ) -> Result<Target, String> {
         let (host, number) = backends::endpoint(&*self.settings.look, namespace, name, port, &*self.settings.draw)?;
-        let certified = Some(format!("{name}.{namespace}.svc"));
-        Ok(Target { host, port: number, tls: Some(tls), name: certified, public_only: false })
+        let (certified, way) = (Some(format!("{name}.{namespace}.svc")), self.settings.egress.way(Network::Cluster));
+        Ok(Target { host, port: number, tls: Some(tls), name: certified, public_only: false, way })
     }
 
     /// The address of a server for its group version, as messages name it.
@@ -89,7 +96,7 @@ impl Outgoing {
         let look = &*self.settings.look;
         let found = backends::endpoint(look, &remote.namespace, &remote.service, remote.port, &*self.settings.draw);
         let (host, port) = found.unwrap_or_else(|_| (format!("{}.{}.svc", remote.service, remote.namespace), 443));
-        let target = Target { host, port, tls: None, name: None, public_only: false };
+        let target = Target { host, port, tls: None, name: None, public_only: false, way: Way::STRAIGHT };
         format!("https://{}{}", target.authority(), remote.root())
     }
 
@@ -141,7 +148,10 @@ impl Outgoing {
         let tls = self.tls(&Trust::Authorities(to.authorities.clone()), false)?;
         match &to.service {
             Some((namespace, name, port)) => self.service((namespace, name, *port), tls),
-            None => Ok(Target { host: to.host.clone(), port: to.port, tls: Some(tls), name: None, public_only: false }),
+            None => {
+                let (host, way) = (to.host.clone(), self.settings.egress.way(Network::ControlPlane));
+                Ok(Target { host, port: to.port, tls: Some(tls), name: None, public_only: false, way })
+            }
         }
     }
 }

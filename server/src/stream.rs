@@ -27,7 +27,7 @@ use registry::{
 use rustls::ClientConfig;
 use streaming::{
     BoxedIo, channels,
-    dial::{self, Target},
+    dial::{self, Target, Way},
     forward::{self, Asked},
     remote, translate,
     tunnel::{self, Answer},
@@ -51,6 +51,8 @@ pub struct Ways {
     pub unverified: Arc<ClientConfig>,
     /// Towards what runs in the cluster: nobody proves anything.
     pub anybody: Arc<ClientConfig>,
+    /// Into the cluster's network.
+    pub cluster: Way,
 }
 
 /// Who is at the other end of a connection; it travels with the request.
@@ -152,7 +154,8 @@ impl Ways {
         };
         // A kubelet may be on this very machine; everything that goes through a proxy must not be this machine's own.
         let public_only = road.manner == Manner::Proxy;
-        Target { host: road.host.clone(), port: road.port, tls, name: None, public_only }
+        let (host, way) = (road.host.clone(), self.cluster.clone());
+        Target { host, port: road.port, tls, name: None, public_only, way }
     }
 
     async fn dial(&self, road: &Road) -> Result<BoxedIo, String> {

@@ -4,6 +4,7 @@ mod act;
 pub mod auditing;
 mod components;
 mod configured;
+mod egress;
 mod elsewhere;
 pub mod encryption;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use registry::{
 };
 use server::{Server, health, limits::Bodies, metrics::Metrics, negotiate::Offer, outgoing::Outgoing};
 use store::Store;
+use streaming::egress::Egress;
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -111,10 +113,12 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     // The store's lock says whose the directory is, so it comes first.
     let metrics = Arc::new(Metrics::default());
     metrics.auth.is_of(&upkeep::own_name());
-    let store = measured::Measured::around(storage::open(&flags).await?, &metrics, &flags.etcd_prefix);
+    let egress = egress::open(flags.egress_selector_config_file.as_deref(), &metrics)?;
+    let store = storage::open(&flags, &egress).await?;
+    let store = measured::Measured::around(store, &metrics, &flags.etcd_prefix);
     let (store, encryption) = encryption::around(&flags, store, &clock).await?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
-    let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, &pki, &metrics)?;
+    let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, (&pki, &egress), &metrics)?;
     let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
     special::custom::follow(&registry.filler, &registry.catalog, conversions);
     let filling = fill(&flags, &registry, &store, &clock).await?;
@@ -144,7 +148,7 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
         bodies: Bodies::new(&config.limits),
         flow: settings::flow(&flags),
         issuer: identity::documents(&flags, &pki, &config.advertise)?,
-        ways: nodes::ways(&flags, &pki)?,
+        ways: nodes::ways(&flags, &pki, &egress)?,
         outgoing,
         aggregate: server::aggregate::Aggregate::default(),
         config,
@@ -252,7 +256,7 @@ fn assemble(
     flags: &Apiserver,
     store: Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
-    pki: &Pki,
+    (pki, egress): (&Pki, &Egress),
     metrics: &Metrics,
 ) -> Result<(Arc<Registry>, modes::Policy, Arc<Outgoing>)> {
     let schemas = schema::builtin();
@@ -275,7 +279,7 @@ fn assemble(
     let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
     let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
-    let outgoing = outgoing::client(flags, pki, look.clone())?;
+    let outgoing = outgoing::client(flags, pki, look.clone(), egress)?;
     let (authorizer, policy) = modes::authorizer(flags, &outgoing, clock, metrics)?;
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));

@@ -291,6 +291,9 @@ pub struct Apiserver {
     pub audit: crate::apiserver::auditing::AuditFlags,
     #[command(flatten)]
     pub encryption: crate::apiserver::encryption::EncryptionFlags,
+    /// Which way connections of this server leave, by the network that they are meant for: an EgressSelectorConfiguration.
+    #[arg(long)]
+    pub egress_selector_config_file: Option<PathBuf>,
     /// How much is said in the log, as upstream counts: 0 to 10.
     #[arg(long, default_value = "0", value_parser = integer)]
     pub v: i64,

@@ -2,7 +2,8 @@
 //! request.
 //!
 //! That an address was fit when it was stored says nothing about what its name leads to now (CVE-2022-3294). What goes
-//! wrong is told in the words of Go's net package, which clients know. Upstream: apimachinery util/proxy/dial.go,
+//! wrong is told in the words of Go's net package, which clients know. Whoever dials says by which [`Way`], so that all that
+//! is meant for a network leaves for it by the same proxy. Upstream: apimachinery util/proxy/dial.go,
 //! pkg/registry/core/node/strategy.go isProxyableHostname.
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
@@ -36,6 +38,18 @@ pub struct Target {
     pub name: Option<String>,
     /// Nothing of this machine's own and of its link is dialled.
     pub public_only: bool,
+    pub way: Way,
+}
+
+/// How connections leave: straight, or by somebody who opens them.
+#[derive(Clone, Default)]
+pub struct Way(Option<Arc<dyn Dial>>);
+
+/// Opens connections on somebody's behalf.
+#[async_trait]
+pub trait Dial: Send + Sync {
+    /// A connection to `host:port`, which this one alone has to know how to reach. The error is for the client.
+    async fn dial(&self, address: &str) -> Result<BoxedIo, String>;
 }
 
 // === impl Target ===
@@ -45,25 +59,47 @@ impl Target {
     pub async fn dial(&self, within: Duration) -> Result<BoxedIo, String> {
         match tokio::time::timeout(within, self.connect()).await {
             Ok(connected) => connected,
-            Err(_) => Err(format!("dial tcp {}: i/o timeout", self.authority())),
+            Err(_) if self.way.proxy().is_none() => Err(format!("dial tcp {}: i/o timeout", self.authority())),
+            Err(_) => Err("context deadline exceeded".into()),
         }
     }
 
     async fn connect(&self) -> Result<BoxedIo, String> {
-        let addresses = self.resolve().await?;
-        if self.public_only && !addresses.iter().all(|address| is_global_unicast(address.ip())) {
-            return Err(NOT_ALLOWED.into());
-        }
-        let tcp = self.first(&addresses).await?;
-        let _ = tcp.set_nodelay(true);
-        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let bare: BoxedIo = match &self.way.0 {
+            None => {
+                let tcp = self.first(&self.addresses().await?).await?;
+                let _ = tcp.set_nodelay(true);
+                Box::new(tcp)
+            }
+            Some(proxy) => proxy.dial(&self.asked_for().await?).await?,
+        };
+        let Some(tls) = &self.tls else { return Ok(bare) };
         let wanted = self.name.as_ref().unwrap_or(&self.host);
         let name = ServerName::try_from(wanted.clone()).map_err(|e| e.to_string())?;
-        let connecting = TlsConnector::from(tls.clone()).connect(name, tcp);
+        let connecting = TlsConnector::from(tls.clone()).connect(name, bare);
         match connecting.await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(tls_text(&error, wanted)),
         }
+    }
+
+    /// What a proxy is asked for. Where not everything may be dialled that is an address which was looked at here: a
+    /// name could lead elsewhere when the proxy looks.
+    async fn asked_for(&self) -> Result<String, String> {
+        if !self.public_only {
+            return Ok(self.authority());
+        }
+        let addresses = self.addresses().await?;
+        addresses.first().map(SocketAddr::to_string).ok_or_else(|| "no addresses for hostname".into())
+    }
+
+    /// What its name leads to, when all of that may be dialled.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let addresses = self.resolve().await?;
+        if self.public_only && !addresses.iter().all(|address| is_global_unicast(address.ip())) {
+            return Err(NOT_ALLOWED.into());
+        }
+        Ok(addresses)
     }
 
     async fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
@@ -99,6 +135,26 @@ impl Target {
     }
 }
 
+// === impl Way ===
+
+impl Way {
+    pub const STRAIGHT: Way = Way(None);
+
+    pub fn by(proxy: Arc<dyn Dial>) -> Way {
+        Way(Some(proxy))
+    }
+
+    /// Who opens connections, when they do not leave straight.
+    pub fn proxy(&self) -> Option<&Arc<dyn Dial>> {
+        self.0.as_ref()
+    }
+
+    /// Tells ways apart for as long as they are kept.
+    pub(crate) fn id(&self) -> usize {
+        self.0.as_ref().map_or(0, |proxy| Arc::as_ptr(proxy).cast::<()>() as usize)
+    }
+}
+
 /// Sends a request on a connection of its own, which ends with the response or becomes what the response says.
 pub async fn call<B>(io: BoxedIo, request: Request<B>) -> Result<Response<Incoming>, hyper::Error>
 where
@@ -126,8 +182,11 @@ pub fn is_global_unicast(address: IpAddr) -> bool {
     }
 }
 
-fn text(error: &io::Error) -> String {
+/// What went wrong with a connection, in Go's words for what happens most.
+pub fn text(error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
         io::ErrorKind::ConnectionRefused => "connection refused".into(),
         io::ErrorKind::HostUnreachable => "no route to host".into(),
         io::ErrorKind::NetworkUnreachable => "network is unreachable".into(),
@@ -191,16 +250,42 @@ fn misnamed(presented: &[String], wanted: &str) -> String {
 mod tests {
     use super::*;
 
+    /// A proxy that nothing is asked of.
+    struct Nobody;
+
+    #[async_trait]
+    impl Dial for Nobody {
+        async fn dial(&self, address: &str) -> Result<BoxedIo, String> {
+            Err(format!("{address} was asked for"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_names_unless_these_have_to_be_looked_at_here() {
+        let asked = async |host: &str, public_only| {
+            let way = Way::by(Arc::new(Nobody));
+            let target = Target { host: host.into(), port: 80, tls: None, name: None, public_only, way };
+            target.dial(Duration::from_secs(5)).await.map(drop)
+        };
+        assert_eq!(asked("node.invalid", false).await, Err("node.invalid:80 was asked for".into()));
+        assert_eq!(asked("fd00::1", true).await, Err("[fd00::1]:80 was asked for".into()));
+        assert_eq!(asked("node.invalid", true).await, Err("dial tcp: lookup node.invalid: no such host".into()));
+    }
+
     #[tokio::test]
     async fn cve_2022_3294_what_is_this_machines_own_is_not_dialled() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         for host in ["127.0.0.1", "localhost", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
-            let target = Target { host: host.into(), port, tls: None, name: None, public_only: true };
+            let to = |way| Target { host: host.into(), port, tls: None, name: None, public_only: true, way };
+            let refused = to(Way::by(Arc::new(Nobody))).dial(Duration::from_secs(5)).await.map(drop);
+            assert_eq!(refused, Err("address not allowed".to_owned()), "{host} by a proxy");
+            let target = to(Way::STRAIGHT);
             let refused = target.dial(Duration::from_secs(5)).await.map(drop);
             assert_eq!(refused, Err("address not allowed".to_owned()), "{host}");
         }
-        let target = Target { host: "127.0.0.1".into(), port, tls: None, name: None, public_only: false };
+        let (host, way) = ("127.0.0.1".into(), Way::STRAIGHT);
+        let target = Target { host, port, tls: None, name: None, public_only: false, way };
         assert!(target.dial(Duration::from_secs(5)).await.is_ok(), "a kubelet may be there");
         drop(listener);
         assert_eq!(

@@ -4,10 +4,12 @@
 //! [`upgrade`] tells what a request wants to become. From there a connection is [`websocket`] frames that carry
 //! [`channels`], [`spdy`] streams, or plain bytes through a [`tunnel`]. [`remote`] is a command's five streams on either,
 //! [`messages`] what is only read, [`translate`] puts one form behind the other, [`forward`] is ports. [`node`] is the HTTPS
-//! API of a node. Requests that stay requests go over connections of a [`pool`].
+//! API of a node. Requests that stay requests go over connections of a [`pool`]. All that leaves is [`dial`]led, by the way
+//! that [`egress`] has for its network.
 
 pub mod channels;
 pub mod dial;
+pub mod egress;
 pub mod forward;
 pub mod messages;
 pub mod node;

@@ -136,8 +136,8 @@ impl Backend {
         let wrong = || Failure::internal(format!("{url:?} is no address of a stream"));
         let uri: http::Uri = url.parse().map_err(|_| wrong())?;
         let host = uri.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
-        let target =
-            dial::Target { host, port: uri.port_u16().unwrap_or(80), tls: None, name: None, public_only: false };
+        let (port, way) = (uri.port_u16().unwrap_or(80), dial::Way::STRAIGHT);
+        let target = dial::Target { host, port, tls: None, name: None, public_only: false, way };
         let io = target.dial(std::time::Duration::from_secs(30)).await;
         let io = io.map_err(|why| Failure::internal(format!("error dialing backend: {why}")))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();

@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::dial::Target;
+use crate::dial::{Target, Way};
 
 #[cfg(test)]
 mod tests;
@@ -60,21 +60,25 @@ const IDLE: Duration = Duration::from_secs(90);
 #[derive(Default)]
 struct Shared(Mutex<BTreeMap<Key, Vec<Idle>>>);
 
-/// Host, port, the name in the certificate, and which TLS settings: one address of a name may be another server's.
-type Key = (String, u16, String, usize);
+/// Host, port, the name in the certificate, which TLS settings and which way: one address of a name may be another
+/// server's, and one address another place on another way.
+type Key = (String, u16, String, usize, usize);
 
 struct Idle {
     sender: SendRequest<Outgoing>,
     since: Instant,
-    /// Keeps the settings' address, by which connections are told apart, from being taken by others.
-    _tls: Option<Arc<rustls::ClientConfig>>,
+    /// Keeps addresses, by which connections are told apart, from being taken by others.
+    _told_by: ToldBy,
 }
+
+/// What connections are told apart by beside their names.
+type ToldBy = (Option<Arc<rustls::ClientConfig>>, Way);
 
 /// A connection in use.
 struct Held {
     sender: SendRequest<Outgoing>,
     key: Key,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    told_by: ToldBy,
     home: Weak<Shared>,
 }
 
@@ -88,16 +92,16 @@ impl Pool {
         request: Request<Outgoing>,
         dial: Duration,
     ) -> Result<Response<Reading>, Failed> {
-        let tls = to.tls.clone();
-        let which = tls.as_ref().map_or(0, |tls| Arc::as_ptr(tls) as usize);
-        let key = (to.host.clone(), to.port, to.name.clone().unwrap_or_default(), which);
+        let told_by = (to.tls.clone(), to.way.clone());
+        let which = to.tls.as_ref().map_or(0, |tls| Arc::as_ptr(tls) as usize);
+        let key = (to.host.clone(), to.port, to.name.clone().unwrap_or_default(), which, to.way.id());
         let mut request = request;
         while let Some(mut sender) = self.0.take(&key) {
             if sender.ready().await.is_err() {
                 continue;
             }
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.held(response, sender, key, tls)),
+                Ok(response) => return Ok(self.held(response, sender, key, told_by)),
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(Failed { why: text(failed.error()), stale: true }),
@@ -111,7 +115,7 @@ impl Pool {
         let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await.map_err(|e| failed(text(&e)))?;
         tokio::spawn(connection);
         let response = sender.send_request(request).await.map_err(|e| failed(text(&e)))?;
-        Ok(self.held(response, sender, key, tls))
+        Ok(self.held(response, sender, key, told_by))
     }
 
     fn held(
@@ -119,9 +123,9 @@ impl Pool {
         response: Response<Incoming>,
         sender: SendRequest<Outgoing>,
         key: Key,
-        tls: Option<Arc<rustls::ClientConfig>>,
+        told_by: ToldBy,
     ) -> Response<Reading> {
-        let held = Held { sender, key, tls, home: Arc::downgrade(&self.0) };
+        let held = Held { sender, key, told_by, home: Arc::downgrade(&self.0) };
         response.map(|body| Reading { body, held: Some(held) }.or_done())
     }
 
@@ -159,7 +163,7 @@ impl Shared {
         let all: usize = kept.values().map(Vec::len).sum();
         let list = kept.entry(held.key).or_default();
         if list.len() < IDLE_MAX_OF_ONE && all < IDLE_MAX {
-            list.push(Idle { sender: held.sender, since: Instant::now(), _tls: held.tls });
+            list.push(Idle { sender: held.sender, since: Instant::now(), _told_by: held.told_by });
         }
     }
 }
@@ -210,7 +214,7 @@ impl Body for Reading {
 }
 
 /// What went wrong with a request, in Go's words for what happens most.
-fn text(error: &hyper::Error) -> String {
+pub fn text(error: &hyper::Error) -> String {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return "EOF".into();
     }

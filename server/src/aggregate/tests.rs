@@ -5,7 +5,7 @@ use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, Empty};
 use registry::special::api_services::Remote;
 use streaming::{
-    dial::Target,
+    dial::{Target, Way},
     pool::{Outgoing, Pool},
 };
 use tokio::{
@@ -31,7 +31,7 @@ async fn passed(bytes: &'static str) -> (u16, HeaderMap, String) {
     };
     let body: Outgoing = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::get("/apis/a/v1/things").header(header::HOST, "a").body(body).expect("a request");
-    let to = Target { host: "127.0.0.1".into(), port, tls: None, name: None, public_only: false };
+    let to = Target { host: "127.0.0.1".into(), port, tls: None, name: None, public_only: false, way: Way::STRAIGHT };
     let pool = Pool::default();
     let ((), response) = tokio::join!(serve, proxy::passed(&pool, &to, request));
     let (parts, body) = response.into_parts();

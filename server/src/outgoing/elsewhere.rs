@@ -13,7 +13,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use rustls::ClientConfig;
-use streaming::{dial::Target, pool};
+use streaming::{
+    dial::{Target, Way},
+    egress::Network,
+    pool,
+};
 
 use super::{DIAL, Outgoing, answer, clean, read};
 
@@ -48,6 +52,7 @@ pub struct Place {
 pub struct Documents {
     pub outgoing: Arc<Outgoing>,
     pub tls: Arc<ClientConfig>,
+    pub way: Way,
 }
 
 /// Calls until one counts. Upstream: DefaultAuthWebhookRetryBackoff.
@@ -127,13 +132,14 @@ impl Place {
         })
     }
 
-    fn target(&self) -> Target {
+    fn target(&self, way: Way) -> Target {
         Target {
             host: self.host.clone(),
             port: self.port,
             tls: self.tls.clone(),
             name: self.name.clone(),
             public_only: false,
+            way,
         }
     }
 }
@@ -224,7 +230,8 @@ impl Webhook {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
         let request = request.body(body).map_err(|e| pool::Failed { why: e.to_string(), stale: false })?;
-        self.outgoing.pool.send(&self.place.target(), request, DIAL).await
+        let target = self.place.target(self.outgoing.egress().way(Network::ControlPlane));
+        self.outgoing.pool.send(&target, request, DIAL).await
     }
 
     /// Upstream's client says to each webhook how long it waits for it.
@@ -314,7 +321,8 @@ impl Documents {
         }
         let host = at.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = at.port_u16().unwrap_or(443);
-        let target = Target { host, port, tls: Some(self.tls.clone()), name: None, public_only: false };
+        let (tls, way) = (Some(self.tls.clone()), self.way.clone());
+        let target = Target { host, port, tls, name: None, public_only: false, way };
         let response = match self.ask(at, bearer, &target).await {
             Err(failed) if failed.stale => self.ask(at, bearer, &target).await,
             other => other,

@@ -125,7 +125,13 @@ fn yes() -> Vec<u8> {
 
 pub(super) fn client(port: u16) -> Outgoing {
     let draw: Arc<dyn Fn(u64) -> u64 + Send + Sync> = Arc::new(|_| 0);
-    Outgoing::new(Settings { look: Arc::new(Cluster(port)), draw, machine: String::new(), front_proxy: None })
+    Outgoing::new(Settings {
+        look: Arc::new(Cluster(port)),
+        draw,
+        machine: String::new(),
+        front_proxy: None,
+        egress: Egress::default(),
+    })
 }
 
 async fn call(client: &Outgoing, to: &Address) -> Result<Value, String> {

@@ -1,4 +1,4 @@
-//! Files of the group `apiserver.config.k8s.io`, read strictly, and looked at again while the server runs.
+//! Files of kinds that are about the server itself, read strictly, and looked at again while it runs.
 //!
 //! Upstream: apiserver/pkg/server/options/{authenticationconfig,authorizationconfig}/metrics, pkg/apis/apiserver/install.
 
@@ -34,13 +34,16 @@ pub struct Rows {
 }
 
 const GROUP: &str = "apiserver.config.k8s.io";
-/// Kinds of the group with the versions that upstream reads; all have the form of the last.
-const KINDS: [(&str, &[&str]); 5] = [
-    ("AuthenticationConfiguration", &["v1alpha1", "v1beta1", "v1"]),
-    ("AuthorizationConfiguration", &["v1alpha1", "v1beta1", "v1"]),
-    ("TracingConfiguration", &["v1alpha1", "v1beta1", "v1"]),
-    ("AdmissionConfiguration", &["v1"]),
-    ("EncryptionConfiguration", &["v1"]),
+/// As it was called at first.
+const LEGACY_GROUP: &str = "apiserver.k8s.io";
+/// Kinds with the versions that upstream reads; all have the form of the last.
+const KINDS: [(&str, &str, &[&str]); 6] = [
+    (GROUP, "AuthenticationConfiguration", &["v1alpha1", "v1beta1", "v1"]),
+    (GROUP, "AuthorizationConfiguration", &["v1alpha1", "v1beta1", "v1"]),
+    (GROUP, "TracingConfiguration", &["v1alpha1", "v1beta1", "v1"]),
+    (GROUP, "AdmissionConfiguration", &["v1"]),
+    (GROUP, "EncryptionConfiguration", &["v1"]),
+    (LEGACY_GROUP, "EgressSelectorConfiguration", &["v1alpha1", "v1beta1"]),
 ];
 /// How often a file is looked at. Upstream is told by the system, and looks every minute.
 const LOOK: Duration = Duration::from_secs(1);
@@ -110,25 +113,35 @@ pub fn parse(text: &str, kind: &str) -> Result<Value> {
     if text.is_empty() {
         bail!("empty config data");
     }
+    match known(text)? {
+        found if found.kind == kind => strict(text, &found),
+        found => bail!("expected {kind}, got *apiserver.{}", found.kind),
+    }
+}
+
+/// Of which kind a file is, with the last version of that kind whose form it has.
+pub fn known(text: &str) -> Result<Gvk> {
     let loose = codec::yaml::any(text.as_bytes()).map_err(|e| anyhow!("{e}"))?;
-    let (found, version) = (loose.str("kind"), loose.str("apiVersion"));
-    match (found, version) {
+    let (found, said) = (loose.str("kind"), loose.str("apiVersion"));
+    match (found, said) {
         ("", _) => bail!("Object 'Kind' is missing in '{text}'"),
         (_, "") => bail!("Object 'apiVersion' is missing in '{text}'"),
         _ => {}
     }
-    let known = version.strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('/'));
-    let is_known =
-        KINDS.iter().any(|(kind, versions)| *kind == found && known.is_some_and(|known| versions.contains(&known)));
-    if !is_known {
-        let (found, version) = (api::field::quote(found), api::field::quote(version));
-        bail!("no kind {found} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\"");
-    }
-    if found != kind {
-        bail!("expected {kind}, got *apiserver.{found}");
-    }
+    let (group, version) = said.split_once('/').unwrap_or(("", said));
+    let is_it =
+        |(of, kind, versions): &&(&str, &str, &[&str])| *of == group && *kind == found && versions.contains(&version);
+    let Some((_, _, versions)) = KINDS.iter().find(is_it) else {
+        let (found, said) = (api::field::quote(found), api::field::quote(said));
+        bail!("no kind {found} is registered for version {said} in scheme \"pkg/runtime/scheme.go:111\"");
+    };
+    Ok(Gvk::new(group, versions.last().copied().unwrap_or(version), found))
+}
+
+/// The tree of a file of a kind that is known.
+pub fn strict(text: &str, kind: &Gvk) -> Result<Value> {
     let schemas = schema::builtin();
-    let id = schemas.kind(&Gvk::new(GROUP, "v1", kind)).expect("the facts have the configurations of the API server");
+    let id = schemas.kind(kind).expect("the facts have the configurations of the API server");
     let read = codec::yaml::object(text.as_bytes(), id, schemas).map_err(|e| anyhow!("{e}"))?;
     if !read.strict.is_empty() {
         bail!("strict decoding error: {}", read.strict.join(", "));

@@ -6,6 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::Value;
+use auth::authenticate::jwt::configuration::Issuer;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use certs::{PrivateKey, careless, tls, tls::Identity};
 use http::HeaderValue;
@@ -14,6 +15,7 @@ use server::outgoing::{
     Outgoing, Trust,
     elsewhere::{Documents, Place, Webhook},
 };
+use streaming::{dial::Way, egress::Network};
 
 use super::{identity::why_not, outgoing::machine};
 use crate::controllers::outside::{entry, material};
@@ -50,11 +52,14 @@ fn read(path: &Path, make: Making) -> Result<Place> {
     place.with_context(|| format!("{shown} is no kubeconfig of a webhook"))
 }
 
-/// How the documents of an issuer are read: its server is believed by these authorities, or as this machine does.
-pub fn documents(authority: &str, outgoing: &Arc<Outgoing>) -> Result<Documents> {
-    let trust = Trust::Authorities(authority.as_bytes().to_vec());
+/// How the documents of an issuer are read: its server is believed by its authorities, or as this machine does, and
+/// reached straight, unless it is said by which way.
+pub fn documents(issuer: &Issuer, outgoing: &Arc<Outgoing>) -> Result<Documents> {
+    let trust = Trust::Authorities(issuer.authority.as_bytes().to_vec());
     let tls = outgoing.tls(&trust, false).map_err(|why| anyhow!("{why}"))?;
-    Ok(Documents { outgoing: outgoing.clone(), tls })
+    let network = Network::ALL.into_iter().find(|network| network.word() == issuer.egress);
+    let way = network.map_or(Way::STRAIGHT, |network| outgoing.egress().way(network));
+    Ok(Documents { outgoing: outgoing.clone(), tls, way })
 }
 
 fn place(config: &Value, folder: &Path, make: Making) -> Result<Place> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::Value;
 use server::metrics::{Kind, Row, rows};
 
-use super::{auditing, configured, encryption, nodes, outgoing, ranges};
+use super::{auditing, configured, egress, encryption, nodes, outgoing, ranges};
 
 static FACTS: &str = include_str!("../../../schema/facts/metrics.json");
 static MISSING: &str = include_str!("../../../conformance/metrics.tsv");
@@ -18,8 +18,10 @@ const OF_THE_PROCESS: &str = "process_";
 
 /// Everything that this server counts.
 fn ours() -> BTreeMap<&'static str, &'static Row> {
-    let skiffs =
-        [encryption::ROWS, auditing::ROWS, nodes::ROWS, outgoing::ROWS, ranges::ROWS].into_iter().flatten().copied();
+    let skiffs = [encryption::ROWS, auditing::ROWS, egress::ROWS, nodes::ROWS, outgoing::ROWS, ranges::ROWS]
+        .into_iter()
+        .flatten()
+        .copied();
     let followed = [&configured::AUTHENTICATION, &configured::AUTHORIZATION].into_iter().flat_map(|rows| rows.all());
     rows::all().chain(skiffs).chain(followed).map(|row| (row.name, row)).collect()
 }

@@ -180,8 +180,10 @@ impl Maker {
     fn make(&self, configuration: Configuration) -> Result<Made> {
         let mut all = Vec::new();
         for issuer in configuration.issuers {
-            issuer.check(&self.own_issuers).map_err(anyhow::Error::msg)?;
-            let fetch = Arc::new(elsewhere::documents(&issuer.authority, &self.outgoing)?);
+            let egress = self.outgoing.egress();
+            let ways = egress.selected().map(|ways| ways.keys().map(|network| network.word()).collect::<Vec<_>>());
+            issuer.check(&self.own_issuers, ways.as_deref()).map_err(anyhow::Error::msg)?;
+            let fetch = Arc::new(elsewhere::documents(&issuer, &self.outgoing)?);
             all.push(Arc::new(issuer.open(self.algorithms.clone(), fetch)));
         }
         let (clock, tally) = (self.clock.clone(), self.tally.clone());

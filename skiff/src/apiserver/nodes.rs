@@ -12,6 +12,7 @@ use server::{
     metrics::{Kind, Page, Resources, Row},
     stream::Ways,
 };
+use streaming::egress::{Egress, Network};
 
 use super::{identity::read, settings};
 use crate::flags::Apiserver;
@@ -54,7 +55,7 @@ pub fn logs(counted: Arc<Resources>) -> impl Fn(&mut Page) + Send + Sync {
 }
 
 /// The ways to nodes, with our certificate, and to pods and services, without.
-pub fn ways(flags: &Apiserver, pki: &Pki) -> Result<Ways> {
+pub fn ways(flags: &Apiserver, pki: &Pki, egress: &Egress) -> Result<Ways> {
     let (certificate, key) = match (&flags.kubelet_client_certificate, &flags.kubelet_client_key) {
         (Some(certificate), Some(key)) => {
             let key = PrivateKey::from_pem(&read(key)?).context("--kubelet-client-key")?;
@@ -81,6 +82,7 @@ pub fn ways(flags: &Apiserver, pki: &Pki) -> Result<Ways> {
         verified,
         unverified,
         anybody: Arc::new(careless::client_config()?),
+        cluster: egress.way(Network::Cluster),
     })
 }
 

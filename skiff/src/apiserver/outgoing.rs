@@ -14,6 +14,7 @@ use server::{
     metrics::{Kind, Metrics, Page, Row},
     outgoing::{Outgoing, Settings},
 };
+use streaming::egress::Egress;
 
 use super::identity::read;
 use crate::{clock::Random, flags::Apiserver};
@@ -28,7 +29,7 @@ const MACHINES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>) -> Result<Arc<Outgoing>> {
+pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>, egress: &Egress) -> Result<Arc<Outgoing>> {
     let own = &pki.front_proxy_client;
     let (certificate, key) = match (&flags.proxy_client_cert_file, &flags.proxy_client_key_file) {
         (Some(certificate), Some(key)) => (read(certificate)?, read(key)?),
@@ -36,11 +37,15 @@ pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>) -> Result<Arc<O
     };
     let front_proxy = (certificate, PrivateKey::from_pem(&key).context("--proxy-client-key-file")?);
     let machine = machine();
-    let draw = Arc::new(|bound: u64| {
-        let digits: String = Random.uid().chars().filter(char::is_ascii_hexdigit).take(12).collect();
-        u64::from_str_radix(&digits, 16).unwrap_or_default() % bound.max(1)
-    });
-    Ok(Arc::new(Outgoing::new(Settings { look, draw, machine, front_proxy: Some(front_proxy) })))
+    let draw = Arc::new(|bound: u64| number() % bound.max(1));
+    let egress = egress.clone();
+    Ok(Arc::new(Outgoing::new(Settings { look, draw, machine, front_proxy: Some(front_proxy), egress })))
+}
+
+/// A number by chance, of 48 bits.
+pub fn number() -> u64 {
+    let digits: String = Random.uid().chars().filter(char::is_ascii_hexdigit).take(12).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or_default()
 }
 
 /// The authorities that this machine believes, as PEM.

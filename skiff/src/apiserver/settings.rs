@@ -63,6 +63,7 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     wrong.extend(wrong_modes(flags));
     wrong.extend(wrong_headers(flags));
     wrong.extend(super::auditing::check(&flags.audit));
+    wrong.extend(super::egress::check(flags.egress_selector_config_file.as_deref()));
     match wrong.as_slice() {
         [] => Ok(features),
         [one] => bail!("{one}"),

@@ -17,6 +17,10 @@ use store::{
     Error, Guard, Op, Outcome, Revision, Store, Txn,
     backends::{etcd, memory, sqlite},
 };
+use streaming::{
+    dial::Dial,
+    egress::{Egress, Network},
+};
 
 use crate::flags::{Apiserver, Kept};
 
@@ -27,8 +31,8 @@ const COMPACTION: &str = "compact_rev_key";
 const OTHER_DIRECTORY: &str = "another directory with --data-dir";
 const OTHER_ETCD: &str = "another etcd: the one that `skiff envtest` wrote is one API server's at a time";
 
-/// Opens the store that the flags name.
-pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
+/// Opens the store that the flags name; etcd is reached by the way that there is to it.
+pub async fn open(flags: &Apiserver, egress: &Egress) -> Result<Arc<dyn Store>> {
     match &flags.kept {
         Some(Kept::InMemory) => return Ok(Arc::new(memory::Memory::with_clock(Arc::new(now)))),
         Some(Kept::In { directory, durable }) => return database(directory, *durable, OTHER_ETCD),
@@ -48,11 +52,22 @@ pub async fn open(flags: &Apiserver) -> Result<Arc<dyn Store>> {
         (None, None) => None,
         _ => bail!("--etcd-certfile and --etcd-keyfile belong together"),
     };
+    config.dial = egress.way(Network::Etcd).proxy().cloned().map(dialled_by);
     let servers = flags.etcd_servers.join(",");
     let store = etcd::Etcd::connect(config).await.with_context(|| format!("--etcd-servers {servers}: no such etcd"))?;
     // The connection is made when there is something to ask: better to learn now than with the first request.
     store.revision().await.map_err(|error| anyhow!("etcd at {servers} does not answer; is it running? ({error})"))?;
     Ok(store)
+}
+
+fn dialled_by(proxy: Arc<dyn Dial>) -> etcd::Dial {
+    etcd::Dial::new(move |address| {
+        let proxy = proxy.clone();
+        async move {
+            let io = proxy.dial(&address).await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(Box::new(io) as Box<dyn etcd::Io>)
+        }
+    })
 }
 
 /// A database of which nothing is left is not taken for a new one: where the way in was written, a cluster was kept.

@@ -72,7 +72,6 @@ pub const MISSING: &[&str] = &[
     "cors-allowed-origins",
     "debug-socket-path",
     "disabled-metrics",
-    "egress-selector-config-file",
     "emulated-version",
     "emulation-forward-compatible",
     "etcd-count-metric-poll-period",
@@ -200,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named_so() {
-        for flag in ["--vmodule=f", "--tls-sni-cert-key=a,b", "--egress-selector-config-file=f"] {
+        for flag in ["--vmodule=f", "--tls-sni-cert-key=a,b", "--tracing-config-file=f"] {
             let words = refused(flag).unwrap_or_default();
             assert!(words.ends_with("is a flag of kube-apiserver that is not supported here"), "{words}");
         }

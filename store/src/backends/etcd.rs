@@ -14,12 +14,18 @@ use etcd_client::{
     KeyValue, KvClient, PutOptions, TlsOptions, TxnOp, TxnOpResponse, WatchClient,
 };
 
-use self::feed::{Followers, Watching};
+use self::{
+    dial::Members,
+    feed::{Followers, Watching},
+};
 use super::txn;
 use crate::{Entry, Error, Feed, Guard, LeaseId, Op, Outcome, Page, Range, Revision, Seal, Store, Txn};
 
+mod dial;
 mod error;
 mod feed;
+
+pub use dial::{Dial, Io};
 
 /// How to reach etcd.
 #[derive(Clone, Debug)]
@@ -32,6 +38,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
     pub request_bytes_max: usize,
+    /// Who opens connections; nobody: they are made straight.
+    pub dial: Option<Dial>,
 }
 
 /// The certificate that etcd is shown, and its key, as PEM.
@@ -72,6 +80,7 @@ impl Config {
             connect_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(34),
             request_bytes_max: txn::REQUEST_BYTES_MAX,
+            dial: None,
         }
     }
 }
@@ -88,7 +97,7 @@ impl std::fmt::Debug for ClientIdentity {
 impl Etcd {
     /// Prepares the connection; it is made, and made again, when there is something to ask. An error is a setting's.
     pub async fn connect(config: Config) -> Result<Arc<Etcd>, Error> {
-        let Config { endpoints, ca_pem, identity, connect_timeout, request_timeout, request_bytes_max } = config;
+        let Config { endpoints, ca_pem, identity, connect_timeout, request_timeout, request_bytes_max, dial } = config;
         // Without a leader a watch would wait for ever on a member that is cut off, and show nothing.
         let mut options = ConnectOptions::new().with_connect_timeout(connect_timeout).with_require_leader(true);
         options = options.with_keep_alive(Duration::from_secs(30), Duration::from_secs(10));
@@ -96,7 +105,10 @@ impl Etcd {
             options = options.with_tls(tls(ca_pem, identity));
         }
         let has_others = endpoints.len() > 1;
-        let client = Client::connect(endpoints, Some(options)).await;
+        let client = match dial {
+            None => Client::connect(endpoints, Some(options)).await,
+            Some(dial) => Client::connect_with_balanced_channel(endpoints, Some(options), Members::by(dial)).await,
+        };
         let client = client.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Arc::new(Etcd {
             kv: client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX),

@@ -15,7 +15,7 @@ fn get() -> Request<Outgoing> {
 
 async fn target(listener: &TcpListener) -> Target {
     let port = listener.local_addr().expect("an address").port();
-    Target { host: "127.0.0.1".into(), port, tls: None, name: None, public_only: false }
+    Target { host: "127.0.0.1".into(), port, tls: None, name: None, public_only: false, way: Way::STRAIGHT }
 }
 
 /// Reads one request and answers it.

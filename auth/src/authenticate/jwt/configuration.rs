@@ -96,9 +96,9 @@ impl AnonymousWhere {
 // === impl Issuer ===
 
 impl Issuer {
-    /// Nobody may be an issuer whose tokens this server makes itself, and there is no way out but one: upstream dials through
-    /// what its --egress-selector-config-file names, and refuses when that is nothing. Upstream: oidc.go New.
-    pub fn check(&self, own_issuers: &[String]) -> Result<(), String> {
+    /// Nobody may be an issuer whose tokens this server makes itself, and a way out has to be one of `ways`: those that
+    /// the configuration of ways names, where there is one. Upstream: oidc.go New, egressLookupForType.
+    pub fn check(&self, own_issuers: &[String], ways: Option<&[&str]>) -> Result<(), String> {
         if own_issuers.contains(&self.url) {
             let mut sorted = own_issuers.to_vec();
             sorted.sort();
@@ -107,12 +107,12 @@ impl Issuer {
                 "issuer.url: Invalid value: {url}: URL must not overlap with disallowed issuers: [{own}]"
             ));
         }
-        match self.egress.as_str() {
-            "" => Ok(()),
-            egress => {
-                let egress = api::field::quote(egress);
-                Err(format!("oidc: egress lookup required with egress selector type {egress}"))
-            }
+        let egress = api::field::quote(&self.egress);
+        match ways {
+            _ if self.egress.is_empty() => Ok(()),
+            None => Err(format!("oidc: egress lookup required with egress selector type {egress}")),
+            Some(ways) if ways.contains(&self.egress.as_str()) => Ok(()),
+            Some(_) => Err(format!("oidc: egress lookup for {egress} is not configured")),
         }
     }
 

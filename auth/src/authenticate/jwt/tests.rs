@@ -427,11 +427,14 @@ fn nobody_is_an_issuer_whose_tokens_are_made_here() {
     let issuer = Issuer { url: "https://own.example".to_owned(), ..issuer_without_means() };
     let own = ["https://own.example".to_owned()];
     let words = "issuer.url: Invalid value: \"https://own.example\": URL must not overlap with disallowed issuers: [https://own.example]";
-    assert_eq!(issuer.check(&own), Err(words.to_owned()));
-    assert_eq!(issuer.check(&[]), Ok(()));
+    assert_eq!(issuer.check(&own, None), Err(words.to_owned()));
+    assert_eq!(issuer.check(&[], None), Ok(()));
     let elsewhere = Issuer { egress: "cluster".to_owned(), ..issuer };
     let words = "oidc: egress lookup required with egress selector type \"cluster\"";
-    assert_eq!(elsewhere.check(&[]), Err(words.to_owned()));
+    assert_eq!(elsewhere.check(&[], None), Err(words.to_owned()));
+    let words = "oidc: egress lookup for \"cluster\" is not configured";
+    assert_eq!(elsewhere.check(&[], Some(&["controlplane"])), Err(words.to_owned()));
+    assert_eq!(elsewhere.check(&[], Some(&["cluster"])), Ok(()));
 }
 
 fn issuer_without_means() -> Issuer {

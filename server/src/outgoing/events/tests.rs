@@ -7,6 +7,7 @@ use api::{GroupResource, Status, Value};
 use audit::backend::Losses;
 use http::HeaderValue;
 use parking_lot::Mutex;
+use streaming::egress::Egress;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -77,7 +78,13 @@ async fn take(stream: &mut TcpStream) -> Option<(String, String)> {
 
 fn events(address: &str) -> Events {
     let draw: Arc<dyn Fn(u64) -> u64 + Send + Sync> = Arc::new(|_| 0);
-    let settings = Settings { look: Arc::new(Nothing), draw, machine: String::new(), front_proxy: None };
+    let settings = Settings {
+        look: Arc::new(Nothing),
+        draw,
+        machine: String::new(),
+        front_proxy: None,
+        egress: Egress::default(),
+    };
     let tls = Arc::new(certs::careless::client_config_as(None).expect("settings"));
     let token = HeaderValue::from_static("Bearer abc");
     let place = Place::even_plain(address, None, tls, Some(token)).expect("an address");

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
+	apiserverv1beta1 "k8s.io/apiserver/pkg/apis/apiserver/v1beta1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -63,6 +64,9 @@ func roots() []root {
 	// Conversion webhooks may still ask for this version, whose other kinds are gone.
 	conversion := apiextensionsv1beta1.SchemeGroupVersion.WithKind("ConversionReview")
 	all = append(all, root{reflect.TypeOf(apiextensionsv1beta1.ConversionReview{}), []schema.GroupVersionKind{conversion}})
+	// Of the versions before the last, this kind alone is in no later one; v1alpha1 has the same form.
+	egress := apiserverv1beta1.SchemeGroupVersion.WithKind("EgressSelectorConfiguration")
+	all = append(all, root{reflect.TypeOf(apiserverv1beta1.EgressSelectorConfiguration{}), []schema.GroupVersionKind{egress}})
 	all = append(all, root{typ: reflect.TypeOf(version.Info{})})
 	sort.Slice(all, func(i, j int) bool { return goName(all[i].typ) < goName(all[j].typ) })
 	return all
