@@ -13,6 +13,7 @@ pub mod figures;
 pub mod fixture;
 pub mod latency;
 pub mod load;
+pub mod pods;
 pub mod process;
 pub mod record;
 pub mod side;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub fan_out: PathBuf,
     /// The program of A1, likewise.
     pub who_asks: PathBuf,
+    /// This program, which measures pods on a node in a network of its own.
+    pub own: PathBuf,
     /// Who is measured, in turns.
     pub who: Vec<Who>,
     /// What the number of objects (of watchers, of nodes) is multiplied with.

@@ -163,8 +163,18 @@ impl Machine {
         output(inside(&self.holder, words[0]).args(&words[1..]))
     }
 
+    /// The process of its node agent, when it has one.
+    pub fn agent(&self) -> Option<u32> {
+        self.agents.first().map(|agent| agent.child.id())
+    }
+
+    /// Where logs of its pods are, as the hub sees it.
+    pub fn logs(&self) -> PathBuf {
+        self.directory.join("logs/pods")
+    }
+
     /// The cgroup below which its pods are, as paths of cgroup controllers begin.
-    fn cgroup(&self) -> &str {
+    pub fn cgroup(&self) -> &str {
         self.cgroups.name()
     }
 
@@ -178,7 +188,7 @@ impl Machine {
     }
 
     /// What the runtime's network plugins make of a range: a bridge on this node, whose ports reach everywhere.
-    fn write_network(&self, range: &str) -> Result<()> {
+    pub fn write_network(&self, range: &str) -> Result<()> {
         let list = serde_json::json!({
             "cniVersion": "0.4.0",
             "name": "pods",

@@ -135,6 +135,9 @@ pub struct Up {
     /// Take nodes for what they say they are, whoever has signed their certificates.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
     pub kubelet_insecure_tls: bool,
+    /// So many nodes more whose containers are nowhere, named simulated-1 and so on: for trying what a large cluster does.
+    #[arg(long, default_value = "0", value_parser = clap::value_parser!(u32).range(..=32_000))]
+    pub simulated_nodes: u32,
 }
 
 #[derive(Args)]

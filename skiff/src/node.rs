@@ -1,5 +1,6 @@
 //! `skiff node`, and the node beside a server of this process.
 
+pub mod crowd;
 pub mod join;
 mod own;
 mod whole;
@@ -89,7 +90,7 @@ pub fn run(flags: &Node) -> Result<()> {
         // Who joins by a token hears of the cluster's authority then, and not from a file.
         let clients_ca = flags.join.token.is_some().then(|| entrance.authority_pem.clone());
         let beside = Beside { clients_ca, certificate: None, tally: entrance.tally.clone() };
-        let (config, parts) = settled(flags, &file, entrance.client.clone(), beside)?;
+        let (config, parts) = settled(flags, &file, entrance.client.clone(), Some(beside))?;
         let mut stop = Stop::listen()?;
         tokio::select! {
             () = node::run(config, parts) => {}
@@ -111,7 +112,7 @@ pub fn beside(server: &Arc<Server>, flags: &Node, images: Images, pki: &Pki, run
         certificate: Some(own.certificate.clone()),
         tally: Arc::default(),
     };
-    let (config, parts) = settled(flags, &file(flags)?, client, beside)?;
+    let (config, parts) = settled(flags, &file(flags)?, client, Some(beside))?;
     running.spawn(own.keep());
     running.spawn(async move {
         // A pod that came before its image would wait for a pull that may take a minute to fail.
@@ -144,8 +145,8 @@ fn file(flags: &Node) -> Result<Value> {
     Ok(file)
 }
 
-/// Flags and file as one.
-fn settled(flags: &Node, file: &Value, client: Client, beside: Beside) -> Result<(Config, Parts)> {
+/// Flags and file as one. A node that is given nothing of a cluster serves no API.
+fn settled(flags: &Node, file: &Value, client: Client, beside: Option<Beside>) -> Result<(Config, Parts)> {
     let configuration = Configuration::read(file).map_err(|error| anyhow::anyhow!("--config: {error}"))?;
     configuration.warnings.iter().for_each(|warning| tracing::warn!("--config: {warning}"));
     let said = &configuration.effective;
@@ -171,17 +172,20 @@ fn settled(flags: &Node, file: &Value, client: Client, beside: Beside) -> Result
             Arc::new(cri::Cri::new(&endpoint, cri::Limits::default()).map_err(|e| anyhow::anyhow!("{endpoint}: {e}"))?)
         }
     };
-    let site = Site {
-        certificates: &flags.join.certificates(&flags.root_dir),
-        node: &settings.node_name,
-        ips: &ips,
-        client_authorities_pem: beside.clients_ca,
-        given: beside.certificate,
-        chance: join::chance(),
-        tally: beside.tally,
-        now: Wall.now().as_second(),
-    };
-    let serving = Serving::read(said, site).map_err(anyhow::Error::msg)?;
+    let serving = beside.map(|beside| {
+        let site = Site {
+            certificates: &flags.join.certificates(&flags.root_dir),
+            node: &settings.node_name,
+            ips: &ips,
+            client_authorities_pem: beside.clients_ca,
+            given: beside.certificate,
+            chance: join::chance(),
+            tally: beside.tally,
+            now: Wall.now().as_second(),
+        };
+        Serving::read(said, site).map_err(anyhow::Error::msg)
+    });
+    let serving = serving.transpose()?;
     let config = Config {
         name: name(flags),
         ips,
@@ -199,7 +203,7 @@ fn settled(flags: &Node, file: &Value, client: Client, beside: Beside) -> Result
         clock: Arc::new(Wall),
         machine: Machine::read(&flags.root_dir),
         simulated: flags.simulated,
-        serving: Some(serving),
+        serving,
         whole: Arc::new(whole::whole),
     };
     Ok((config, parts))

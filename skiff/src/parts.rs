@@ -17,6 +17,7 @@ pub struct Beside {
     pub proxy: Option<Box<proxy::Proxy>>,
     pub dns: Option<Box<dns::Dns>>,
     pub node: Option<Box<node::Node>>,
+    pub crowd: Option<node::crowd::Crowd>,
     /// What the node's runtime is given before its first pod.
     pub images: Images,
     /// What the person at the terminal is told once requests are answered.
@@ -43,6 +44,9 @@ impl Beside {
         }
         if let Some(flags) = &self.node {
             node::beside(server, flags, self.images, pki, &mut running)?;
+        }
+        if let Some(crowd) = &self.crowd {
+            crowd.start(server, &mut running)?;
         }
         Ok(running)
     }

@@ -16,7 +16,7 @@ use crate::{
     clock,
     dns::{self, Dns},
     flags,
-    node::Node,
+    node::{Node, crowd::Crowd},
     parts::Beside,
     proxy::Proxy,
     scheduler::Scheduler,
@@ -27,8 +27,11 @@ const CONTROL_PLANE: [&str; 3] = ["apiserver", "controllers", "scheduler"];
 /// Parts that take this machine's containers and packets in hand.
 const OF_A_NODE: [&str; 3] = ["node", "proxy", "dns"];
 
-/// Where pods' addresses come from.
+/// Where pods' addresses come from: each node has a range of 256 of them.
 const POD_RANGE: &str = "10.244.0.0/16";
+/// … and when that is not enough for so many nodes: half of RFC 1918's largest network, beside the services'.
+const LARGE_POD_RANGE: &str = "10.128.0.0/9";
+const FEW_NODES: u32 = 200;
 /// Where a runtime that serves the whole machine reads how pods' networks are made.
 const MACHINE_NETWORKS: &str = "/etc/cni/net.d";
 
@@ -53,11 +56,13 @@ pub fn run(flags: flags::Up) -> Result<()> {
     let (settings, told) = server(data, &flags, bind_address)?;
     let site = Site::of(&flags, seen.and_then(|seen| seen.runtime));
     let beside = Beside {
-        controllers: runs("controllers").then(|| controllers(flags.approve_kubelet_serving)).transpose()?,
+        controllers: runs("controllers").then(|| controllers(&flags)).transpose()?,
         scheduler: runs("scheduler").then(scheduler).transpose()?,
         proxy: runs("proxy").then(|| proxy(runs("node").then_some(&site))).transpose()?,
         dns: runs("dns").then(|| dns(bind_address)).transpose()?,
         node: runs("node").then(|| node(&site, runs("dns"))).transpose()?,
+        crowd: (flags.simulated_nodes > 0)
+            .then(|| Crowd { count: flags.simulated_nodes, directory: flags.data_dir.join("simulated") }),
         images: images::Images::of(&flags.data_dir.join("images"), site.endpoint.clone()),
         greeting: Some(format!("export KUBECONFIG={data}/admin.kubeconfig")),
     };
@@ -140,11 +145,12 @@ fn server(data: &str, flags: &flags::Up, bind_address: IpAddr) -> Result<(Box<fl
 }
 
 /// The controllers as they are by default, with those of machines that join; nodes get ranges of pod addresses.
-fn controllers(approve_serving: bool) -> Result<Box<flags::Controllers>> {
+fn controllers(up: &flags::Up) -> Result<Box<flags::Controllers>> {
     let which = ["*", "bootstrap-signer-controller", "token-cleaner-controller"];
-    let which = [&which[..], if approve_serving { &[::controllers::SERVING_APPROVER] } else { &[] }].concat().join(",");
-    let arguments =
-        ["skiff", "controllers", "--controllers", &which, "--allocate-node-cidrs", "--cluster-cidr", POD_RANGE];
+    let approver: &[&str] = if up.approve_kubelet_serving { &[::controllers::SERVING_APPROVER] } else { &[] };
+    let which = [&which[..], approver].concat().join(",");
+    let range = if up.simulated_nodes > FEW_NODES { LARGE_POD_RANGE } else { POD_RANGE };
+    let arguments = ["skiff", "controllers", "--controllers", &which, "--allocate-node-cidrs", "--cluster-cidr", range];
     match flags::Skiff::try_parse_from(arguments)?.command {
         flags::Command::Controllers(settings) => Ok(settings),
         _ => bail!("the arguments of the controllers are wrong"),

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use super::{Plan, Table};
 
 mod create;
+mod crowd;
 mod deploy;
 mod fan_out;
 mod get;
@@ -14,6 +15,7 @@ mod hold;
 mod idle;
 mod lease;
 mod list;
+mod pod;
 mod schedule;
 mod start;
 mod suite;
@@ -63,7 +65,13 @@ pub const ALL: &[Figure] = &[
         most: Most { scale: 10.0, why: "upstream takes longer than is waited for", gigabytes: 0.3 },
     },
     Figure { name: "P8", measure: |plan, table| Box::pin(lease::measure(plan, table)), most: memory(0.03) },
+    Figure { name: "P9", measure: |plan, table| Box::pin(pod::measure(plan, table)), most: STILL },
     Figure { name: "P10", measure: |plan, table| Box::pin(hold::measure(plan, table)), most: memory(8.9) },
+    Figure {
+        name: "P11",
+        measure: |plan, table| Box::pin(crowd::measure(plan, table)),
+        most: Most { scale: 10.0, why: "nodes' ranges of addresses are so many", gigabytes: 1.0 },
+    },
     Figure { name: "P12", measure: |plan, table| Box::pin(suite::measure(plan, table)), most: STILL },
     Figure {
         name: "P13",
@@ -109,6 +117,12 @@ impl Figure {
     }
 }
 
+/// The number behind a word and a blank, in what a program of a figure's own has said.
+fn number_after(said: &str, word: &str) -> Result<f64> {
+    let found = said.split_once(word).and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+    found.ok_or_else(|| anyhow::anyhow!("{said}: nothing after {word:?}"))
+}
+
 const MEGABYTE: f64 = 1_000_000.0;
 /// Of the CPU that the load generator takes.
 const LOAD_UNIT: &str = "% of both's CPU";
@@ -120,6 +134,14 @@ mod tests {
     fn names(only: &[&str]) -> Result<Vec<&'static str>> {
         let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
         Ok(chosen(&only)?.iter().map(|figure| figure.name).collect())
+    }
+
+    #[test]
+    fn numbers_are_read_from_what_programs_say() {
+        let said = "A1: 5000 roles: certificate 2.50 µs, token 3.25 µs\nA1: verified 25000 /s of 5000 tokens\n";
+        let of = |word| number_after(said, word).ok();
+        assert_eq!((of("certificate "), of("token "), of("verified ")), (Some(2.5), Some(3.25), Some(25000.0)));
+        assert_eq!(of("nothing "), None);
     }
 
     #[test]

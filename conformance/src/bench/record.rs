@@ -46,7 +46,8 @@ pub const PAGE: &str = "docs/performance.md";
 pub const BRIEF: &str = "conformance/lists/figures.md";
 
 /// The order of the pages.
-const ORDER: [&str; 13] = ["P1", "P2", "P3", "P4", "P5a", "P5b", "P6", "P7", "P8", "P10", "P12", "P13", "A1"];
+const ORDER: [&str; 15] =
+    ["P1", "P2", "P3", "P4", "P5a", "P5b", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "A1"];
 
 const METHOD: &str = "\
 # Performance
@@ -61,7 +62,8 @@ upstream v1.37 (kube-apiserver with etcd; where a figure asks for them kube-cont
 on by default, and kube-scheduler) on the same cores, taking turns, with the same TLS, the same client, the same objects,
 and durable writes on both. In P7 each side's scheduler runs alone beside its own API server, is stopped while pods are
 made, and may send as much as it likes; in P13 each turn has a whole control plane of its own with its defaults, and
-simulated nodes. The *ceiling* is a small server of the same shape without any semantics
+simulated nodes; P11 is of Skiff alone, whose simulated nodes run in the same process (`skiff up --simulated-nodes`). In P9 both sides' node agents work for Skiff's API server, each on a machine of its own with
+a containerd that was asked for the same sandboxes and containers before, by nobody else. The *ceiling* is a small server of the same shape without any semantics
 (`conformance/examples/ceiling.rs`), in the same turns. What a turn costs the server is told as CPU seconds of all its
 processes, user and system, because on a small machine the client needs as much as a fast server does; memory is PSS. Skiff
 is built as it is released; while one works, `cargo build --profile measure` takes a fraction of the time and tells before

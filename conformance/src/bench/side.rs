@@ -36,6 +36,8 @@ pub enum Parts {
     Controllers,
     /// … and the scheduler.
     Whole,
+    /// … and so many simulated nodes, in the same process: Skiff alone has that.
+    Crowd(u32),
 }
 
 /// A server's processes. Dropping it ends them.
@@ -102,11 +104,13 @@ impl Side {
                 let names = match parts {
                     Parts::Server => "apiserver",
                     Parts::Controllers => "apiserver,controllers",
-                    Parts::Whole => "apiserver,controllers,scheduler",
+                    Parts::Whole | Parts::Crowd(_) => "apiserver,controllers,scheduler",
                 };
+                let nodes = if let Parts::Crowd(nodes) = parts { nodes } else { 0 };
                 let mut command = Command::new(&plan.skiff);
                 let port = ports::on_loopback()?.to_string();
-                command.args(["up", "--parts", names, "--secure-port", &port, "--data-dir"]);
+                command.args(["up", "--parts", names, "--secure-port", &port]);
+                command.arg(format!("--simulated-nodes={nodes}")).arg("--data-dir");
                 (kubeconfig, Runs::Program(Program::start(command.arg(directory), &log)?))
             }
             Who::Ceiling => {
@@ -115,6 +119,7 @@ impl Side {
                 (kubeconfig, Runs::Program(Program::start(&command, &log)?))
             }
             Who::Upstream => {
+                ensure!(!matches!(parts, Parts::Crowd(_)), "upstream has no simulated nodes in one process");
                 let settings = Settings {
                     durable: true,
                     controllers: controllers(parts),
@@ -144,7 +149,9 @@ impl Side {
         self.ready().await?;
         match self.parts {
             Parts::Server => Ok(()),
-            Parts::Controllers | Parts::Whole => self.until("/api/v1/namespaces/default/serviceaccounts/default").await,
+            Parts::Controllers | Parts::Whole | Parts::Crowd(_) => {
+                self.until("/api/v1/namespaces/default/serviceaccounts/default").await
+            }
         }
     }
 
@@ -245,7 +252,7 @@ impl Used {
 fn controllers(parts: Parts) -> Option<String> {
     match parts {
         Parts::Server => None,
-        Parts::Controllers | Parts::Whole => Some(CONTROLLERS.to_owned()),
+        Parts::Controllers | Parts::Whole | Parts::Crowd(_) => Some(CONTROLLERS.to_owned()),
     }
 }
 

@@ -17,6 +17,7 @@ use clap::Parser;
 use conformance::{
     bench::{
         Plan, Table, Who, figures, fixture,
+        pods::{self, Asked},
         record::{KEPT, Record},
     },
     place::Place,
@@ -60,6 +61,9 @@ struct Flags {
     /// Where the conformance suite keeps its last runs, which P12 is told from.
     #[arg(long, default_value = "target/conformance")]
     suite: PathBuf,
+    /// Measures so many pods on a node, in a network of this program's own, and prints it for P9.
+    #[arg(long, hide = true)]
+    pods: Option<usize>,
     /// Where the servers keep their data while they are measured: a real disk.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -71,13 +75,19 @@ struct Flags {
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
+    let work = async {
+        match flags.pods {
+            Some(pods) => pods_on_a_node(&flags, pods).await,
+            None => run(&flags).await.map(|()| ExitCode::SUCCESS),
+        }
+    };
     let done = tokio::select! {
-        done = run(&flags) => done,
+        done = work => done,
         // What is measured is dropped with it: that ends the servers and takes their data away.
         told = told_to_end() => told,
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
@@ -86,12 +96,25 @@ async fn main() -> ExitCode {
 }
 
 /// Waits for ^C or TERM.
-async fn told_to_end() -> Result<()> {
+async fn told_to_end() -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("told to end"),
     }
+}
+
+/// Here, once this program has entered a network of its own.
+async fn pods_on_a_node(flags: &Flags, pods: usize) -> Result<ExitCode> {
+    if let Some(code) = conformance::machines::enter()? {
+        return Ok(ExitCode::from(code));
+    }
+    let is_side = |who: &Who| flags.sides.iter().any(|side| side == who.name());
+    let who = Who::ALL.into_iter().find(is_side).context("--sides: nobody to measure")?;
+    let skiff = std::path::absolute(&flags.skiff)?;
+    let images = std::path::absolute(flags.suite.join("images"))?;
+    print!("{}", pods::measure(&Asked { skiff: &skiff, who, images: &images, pods }).await?);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(flags: &Flags) -> Result<()> {
@@ -196,6 +219,7 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
         fan_out: absolute(&flags.fan_out)?,
         suite: absolute(&flags.suite)?,
         who_asks: absolute(&flags.who_asks)?,
+        own: std::env::current_exe()?,
         who: Who::ALL.into_iter().filter(asked).collect(),
         scale,
         rounds: flags.rounds,

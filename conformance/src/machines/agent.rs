@@ -26,6 +26,8 @@ pub enum Agents {
     Stock,
     /// `program node` and `program proxy`.
     Skiff(PathBuf),
+    /// Nobody's: there is only the runtime.
+    Nobody,
     /// One of them, with no credentials but what `skiff token create` printed for a node.
     Joining {
         /// None: upstream's.
@@ -40,7 +42,7 @@ impl Agents {
     /// Skiff's program, unless they are upstream's.
     fn program(&self) -> Option<&Path> {
         match self {
-            Agents::Stock => None,
+            Agents::Stock | Agents::Nobody => None,
             Agents::Skiff(program) => Some(program),
             Agents::Joining { program, .. } => program.as_deref(),
         }
@@ -56,6 +58,9 @@ impl Agents {
 
 /// Starts them, with credentials of their own.
 pub(super) fn start(machine: &Machine, control: &Control, agents: &Agents) -> Result<Vec<Process>> {
+    if matches!(agents, Agents::Nobody) {
+        return Ok(Vec::new());
+    }
     let directory = machine.directory.join("agents");
     fs::create_dir_all(&directory)?;
     let own = Keys { directory: &directory, control };

@@ -69,11 +69,7 @@ impl Cluster {
         };
         let kubeconfig = skiff.kubeconfig.clone();
         skiff.wait_until_ready(&Client::from_kubeconfig(&kubeconfig).await?).await?;
-        let control = Control {
-            server: format!("https://{HUB}:{}", skiff.port),
-            authority: authority(&data.join("pki"))?,
-            kubeconfig: kubeconfig.clone(),
-        };
+        let control = control(&skiff, &data)?;
         let (nodes, lent) = Joined::join(kind, &control, &Agents::Skiff(program.to_owned()), directory).await?;
         Ok(Cluster { kubeconfig, lent, _nodes: nodes, _server: Server::Skiff(skiff) })
     }
@@ -97,6 +93,15 @@ impl Cluster {
         let server = Server::Upstream(upstream);
         Ok(Cluster { kubeconfig, lent, _nodes: nodes, _server: server })
     }
+}
+
+/// What nodes join of a Skiff in the hub, with its data in `data`.
+pub(crate) fn control(skiff: &Skiff, data: &Path) -> Result<Control> {
+    Ok(Control {
+        server: format!("https://{HUB}:{}", skiff.port),
+        authority: authority(&data.join("pki"))?,
+        kubeconfig: skiff.kubeconfig.clone(),
+    })
 }
 
 /// What signs certificates of a control plane whose keys are in a directory.
@@ -133,7 +138,7 @@ impl Joined {
     }
 }
 
-fn kubectl(kubeconfig: &Path, words: &[&str]) -> Result<String> {
+pub(crate) fn kubectl(kubeconfig: &Path, words: &[&str]) -> Result<String> {
     let done = Command::new(upstream::programs().join("kubectl"))
         .arg("--kubeconfig")
         .arg(kubeconfig)

@@ -70,6 +70,12 @@ impl Nodes {
     }
 }
 
+/// Whether a node or a pod says that it is ready.
+pub fn is_ready(object: &Value) -> bool {
+    let conditions = object.at("status").list("conditions");
+    conditions.iter().any(|condition| condition.str("type") == "Ready" && condition.str("status") == "True")
+}
+
 /// What is to be done about a pod that is bound to this node, if anything.
 pub fn plan(pod: &Value, node_address: &str, pod_address: &str, now: &str) -> Option<Step> {
     if meta::of(pod).is_terminating() {

@@ -4,7 +4,15 @@
 //! it does is said by its command: `exit CODE SECONDS` ends so after so long, `ignore SECONDS` runs, and takes so long to
 //! end when it is asked to; anything else runs until it is asked to end, and ends at once.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use api::time::Clock;
 use async_trait::async_trait;
@@ -25,15 +33,26 @@ const ASKED: i32 = 143;
 pub struct Fake {
     clock: Arc<dyn Clock>,
     held: Mutex<Held>,
+    addresses: Addresses,
 }
+
+/// Addresses of pods, of which those that share this have none twice.
+#[derive(Clone)]
+pub struct Addresses {
+    first: Ipv4Addr,
+    given: Arc<AtomicU32>,
+}
+
+/// As many as a network of ten bits has.
+const ADDRESSES: u32 = 1 << 22;
 
 #[derive(Default)]
 struct Held {
     made: u32,
     sandboxes: BTreeMap<String, SandboxStatus>,
     containers: BTreeMap<String, Made>,
-    /// Everything that was asked to change something.
-    log: Vec<String>,
+    /// Everything that was asked to change something, where anybody wants to know.
+    log: Option<Vec<String>>,
     down: bool,
 }
 
@@ -51,16 +70,37 @@ struct Does {
     ignores_seconds: i64,
 }
 
+// === impl Addresses ===
+
+impl Addresses {
+    pub fn from(first: Ipv4Addr) -> Addresses {
+        Addresses { first, given: Arc::default() }
+    }
+
+    fn next(&self) -> String {
+        let number = self.given.fetch_add(1, Ordering::Relaxed) % ADDRESSES + 1;
+        Ipv4Addr::from_bits(self.first.to_bits().wrapping_add(number)).to_string()
+    }
+}
+
 // === impl Fake ===
 
 impl Fake {
+    /// One that remembers what was done.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Fake> {
-        Arc::new(Fake { clock, held: Mutex::default() })
+        let addresses = Addresses::from(Ipv4Addr::new(10, 0, 0, 0));
+        let held = Held { log: Some(Vec::new()), ..Held::default() };
+        Arc::new(Fake { clock, held: Mutex::new(held), addresses })
+    }
+
+    /// One among others, which runs for good.
+    pub fn among(clock: Arc<dyn Clock>, addresses: Addresses) -> Arc<Fake> {
+        Arc::new(Fake { clock, held: Mutex::default(), addresses })
     }
 
     /// What was asked of it since the last call: `run p 0`, `start p/a 0`, `stop p/a 0 30s`, …
     pub fn log(&self) -> Vec<String> {
-        std::mem::take(&mut self.held.lock().log)
+        self.held.lock().log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Answers nothing, or again.
@@ -107,6 +147,12 @@ impl Held {
         self.containers.get_mut(id).ok_or_else(|| Error::NotFound(format!("container {id}")))
     }
 
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(what());
+        }
+    }
+
     /// `p/a 0`: of which pod, which container, which attempt.
     fn name(&self, id: &str) -> String {
         let Some(made) = self.containers.get(id) else { return id.into() };
@@ -150,8 +196,7 @@ impl Runtime for Fake {
         let now = self.clock.now();
         let mut held = self.held()?;
         let id = held.id("sandbox");
-        let [_, high, middle, low] = held.made.to_be_bytes();
-        held.log.push(format!("run {} {}", spec.pod.name, spec.attempt));
+        held.say(|| format!("run {} {}", spec.pod.name, spec.attempt));
         let on_host = spec.security.namespaces.network == Namespace::Node;
         let status = SandboxStatus {
             sandbox: Sandbox {
@@ -164,7 +209,7 @@ impl Runtime for Fake {
                 annotations: spec.annotations.clone(),
                 handler: spec.handler.clone(),
             },
-            ips: if on_host { vec![] } else { vec![format!("10.{high}.{middle}.{low}")] },
+            ips: if on_host { vec![] } else { vec![self.addresses.next()] },
             network: spec.security.namespaces.network.clone(),
         };
         held.sandboxes.insert(id.clone(), status);
@@ -177,7 +222,7 @@ impl Runtime for Fake {
         let Some(sandbox) = held.sandboxes.get_mut(id).filter(|s| s.sandbox.ready) else { return Ok(()) };
         sandbox.sandbox.ready = false;
         let name = sandbox.sandbox.pod.name.clone();
-        held.log.push(format!("stop {name}"));
+        held.say(|| format!("stop {name}"));
         for made in held.containers.values_mut().filter(|m| m.status.container.sandbox_id == id) {
             if made.status.container.state == State::Running {
                 made.ends = Some((now, KILLED));
@@ -189,7 +234,7 @@ impl Runtime for Fake {
     async fn remove_sandbox(&self, id: &str) -> Result<(), Error> {
         let mut held = self.held()?;
         if let Some(sandbox) = held.sandboxes.remove(id) {
-            held.log.push(format!("remove {}", sandbox.sandbox.pod.name));
+            held.say(|| format!("remove {}", sandbox.sandbox.pod.name));
         }
         Ok(())
     }
@@ -250,7 +295,7 @@ impl Runtime for Fake {
         made.status.container.state = State::Running;
         made.status.started_at = Some(now);
         made.ends = made.does.exits.map(|(code, seconds)| (later(now, seconds), code));
-        held.log.push(format!("start {name}"));
+        held.say(|| format!("start {name}"));
         Ok(())
     }
 
@@ -270,7 +315,7 @@ impl Runtime for Fake {
             if made.ends.is_none_or(|(at, _)| at > ends) {
                 made.ends = Some((ends, code));
             }
-            held.log.push(format!("stop {name} {}s", grace.as_secs()));
+            held.say(|| format!("stop {name} {}s", grace.as_secs()));
             ends
         };
         let wait = ends.duration_since(now).unsigned_abs();

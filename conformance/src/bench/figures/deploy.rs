@@ -17,7 +17,7 @@ use crate::{
         side::Parts,
         table::Better,
     },
-    suite::node::Nodes,
+    suite::node::{Nodes, is_ready},
 };
 
 const COUNT: usize = 1_000;
@@ -52,7 +52,7 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             side.starts().await?;
             fixture::prepare(&side).await?;
             let _nodes = Nodes::start(side.kubeconfig(), machines).await?;
-            welcome(&side, machines).await?;
+            welcome(&side, machines.into(), WITHIN).await?;
             deploy(&side, 1, within).await?;
             clear(&side, within).await?;
             let (_, used) = side.measure(deploy(&side, count, within)).await?;
@@ -65,17 +65,18 @@ pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
 }
 
 /// Waits until pods may go to every node.
-async fn welcome(side: &Side, machines: u8) -> Result<()> {
+pub(super) async fn welcome(side: &Side, machines: u32, within: Duration) -> Result<()> {
     let client = side.client().await?;
     for number in 1..=machines {
-        let is_free = |node: &api::Value| node.at("spec").list("taints").is_empty();
+        let is_free = |node: &api::Value| is_ready(node) && node.at("spec").list("taints").is_empty();
         let name = format!("simulated-{number}");
-        client.until(NODES, &name, |node| node.is_some_and(is_free)).await.with_context(|| side.who.name())?;
+        let waited = client.until_within(within, NODES, &name, |node| node.is_some_and(is_free)).await;
+        waited.with_context(|| side.who.name())?;
     }
     Ok(())
 }
 
-async fn deploy(side: &Side, count: usize, within: Duration) -> Result<()> {
+pub(super) async fn deploy(side: &Side, count: usize, within: Duration) -> Result<()> {
     let body = format!(
         r#"{{"kind":"Deployment","apiVersion":"apps/v1","metadata":{{"name":"{NAME}"}},"spec":{{"replicas":{count},"selector":{{"matchLabels":{{"app":"{NAME}"}}}},"template":{{"metadata":{{"labels":{{"app":"{NAME}"}}}},"spec":{{"containers":[{{"name":"c","image":"registry.k8s.io/pause:3.10"}}]}}}}}}}}"#
     );
