@@ -131,6 +131,7 @@ fn chain(authority: &Authority, keys: &Arc<KeySet>) -> Result<Chain, Box<dyn Err
                 api_audiences: audiences.clone(),
                 lookup: lookup.clone(),
                 tally: Arc::new(Uncounted),
+                uses: Arc::new(()),
             }),
             Box::new(accounts(keys)),
             Box::new(BootstrapTokens { api_audiences: audiences, lookup }),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use api::{Attributes, GroupResource, Status, User, Value, user};
 
-use crate::{Answer, Ask, Body, Media, Registry, options::WriteOptions};
+use crate::{Answer, Ask, Body, Media, Registry, options::WriteOptions, patch::Form};
 
 /// Who the server is to itself.
 pub const NAME: &str = "system:apiserver";
@@ -47,6 +47,19 @@ impl Registry {
         let text = codec::json::to_string(object);
         let body = Body { media: Media::Json, bytes: text.as_bytes() };
         self.create(&ask, body, &WriteOptions::default()).await
+    }
+
+    /// Changes what a merge patch says, as the server.
+    pub async fn own_merge(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Answer, Status> {
+        let ask = self.own_ask("patch", resource, "", namespace, name)?;
+        let text = codec::json::to_string(patch);
+        self.patch(&ask, Form::Merge, text.as_bytes(), &WriteOptions::default()).await
     }
 
     /// Replaces an object as the server.

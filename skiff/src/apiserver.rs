@@ -11,6 +11,7 @@ pub mod encryption;
 mod families;
 mod identity;
 mod issuers;
+mod legacy_tokens;
 mod measured;
 mod modes;
 mod nodes;

@@ -26,7 +26,7 @@ use claims::Claims;
 
 pub use issue::{Bound, EXTENDED_SECONDS, Grant, Issuer, WARN_ONLY_SECONDS};
 pub use keys::{KeyError, KeySet, SigningKey};
-pub use legacy::{LEGACY_ISSUER, LegacyTokens};
+pub use legacy::{LEGACY_ISSUER, LegacyTokens, Uses};
 pub use openid::{CONFIGURATION_PATH, Documents, KEYS_PATH, MAX_AGE_SECONDS};
 
 /// What a token's validity depends on. Reads have to be as fresh as any other read of this server.

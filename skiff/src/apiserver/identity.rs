@@ -27,7 +27,7 @@ use certs::{
 use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
 use server::{metrics::Metrics, outgoing::Outgoing};
 
-use super::{elsewhere, issuers, settings};
+use super::{elsewhere, issuers, legacy_tokens, settings};
 use crate::flags::Apiserver;
 
 /// How long a token that somebody elsewhere took counts without another look. Upstream: TokenSuccessCacheTTL.
@@ -87,6 +87,7 @@ pub fn authenticators(
         api_audiences: api_audiences.clone(),
         lookup: lookup.clone(),
         tally: metrics.auth.clone(),
+        uses: Arc::new(legacy_tokens::Uses::new(registry)),
     }));
     let accounts = ServiceAccounts::new(issuers, keys, api_audiences.clone(), lookup.clone(), metrics.auth.clone());
     tokens.push(Box::new(accounts));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::KeySet;
 use super::{Lookup, common_audiences, jwt, user_of};
+use crate::UnixSeconds;
 use crate::authenticate::{Identity, Outcome, Refusal, Token, TokenAuthenticator};
 use crate::tally::{AccountToken, Tally};
 use crate::text::split_service_account;
@@ -26,6 +27,17 @@ pub struct LegacyTokens {
     pub api_audiences: Vec<String>,
     pub lookup: Arc<dyn Lookup>,
     pub tally: Arc<dyn Tally>,
+    pub uses: Arc<dyn Uses>,
+}
+
+/// Told of each use of a token that lives in a secret, also of one that has been marked invalid.
+pub trait Uses: Send + Sync {
+    fn used(&self, secret: &Value, now: UnixSeconds);
+}
+
+/// Nobody wants to know.
+impl Uses for () {
+    fn used(&self, _: &Value, _: UnixSeconds) {}
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,7 +63,7 @@ impl TokenAuthenticator for LegacyTokens {
         self.tally.account_token(AccountToken::Legacy);
         let audiences = common_audiences(&[], &self.api_audiences, token.audiences)?;
         claims.check().map_err(Refusal::because)?;
-        let mut identity = self.check_live(&claims, token.text).map_err(Refusal::because)?;
+        let mut identity = self.check_live(&claims, token).map_err(Refusal::because)?;
         identity.user = user_of(&claims.namespace, &claims.account_name, &claims.account_uid);
         identity.audiences = audiences;
         identity.annotations.push(("authentication.k8s.io/legacy-token".to_owned(), claims.subject));
@@ -63,14 +75,14 @@ impl TokenAuthenticator for LegacyTokens {
 
 impl LegacyTokens {
     /// Secret and account have to be there, and the secret has to hold this very token.
-    fn check_live(&self, claims: &LegacyClaims, token: &str) -> Result<Identity, String> {
+    fn check_live(&self, claims: &LegacyClaims, token: &Token<'_>) -> Result<Identity, String> {
         let LegacyClaims { namespace, secret_name, account_name, account_uid, .. } = claims;
         let secret = self.lookup.object("secrets", namespace, secret_name).ok_or("Token has been invalidated")?;
         if secret.at("metadata").has("deletionTimestamp") {
             return Err("Token has been invalidated".to_owned());
         }
         let held = STANDARD.decode(secret.at("data").str("token")).unwrap_or_default();
-        if aws_lc_rs::constant_time::verify_slices_are_equal(&held, token.as_bytes()).is_err() {
+        if aws_lc_rs::constant_time::verify_slices_are_equal(&held, token.text.as_bytes()).is_err() {
             return Err("Token does not match server's copy".to_owned());
         }
         let account = self.lookup.object("serviceaccounts", namespace, account_name);
@@ -83,6 +95,7 @@ impl LegacyTokens {
         if uid != account_uid {
             return Err(format!("ServiceAccount UID ({uid}) does not match claim ({account_uid})"));
         }
+        self.uses.used(&secret, token.now);
         if !secret.at_path(&["metadata", "labels"]).str(INVALID_SINCE).is_empty() {
             self.tally.account_token(AccountToken::Invalidated);
             return Err(format!(

@@ -29,6 +29,15 @@ impl Cluster {
     }
 }
 
+/// Says in a secret itself when it was used.
+impl Uses for Cluster {
+    fn used(&self, secret: &Value, now: UnixSeconds) {
+        let mut seen = secret.clone();
+        seen.set("used", now);
+        self.put("secrets", "ns", "s", seen);
+    }
+}
+
 impl Lookup for Cluster {
     fn head(&self, resource: &str, namespace: &str, name: &str) -> Option<Head> {
         let object = self.object(resource, namespace, name)?;
@@ -64,7 +73,7 @@ fn world_with(key: &PrivateKey) -> World {
     World {
         issuer: Issuer::new(ISSUER.to_owned(), SigningKey::new(key).expect("a key")),
         accounts,
-        legacy: LegacyTokens { keys: keys.clone(), api_audiences: audiences, lookup, tally },
+        legacy: LegacyTokens { keys: keys.clone(), api_audiences: audiences, lookup, tally, uses: cluster.clone() },
         cluster,
         keys,
         noted,
@@ -306,9 +315,12 @@ fn tokens_of_secrets() {
     let data = base64::engine::general_purpose::STANDARD.encode(&token);
     let secret = value!({"metadata": {"name": "s"}, "data": {"token": (data.as_str())}});
     world.cluster.put("secrets", "ns", "s", secret.clone());
+    let used = |world: &World| world.cluster.object("secrets", "ns", "s").is_some_and(|s| s.int("used") == NOW);
+    assert!(!used(&world), "what was refused was not used");
     let identity = by(&world).expect("accepted").expect("known");
     assert_eq!(identity.user.name, "system:serviceaccount:ns:robot");
     assert_eq!(identity.annotations[0].0, "authentication.k8s.io/legacy-token-manual-secret");
+    assert!(used(&world));
     assert_eq!(world.noted.take(), ["Legacy", "Legacy", "Manual"], "one that was refused is one too");
     // The other authenticator does not know them.
     assert_eq!(ask(&world, &token, NOW), Ok(None));
@@ -321,6 +333,7 @@ fn tokens_of_secrets() {
     world.noted.take();
     assert!(refusal(by(&world)).starts_with("the token in secret ns/s for service account ns/robot has been marked"));
     assert_eq!(world.noted.take(), ["Legacy", "Invalidated"]);
+    assert!(used(&world), "somebody still needs it");
 
     world.cluster.put("secrets", "ns", "s", secret);
     let account = value!({"metadata": {"uid": "u1"}, "secrets": [{"name": "s"}]});
