@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use crate::{
-    Error, pem,
-    tls::{Identity, provider},
+    Error,
+    tls::{KeyPair, provider},
 };
 
 /// Settings for a client that does not look who the server is; HTTP/1.1 alone.
@@ -21,16 +21,14 @@ pub fn client_config() -> Result<rustls::ClientConfig, Error> {
 
 /// The same, for a client that says who it is: nodes show certificates of their own making, and are still to know the API
 /// server by its.
-pub fn client_config_as(identity: Option<Identity<'_>>) -> Result<rustls::ClientConfig, Error> {
+pub fn client_config_as(shown: Option<Arc<KeyPair>>) -> Result<rustls::ClientConfig, Error> {
     let provider = provider();
     let believes = AnyServer { algorithms: provider.signature_verification_algorithms };
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(believes));
-    let mut config = match identity {
+    let mut config = match shown {
         None => builder.with_no_client_auth(),
-        Some(Identity { certificate_pem, key }) => {
-            builder.with_client_auth_cert(pem::certificates(certificate_pem)?, key.to_rustls())?
-        }
+        Some(pair) => builder.with_client_cert_resolver(pair),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

@@ -8,33 +8,44 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use crate::authority::{Authority, Issued, Profile, Subject, Usage, parse};
-use crate::tls::ServerCert;
+use crate::tls::KeyPair;
 use crate::{Error, Names, PrivateKey, UnixSeconds, files, pem};
 
 /// The keys and certificates of one control plane.
 #[derive(Debug)]
 pub struct Pki {
     directory: PathBuf,
-    names: Names,
     /// Signs serving certificates and clients' (`ca.crt`).
     pub ca: Authority,
     /// Signs the identity with which aggregated API servers are called (`front-proxy-ca.crt`).
     pub front_proxy_ca: Authority,
-    /// The API server's own certificate, which connections read anew each time: it may be renewed while serving.
-    pub serving: Arc<ServerCert>,
+    /// The API server's own certificate.
+    pub serving: Leaf,
     /// The administrator (`admin.crt`): `kubernetes-admin` in `system:masters`.
-    pub admin: Issued,
+    pub admin: Leaf,
     /// The identity of the front proxy (`front-proxy-client.crt`).
-    pub front_proxy_client: Issued,
+    pub front_proxy_client: Leaf,
     /// The identity of the API server towards nodes (`apiserver-kubelet-client.crt`).
-    pub kubelet_client: Issued,
+    pub kubelet_client: Leaf,
     /// Signs service account tokens (`sa.key`).
     pub service_account_key: PrivateKey,
-    serving_issued: Issued,
 }
 
-/// A certificate that is kept on disk: its file name and what it says.
+/// A certificate below an authority that is kept on disk, and may be renewed while connections are made with it.
+#[derive(Debug)]
+pub struct Leaf {
+    /// What connections show, read anew for each.
+    pub pair: Arc<KeyPair>,
+    kept: &'static Kept,
+    names: Names,
+    issued: RwLock<Arc<Issued>>,
+}
+
+/// Its file name, and what it says.
+#[derive(Debug)]
 struct Kept {
     file: &'static str,
     common_name: &'static str,
@@ -42,62 +53,56 @@ struct Kept {
     usage: Usage,
 }
 
-const SERVING: Kept =
+static SERVING: Kept =
     Kept { file: "apiserver", common_name: "kube-apiserver", organizations: &[], usage: Usage::Server };
-const ADMIN: Kept =
+static ADMIN: Kept =
     Kept { file: "admin", common_name: "kubernetes-admin", organizations: &["system:masters"], usage: Usage::Client };
-const KUBELET_CLIENT: Kept = Kept {
+static KUBELET_CLIENT: Kept = Kept {
     file: "apiserver-kubelet-client",
     common_name: "kube-apiserver-kubelet-client",
     organizations: &["system:masters"],
     usage: Usage::Client,
 };
-const FRONT_PROXY_CLIENT: Kept =
+static FRONT_PROXY_CLIENT: Kept =
     Kept { file: "front-proxy-client", common_name: "front-proxy-client", organizations: &[], usage: Usage::Client };
 
 // === impl Pki ===
 
 impl Pki {
+    /// As [`Pki::renew`] names the administrator's certificate.
+    pub const ADMINISTRATOR: &str = "admin";
+
     /// Loads what is in `directory` and makes what is missing. `names` are the serving certificate's.
     pub fn open(directory: &Path, names: &Names, now: UnixSeconds) -> Result<Pki, Error> {
         files::make_directory(directory)?;
         let ca = open_authority(directory, "ca", "kubernetes", now)?;
         let front_proxy_ca = open_authority(directory, "front-proxy-ca", "front-proxy-ca", now)?;
         let none = Names::default();
-        let serving_issued = open_leaf(directory, &SERVING, &ca, names, now)?;
         Ok(Pki {
-            serving: Arc::new(ServerCert::new(&serving_issued.certificate_pem, &serving_issued.key)?),
-            admin: open_leaf(directory, &ADMIN, &ca, &none, now)?,
-            kubelet_client: open_leaf(directory, &KUBELET_CLIENT, &ca, &none, now)?,
-            front_proxy_client: open_leaf(directory, &FRONT_PROXY_CLIENT, &front_proxy_ca, &none, now)?,
+            serving: Leaf::open(directory, &SERVING, &ca, names, now)?,
+            admin: Leaf::open(directory, &ADMIN, &ca, &none, now)?,
+            kubelet_client: Leaf::open(directory, &KUBELET_CLIENT, &ca, &none, now)?,
+            front_proxy_client: Leaf::open(directory, &FRONT_PROXY_CLIENT, &front_proxy_ca, &none, now)?,
             service_account_key: open_service_account_key(directory)?,
             directory: directory.to_owned(),
-            names: names.clone(),
             ca,
             front_proxy_ca,
-            serving_issued,
         })
     }
 
-    /// Reissues what is due and puts a new serving certificate into use at once. Returns the names of the files that
-    /// changed. To be called about once an hour.
-    pub fn renew(&mut self, now: UnixSeconds) -> Result<Vec<&'static str>, Error> {
-        let none = Names::default();
-        let mut renewed = Vec::new();
-        if self.serving_issued.is_due(now) {
-            self.serving_issued = make_leaf(&self.directory, &SERVING, &self.ca, &self.names, now)?;
-            self.serving.replace(&self.serving_issued.certificate_pem, &self.serving_issued.key)?;
-            renewed.push(SERVING.file);
-        }
+    /// Reissues what is due and puts it into use at once. Returns the names of the files that changed. To be called about
+    /// once an hour.
+    pub fn renew(&self, now: UnixSeconds) -> Result<Vec<&'static str>, Error> {
         let leaves = [
-            (&mut self.admin, &ADMIN, &self.ca),
-            (&mut self.kubelet_client, &KUBELET_CLIENT, &self.ca),
-            (&mut self.front_proxy_client, &FRONT_PROXY_CLIENT, &self.front_proxy_ca),
+            (&self.serving, &self.ca),
+            (&self.admin, &self.ca),
+            (&self.kubelet_client, &self.ca),
+            (&self.front_proxy_client, &self.front_proxy_ca),
         ];
-        for (issued, kept, authority) in leaves {
-            if issued.is_due(now) {
-                *issued = make_leaf(&self.directory, kept, authority, &none, now)?;
-                renewed.push(kept.file);
+        let mut renewed = Vec::new();
+        for (leaf, authority) in leaves {
+            if leaf.renew(&self.directory, authority, now)? {
+                renewed.push(leaf.kept.file);
             }
         }
         Ok(renewed)
@@ -110,6 +115,38 @@ impl Pki {
 
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+}
+
+// === impl Leaf ===
+
+impl Leaf {
+    fn open(
+        directory: &Path,
+        kept: &'static Kept,
+        authority: &Authority,
+        names: &Names,
+        now: UnixSeconds,
+    ) -> Result<Leaf, Error> {
+        let issued = open_leaf(directory, kept, authority, names, now)?;
+        let pair = Arc::new(KeyPair::new(&issued.certificate_pem, &issued.key)?);
+        Ok(Leaf { pair, kept, names: names.clone(), issued: RwLock::new(Arc::new(issued)) })
+    }
+
+    /// What is in use.
+    pub fn issued(&self) -> Arc<Issued> {
+        self.issued.read().clone()
+    }
+
+    /// Whether it was due.
+    fn renew(&self, directory: &Path, authority: &Authority, now: UnixSeconds) -> Result<bool, Error> {
+        if !self.issued().is_due(now) {
+            return Ok(false);
+        }
+        let issued = make_leaf(directory, self.kept, authority, &self.names, now)?;
+        self.pair.replace(&issued.certificate_pem, &issued.key)?;
+        *self.issued.write() = Arc::new(issued);
+        Ok(true)
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::{ResolvesClientCert, danger::HandshakeSignatureValid};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
     verify_tls13_signature_with_raw_key,
@@ -31,9 +31,10 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// A serving certificate that can be replaced while connections are accepted.
-pub struct ServerCert {
-    /// None yet: every handshake is refused.
+/// A certificate with its key, shown by a server or by a client, that can be replaced while connections are made. Go:
+/// `tls.Config.GetCertificate` and `GetClientCertificate`.
+pub struct KeyPair {
+    /// None yet: a server refuses every handshake, a client shows nothing.
     current: RwLock<Option<Arc<CertifiedKey>>>,
 }
 
@@ -48,20 +49,13 @@ pub enum OldestVersion {
 /// What a listener needs.
 #[derive(Debug)]
 pub struct ServerSettings {
-    pub certificate: Arc<ServerCert>,
+    pub certificate: Arc<KeyPair>,
     /// The authorities whose clients are welcome, as PEM: a client with several certificates picks by them. Empty text
     /// when there are none. Nothing is verified against them here.
     pub client_authorities_pem: String,
     pub oldest_version: OldestVersion,
     /// Whether HTTP/2 is offered beside HTTP/1.1.
     pub http2: bool,
-}
-
-/// A client's certificate chain, and its key.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity<'a> {
-    pub certificate_pem: &'a str,
-    pub key: &'a PrivateKey,
 }
 
 /// Settings for a listener: TLS 1.2 and 1.3, HTTP/2 and 1.1.
@@ -109,18 +103,16 @@ fn full_name(name: &str) -> String {
 /// Settings for a client that trusts the authorities of `bundle_pem` alone, and servers that are in it themselves.
 pub fn client_config(
     bundle_pem: &str,
-    identity: Option<Identity<'_>>,
+    shown: Option<Arc<KeyPair>>,
     http2: bool,
 ) -> Result<rustls::ClientConfig, Error> {
     let builder = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(OldestVersion::Tls12))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned::from_pem(bundle_pem)?));
-    let mut config = match identity {
+    let mut config = match shown {
         None => builder.with_no_client_auth(),
-        Some(Identity { certificate_pem, key }) => {
-            builder.with_client_auth_cert(pem::certificates(certificate_pem)?, key.to_rustls())?
-        }
+        Some(pair) => builder.with_client_cert_resolver(pair),
     };
     config.alpn_protocols = alpn(http2);
     Ok(config)
@@ -146,17 +138,17 @@ fn authority_names(bundle_pem: &str) -> Result<Vec<DistinguishedName>, Error> {
     certificates.iter().map(|der| Ok(DistinguishedName::from(parse(der)?.subject().as_raw().to_vec()))).collect()
 }
 
-// === impl ServerCert ===
+// === impl KeyPair ===
 
-impl ServerCert {
+impl KeyPair {
     /// Fails when the key is not the certificate's.
-    pub fn new(certificate_pem: &str, key: &PrivateKey) -> Result<ServerCert, Error> {
-        Ok(ServerCert { current: RwLock::new(Some(certified(certificate_pem, key)?)) })
+    pub fn new(certificate_pem: &str, key: &PrivateKey) -> Result<KeyPair, Error> {
+        Ok(KeyPair { current: RwLock::new(Some(certified(certificate_pem, key)?)) })
     }
 
     /// None yet: until one is put into use nobody gets in.
-    pub fn none() -> ServerCert {
-        ServerCert { current: RwLock::default() }
+    pub fn none() -> KeyPair {
+        KeyPair { current: RwLock::default() }
     }
 
     /// Puts another pair into use for connections from now on. On failure the old pair stays.
@@ -166,7 +158,7 @@ impl ServerCert {
         Ok(())
     }
 
-    /// The chain in use, the server's own certificate first; empty, when there is none yet.
+    /// The chain in use, the holder's own certificate first; empty, when there is none yet.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.current.read().as_ref().map(|current| current.cert.clone()).unwrap_or_default()
     }
@@ -177,15 +169,25 @@ fn certified(certificate_pem: &str, key: &PrivateKey) -> Result<Arc<CertifiedKey
     Ok(Arc::new(CertifiedKey::from_der(chain, key.to_rustls(), &provider())?))
 }
 
-impl ResolvesServerCert for ServerCert {
+impl ResolvesServerCert for KeyPair {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current.read().clone()
     }
 }
 
-impl fmt::Debug for ServerCert {
+impl ResolvesClientCert for KeyPair {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.current.read().clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.current.read().is_some()
+    }
+}
+
+impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerCert")
+        f.write_str("KeyPair")
     }
 }
 

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use certs::{
     Authority, Names, Profile, Subject, kubeconfig,
-    tls::{self, ServerCert, ServerSettings},
+    tls::{self, KeyPair, ServerSettings},
 };
 use futures::stream;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -107,7 +107,7 @@ fn acceptor(directory: &Path, port: u16) -> Result<TlsAcceptor> {
         authority.issue(&Profile::server("ceiling", Names::api_server::<&str>(&[], "cluster.local", &[])), now)?;
     let admin = authority.issue(&Profile::client(Subject::user("admin", &[])), now)?;
     let settings = ServerSettings {
-        certificate: Arc::new(ServerCert::new(&server.certificate_pem, &server.key)?),
+        certificate: Arc::new(KeyPair::new(&server.certificate_pem, &server.key)?),
         client_authorities_pem: authority.bundle_pem().to_owned(),
         oldest_version: Default::default(),
         http2: true,

@@ -51,7 +51,7 @@ impl FakeNode {
     /// With a certificate of an authority for these names.
     pub async fn of(authority: &Authority, names: Names, client_authority_pem: &str, now: i64) -> Result<FakeNode> {
         let issued = authority.issue(&Profile::server("system:node:fake", names), now)?;
-        let certificate = Arc::new(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?);
+        let certificate = Arc::new(tls::KeyPair::new(&issued.certificate_pem, &issued.key)?);
         let config = tls::server_config(tls::ServerSettings {
             certificate,
             client_authorities_pem: client_authority_pem.into(),

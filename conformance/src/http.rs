@@ -204,8 +204,8 @@ pub async fn stream(path: &Path, http2: bool) -> Result<(TlsStream<TcpStream>, S
     let authority = text_of(cluster, "certificate-authority")?;
     let certificate = text_of(user, "client-certificate")?;
     let key = certs::PrivateKey::from_pem(&text_of(user, "client-key")?)?;
-    let identity = certs::tls::Identity { certificate_pem: &certificate, key: &key };
-    let tls = certs::tls::client_config(&authority, Some(identity), http2)?;
+    let shown = Arc::new(certs::tls::KeyPair::new(&certificate, &key)?);
+    let tls = certs::tls::client_config(&authority, Some(shown), http2)?;
     let url = cluster.str("server");
     let address = url.trim_start_matches("https://").trim_end_matches('/').to_string();
     let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_string();

@@ -38,7 +38,7 @@ impl Webhook {
         names.add(name);
         let issued = authority.issue(&Profile::server("webhook", names), now()?)?;
         let config = tls::server_config(tls::ServerSettings {
-            certificate: Arc::new(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?),
+            certificate: Arc::new(tls::KeyPair::new(&issued.certificate_pem, &issued.key)?),
             client_authorities_pem: authority.bundle_pem().to_owned(),
             oldest_version: tls::OldestVersion::Tls12,
             http2: false,

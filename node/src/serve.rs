@@ -18,7 +18,7 @@ use std::{
 use api::Value;
 use certs::{
     Bundle, Names, PrivateKey, UnixSeconds,
-    tls::{self, OldestVersion, ServerCert, ServerSettings},
+    tls::{self, KeyPair, OldestVersion, ServerSettings},
 };
 use client::Mirror;
 use streaming::node::Node;
@@ -59,7 +59,7 @@ pub struct Site<'a> {
     /// Whose certificates are taken when the file names nobody.
     pub client_authorities_pem: Option<String>,
     /// Somebody gives the node its certificate, and exchanges it.
-    pub given: Option<Arc<ServerCert>>,
+    pub given: Option<Arc<KeyPair>>,
     pub chance: Chance,
     pub tally: Arc<Tally>,
     pub now: UnixSeconds,
@@ -98,7 +98,7 @@ impl Serving {
 }
 
 /// What the node shows, and what it asks for.
-fn certificate_of(file: &Value, site: &Site<'_>) -> Result<(Arc<ServerCert>, Option<Wanted>), certificates::Error> {
+fn certificate_of(file: &Value, site: &Site<'_>) -> Result<(Arc<KeyPair>, Option<Wanted>), certificates::Error> {
     let files = match (file.opt_str("tlsCertFile"), file.opt_str("tlsPrivateKeyFile")) {
         (Some(certificate), Some(key)) => Some((PathBuf::from(certificate), PathBuf::from(key))),
         _ => None,
@@ -119,7 +119,7 @@ fn certificate_of(file: &Value, site: &Site<'_>) -> Result<(Arc<ServerCert>, Opt
                 certs::files::read(path)?.ok_or_else(missing)
             };
             let key = PrivateKey::from_pem(&read(&key)?).map_err(|error| error.in_file(&key))?;
-            Arc::new(ServerCert::new(&read(&certificate)?, &key)?)
+            Arc::new(KeyPair::new(&read(&certificate)?, &key)?)
         }
         (None, Some(given)) => given.clone(),
         (None, None) => certificate::own(site.certificates, site.node, &names().collect::<Vec<_>>(), site.now)?,

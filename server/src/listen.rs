@@ -52,9 +52,13 @@ const HEADERS_LEN_MAX: u32 = 1 << 20;
 /// Over HTTP/1.1, where the parser wants to know. Upstream counts their bytes alone; who is in many groups has many.
 const HEADERS_MAX: usize = 1_000;
 
-/// Serves until `stop` says so, then drains.
-pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>) {
-    let acceptor = TlsAcceptor::from(tls);
+/// Serves until `stop` says so, then drains. A connection is secured by what `tls` has when it comes.
+pub async fn run(
+    server: Arc<Server>,
+    listener: TcpListener,
+    tls: watch::Receiver<Arc<ServerConfig>>,
+    mut stop: watch::Receiver<bool>,
+) {
     // Every write that is under way holds one, and every connection one of the other; nobody ever sends.
     let (alive, mut writes) = mpsc::channel(1);
     let (open, mut connections) = mpsc::channel::<()>(1);
@@ -73,7 +77,7 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<ServerConf
             }
         };
         let _ = tcp.set_nodelay(true);
-        let (server, acceptor) = (server.clone(), acceptor.clone());
+        let (server, acceptor) = (server.clone(), TlsAcceptor::from(tls.borrow().clone()));
         let (alive, open, stop) = (alive.clone(), open.clone(), stop.clone());
         tokio::spawn(async move {
             let _open = open;

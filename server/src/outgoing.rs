@@ -21,7 +21,10 @@ use admission::{
 use api::{Value, field::quote};
 use async_trait::async_trait;
 use bytes::Bytes;
-use certs::{PrivateKey, careless, tls};
+use certs::{
+    careless,
+    tls::{self, KeyPair},
+};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use parking_lot::Mutex;
@@ -57,7 +60,7 @@ pub struct Settings {
     /// The authorities that this machine believes, as PEM.
     pub machine: String,
     /// The certificate and key by which extension servers know this server as their front proxy.
-    pub front_proxy: Option<(String, PrivateKey)>,
+    pub front_proxy: Option<Arc<KeyPair>>,
     pub egress: Egress,
 }
 
@@ -115,12 +118,11 @@ impl Outgoing {
     }
 
     fn make(&self, trust: &Trust, as_front_proxy: bool) -> Result<ClientConfig, String> {
-        let own = self.settings.front_proxy.as_ref().filter(|_| as_front_proxy);
-        let identity = own.map(|(certificate, key)| tls::Identity { certificate_pem: certificate, key });
+        let shown = self.settings.front_proxy.clone().filter(|_| as_front_proxy);
         let made = match trust {
-            Trust::Anybody => careless::client_config_as(identity),
-            Trust::Authorities(pem) if pem.is_empty() => tls::client_config(&self.settings.machine, identity, false),
-            Trust::Authorities(pem) => tls::client_config(&String::from_utf8_lossy(pem), identity, false),
+            Trust::Anybody => careless::client_config_as(shown),
+            Trust::Authorities(pem) if pem.is_empty() => tls::client_config(&self.settings.machine, shown, false),
+            Trust::Authorities(pem) => tls::client_config(&String::from_utf8_lossy(pem), shown, false),
         };
         made.map_err(|e| format!("unable to load root certificates: {e}"))
     }

@@ -4,6 +4,7 @@ mod act;
 pub mod auditing;
 mod components;
 mod configured;
+mod credentials;
 mod egress;
 mod elsewhere;
 pub mod encryption;
@@ -50,6 +51,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use self::credentials::Credentials;
 use crate::{
     clock::{self, Random, Wall},
     envtest,
@@ -119,7 +121,9 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     let store = measured::Measured::around(store, &metrics, &flags.etcd_prefix);
     let (store, encryption) = encryption::around(&flags, store, &clock).await?;
     let pki = Pki::open(&flags.data_dir.join("pki"), &names(&flags, service_ip, advertise), clock.now().as_second())?;
-    let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, (&pki, &egress), &metrics)?;
+    let credentials = Arc::new(Credentials::open(&flags, Arc::new(pki))?);
+    let pki = &credentials.pki;
+    let (registry, policy, outgoing) = assemble(&flags, store.clone(), &clock, (&credentials, &egress), &metrics)?;
     let conversions = outgoing::conversions(&outgoing, &metrics, &clock);
     special::custom::follow(&registry.filler, &registry.catalog, conversions);
     let filling = fill(&flags, &registry, &store, &clock).await?;
@@ -127,9 +131,9 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     if !store.is_shared() {
         special::services::repair::leftovers(&registry).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     }
-    let authenticators = Arc::new(identity::authenticators(&flags, &pki, &registry, &outgoing, &metrics)?);
+    let authenticators = Arc::new(identity::authenticators(&flags, &credentials, &registry, &outgoing, &metrics)?);
     let beside = components::all(&store, &parts);
-    registry.bind(identity::outside(&flags, &pki, &authenticators, &policy.index, beside)?);
+    registry.bind(identity::outside(&flags, pki, &authenticators, &policy.index, beside)?);
     metrics.collect(process::collect);
     let offer = Offer { cbor: features.is_on(CBOR) };
     metrics.collect(process::features(features));
@@ -148,8 +152,8 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
         metrics,
         bodies: Bodies::new(&config.limits),
         flow: settings::flow(&flags),
-        issuer: identity::documents(&flags, &pki, &config.advertise)?,
-        ways: nodes::ways(&flags, &pki, &egress)?,
+        issuer: identity::documents(&flags, pki, &config.advertise)?,
+        ways: nodes::ways(&flags, &credentials, &egress)?,
         outgoing,
         aggregate: server::aggregate::Aggregate::default(),
         config,
@@ -159,10 +163,11 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(special::furniture::Progress::default());
     upkeep::checks(&server.health, &registry, &progress, &leaving, encryption.as_ref());
-    let tls = identity::tls(&flags, &pki)?;
-    let serving = tokio::spawn(server::listen::run(server.clone(), listener, Arc::new(tls), stopped));
-    identity::write_kubeconfig(&flags, &pki, advertise, port)?;
-    let settings = upkeep::settings(&flags, &pki, service_ip, advertise, port)?;
+    let serving = tokio::spawn(server::listen::run(server.clone(), listener, credentials.tls(), stopped));
+    let data_dir = flags.data_dir.clone();
+    let administrator = move |pki: &Pki| identity::write_kubeconfig(&data_dir, pki, advertise, port);
+    administrator(pki)?;
+    let settings = upkeep::settings(&flags, &credentials, service_ip, advertise, port);
     let mut sealing = JoinSet::new();
     match &encryption {
         // What is there from the start may have to wait for a plugin, and for what could not be read without it.
@@ -171,14 +176,15 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     }
     upkeep::furnish(&registry, &settings, &progress, encryption.as_ref()).await?;
     special::custom::work::run(&registry);
-    let kept = upkeep::run(&server, &settings);
+    let mut kept = upkeep::run(&server, &settings, &credentials);
+    kept.spawn(credentials.clone().keep(clock.clone(), administrator));
     server.metrics.collect(outgoing::unavailable(&server));
     server.metrics.collect(nodes::logs(server.metrics.resources.clone()));
     server.metrics.collect(ranges::seconds(server.metrics.resources.clone()));
     let watched = tokio::spawn(server::aggregate::available::follow(server.clone()));
     let followed = manifests::follow(&server, flags.data_dir.join("manifests"));
     parts.greeting.iter().for_each(|greeting| clock::say(greeting));
-    let beside = parts.start(&server, &pki).await?;
+    let beside = parts.start(&server, pki).await?;
     let service = settings.service;
     let kept = (beside, sealing, kept, followed);
     let delay = settings::span(flags.shutdown_delay_duration);
@@ -257,7 +263,7 @@ fn assemble(
     flags: &Apiserver,
     store: Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
-    (pki, egress): (&Pki, &Egress),
+    (credentials, egress): (&Credentials, &Egress),
     metrics: &Metrics,
 ) -> Result<(Arc<Registry>, modes::Policy, Arc<Outgoing>)> {
     let schemas = schema::builtin();
@@ -280,7 +286,7 @@ fn assemble(
     let runtime = RuntimeConfig::parse(&flags.runtime_config).map_err(anyhow::Error::msg)?.with_gates(gates);
     let catalog = Arc::new(Catalog::new(definitions, &runtime));
     let look = Arc::new(Reader { catalog, filler, store, prefix: flags.etcd_prefix.clone() });
-    let outgoing = outgoing::client(flags, pki, look.clone(), egress)?;
+    let outgoing = outgoing::client(credentials, look.clone(), egress);
     let (authorizer, policy) = modes::authorizer(flags, &outgoing, clock, metrics)?;
     let acting = Arc::new(act::Acting::default());
     let may = Arc::new(act::Asking(authorizer.clone()));

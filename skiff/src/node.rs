@@ -9,7 +9,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use api::{User, Value, time::Clock as _, value};
-use certs::{Pki, tls::ServerCert};
+use certs::{Pki, tls::KeyPair};
 use clap::Args;
 use client::Client;
 use node::{
@@ -131,7 +131,7 @@ struct Beside {
     /// Whose certificates it takes when its file names nobody.
     clients_ca: Option<String>,
     /// What it serves with, exchanged by somebody else.
-    certificate: Option<Arc<ServerCert>>,
+    certificate: Option<Arc<KeyPair>>,
     tally: Arc<Tally>,
 }
 

@@ -81,7 +81,7 @@ fn dates_after_2049_are_written_in_the_long_form() {
 fn serving_names_are_upstreams() {
     let directory = tempfile::tempdir().expect("a directory");
     let pki = Pki::open(directory.path(), &names(&["node-1", "192.0.2.7", "0.0.0.0"]), NOW).expect("opened");
-    let chain = pki.serving.chain();
+    let chain = pki.serving.pair.chain();
     let found = names_of(&parse(&chain[0]).expect("a certificate"));
     let hosts: Vec<&str> = found.hosts.iter().map(String::as_str).collect();
     let expected = [
@@ -103,10 +103,10 @@ fn a_second_start_keeps_everything() {
     let first = Pki::open(directory.path(), &names(&[]), NOW).expect("opened");
     let second = Pki::open(directory.path(), &names(&[]), NOW + DAY).expect("opened again");
     assert_eq!(first.ca.bundle_pem(), second.ca.bundle_pem());
-    assert_eq!(first.serving.chain(), second.serving.chain());
-    assert_eq!(first.admin.certificate_pem, second.admin.certificate_pem);
+    assert_eq!(first.serving.pair.chain(), second.serving.pair.chain());
+    assert_eq!(first.admin.issued().certificate_pem, second.admin.issued().certificate_pem);
     assert_eq!(first.service_account_key.public_pem(), second.service_account_key.public_pem());
-    assert_eq!(subject_of(&second.admin), ("kubernetes-admin".to_owned(), vec!["system:masters".to_owned()]));
+    assert_eq!(subject_of(&second.admin.issued()), ("kubernetes-admin".to_owned(), vec!["system:masters".to_owned()]));
 }
 
 #[test]
@@ -128,22 +128,24 @@ fn a_new_name_reissues_the_serving_certificate_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let first = Pki::open(directory.path(), &names(&[]), NOW).expect("opened");
     let second = Pki::open(directory.path(), &names(&["new.example"]), NOW).expect("opened again");
-    assert_ne!(first.serving.chain(), second.serving.chain());
-    assert_eq!(first.admin.certificate_pem, second.admin.certificate_pem);
+    assert_ne!(first.serving.pair.chain(), second.serving.pair.chain());
+    assert_eq!(first.admin.issued().certificate_pem, second.admin.issued().certificate_pem);
 }
 
 #[test]
 fn leaves_are_renewed_when_a_third_of_their_life_is_left() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut pki = Pki::open(directory.path(), &names(&[]), NOW).expect("opened");
-    let before = pki.serving.chain();
+    let pki = Pki::open(directory.path(), &names(&[]), NOW).expect("opened");
+    let before = pki.serving.pair.chain();
     assert_eq!(pki.renew(NOW + 240 * DAY).expect("nothing due"), Vec::<&str>::new());
-    assert_eq!(pki.serving.chain(), before);
+    assert_eq!(pki.serving.pair.chain(), before);
     let renewed = pki.renew(NOW + 245 * DAY).expect("renewed");
     assert_eq!(renewed, ["apiserver", "admin", "apiserver-kubelet-client", "front-proxy-client"]);
-    assert_ne!(pki.serving.chain(), before);
+    assert_ne!(pki.serving.pair.chain(), before);
+    let shown = pem::certificates(&pki.kubelet_client.issued().certificate_pem).expect("a certificate");
+    assert_eq!(pki.kubelet_client.pair.chain(), shown, "who shows it shows the new one");
     let again = Pki::open(directory.path(), &names(&[]), NOW + 245 * DAY).expect("opened again");
-    assert_eq!(again.serving.chain(), pki.serving.chain());
+    assert_eq!(again.serving.pair.chain(), pki.serving.pair.chain());
 }
 
 #[test]
@@ -152,7 +154,7 @@ fn a_damaged_leaf_is_reissued_and_a_damaged_authority_refused() {
     let first = Pki::open(directory.path(), &names(&[]), NOW).expect("opened");
     std::fs::write(directory.path().join("admin.key"), "rubbish").expect("written");
     let second = Pki::open(directory.path(), &names(&[]), NOW).expect("opened again");
-    assert_ne!(first.admin.certificate_pem, second.admin.certificate_pem);
+    assert_ne!(first.admin.issued().certificate_pem, second.admin.issued().certificate_pem);
 
     std::fs::write(directory.path().join("ca.crt"), "rubbish").expect("written");
     let refused = Pki::open(directory.path(), &names(&[]), NOW).expect_err("refused").to_string();

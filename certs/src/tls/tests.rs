@@ -42,7 +42,7 @@ fn serving(authority: &Authority) -> Issued {
 fn settings(authority: &Authority) -> ServerSettings {
     let issued = serving(authority);
     ServerSettings {
-        certificate: Arc::new(ServerCert::new(&issued.certificate_pem, &issued.key).expect("a pair")),
+        certificate: Arc::new(KeyPair::new(&issued.certificate_pem, &issued.key).expect("a pair")),
         client_authorities_pem: String::new(),
         oldest_version: OldestVersion::Tls12,
         http2: true,
@@ -52,7 +52,7 @@ fn settings(authority: &Authority) -> ServerSettings {
 #[test]
 fn a_server_without_a_certificate_lets_nobody_in_until_it_has_one() {
     let ours = Authority::generate("ours", now()).expect("made");
-    let certificate = Arc::new(ServerCert::none());
+    let certificate = Arc::new(KeyPair::none());
     let attempt = || {
         let settings = ServerSettings { certificate: certificate.clone(), ..settings(&ours) };
         let client = client_config(ours.bundle_pem(), None, true).expect("settings");
@@ -70,11 +70,18 @@ fn a_client_of_an_unknown_authority_gets_through_the_handshake() {
     let (ours, theirs) =
         (Authority::generate("ours", now()).expect("made"), Authority::generate("theirs", now()).expect("made"));
     let stranger = theirs.issue(&Profile::client(Subject::user("mallory", &[])), now()).expect("issued");
-    let identity = Identity { certificate_pem: &stranger.certificate_pem, key: &stranger.key };
-    let client = client_config(ours.bundle_pem(), Some(identity), true).expect("settings");
-    let (_, server) = shake(client, server_config(settings(&ours)).expect("settings")).expect("a connection");
-    let shown = server.peer_certificates().expect("the client showed one");
+    let pair = Arc::new(KeyPair::new(&stranger.certificate_pem, &stranger.key).expect("a pair"));
+    let client = client_config(ours.bundle_pem(), Some(pair.clone()), true).expect("settings");
+    let attempt = || {
+        let server = server_config(settings(&ours)).expect("settings");
+        let (_, server) = shake(client.clone(), server).expect("a connection");
+        (server.peer_certificates().expect("the client showed one").to_vec(), server)
+    };
+    let (shown, server) = attempt();
     assert_eq!(shown, pem::certificates(&stranger.certificate_pem).expect("a certificate"));
+    let next = theirs.issue(&Profile::client(Subject::user("mallory", &[])), now()).expect("issued");
+    pair.replace(&next.certificate_pem, &next.key).expect("a pair");
+    assert_eq!(attempt().0, pem::certificates(&next.certificate_pem).expect("a certificate"), "the next connection's");
     assert_eq!(server.alpn_protocol(), Some(&b"h2"[..]));
     assert_eq!(server.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
 }

@@ -118,11 +118,11 @@ impl Keys {
     }
 
     /// A certificate for 127.0.0.1.
-    pub fn serving(&self) -> Result<tls::ServerCert> {
+    pub fn serving(&self) -> Result<tls::KeyPair> {
         let mut names = Names::default();
         names.add("127.0.0.1");
         let issued = self.authority.issue(&Profile::server("beside", names), now()?)?;
-        Ok(tls::ServerCert::new(&issued.certificate_pem, &issued.key)?)
+        Ok(tls::KeyPair::new(&issued.certificate_pem, &issued.key)?)
     }
 }
 
@@ -215,12 +215,14 @@ impl Side {
     /// Sends one request over HTTP/1.1, on a connection of its own.
     pub async fn send(&self, ask: &Ask) -> Result<Answer> {
         let read = |name: String| fs::read_to_string(self.keys.join(&name)).with_context(|| name);
-        let own = match &ask.certificate {
-            Some(name) => Some((read(format!("{name}.crt"))?, PrivateKey::from_pem(&read(format!("{name}.key"))?)?)),
+        let shown = match &ask.certificate {
+            Some(name) => {
+                let key = PrivateKey::from_pem(&read(format!("{name}.key"))?)?;
+                Some(Arc::new(tls::KeyPair::new(&read(format!("{name}.crt"))?, &key)?))
+            }
             None => None,
         };
-        let identity = own.as_ref().map(|(certificate_pem, key)| tls::Identity { certificate_pem, key });
-        let config = tls::client_config(&read("ca.crt".to_owned())?, identity, false)?;
+        let config = tls::client_config(&read("ca.crt".to_owned())?, shown, false)?;
         let tcp = TcpStream::connect(("127.0.0.1", self.port)).await?;
         let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("127.0.0.1")?, tcp).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

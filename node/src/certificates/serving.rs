@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api::time::Clock;
-use certs::{Names, UnixSeconds, tls::ServerCert};
+use certs::{Names, UnixSeconds, tls::KeyPair};
 use client::Client;
 
 use super::{
@@ -25,7 +25,7 @@ pub struct Wanted {
     pub names: Names,
     pub chance: Chance,
     /// Is given what comes.
-    pub certificate: Arc<ServerCert>,
+    pub certificate: Arc<KeyPair>,
 }
 
 // === impl Wanted ===
@@ -33,7 +33,7 @@ pub struct Wanted {
 impl Wanted {
     /// The pair of an earlier start is in use at once, unless it has expired.
     pub fn open(store: Store, node: &str, names: Names, chance: Chance, now: UnixSeconds) -> Result<Wanted, Error> {
-        let certificate = Arc::new(ServerCert::none());
+        let certificate = Arc::new(KeyPair::none());
         if let Some(pair) = store.current()?.filter(|pair| !pair.has_expired(now)) {
             certificate.replace(&pair.certificate_pem, &pair.key)?;
         }

@@ -4,10 +4,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use certs::{Authority, Error, Names, PrivateKey, Profile, files, tls::ServerCert};
+use certs::{Authority, Error, Names, PrivateKey, Profile, files, tls::KeyPair};
 
 /// The certificate in `directory`, made when there is none that names all of `names`, or when it is due.
-pub fn own(directory: &Path, node: &str, names: &[String], now: i64) -> Result<Arc<ServerCert>, Error> {
+pub fn own(directory: &Path, node: &str, names: &[String], now: i64) -> Result<Arc<KeyPair>, Error> {
     files::make_directory(directory)?;
     let (certificate_path, key_path) = (directory.join("kubelet.crt"), directory.join("kubelet.key"));
     let mut wanted = Names::default();
@@ -23,18 +23,18 @@ pub fn own(directory: &Path, node: &str, names: &[String], now: i64) -> Result<A
     // The key first: one without a certificate is a start that was cut off.
     files::write(&key_path, &issued.key.to_pem())?;
     files::write(&certificate_path, &chain)?;
-    Ok(Arc::new(ServerCert::new(&chain, &issued.key)?))
+    Ok(Arc::new(KeyPair::new(&chain, &issued.key)?))
 }
 
 /// What was kept, if it still serves. A day before its end it is made anew: nobody restarts a node every day.
-fn kept(certificate: &str, key: &str, wanted: &Names, now: i64) -> Result<Option<Arc<ServerCert>>, Error> {
+fn kept(certificate: &str, key: &str, wanted: &Names, now: i64) -> Result<Option<Arc<KeyPair>>, Error> {
     let chain = certs::pem::certificates(certificate)?;
     let Some(leaf) = chain.first() else { return Ok(None) };
     let fresh = certs::inspect::certificate(leaf).is_some_and(|said| said.not_after > now + 24 * 3600);
     if !fresh || !certs::pki::names(leaf)?.cover(wanted) {
         return Ok(None);
     }
-    Ok(Some(Arc::new(ServerCert::new(certificate, &PrivateKey::from_pem(key)?)?)))
+    Ok(Some(Arc::new(KeyPair::new(certificate, &PrivateKey::from_pem(key)?)?)))
 }
 
 #[cfg(test)]

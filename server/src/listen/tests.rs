@@ -3,7 +3,7 @@
 use certs::{
     Authority, Names,
     authority::Profile,
-    tls::{OldestVersion, ServerCert, ServerSettings, server_config_with},
+    tls::{KeyPair, OldestVersion, ServerSettings, server_config_with},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
@@ -22,7 +22,7 @@ fn acceptor() -> TlsAcceptor {
     let authority = Authority::generate("test", NOW).expect("made");
     let issued = authority.issue(&Profile::server("server", Names::default()), NOW).expect("issued");
     let settings = ServerSettings {
-        certificate: Arc::new(ServerCert::new(&issued.certificate_pem, &issued.key).expect("they fit")),
+        certificate: Arc::new(KeyPair::new(&issued.certificate_pem, &issued.key).expect("they fit")),
         client_authorities_pem: String::new(),
         oldest_version: OldestVersion::Tls12,
         http2: true,

@@ -9,7 +9,7 @@ use api::{GroupResource, Status, value};
 use certs::{
     Names,
     authority::{Authority, Profile},
-    tls::{OldestVersion, ServerCert, ServerSettings},
+    tls::{KeyPair, OldestVersion, ServerSettings},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -61,7 +61,7 @@ impl Hook {
         names.iter().for_each(|name| of.add(name));
         let profile = Profile { valid_seconds: YEARS, ..Profile::server("hook", of) };
         let issued = authority.issue(&profile, THEN).expect("a certificate");
-        let certificate = ServerCert::new(&issued.certificate_pem, &issued.key).expect("they fit");
+        let certificate = KeyPair::new(&issued.certificate_pem, &issued.key).expect("they fit");
         let config = tls::server_config(ServerSettings {
             certificate: Arc::new(certificate),
             client_authorities_pem: String::new(),

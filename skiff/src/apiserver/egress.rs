@@ -9,7 +9,10 @@ mod tests;
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Result, anyhow, bail};
-use certs::{PrivateKey, tls};
+use certs::{
+    PrivateKey,
+    tls::{self, KeyPair},
+};
 use egress::{
     Dialer, Proxy, Tally,
     configuration::{self, Connection, Files},
@@ -99,13 +102,15 @@ fn secured(files: &Files) -> Result<rustls::ClientConfig> {
     let (certificate, key) = (Path::new(&files.certificate), Path::new(&files.key));
     let unread =
         |why: anyhow::Error| anyhow!("failed to read key pair {} & {}, got {why}", files.certificate, files.key);
-    let certificate_pem = read(certificate).map_err(unread)?;
-    let key = read(key).and_then(|pem| Ok(PrivateKey::from_pem(&pem)?)).map_err(unread)?;
+    let pair = read(certificate).and_then(|certificate| {
+        let key = PrivateKey::from_pem(&read(key)?)?;
+        Ok(Arc::new(KeyPair::new(&certificate, &key)?))
+    });
+    let pair = pair.map_err(unread)?;
     let authorities = match files.authorities.as_str() {
         "" => outgoing::machine(),
         path => read(Path::new(path)).map_err(|why| anyhow!("failed to read cert file {path}, got {why}"))?,
     };
-    let identity = tls::Identity { certificate_pem: &certificate_pem, key: &key };
-    tls::client_config(&authorities, Some(identity), false)
+    tls::client_config(&authorities, Some(pair), false)
         .map_err(|why| anyhow!("failed to append CA cert to the cert pool: {why}"))
 }

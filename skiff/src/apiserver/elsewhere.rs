@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use api::Value;
 use auth::authenticate::jwt::configuration::Issuer;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use certs::{PrivateKey, careless, tls, tls::Identity};
+use certs::{PrivateKey, careless, tls, tls::KeyPair};
 use http::HeaderValue;
 use rustls::ClientConfig;
 use server::outgoing::{
@@ -70,17 +70,16 @@ fn place(config: &Value, folder: &Path, make: Making) -> Result<Place> {
         "" => &nobody,
         name => entry(config, "users", "user", name)?,
     };
-    let certificate = match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
-        (Some(certificate), Some(key)) => Some((certificate, PrivateKey::from_pem(&key)?)),
+    let shown = match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
+        (Some(certificate), Some(key)) => Some(Arc::new(KeyPair::new(&certificate, &PrivateKey::from_pem(&key)?)?)),
         (None, None) => None,
         _ => bail!("its user has a certificate without a key, or the other way round"),
     };
-    let identity = certificate.as_ref().map(|(certificate_pem, key)| Identity { certificate_pem, key });
     let config = match (cluster.bool("insecure-skip-tls-verify"), material(cluster, "certificate-authority", folder)?) {
         (true, Some(_)) => bail!("specifying a root certificates file with the insecure flag is not allowed"),
-        (true, None) => careless::client_config_as(identity)?,
-        (false, Some(authority)) => tls::client_config(&authority, identity, false)?,
-        (false, None) => tls::client_config(&machine(), identity, false)?,
+        (true, None) => careless::client_config_as(shown)?,
+        (false, Some(authority)) => tls::client_config(&authority, shown, false)?,
+        (false, None) => tls::client_config(&machine(), shown, false)?,
     };
     let name = cluster.opt_str("tls-server-name").map(str::to_owned);
     make(cluster.str("server"), name, Arc::new(config), authorization(user, folder)?).map_err(|why| anyhow!("{why}"))

@@ -1,12 +1,6 @@
-//! Certificates, tokens and who is believed.
+//! Who can tell who asks, and the tokens that this server makes.
 
-use std::{
-    io::ErrorKind,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::ErrorKind, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use api::{GroupResource, Value};
@@ -14,20 +8,16 @@ use auth::authenticate::{
     Authenticator, BootstrapTokens, Chain, Elsewhere, InTurn, Remembered, RequestHeader, ServiceAccounts,
     TokenAuthenticator, TokenFile, Webhook, X509,
     service_account::{Documents, Head, Issuer, KeySet, LegacyTokens, Lookup, SigningKey},
-    x509::Authorities,
 };
 use auth::authorize::Index;
 use certs::{
-    Bundle,
     kubeconfig::{Credential, Entry},
-    pem,
     pki::Pki,
-    tls::{ServerCert, ServerSettings},
 };
 use registry::{Registry, openapi::ColumnTexts, outside::Outside, special::components::Component};
 use server::{metrics::Metrics, outgoing::Outgoing};
 
-use super::{elsewhere, issuers, legacy_tokens, settings};
+use super::{credentials::Credentials, elsewhere, issuers, legacy_tokens, settings};
 use crate::flags::Apiserver;
 
 /// How long a token that somebody elsewhere took counts without another look. Upstream: TokenSuccessCacheTTL.
@@ -54,7 +44,7 @@ impl Lookup for Bound {
 /// Everybody who can tell who asks, in upstream's order.
 pub fn authenticators(
     flags: &Apiserver,
-    pki: &Pki,
+    credentials: &Credentials,
     registry: &Arc<Registry>,
     outgoing: &Arc<Outgoing>,
     metrics: &Metrics,
@@ -63,23 +53,22 @@ pub fn authenticators(
         [] => vec![flags.service_account_issuer.clone()],
         given => given.to_vec(),
     };
-    let bundle = bundle(&client_authorities(flags, pki)?, "client-ca-bundle", flags.client_ca_file.as_ref())?;
-    let proxy = settings::front_proxy(flags, pki.front_proxy_ca.bundle_pem())?;
+    let proxy = settings::front_proxy(flags);
     let requests: Vec<Box<dyn Authenticator>> = vec![
         Box::new(RequestHeader {
-            authorities: Authorities::new(Bundle::from_pem(&proxy.authority)?),
+            authorities: credentials.proxies.authorities.clone(),
             allowed_names: proxy.allowed_names,
             headers: proxy.headers.clone(),
             api_audiences: api_audiences.clone(),
         }),
-        Box::new(X509 { authorities: Authorities::new(bundle), tally: metrics.auth.clone() }),
+        Box::new(X509 { authorities: credentials.clients.authorities.clone(), tally: metrics.auth.clone() }),
     ];
     let mut tokens: Vec<Box<dyn TokenAuthenticator>> = Vec::new();
     if let Some(path) = &flags.token_auth_file {
         let name = path.display().to_string();
         tokens.push(Box::new(TokenFile::parse(&name, &read(path)?, api_audiences.clone())?));
     }
-    let keys = Arc::new(token_keys(flags, pki)?);
+    let keys = Arc::new(token_keys(flags, &credentials.pki)?);
     let issuers = vec![flags.service_account_issuer.clone()];
     let lookup = Arc::new(Bound(registry.clone()));
     tokens.push(Box::new(LegacyTokens {
@@ -168,64 +157,9 @@ pub fn outside(
     })
 }
 
-pub fn client_authorities(flags: &Apiserver, pki: &Pki) -> Result<String> {
-    match &flags.client_ca_file {
-        Some(path) => read(path),
-        None => Ok(pki.ca.bundle_pem().to_string()),
-    }
-}
-
-/// How connections are secured.
-pub fn tls(flags: &Apiserver, pki: &Pki) -> Result<rustls::ServerConfig> {
-    let named = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
-        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-        _ => match flags.cert_dir.as_deref().filter(|directory| !directory.as_os_str().is_empty()) {
-            Some(directory) => pair_in(directory, pki)?,
-            None => None,
-        },
-    };
-    let certificate = match named {
-        Some((certificate, key)) => {
-            let key = certs::PrivateKey::from_pem(&read(&key)?)?;
-            Arc::new(ServerCert::new(&read(&certificate)?, &key)?)
-        }
-        None => pki.serving.clone(),
-    };
-    let settings = ServerSettings {
-        certificate,
-        client_authorities_pem: client_authorities(flags, pki)?,
-        oldest_version: flags.tls_min_version.0,
-        http2: true,
-    };
-    Ok(certs::tls::server_config_with(settings, &flags.tls_cipher_suites)?)
-}
-
-/// The certificate and the key in a directory of certificates. Where there is neither, those that this server made are put
-/// there, and it goes on with its own. Upstream: apiserver/pkg/server/options/serving.go `MaybeDefaultWithSelfSignedCerts`,
-/// client-go/util/cert `CanReadCertAndKey`.
-fn pair_in(directory: &Path, pki: &Pki) -> Result<Option<(PathBuf, PathBuf)>> {
-    let [certificate, key] = ["apiserver.crt", "apiserver.key"].map(|name| directory.join(name));
-    let can_be_read = |path: &Path| std::fs::File::open(path).is_ok();
-    let unpaired = |path: &Path| {
-        anyhow::anyhow!("error reading {}, certificate and key must be supplied as a pair", path.display())
-    };
-    match (can_be_read(&certificate), can_be_read(&key)) {
-        (true, true) => Ok(Some((certificate, key))),
-        (false, true) => Err(unpaired(&certificate)),
-        (true, false) => Err(unpaired(&key)),
-        (false, false) => {
-            certs::files::make_directory(directory)?;
-            for path in [certificate, key] {
-                let own = pki.directory().join(path.file_name().unwrap_or_default());
-                certs::files::write(&path, &read(&own)?)?;
-            }
-            Ok(None)
-        }
-    }
-}
-
 /// The administrator's way in.
-pub fn write_kubeconfig(flags: &Apiserver, pki: &Pki, address: IpAddr, port: u16) -> Result<()> {
+pub fn write_kubeconfig(data_dir: &Path, pki: &Pki, address: IpAddr, port: u16) -> Result<()> {
+    let admin = pki.admin.issued();
     let host = match address {
         address if address.is_unspecified() => "127.0.0.1".to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),
@@ -235,12 +169,9 @@ pub fn write_kubeconfig(flags: &Apiserver, pki: &Pki, address: IpAddr, port: u16
         name: "skiff",
         server: &format!("https://{host}:{port}"),
         authority_pem: pki.ca.bundle_pem(),
-        credential: Credential::Certificate {
-            certificate_pem: &pki.admin.certificate_pem,
-            key_pem: &pki.admin.key.to_pem(),
-        },
+        credential: Credential::Certificate { certificate_pem: &admin.certificate_pem, key_pem: &admin.key.to_pem() },
     })?;
-    certs::files::write(&flags.data_dir.join("admin.kubeconfig"), &text)?;
+    certs::files::write(&data_dir.join("admin.kubeconfig"), &text)?;
     Ok(())
 }
 
@@ -259,43 +190,5 @@ pub fn why_not(error: &std::io::Error) -> String {
         ErrorKind::IsADirectory => "is a directory".to_owned(),
         ErrorKind::NotADirectory => "not a directory".to_owned(),
         _ => error.to_string(),
-    }
-}
-
-/// Those who are believed by a file that a flag names, which is called so in the error.
-fn bundle(text: &str, called: &str, path: Option<&PathBuf>) -> Result<Bundle> {
-    Bundle::from_pem(text).map_err(|error| match path {
-        Some(path) if !pem::certificates(text).is_ok_and(|found| !found.is_empty()) => {
-            let called = api::field::quote(&format!("{called}::{}", path.display()));
-            anyhow::anyhow!(
-                "error loading CA bundle for {called}: data does not contain any valid RSA or ECDSA certificates"
-            )
-        }
-        _ => error.into(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use certs::Names;
-
-    use super::*;
-
-    #[test]
-    fn a_directory_of_certificates_has_both_or_gets_both() -> Result<()> {
-        let place = tempfile::tempdir()?;
-        let pki = Pki::open(&place.path().join("pki"), &Names::default(), 0)?;
-        let directory = place.path().join("certs");
-        assert_eq!(pair_in(&directory, &pki)?, None, "its own, which it knows how to renew");
-        let [certificate, key] = ["apiserver.crt", "apiserver.key"].map(|name| directory.join(name));
-        assert_eq!(read(&certificate)?, read(&pki.directory().join("apiserver.crt"))?);
-        assert_eq!(pair_in(&directory, &pki)?, Some((certificate.clone(), key.clone())), "what is there");
-        std::fs::remove_file(&key)?;
-        let refused = pair_in(&directory, &pki).expect_err("half a pair is none").to_string();
-        let words = format!("error reading {}, certificate and key must be supplied as a pair", key.display());
-        assert_eq!(refused, words);
-        std::fs::remove_file(&certificate)?;
-        assert_eq!(pair_in(&directory, &pki)?, None);
-        Ok(())
     }
 }

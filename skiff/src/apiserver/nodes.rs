@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use certs::{PrivateKey, careless, pki::Pki, tls, tls::Identity};
+use certs::{careless, tls};
 use registry::special::connect::NodeAddresses;
 use server::{
     metrics::{Kind, Page, Resources, Row},
@@ -14,7 +14,7 @@ use server::{
 };
 use streaming::egress::{Egress, Network};
 
-use super::{identity::read, settings};
+use super::{credentials::Credentials, settings};
 use crate::flags::Apiserver;
 
 /// Go's bound on dialling, for who sets none.
@@ -55,22 +55,15 @@ pub fn logs(counted: Arc<Resources>) -> impl Fn(&mut Page) + Send + Sync {
 }
 
 /// The ways to nodes, with our certificate, and to pods and services, without.
-pub fn ways(flags: &Apiserver, pki: &Pki, egress: &Egress) -> Result<Ways> {
-    let (certificate, key) = match (&flags.kubelet_client_certificate, &flags.kubelet_client_key) {
-        (Some(certificate), Some(key)) => {
-            let key = PrivateKey::from_pem(&read(key)?).context("--kubelet-client-key")?;
-            (read(certificate)?, Some(key))
-        }
-        _ => (pki.kubelet_client.certificate_pem.clone(), None),
-    };
-    let identity = Identity { certificate_pem: &certificate, key: key.as_ref().unwrap_or(&pki.kubelet_client.key) };
-    let unverified = Arc::new(careless::client_config_as(Some(identity))?);
-    let by = |bundle: &str| tls::client_config(bundle, Some(identity), false).map(Arc::new);
+pub fn ways(flags: &Apiserver, credentials: &Credentials, egress: &Egress) -> Result<Ways> {
+    let own = || Some(credentials.kubelet_client.clone());
+    let unverified = Arc::new(careless::client_config_as(own())?);
+    let by = |bundle: &str| tls::client_config(bundle, own(), false).map(Arc::new);
     let verified = match &flags.kubelet_certificate_authority {
-        Some(path) => by(&read(path)?).context("--kubelet-certificate-authority")?,
+        Some(path) => by(&super::identity::read(path)?).context("--kubelet-certificate-authority")?,
         None if flags.kubelet_insecure_tls => unverified.clone(),
         // Upstream takes any node then; here nodes have certificates of the cluster.
-        None => by(pki.ca.bundle_pem())?,
+        None => by(credentials.pki.ca.bundle_pem())?,
     };
     let dial = match settings::span(flags.kubelet_timeout) {
         Duration::ZERO => DIAL,

@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use admission::{Look, webhook};
-use anyhow::{Context, Result};
 use api::time::Clock;
-use certs::{PrivateKey, pki::Pki};
 use registry::{Ids as _, convert, special::api_services};
 use server::{
     Server,
@@ -16,8 +14,8 @@ use server::{
 };
 use streaming::egress::Egress;
 
-use super::identity::read;
-use crate::{clock::Random, flags::Apiserver};
+use super::credentials::Credentials;
+use crate::clock::Random;
 
 /// Where machines keep the authorities that they believe. Go: `crypto/x509/root_linux.go`.
 const MACHINES: [&str; 6] = [
@@ -29,17 +27,12 @@ const MACHINES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-pub fn client(flags: &Apiserver, pki: &Pki, look: Arc<dyn Look>, egress: &Egress) -> Result<Arc<Outgoing>> {
-    let own = &pki.front_proxy_client;
-    let (certificate, key) = match (&flags.proxy_client_cert_file, &flags.proxy_client_key_file) {
-        (Some(certificate), Some(key)) => (read(certificate)?, read(key)?),
-        _ => (own.certificate_pem.clone(), own.key.to_pem()),
-    };
-    let front_proxy = (certificate, PrivateKey::from_pem(&key).context("--proxy-client-key-file")?);
+pub fn client(credentials: &Credentials, look: Arc<dyn Look>, egress: &Egress) -> Arc<Outgoing> {
     let machine = machine();
     let draw = Arc::new(|bound: u64| number() % bound.max(1));
     let egress = egress.clone();
-    Ok(Arc::new(Outgoing::new(Settings { look, draw, machine, front_proxy: Some(front_proxy), egress })))
+    let front_proxy = Some(credentials.front_proxy_client.clone());
+    Arc::new(Outgoing::new(Settings { look, draw, machine, front_proxy, egress }))
 }
 
 /// A number by chance, of 48 bits.

@@ -21,8 +21,6 @@ const MODES: [&str; 6] = ["AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC"
 
 /// A front proxy: who may be one, and by which headers it speaks.
 pub struct FrontProxy {
-    /// Its authority as PEM.
-    pub authority: String,
     pub allowed_names: Vec<String>,
     pub headers: HeaderNames,
 }
@@ -179,14 +177,12 @@ pub fn flow(flags: &Apiserver) -> Flow {
 }
 
 /// The front proxy that the flags name, or the one that this server's own authority stands for.
-pub fn front_proxy(flags: &Apiserver, own_authority: &str) -> Result<FrontProxy> {
-    let Some(path) = &flags.requestheader_client_ca_file else {
+pub fn front_proxy(flags: &Apiserver) -> FrontProxy {
+    if flags.requestheader_client_ca_file.is_none() {
         let names = vec!["front-proxy-client".to_string()];
-        let headers = HeaderNames { uid: Vec::new(), ..HeaderNames::default() };
-        return Ok(FrontProxy { authority: own_authority.into(), allowed_names: names, headers });
-    };
-    Ok(FrontProxy {
-        authority: super::identity::read(path)?,
+        return FrontProxy { allowed_names: names, headers: HeaderNames { uid: Vec::new(), ..HeaderNames::default() } };
+    }
+    FrontProxy {
         allowed_names: flags.requestheader_allowed_names.clone(),
         headers: HeaderNames {
             user: flags.requestheader_username_headers.clone(),
@@ -194,7 +190,7 @@ pub fn front_proxy(flags: &Apiserver, own_authority: &str) -> Result<FrontProxy>
             group: flags.requestheader_group_headers.clone(),
             extra_prefix: flags.requestheader_extra_headers_prefix.clone(),
         },
-    })
+    }
 }
 
 /// A span that was checked not to be negative.

@@ -11,7 +11,6 @@ use std::{
 
 use anyhow::{Result, bail};
 use aws_lc_rs::digest;
-use certs::pki::Pki;
 use registry::{
     Ids as _, Registry,
     special::{
@@ -26,7 +25,7 @@ use server::{
 };
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-use super::{encryption::Encryption, settings::front_proxy};
+use super::{credentials::Credentials, encryption::Encryption, settings::front_proxy};
 use crate::{address, clock::Random, flags::Apiserver};
 
 /// Upstream: `IdentityLeaseRenewIntervalPeriod`, `DefaultEndpointReconcilerInterval`.
@@ -42,13 +41,27 @@ const FURNISH_WITHIN: Duration = Duration::from_secs(30);
 const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// What the furniture says about this server.
-pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpAddr, port: u16) -> Result<Settings> {
+pub fn settings(
+    flags: &Apiserver,
+    credentials: &Credentials,
+    service_ip: IpAddr,
+    advertise: IpAddr,
+    port: u16,
+) -> Settings {
     let hostname = hostname();
     let name = identity_name(&hostname);
     let reachable = reachable(advertise);
     let peer = SocketAddr::new(reachable.unwrap_or(advertise), port);
-    let proxy = front_proxy(flags, pki.front_proxy_ca.bundle_pem())?;
-    Ok(Settings {
+    let proxy = front_proxy(flags);
+    let authentication = authentication::Settings {
+        allowed_names: proxy.allowed_names,
+        username_headers: proxy.headers.user,
+        uid_headers: proxy.headers.uid,
+        group_headers: proxy.headers.group,
+        extra_header_prefixes: proxy.headers.extra_prefix,
+        ..authentication::Settings::default()
+    };
+    Settings {
         identity: Identity {
             holder: format!("{name}_{}", Random.uid()),
             name,
@@ -56,16 +69,8 @@ pub fn settings(flags: &Apiserver, pki: &Pki, service_ip: IpAddr, advertise: IpA
             peer_address: peer.to_string(),
         },
         service: service::Settings { service_ip, advertise: reachable, port },
-        authentication: authentication::Settings {
-            client_ca: super::identity::client_authorities(flags, pki)?,
-            request_header_ca: proxy.authority,
-            allowed_names: proxy.allowed_names,
-            username_headers: proxy.headers.user,
-            uid_headers: proxy.headers.uid,
-            group_headers: proxy.headers.group,
-            extra_header_prefixes: proxy.headers.extra_prefix,
-        },
-    })
+        authentication: credentials.told(&authentication),
+    }
 }
 
 /// The checks of `/readyz` and `/livez`, with upstream's names, in upstream's order.
@@ -137,7 +142,7 @@ pub async fn furnish(
 }
 
 /// Keeps the furniture until the set is dropped.
-pub fn run(server: &Arc<Server>, settings: &Settings) -> JoinSet<()> {
+pub fn run(server: &Arc<Server>, settings: &Settings, credentials: &Arc<Credentials>) -> JoinSet<()> {
     let (mut tasks, registry) = (JoinSet::new(), &server.registry);
     let told = server.clone();
     tasks.spawn(furniture::flows::follow(registry.clone(), move |policy| {
@@ -145,7 +150,7 @@ pub fn run(server: &Arc<Server>, settings: &Settings) -> JoinSet<()> {
             fairness.set(policy);
         }
     }));
-    let (of, with) = (registry.clone(), settings.clone());
+    let (of, with, credentials) = (registry.clone(), settings.clone(), credentials.clone());
     tasks.spawn(async move {
         let mut ticks = interval(KEEP_EVERY);
         loop {
@@ -153,7 +158,10 @@ pub fn run(server: &Arc<Server>, settings: &Settings) -> JoinSet<()> {
             note("its identity", with.identity.renew(&of).await);
             note("the service of the API", service::keep(&of, &with.service).await);
             note("the range of services", service::keep_range(&of).await);
-            note("what others authenticate by", authentication::keep(&of, &with.authentication).await);
+            note(
+                "what others authenticate by",
+                authentication::keep(&of, &credentials.told(&with.authentication)).await,
+            );
         }
     });
     let of = registry.clone();

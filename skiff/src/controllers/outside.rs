@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use api::Value;
 use base64::Engine as _;
-use certs::{PrivateKey, tls::Identity};
+use certs::{PrivateKey, tls::KeyPair};
 use client::{Transport, https::Https};
 
 /// What the current context of a kubeconfig says.
@@ -41,18 +41,17 @@ impl Kubeconfig {
     }
 
     /// The same server, as somebody else.
-    pub fn transport_as(&self, identity: Identity<'_>) -> Result<Arc<dyn Transport>> {
-        let tls = certs::tls::client_config(&self.authority_pem, Some(identity), true)?;
+    pub fn transport_as(&self, shown: Arc<KeyPair>) -> Result<Arc<dyn Transport>> {
+        let tls = certs::tls::client_config(&self.authority_pem, Some(shown), true)?;
         Ok(Arc::new(Https::new(&self.server, Arc::new(tls), None)?))
     }
 
     pub fn transport(&self) -> Result<Arc<dyn Transport>> {
-        let key = self.certificate.as_ref().map(|(_, key)| PrivateKey::from_pem(key)).transpose()?;
-        let identity = match (&self.certificate, &key) {
-            (Some((certificate_pem, _)), Some(key)) => Some(Identity { certificate_pem, key }),
-            _ => None,
+        let shown = match &self.certificate {
+            Some((certificate, key)) => Some(Arc::new(KeyPair::new(certificate, &PrivateKey::from_pem(key)?)?)),
+            None => None,
         };
-        let tls = certs::tls::client_config(&self.authority_pem, identity, true)?;
+        let tls = certs::tls::client_config(&self.authority_pem, shown, true)?;
         Ok(Arc::new(Https::new(&self.server, Arc::new(tls), self.token.as_deref())?))
     }
 }

@@ -15,7 +15,7 @@ use certs::{
     kubeconfig::{Credential, Entry},
     pem,
     pin::Pins,
-    tls::Identity,
+    tls::KeyPair,
 };
 use clap::Args;
 use client::{Client, https::Https, renewing::Renewing};
@@ -208,7 +208,7 @@ fn current(store: &Store, kubeconfig: &Kubeconfig) -> Result<(Pair, bool)> {
 }
 
 fn transport(kubeconfig: &Kubeconfig, pair: &Pair) -> Result<Arc<dyn client::Transport>> {
-    kubeconfig.transport_as(Identity { certificate_pem: &pair.certificate_pem, key: &pair.key })
+    kubeconfig.transport_as(Arc::new(KeyPair::new(&pair.certificate_pem, &pair.key)?))
 }
 
 /// Whether a kubeconfig has a certificate that has not ended. Upstream: isClientConfigStillValid.

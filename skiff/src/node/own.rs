@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use api::time::Clock as _;
-use certs::{Authority, Issued, Names, Pki, Profile, Usage, tls::ServerCert};
+use certs::{Authority, Issued, Names, Pki, Profile, Usage, tls::KeyPair};
 use node::certificates;
 
 use crate::clock::Wall;
@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// The certificate, and what makes the next.
 pub struct Own {
-    pub certificate: Arc<ServerCert>,
+    pub certificate: Arc<KeyPair>,
     authority: Authority,
     profile: Profile,
     issued: Issued,
@@ -29,7 +29,7 @@ impl Own {
         let profile = Profile { names, usage: Usage::Server, ..Profile::client(subject) };
         let authority = Authority::load(pki.ca.bundle_pem(), &pki.ca.key_pem())?;
         let issued = authority.issue(&profile, Wall.now().as_second())?;
-        let certificate = Arc::new(ServerCert::new(&issued.certificate_pem, &issued.key)?);
+        let certificate = Arc::new(KeyPair::new(&issued.certificate_pem, &issued.key)?);
         Ok(Own { certificate, authority, profile, issued })
     }
 
