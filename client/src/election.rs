@@ -166,7 +166,9 @@ pub fn claim(config: &Config, known: Option<&Value>, unchanged: Duration, now: &
     let spec = lease.entry("spec");
     let holder = spec.str("holderIdentity").to_string();
     let mine = holder == config.identity;
-    let valid = !holder.is_empty() && unchanged < config.lease_duration;
+    // The holder says for how long it holds: candidates may have flags of their own. Upstream: isLeaseValid.
+    let lasts = Duration::from_secs(u64::try_from(spec.int("leaseDurationSeconds")).unwrap_or_default());
+    let valid = !holder.is_empty() && unchanged < lasts;
     if !mine && valid {
         return Claim::Wait { holder };
     }

@@ -8,7 +8,8 @@ fn config(identity: &str) -> Config {
 
 fn held(holder: &str) -> Value {
     value!({"metadata": {"name": "c", "namespace": "kube-system", "resourceVersion": "3"},
-        "spec": {"holderIdentity": holder, "leaseTransitions": 4, "acquireTime": "before", "renewTime": "before"}})
+        "spec": {"holderIdentity": holder, "leaseTransitions": 4, "acquireTime": "before", "renewTime": "before",
+            "leaseDurationSeconds": 15}})
 }
 
 fn spec(known: Option<&Value>, seconds: u64) -> Option<Value> {
@@ -27,6 +28,9 @@ fn a_lease_is_taken_renewed_or_waited_for() {
     assert_eq!(spec(None, 0), Some(taken(0)), "nobody has it yet");
     assert_eq!(spec(Some(&held("other")), 14), None, "another has it");
     assert_eq!(spec(Some(&held("other")), 15), Some(taken(5)), "it has run out");
+    let mut longer = held("other");
+    longer.set_path(&["spec", "leaseDurationSeconds"], 60);
+    assert_eq!((spec(Some(&longer), 59), spec(Some(&longer), 60)), (None, Some(taken(5))), "its holder says how long");
     assert_eq!(spec(Some(&held("")), 0), Some(taken(5)), "it was given up");
     let renewed = spec(Some(&held("me")), 0).expect("it is mine");
     assert_eq!((renewed.str("acquireTime"), renewed.str("renewTime")), ("before", "now"));
