@@ -305,6 +305,9 @@ impl Run {
         if let Some(path) = &self.flags.record {
             record(path, &self.recorded)?;
         }
+        for name in &verdict.thin {
+            println!("{name} was asked too little, or of one sort too much");
+        }
         for line in &verdict.stale {
             println!("strike from {}: {line}", self.flags.known.display());
         }

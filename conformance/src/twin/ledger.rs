@@ -68,13 +68,21 @@ pub struct Verdict {
     pub stale: Vec<String>,
     /// What was not asked as it should have been.
     pub holes: usize,
+    /// Resources that were asked too little, or too much alike.
+    pub thin: Vec<String>,
 }
+
+/// A resource is asked so often, and so large a share of it is accepted, and refused, by upstream.
+const REQUESTS_MIN: usize = 200;
+const SHARE: usize = 3;
+/// Of which there is no more to ask.
+const THIN: &[(&str, &str)] = &[("core/componentstatuses", "they are only read")];
 
 // === impl Verdict ===
 
 impl Verdict {
     pub fn is_good(&self) -> bool {
-        self.new == 0 && self.stale.is_empty() && self.holes == 0
+        self.new == 0 && self.stale.is_empty() && self.holes == 0 && self.thin.is_empty()
     }
 }
 
@@ -159,8 +167,16 @@ impl Ledger {
             let unused = known.iter().zip(used).filter(|(line, used)| !used && !line.by_chance);
             verdict.stale =
                 unused.map(|(line, _)| format!("{}\t{}\t{}", line.resource, line.field, line.what)).collect();
+            let is_excused = |name: &str| THIN.iter().any(|(thin, _)| *thin == name);
+            verdict.thin = self.thin().filter(|name| !is_excused(name)).map(str::to_owned).collect();
         }
         verdict
+    }
+
+    /// Resources that were asked less, or more of one sort, than a whole run asks.
+    fn thin(&self) -> impl Iterator<Item = &str> {
+        let thin = self.resources.iter().filter(|(_, tally)| tally.requests < REQUESTS_MIN || tally.is_uneven());
+        thin.map(|(name, _)| &**name)
     }
 
     /// What stands in no line, as lines that lack who owes it and why.
@@ -217,6 +233,13 @@ impl Ledger {
     }
 }
 
+impl Tally {
+    fn is_uneven(&self) -> bool {
+        let refused = self.requests - self.accepted;
+        SHARE * self.accepted < self.requests || SHARE * refused < self.requests
+    }
+}
+
 impl Group {
     fn count(&self) -> usize {
         self.resources.values().sum()
@@ -269,18 +292,15 @@ impl fmt::Display for Ledger {
             line(f, &class.to_string(), tally)?;
         }
         writeln!(f, "\nof the matrix of verbs and forms {} of {} requests ran", self.matrix.ran, self.matrix.of)?;
-        let few = self.resources.iter().filter(|(_, tally)| tally.requests < 200).count();
-        let uneven = |tally: &Tally| {
-            3 * tally.accepted < tally.requests || 3 * (tally.requests - tally.accepted) < tally.requests
-        };
-        let uneven = self.resources.values().filter(|tally| uneven(tally)).count();
         writeln!(
             f,
             "\nrefusals: distinct by field and error type; known: those that upstream's source was found to have"
         )?;
+        let thin: Vec<&str> = self.thin().collect();
         writeln!(
             f,
-            "\n{few} resources with fewer than 200 requests, {uneven} with less than a third accepted or refused"
+            "\nwith fewer than {REQUESTS_MIN} requests, or less than a third of them accepted or refused: {}",
+            if thin.is_empty() { "none".to_owned() } else { thin.join(", ") }
         )?;
         for remark in &self.remarks {
             writeln!(f, "{remark}")?;
@@ -294,7 +314,7 @@ impl fmt::Display for Ledger {
 
 #[cfg(test)]
 mod tests {
-    use super::Ledger;
+    use super::{Ledger, Tally};
 
     #[test]
     fn a_hole_fails_a_run_without_differences() {
@@ -304,5 +324,21 @@ mod tests {
         ledger.faults.push("core/pods: a dry run changed the live object".into());
         assert!(!ledger.judge(&[], true).is_good());
         assert!(ledger.to_string().contains("a hole: core/pods"), "it is told");
+    }
+
+    #[test]
+    fn a_whole_run_asks_each_resource_enough_of_both_sorts() {
+        let asked = |requests, accepted| {
+            let mut ledger = Ledger::default();
+            for name in ["core/pods", "core/componentstatuses"] {
+                ledger.resources.insert(name.into(), Tally { requests, accepted, ..Tally::default() });
+            }
+            (ledger.judge(&[], true).thin, ledger.judge(&[], false).is_good())
+        };
+        let pods = vec!["core/pods".to_owned()];
+        assert_eq!(asked(300, 100), (vec![], true));
+        assert_eq!(asked(199, 100), (pods.clone(), true), "too few; a run that is not whole may ask less");
+        assert_eq!(asked(300, 99), (pods.clone(), true), "too many were refused");
+        assert_eq!(asked(300, 201), (pods, true), "too many were accepted");
     }
 }
