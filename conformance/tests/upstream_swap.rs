@@ -102,7 +102,10 @@ async fn life(client: &Client) -> Result<()> {
     send(client, "PATCH", &format!("{deployments}/web"), MERGE, &rolled).await?;
     let is_rolled = |found: &Value| {
         let status = found.at("status");
-        status.int("updatedReplicas") == 3 && status.int("replicas") == 3 && status.int("readyReplicas") == 3
+        status.int("observedGeneration") == found.at("metadata").int("generation")
+            && status.int("updatedReplicas") == 3
+            && status.int("replicas") == 3
+            && status.int("readyReplicas") == 3
     };
     client.until(&deployments, "web", |found| found.is_some_and(is_rolled)).await?;
     let sets = list(client, &of("apps", "replicasets")).await?;

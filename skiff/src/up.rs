@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn who_approves_for_nodes_and_whom_nodes_have_to_be_is_said_by_flags() -> Result<()> {
         let approves = |arguments: &[&str]| -> Result<bool> {
-            let chosen = controllers(up(arguments)?.approve_kubelet_serving)?.controllers;
+            let chosen = controllers(&up(arguments)?)?.controllers;
             let chosen = ::controllers::chosen(&chosen).map_err(anyhow::Error::msg)?;
             assert!(chosen.iter().any(|spec| spec.name == "bootstrap-signer-controller"), "machines can join");
             Ok(chosen.iter().any(|spec| spec.name == ::controllers::SERVING_APPROVER))
@@ -246,6 +246,15 @@ mod tests {
             Ok(settings.kubelet_insecure_tls)
         };
         assert!(!takes_any(&[])? && takes_any(&["--kubelet-insecure-tls"])?);
+        Ok(())
+    }
+
+    #[test]
+    fn many_nodes_have_a_range_of_addresses_each() -> Result<()> {
+        let range = |count: &str| anyhow::Ok(controllers(&up(&["--simulated-nodes", count])?)?.cluster_cidr);
+        assert_eq!(range("200")?, POD_RANGE);
+        assert_eq!(range("201")?, LARGE_POD_RANGE);
+        assert!(up(&["--simulated-nodes", "32001"]).is_err());
         Ok(())
     }
 
