@@ -98,6 +98,8 @@ impl Credentials {
         for (path, text, of) in [(client_path, &clients, Part::Clients), (proxy_path, &proxies, Part::Proxies)] {
             followed.extend(path.map(|path| Followed { paths: vec![path.clone()], last: vec![text.clone()], of }));
         }
+        // What is wrong with them is said before anything that is made of them.
+        let trusted = (Trusted::new(&clients, CLIENTS, client_path)?, Trusted::new(&proxies, PROXIES, proxy_path)?);
         let mut pair = |files: Option<(PathBuf, PathBuf)>, own: &Arc<KeyPair>, flag: &'static str| match files {
             None => Ok(own.clone()),
             Some((certificate, key)) => {
@@ -123,8 +125,8 @@ impl Credentials {
         let (oldest_version, suites) = (flags.tls_min_version.0, flags.tls_cipher_suites.clone());
         let tls = watch::Sender::new(secured(&serving, &clients, oldest_version, &suites)?);
         Ok(Credentials {
-            clients: Trusted::new(&clients, CLIENTS, client_path)?,
-            proxies: Trusted::new(&proxies, PROXIES, proxy_path)?,
+            clients: trusted.0,
+            proxies: trusted.1,
             pki,
             kubelet_client,
             front_proxy_client,
