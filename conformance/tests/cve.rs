@@ -90,7 +90,11 @@ async fn kinds(client: &Client, resources: &Value) -> Result<()> {
         "metadata": {"name": "local"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "local"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "local"}],
     });
-    create(client, &format!("{RBAC}/namespaces/default/rolebindings"), &binding).await
+    create(client, &format!("{RBAC}/namespaces/default/rolebindings"), &binding).await?;
+    // Who may is answered by what the authorizer's informers have seen, which is a moment later.
+    let own = "/apis/ex.io/v1/namespaces/default/widgets/one";
+    client.until_answers("GET", own, &[("impersonate-user", "local")], Bytes::new(), |status, _| status == 200).await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,8 @@ pub mod queue;
 pub mod requests;
 pub mod run;
 pub mod snapshot;
-pub mod tally;
+pub mod taints;
+mod tally;
 pub mod verdict;
 
 pub use around::Around;

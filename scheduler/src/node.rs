@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{EcoString, Value, meta, pod_resources, taint};
+use api::{EcoString, Value, meta, pod_resources};
 
 use crate::{Pod, Requests, pod::normalized_image};
 
@@ -21,16 +21,11 @@ pub struct Node {
     pub pods: Vec<Arc<Pod>>,
     pub ports: Vec<api::host_ports::Port>,
     pub is_unschedulable: bool,
-    /// Has taints that keep pods away.
-    pub has_hard_taints: bool,
-    /// Has taints that pods rather avoid.
-    pub has_soft_taints: bool,
+    /// The sort of its taints, by the snapshot's numbers.
+    pub taints: u32,
     /// Sizes in bytes by normalised name.
     pub images: BTreeMap<EcoString, i64>,
 }
-
-/// The effects that keep a pod off a node. Upstream: `DoNotScheduleTaintsFilterFunc`.
-pub const HARD: [&str; 2] = [taint::NO_SCHEDULE, taint::NO_EXECUTE];
 
 // === impl Node ===
 
@@ -43,9 +38,6 @@ impl Node {
         self.allocatable = Requests::from(&allocatable);
         self.pods_max = allocatable.get("pods").map_or(0, api::quantity::Quantity::value);
         self.is_unschedulable = spec.bool("unschedulable");
-        let effects = |wanted: &[&str]| spec.list("taints").iter().any(|t| wanted.contains(&t.str("effect")));
-        self.has_hard_taints = effects(&HARD);
-        self.has_soft_taints = effects(&[taint::PREFER_NO_SCHEDULE]);
         self.images.clear();
         for image in status.list("images") {
             for name in image.list("names").iter().filter_map(Value::as_str) {
@@ -57,15 +49,6 @@ impl Node {
 
     pub fn labels(&self) -> &Value {
         self.object.as_deref().map_or(Value::NULL, |object| meta::of(object).labels())
-    }
-
-    pub fn taints(&self) -> &[Value] {
-        self.object.as_deref().map_or(&[], |object| object.at("spec").list("taints"))
-    }
-
-    /// Whether a taint keeps the pod away.
-    pub fn keeps_away(&self, tolerations: &[Value]) -> bool {
-        self.has_hard_taints && taint::untolerated(self.taints(), tolerations, &HARD).is_some()
     }
 
     pub fn put(&mut self, pod: Arc<Pod>) {

@@ -12,6 +12,7 @@ use api::{EcoString, Value, meta};
 
 use crate::{
     Node, Pod,
+    taints::Sorts,
     tally::{Carried, Sort, Tallies},
 };
 
@@ -41,7 +42,11 @@ pub struct Snapshot {
     images: HashMap<EcoString, u32>,
     tallies: RefCell<Tallies>,
     topologies: RefCell<HashMap<EcoString, Arc<Topology>>>,
+    taints: Sorts,
 }
+
+/// More sorts of taints than this, and than nodes, are numbered anew: some of them are nobody's any more.
+const SORTS_KEPT: usize = 64;
 
 /// Which nodes belong together by a label.
 #[derive(Debug, Default)]
@@ -108,6 +113,11 @@ impl Snapshot {
         by_others.filter_map(|(name, _)| self.slot(name))
     }
 
+    /// The sorts of taints that nodes have.
+    pub fn taints(&self) -> &Sorts {
+        &self.taints
+    }
+
     /// How many pods of a sort are on each slot.
     pub fn tally(&self, sort: &Sort) -> Arc<Vec<u32>> {
         self.tallies.borrow_mut().ask(sort, &self.nodes)
@@ -135,6 +145,7 @@ impl Snapshot {
         for name in std::mem::take(&mut node.images).into_keys() {
             forget_image(&mut self.images, &name);
         }
+        node.taints = self.taints.number(object.at("spec").list("taints"));
         node.set(object);
         for name in node.images.keys() {
             *self.images.entry(name.clone()).or_default() += 1;
@@ -142,6 +153,17 @@ impl Snapshot {
         if is_new || relabelled {
             self.is_order_stale = true;
             self.topologies.get_mut().clear();
+        }
+        if self.taints.count() > SORTS_KEPT + 2 * self.nodes.len() {
+            self.number_taints();
+        }
+    }
+
+    fn number_taints(&mut self) {
+        self.taints = Sorts::default();
+        for node in &mut self.nodes {
+            let taints = node.object.as_deref().map_or(&[][..], |object| object.at("spec").list("taints"));
+            node.taints = self.taints.number(taints);
         }
     }
 

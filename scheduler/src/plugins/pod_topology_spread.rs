@@ -88,9 +88,14 @@ fn counts(cycle: &Cycle<'_>, constraint: &Spread) -> std::sync::Arc<Vec<u32>> {
     cycle.snapshot.tally(&Sort { conditions: vec![condition], living: true })
 }
 
-/// Whether a node counts for a constraint. Upstream: `matchNodeInclusionPolicies`.
-fn counts_here(cycle: &Cycle<'_>, constraint: &Spread, slot: Slot) -> bool {
-    let node = cycle.snapshot.node(slot);
-    let wanted = !constraint.honors_affinity || cycle.pod.required_nodes.matches(&node.name, node.labels());
-    wanted && !(constraint.honors_taints && node.keeps_away(cycle.pod.tolerations()))
+/// Tells whether a node counts for a constraint. Upstream: `matchNodeInclusionPolicies`.
+fn counting<'a>(cycle: &'a Cycle<'_>, constraint: &Spread) -> impl Fn(Slot) -> bool + use<'a> {
+    let required =
+        Some(&cycle.pod.required_nodes).filter(|required| constraint.honors_affinity && !required.is_empty());
+    let kept_away = constraint.honors_taints.then(|| cycle.snapshot.taints().kept_away(cycle.pod.tolerations()));
+    move |slot| {
+        let node = cycle.snapshot.node(slot);
+        required.is_none_or(|required| required.matches(&node.name, node.labels()))
+            && !kept_away.as_ref().is_some_and(|kept_away| kept_away[node.taints as usize])
+    }
 }

@@ -3,13 +3,17 @@
 use api::{Value, taint};
 
 use super::{Event, Filter, Filtering, Plugin, Score};
-use crate::{Pod, Refusal, Slot, cycle, cycle::Cycle, node::HARD};
+use crate::{Pod, Refusal, Slot, Snapshot, cycle, cycle::Cycle, taints::HARD};
 
 const TAINTED: &str = "node(s) had untolerated taint(s)";
 
 pub struct TaintToleration;
 
-struct Tainted<'a>(&'a Cycle<'a>);
+/// By sort of taints: whether it keeps the pod away.
+struct Away<'a>(&'a Snapshot, Vec<bool>);
+
+/// By sort of taints: how many of them the pod would rather avoid.
+struct Avoided<'a>(&'a Snapshot, Vec<i64>);
 
 impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
@@ -17,11 +21,11 @@ impl Plugin for TaintToleration {
     }
 
     fn filter<'a>(&'a self, cycle: &'a Cycle<'a>) -> Filtering<'a> {
-        Filtering::Each(Box::new(Tainted(cycle)))
+        Filtering::Each(Box::new(Away(cycle.snapshot, cycle.snapshot.taints().kept_away(cycle.pod.tolerations()))))
     }
 
     fn score<'a>(&'a self, cycle: &'a Cycle<'a>, _: &[Slot]) -> Option<Box<dyn Score + 'a>> {
-        Some(Box::new(Tainted(cycle)))
+        Some(Box::new(Avoided(cycle.snapshot, cycle.snapshot.taints().avoided(cycle.pod.tolerations()))))
     }
 
     fn may_help(&self, pod: &Pod, event: &Event) -> bool {
@@ -34,23 +38,15 @@ impl Plugin for TaintToleration {
     }
 }
 
-impl Filter for Tainted<'_> {
+impl Filter for Away<'_> {
     fn refuse(&self, slot: Slot) -> Option<Refusal> {
-        let away = self.0.snapshot.node(slot).keeps_away(self.0.pod.tolerations());
-        away.then(|| Refusal::unresolvable(TAINTED))
+        self.1[self.0.node(slot).taints as usize].then(|| Refusal::unresolvable(TAINTED))
     }
 }
 
-impl Score for Tainted<'_> {
-    /// How many taints the pod would rather avoid.
+impl Score for Avoided<'_> {
     fn points(&self, slot: Slot) -> i64 {
-        let node = self.0.snapshot.node(slot);
-        if !node.has_soft_taints {
-            return 0;
-        }
-        let soft = node.taints().iter().filter(|t| t.str("effect") == taint::PREFER_NO_SCHEDULE);
-        let avoided = soft.filter(|taint| !taint::is_tolerated(taint, self.0.pod.tolerations()));
-        i64::try_from(avoided.count()).unwrap_or(i64::MAX)
+        self.1[self.0.node(slot).taints as usize]
     }
 
     fn normalize(&self, _: &[Slot], points: &mut [i64]) {

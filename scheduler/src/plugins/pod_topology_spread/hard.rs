@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{counts, counts_here};
+use super::{counting, counts};
 use crate::{Refusal, Slot, cycle::Cycle, plugins::Filter, pod::Spread, snapshot::Topology};
 
 const AHEAD: &str = "node(s) didn't match pod topology spread constraints";
@@ -27,11 +27,11 @@ impl Skew {
         let topologies: Vec<_> = constraints.iter().map(|c| cycle.snapshot.topology(&c.key)).collect();
         let is_everywhere = |slot: Slot| topologies.iter().all(|t| t.domain(slot).is_some());
         let standing = |(constraint, topology): (&Spread, &Arc<Topology>)| {
-            let counts = counts(cycle, constraint);
+            let (counts, counts_here) = (counts(cycle, constraint), counting(cycle, constraint));
             let mut by_domain = vec![0; topology.count];
             let mut is_there = vec![false; topology.count];
             for slot in cycle.snapshot.order().iter().copied().filter(|slot| is_everywhere(*slot)) {
-                if let Some(domain) = topology.domain(slot).filter(|_| counts_here(cycle, constraint, slot)) {
+                if let Some(domain) = topology.domain(slot).filter(|_| counts_here(slot)) {
                     by_domain[domain] += i64::from(counts.get(slot as usize).copied().unwrap_or(0));
                     is_there[domain] = true;
                 }

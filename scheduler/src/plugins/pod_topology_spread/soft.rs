@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{HOSTNAME, counts, counts_here};
+use super::{HOSTNAME, counting, counts};
 use crate::{
     Slot,
     cycle::{Cycle, SCORE_MAX},
@@ -49,11 +49,10 @@ impl Crowd {
                 (Fill::BySlot(counts), nodes)
             } else {
                 let seen = domains_of(feasible.iter().copied().filter(|slot| takes_part(*slot)), topology);
+                let counts_here = counting(cycle, constraint);
                 let mut sums = vec![0; topology.count];
                 for slot in cycle.snapshot.order().iter().copied().filter(|slot| takes_part(*slot)) {
-                    if let Some(domain) =
-                        topology.domain(slot).filter(|d| seen[*d] && counts_here(cycle, constraint, slot))
-                    {
+                    if let Some(domain) = topology.domain(slot).filter(|d| seen[*d] && counts_here(slot)) {
                         sums[domain] += i64::from(counts.get(slot as usize).copied().unwrap_or(0));
                     }
                 }
