@@ -6,9 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{Value, time::Clock, value};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use parking_lot::Mutex;
 use tokio::time::{self, Instant};
 
-use crate::{Client, Error, Resource};
+use crate::{Client, Error, Frames, Resource, Transport};
 
 /// Flags `--leader-elect-*`.
 #[derive(Clone, Debug)]
@@ -39,6 +43,25 @@ pub struct Election {
     leases: Resource,
     /// The lease as it was seen last, and since when it has been so.
     observed: Option<(Value, Instant)>,
+    tenure: Tenure,
+}
+
+/// Until when this process surely leads. A process that was stopped for a while goes on where it was, and may act before
+/// it renews: whoever writes asks here first.
+#[derive(Clone, Debug)]
+pub struct Tenure(Arc<Mutex<Until>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// Nobody else is a candidate.
+    Always,
+    Ends(Instant),
+}
+
+/// Lets writes pass for as long as this process leads.
+struct Guarded {
+    transport: Arc<dyn Transport>,
+    tenure: Tenure,
 }
 
 // === impl Config ===
@@ -61,7 +84,14 @@ impl Config {
 
 impl Election {
     pub fn new(client: Client, clock: Arc<dyn Clock>, config: Config) -> Election {
-        Election { client, clock, config, leases: Resource::new("coordination.k8s.io", "v1", "leases"), observed: None }
+        let leases = Resource::new("coordination.k8s.io", "v1", "leases");
+        let tenure = Tenure(Arc::new(Mutex::new(Until::Ends(Instant::now()))));
+        Election { client, clock, config, leases, observed: None, tenure }
+    }
+
+    /// What says whether this process leads.
+    pub fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// Waits until this process leads.
@@ -97,6 +127,7 @@ impl Election {
 
     /// Gives the lease up, so that another need not wait for it to run out. Upstream: ReleaseOnCancel.
     pub async fn release(&mut self) {
+        self.tenure.ends(Instant::now());
         let Some((lease, _)) = self.observed.take() else { return };
         if lease.at("spec").str("holderIdentity") != self.config.identity {
             return;
@@ -115,6 +146,7 @@ impl Election {
 
     /// Takes or renews the lease; answers whether this process leads.
     async fn attempt(&mut self) -> Result<bool, Error> {
+        let begun = Instant::now();
         let (leases, config) = (self.leases.clone(), self.config.clone());
         let target = leases.named(&config.namespace, &config.name);
         let known = match self.client.get(target).await {
@@ -139,6 +171,8 @@ impl Election {
         match written {
             Ok(lease) => {
                 self.observed = Some((lease, Instant::now()));
+                // Others count from when they see it, which is not before it was asked for.
+                self.tenure.ends(begun + self.config.renew_deadline);
                 Ok(true)
             }
             // Another was faster.
@@ -154,6 +188,42 @@ impl Election {
         } else if let (Some(observed), Some(lease)) = (&mut self.observed, known) {
             observed.0 = lease.clone();
         }
+    }
+}
+
+// === impl Tenure ===
+
+impl Tenure {
+    /// Of a process that nobody else takes the place of.
+    pub fn unlimited() -> Tenure {
+        Tenure(Arc::new(Mutex::new(Until::Always)))
+    }
+
+    pub fn holds(&self) -> bool {
+        match *self.0.lock() {
+            Until::Always => true,
+            Until::Ends(at) => Instant::now() < at,
+        }
+    }
+
+    /// The same client, which writes for as long as this process leads.
+    pub fn guard(&self, client: &Client) -> Client {
+        let guarded = Guarded { transport: client.transport.clone(), tenure: self.clone() };
+        Client { transport: Arc::new(guarded), agent: client.agent.clone() }
+    }
+
+    fn ends(&self, at: Instant) {
+        *self.0.lock() = Until::Ends(at);
+    }
+}
+
+#[async_trait]
+impl Transport for Guarded {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Frames>, Error> {
+        if *request.method() != Method::GET && !self.tenure.holds() {
+            return Err(Error::NotLeading);
+        }
+        self.transport.send(request).await
     }
 }
 

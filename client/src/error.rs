@@ -14,6 +14,9 @@ pub enum Error {
     /// An answer came that nobody can read.
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
+    /// The lease has run out, and another may lead: nothing was sent.
+    #[error("the lease has run out: another may lead")]
+    NotLeading,
 }
 
 // === impl Error ===

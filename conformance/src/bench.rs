@@ -7,7 +7,9 @@
 
 use std::path::PathBuf;
 
-use crate::place::Place;
+use anyhow::ensure;
+
+use crate::{bound::bound, place::Place};
 
 pub mod figures;
 pub mod fixture;
@@ -29,10 +31,8 @@ pub struct Plan {
     pub ceiling: PathBuf,
     /// Where the conformance suite keeps its last runs.
     pub suite: PathBuf,
-    /// The program of P5b, which measures inside one process.
-    pub fan_out: PathBuf,
-    /// The program of A1, likewise.
-    pub who_asks: PathBuf,
+    /// Where the programs are that measure inside one process: `registry/examples/fan_out.rs` and others.
+    pub examples: PathBuf,
     /// This program, which measures pods on a node in a network of its own.
     pub own: PathBuf,
     /// Who is measured, in turns.
@@ -52,6 +52,16 @@ impl Plan {
     /// A number of objects at this scale.
     pub fn scaled(&self, count: usize) -> usize {
         ((count as f64 * self.scale).round() as usize).max(1)
+    }
+
+    /// What a program says that measures inside one process.
+    pub async fn in_process(&self, name: &str, numbers: &[usize]) -> anyhow::Result<String> {
+        let program = self.examples.join(name);
+        ensure!(program.is_file(), "there is no {}: `make bench` builds it", program.display());
+        let mut program = tokio::process::Command::from(bound(&program));
+        let output = program.args(numbers.iter().map(usize::to_string)).kill_on_drop(true).output().await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The servers of a figure, ready, with the namespace of the fixtures. `with_ceiling` where it can answer the same.

@@ -126,10 +126,8 @@ impl Cycle<'_> {
     ) -> Vec<Slot> {
         let nodes: &[Slot] = match &filters.among {
             Some((slots, plugins)) => {
-                diagnosis.others = Some(Refusal {
-                    reasons: vec![format!("node(s) didn't satisfy plugin(s) [{}]", plugins.join(" ")).into()],
-                    is_resolvable: false,
-                });
+                let reason = format!("node(s) didn't satisfy plugin(s) [{}]", plugins.join(" "));
+                diagnosis.others = Some(Refusal::unresolvable(reason));
                 plugins.iter().for_each(|plugin| diagnosis.refused_by(plugin));
                 slots
             }
@@ -172,8 +170,8 @@ impl Cycle<'_> {
     fn refusal(&self, slot: Slot) -> Option<(&'static str, Refusal)> {
         let mut diagnosis = Diagnosis::default();
         let Some(filters) = Filters::prepare(self, &mut diagnosis) else {
-            let reasons = diagnosis.beforehand.into_iter().map(Into::into).collect();
-            return Some((diagnosis.plugins.first().copied().unwrap_or(""), Refusal { reasons, is_resolvable: false }));
+            let reason = diagnosis.beforehand.unwrap_or_default();
+            return Some((diagnosis.plugins.first().copied().unwrap_or(""), Refusal::unresolvable(reason)));
         };
         filters.ask(slot, &[])
     }
@@ -188,7 +186,7 @@ impl<'a> Filters<'a> {
             let filter = match plugin.filter(cycle) {
                 Filtering::Skip => continue,
                 Filtering::Refuse(refusal) => {
-                    diagnosis.beforehand = Some(refusal.reasons.join(", "));
+                    diagnosis.beforehand = Some(refusal.reasons().collect::<Vec<_>>().join(", "));
                     diagnosis.others = Some(refusal);
                     diagnosis.refused_by(name);
                     return None;
@@ -208,7 +206,7 @@ impl<'a> Filters<'a> {
                 .replace(", ", " ")
                 .replace('"', "");
             diagnosis.beforehand = Some(text.clone());
-            diagnosis.others = Some(Refusal { reasons: vec![text.into()], is_resolvable: false });
+            diagnosis.others = Some(Refusal::unresolvable(text));
             plugins.iter().for_each(|plugin| diagnosis.refused_by(plugin));
             return None;
         }

@@ -16,8 +16,9 @@ pub enum Verdict {
 /// A node's no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Of these, most plugins have one.
-    pub reasons: Vec<Cow<'static, str>>,
+    pub reason: Cow<'static, str>,
+    /// Most plugins have one reason: of thousands of nodes, none should need memory to say no.
+    pub more: Vec<Cow<'static, str>>,
     /// Whether it could be otherwise with fewer pods on the node. Upstream: Unschedulable, and not
     /// UnschedulableAndUnresolvable.
     pub is_resolvable: bool,
@@ -45,12 +46,16 @@ pub struct Diagnosis {
 impl Refusal {
     /// Taking pods away might help.
     pub fn resolvable(reason: &'static str) -> Refusal {
-        Refusal { reasons: vec![Cow::Borrowed(reason)], is_resolvable: true }
+        Refusal { is_resolvable: true, ..Refusal::unresolvable(reason) }
     }
 
     /// Taking pods away would not help.
-    pub fn unresolvable(reason: &'static str) -> Refusal {
-        Refusal { reasons: vec![Cow::Borrowed(reason)], is_resolvable: false }
+    pub fn unresolvable(reason: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { reason: reason.into(), more: Vec::new(), is_resolvable: false }
+    }
+
+    pub fn reasons(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.reason).chain(&self.more).map(AsRef::as_ref)
     }
 }
 
@@ -87,12 +92,12 @@ impl Diagnosis {
     /// `2 Insufficient cpu`: how many nodes gave each reason, ordered as text.
     fn reasons(&self) -> Vec<String> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for reason in self.refusals.iter().flat_map(|(_, refusal)| &refusal.reasons) {
+        for reason in self.refusals.iter().flat_map(|(_, refusal)| refusal.reasons()) {
             *counts.entry(reason).or_default() += 1;
         }
         let unseen = self.nodes.saturating_sub(self.refusals.len());
         if let Some(others) = self.others.as_ref().filter(|_| unseen > 0) {
-            for reason in &others.reasons {
+            for reason in others.reasons() {
                 *counts.entry(reason).or_default() += unseen;
             }
         }

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use api::{User, time::Clock};
 use certs::Pki;
-use client::Client;
+use client::{Client, election::Tenure};
 use controllers::{Parts, Pool, Settings, Spec};
 use server::Server;
 use tokio::task::JoinSet;
@@ -27,6 +27,9 @@ use crate::{clock::Wall, flags, leadership::duration, token::rights};
 
 /// What servers read as User-Agent.
 const AGENT: &str = concat!("skiff-controllers/", env!("CARGO_PKG_VERSION"));
+
+/// Upstream: `--leader-elect-resource-name`.
+const LEASE: &str = "kube-controller-manager";
 
 /// Upstream: `CreateControllerContext` of cmd/kube-controller-manager.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
@@ -55,9 +58,9 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
         tracing::warn!("{}: {error:#}", rights::APPROVER);
     }
     let clock = wall.clone();
-    let work = async || {
+    let work = async |tenure: Tenure| {
         let mut running = JoinSet::new();
-        let client = connect(AGENT)?;
+        let client = tenure.guard(&connect(AGENT)?);
         let settings = Arc::new(settings(&flags, root_ca, Held::default())?);
         let pool = Pool::new(client, controllers::LABELS);
         for spec in chosen {
@@ -69,12 +72,13 @@ async fn alone(flags: flags::Controllers) -> Result<()> {
                 }
                 false => connect(&agent)?,
             };
+            let client = tenure.guard(&client);
             let parts = Parts { client, pool: pool.clone(), clock: wall.clone(), settings: settings.clone() };
             running.spawn(controllers::driver::run(spec, parts));
         }
         std::future::pending().await
     };
-    flags.leader_elect.lead(&flags.leader_elect_resource_name, elector, clock, work).await
+    flags.leader_elect.lead(LEASE, elector, clock, work).await
 }
 
 /// Waits until the server answers, but not for ever: whoever started this knows better what is to be done. Upstream:

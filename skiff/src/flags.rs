@@ -404,8 +404,6 @@ pub struct Controllers {
     /// Each controller asks as its own service account instead of as the kubeconfig's user.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean, action = clap::ArgAction::Set)]
     pub use_service_account_credentials: bool,
-    #[arg(long, default_value = "kube-controller-manager")]
-    pub leader_elect_resource_name: String,
     #[command(flatten)]
     pub leader_elect: LeaderElect,
 }

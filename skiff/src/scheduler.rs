@@ -3,9 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
-use api::{User, time::Clock};
+use api::{User, Value, time::Clock};
 use clap::Args;
-use client::Client;
+use client::{Client, election::Tenure};
 use registry::Ids as _;
 use scheduler::{config::Config, run::Parts};
 use server::Server;
@@ -27,14 +27,12 @@ const LEASE: &str = "kube-scheduler";
 /// Flags.
 #[derive(Args)]
 pub struct Scheduler {
-    /// How to reach the API server, and as whom.
+    /// How to reach the API server, and as whom, unless the configuration's clientConnection says so.
     #[arg(long, default_value = ".skiff/admin.kubeconfig")]
     pub kubeconfig: PathBuf,
     /// A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1).
     #[arg(long)]
     pub config: Option<PathBuf>,
-    #[arg(long, default_value = LEASE)]
-    pub leader_elect_resource_name: String,
     #[command(flatten)]
     pub leader_elect: LeaderElect,
 }
@@ -46,36 +44,43 @@ pub fn run(flags: &Scheduler) -> Result<()> {
 }
 
 async fn alone(flags: &Scheduler) -> Result<()> {
-    let kubeconfig = Kubeconfig::read(&flags.kubeconfig)?;
+    let (text, config) = configuration(flags)?;
+    // Upstream: with a configuration, its connection alone counts.
+    let kubeconfig = match text.at("clientConnection").str("kubeconfig") {
+        "" => flags.kubeconfig.clone(),
+        path => path.into(),
+    };
+    let kubeconfig = Kubeconfig::read(&kubeconfig)?;
     let connect = |agent: &str| -> Result<Client> { Ok(Client::new(kubeconfig.transport()?, agent)) };
-    let parts = parts(flags, connect(AGENT)?)?;
+    let client = connect(AGENT)?;
     let wall: Arc<dyn Clock> = Arc::new(Wall);
     let election = connect("leader-election")?;
-    let work = async move || {
-        scheduler::run::run(parts).await;
+    let work = async move |tenure: Tenure| {
+        scheduler::run::run(parts(config, tenure.guard(&client))).await;
         Ok(())
     };
-    flags.leader_elect.lead(&flags.leader_elect_resource_name, election, wall, work).await
+    flags.leader_elect.or(text.at("leaderElection")).lead(LEASE, election, wall, work).await
 }
 
 /// Runs the scheduler beside a server of this process, for as long as `running` is kept.
 pub fn beside(server: &Arc<Server>, flags: &Scheduler, running: &mut JoinSet<()>) -> Result<()> {
     let user = User::new(USER, &[api::user::AUTHENTICATED]);
     let client = Client::new(Arc::new(Inside::new(server, user)), AGENT);
-    running.spawn(scheduler::run::run(parts(flags, client)?));
+    running.spawn(scheduler::run::run(parts(configuration(flags)?.1, client)));
     Ok(())
 }
 
-fn parts(flags: &Scheduler, client: Client) -> Result<Parts> {
-    let config = match &flags.config {
-        None => Config::default(),
-        Some(path) => {
-            let shown = path.display();
-            let text = std::fs::read(path).with_context(|| format!("--config: {shown} cannot be read"))?;
-            let text = codec::yaml::any(&text).map_err(|e| anyhow::anyhow!("--config: {shown}: {e}"))?;
-            Config::read(&text).map_err(|why| anyhow::anyhow!("--config: {shown}: {why}"))?
-        }
-    };
+/// What `--config` says, whole and as the scheduler reads it.
+fn configuration(flags: &Scheduler) -> Result<(Value, Config)> {
+    let Some(path) = &flags.config else { return Ok((Value::Null, Config::default())) };
+    let shown = path.display();
+    let text = std::fs::read(path).with_context(|| format!("--config: {shown} cannot be read"))?;
+    let text = codec::yaml::any(&text).map_err(|e| anyhow::anyhow!("--config: {shown}: {e}"))?;
+    let config = Config::read(&text).map_err(|why| anyhow::anyhow!("--config: {shown}: {why}"))?;
+    Ok((text, config))
+}
+
+fn parts(config: Config, client: Client) -> Parts {
     let seed = Random.uid().bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
-    Ok(Parts { client, clock: Arc::new(Wall), config, seed, host: leadership::host() })
+    Parts { client, clock: Arc::new(Wall), config, seed, host: leadership::host() }
 }

@@ -169,7 +169,9 @@ pub fn compare(name: &str, flags: &[&str], profile: &[&str]) -> Result<()> {
         // What is measured inside one process is a program of its own, and so is what shows how far it could go. Named in one
         // command they agree on the features of what they are made of, which is then compiled once.
         let mut build = run::cargo(["build", "--locked"]);
-        for (package, example) in [("registry", "fan_out"), ("auth", "who_asks"), ("conformance", "ceiling")] {
+        for (package, example) in
+            [("registry", "fan_out"), ("auth", "who_asks"), ("scheduler", "cycle"), ("conformance", "ceiling")]
+        {
             build.args(["--package", package, "--example", example]);
         }
         run::run(build.args(profile))?;

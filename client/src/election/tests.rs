@@ -37,14 +37,40 @@ fn a_lease_is_taken_renewed_or_waited_for() {
     assert_eq!(renewed.int("leaseTransitions"), 4);
 }
 
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> jiff::Timestamp {
+        "2026-01-02T03:04:05Z".parse().expect("it is a time")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_stopped_writes_nothing_until_he_leads_again() {
+    let fake = crate::fake::Fake::new();
+    let mut election = Election::new(fake.client(), Arc::new(Still), config("first"));
+    let leader = election.tenure().guard(&fake.client());
+    let maps = Resource::new("", "v1", "configmaps");
+    let write = async |name: &str| {
+        let object = value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "n"}});
+        leader.create(maps.within("n"), &object).await
+    };
+    assert!(matches!(write("before").await, Err(Error::NotLeading)), "he does not lead yet");
+    election.acquire().await;
+    write("a").await.expect("he leads");
+    time::advance(Duration::from_secs(10)).await;
+    assert!(matches!(write("b").await, Err(Error::NotLeading)), "his time is over, and he has not looked");
+    leader.get(maps.named("n", "a")).await.expect("everybody may read");
+    assert!(election.attempt().await.expect("the server answers"), "nobody came meanwhile");
+    write("b").await.expect("he leads again");
+    election.release().await;
+    assert!(matches!(write("c").await, Err(Error::NotLeading)), "he gave it up");
+    let alone = Tenure::unlimited().guard(&fake.client());
+    alone.get(maps.named("n", "c")).await.expect_err("nothing was sent");
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_one_leads_and_the_next_follows_at_once() {
-    struct Still;
-    impl Clock for Still {
-        fn now(&self) -> jiff::Timestamp {
-            "2026-01-02T03:04:05Z".parse().expect("it is a time")
-        }
-    }
     let fake = crate::fake::Fake::new();
     let mut first = Election::new(fake.client(), Arc::new(Still), config("first"));
     let mut second = Election::new(fake.client(), Arc::new(Still), config("second"));

@@ -48,12 +48,9 @@ struct Flags {
     /// The program that shows what this shape could give at best, started as `PROGRAM DIRECTORY PORT`: the third column.
     #[arg(long, default_value = "target/release/examples/ceiling")]
     ceiling: PathBuf,
-    /// The program that measures watch fan-out in one process.
-    #[arg(long, default_value = "target/release/examples/fan_out")]
-    fan_out: PathBuf,
-    /// The program that measures who asks and whether he may.
-    #[arg(long, default_value = "target/release/examples/who_asks")]
-    who_asks: PathBuf,
+    /// Where the programs are that measure inside one process.
+    #[arg(long, default_value = "target/release/examples")]
+    examples: PathBuf,
     /// Keep what is measured, and write `docs/performance.md` and the README's list of it, although it is not a whole run,
     /// which does so anyway: every figure and side, the program as it is released, at least as many rounds as long.
     #[arg(long)]
@@ -216,9 +213,8 @@ fn plan(flags: &Flags, scale: f64) -> Result<Plan> {
     Ok(Plan {
         skiff: absolute(&flags.skiff)?,
         ceiling: absolute(&flags.ceiling)?,
-        fan_out: absolute(&flags.fan_out)?,
+        examples: absolute(&flags.examples)?,
         suite: absolute(&flags.suite)?,
-        who_asks: absolute(&flags.who_asks)?,
         own: std::env::current_exe()?,
         who: Who::ALL.into_iter().filter(asked).collect(),
         scale,

@@ -49,13 +49,15 @@ impl Balance<'_> {
             let asked = node.requested.named(name) + if with_pod { own } else { 0 };
             Some((asked as f64 / has as f64).min(1.0))
         };
-        let shares: Vec<f64> = self.0.profile.balanced.iter().filter_map(share).collect();
-        let deviation = match shares.as_slice() {
-            [] | [_] => 0.0,
-            [a, b] => ((a - b) / 2.0).abs(),
-            more => {
-                let mean = more.iter().sum::<f64>() / more.len() as f64;
-                (more.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / more.len() as f64).sqrt()
+        let shares = || self.0.profile.balanced.iter().filter_map(share);
+        let mut first = shares();
+        let deviation = match (first.next(), first.next(), first.next()) {
+            (_, None, _) | (None, ..) => 0.0,
+            (Some(a), Some(b), None) => ((a - b) / 2.0).abs(),
+            _ => {
+                let count = shares().count() as f64;
+                let mean = shares().sum::<f64>() / count;
+                (shares().map(|s| (s - mean) * (s - mean)).sum::<f64>() / count).sqrt()
             }
         };
         ((1.0 - deviation) * SCORE_MAX as f64) as i64

@@ -87,18 +87,19 @@ fn lacking(pod: &Pod, node: &Node, ignored: &[String]) -> Option<Refusal> {
     if plain && !too_many {
         return None;
     }
-    let mut refusal = Refusal { reasons: Vec::new(), is_resolvable: true };
+    let (mut reasons, mut is_resolvable) = (Vec::new(), true);
     if too_many {
-        refusal.reasons.push(Cow::Borrowed("Too many pods"));
+        reasons.push(Cow::Borrowed("Too many pods"));
     }
     for name in names(asked).filter(|name| !is_ignored(name, ignored)) {
         let amount = asked.named(name);
         if amount > free(name) {
-            refusal.reasons.push(Cow::Owned(format!("Insufficient {name}")));
-            refusal.is_resolvable &= amount <= node.allocatable.named(name);
+            reasons.push(Cow::Owned(format!("Insufficient {name}")));
+            is_resolvable &= amount <= node.allocatable.named(name);
         }
     }
-    (!refusal.reasons.is_empty()).then_some(refusal)
+    let mut reasons = reasons.into_iter();
+    Some(Refusal { reason: reasons.next()?, more: reasons.collect(), is_resolvable })
 }
 
 /// By its name or by its group, `example.com`.

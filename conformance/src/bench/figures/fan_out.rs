@@ -1,11 +1,8 @@
 //! P5b measures watch fan-out in process: deliveries/s to 10,000 watchers by `registry/examples/fan_out.rs`.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::{
-    bench::{Plan, Row, Table, Who, table::Better},
-    bound::bound,
-};
+use crate::bench::{Plan, Row, Table, Who, table::Better};
 
 const WATCHERS: usize = 10_000;
 const EVENTS: usize = 4_000;
@@ -19,16 +16,11 @@ const RATE: Row = Row {
 };
 
 pub async fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
-    ensure!(plan.fan_out.is_file(), "there is no {}: `make bench` builds it", plan.fan_out.display());
     for _ in 0..plan.rounds {
         let watchers = plan.scaled(WATCHERS);
         // As much work at every scale.
         let events = (EVENTS * WATCHERS / watchers).max(64);
-        let numbers = [watchers.to_string(), events.to_string()];
-        let mut program = tokio::process::Command::from(bound(&plan.fan_out));
-        let output = program.args(numbers).kill_on_drop(true).output().await?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let said = String::from_utf8(output.stdout)?;
+        let said = plan.in_process("fan_out", &[watchers, events]).await?;
         let rate = rate_of(&said).with_context(|| format!("{said}: no rate"))?;
         table.note(&RATE, plan.scale, Who::Skiff, rate);
     }

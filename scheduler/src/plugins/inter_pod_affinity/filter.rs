@@ -62,9 +62,8 @@ impl Company {
     }
 
     fn is_wanted(&self, slot: Slot) -> bool {
-        let there = |d: &Domains| d.topology.domain(slot).map(|domain| d.has[domain]);
-        let all: Option<Vec<bool>> = self.wanted.iter().map(there).collect();
-        all.is_some_and(|all| self.is_first || !all.contains(&false))
+        // A node without the label is nobody's company, not even of the first.
+        self.wanted.iter().all(|d| d.topology.domain(slot).is_some_and(|domain| self.is_first || d.has[domain]))
     }
 }
 
