@@ -7,7 +7,7 @@
 mod ask;
 mod failure;
 mod hooks;
-pub(crate) mod review;
+pub mod review;
 
 #[cfg(test)]
 mod tests;

@@ -131,6 +131,10 @@ fn whole_seconds(at: Timestamp) -> Timestamp {
 impl Fields {
     /// Goes up from months to minutes; whoever wraps around starts again from the top.
     fn next(&self, from: Zoned) -> Option<Zoned> {
+        // Upstream looks at each minute of five years for what a list of nothing, `,`, lets nothing be.
+        if [self.minutes, self.hours, self.months].iter().any(|bits| bits & !STAR == 0) {
+            return None;
+        }
         let last_year = from.year() + YEARS_MAX;
         let zone = from.time_zone().clone();
         // Seconds are always 0: a start within a minute is carried to the next one.

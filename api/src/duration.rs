@@ -16,9 +16,12 @@ pub fn parse(text: &str) -> Result<i64, String> {
     }
     let mut total: i128 = 0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(digits);
-        if number.is_empty() || number == "." || number.matches('.').count() > 1 {
+        let whole = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let part = rest[whole..]
+            .strip_prefix('.')
+            .map_or(0, |part| 1 + part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
+        let (number, tail) = rest.split_at(whole + part);
+        if number.is_empty() || number == "." {
             return Err(invalid());
         }
         let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
@@ -30,7 +33,7 @@ pub fn parse(text: &str) -> Result<i64, String> {
             let (unit, text) = (crate::field::quote(unit), crate::field::quote(text));
             return Err(format!("time: unknown unit {unit} in duration {text}"));
         };
-        total += scaled(number, scale).ok_or_else(invalid)?;
+        total = scaled(number, scale).and_then(|nanos| total.checked_add(nanos)).ok_or_else(invalid)?;
         rest = tail;
     }
     let total = if negative { -total } else { total };
@@ -75,7 +78,8 @@ fn nanos_of(unit: &str) -> Option<i128> {
 
 fn scaled(number: &str, scale: i128) -> Option<i128> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.get(..whole.len().min(20))?.parse().ok()? };
+    let whole = whole.trim_start_matches('0');
+    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let part = part.get(..part.len().min(18))?;
     let fraction: i128 = if part.is_empty() { 0 } else { part.parse().ok()? };
     whole.checked_mul(scale)?.checked_add(fraction * scale / 10_i128.pow(part.len() as u32))
@@ -105,11 +109,18 @@ mod tests {
             ("0", "0s"),
             ("-2m", "-2m0s"),
             ("1us", "1µs"),
+            ("0000000000000000000000001s", "1s"),
+            ("1.000000000000000000000s", "1s"),
+            ("-2562047h47m16.854775808s", "-2562047h47m16.854775808s"),
         ];
         for (text, printed) in cases {
             assert_eq!(parse(text).map(format), Ok(printed.to_string()), "{text}");
         }
         assert_eq!(parse("5"), Err("time: missing unit in duration \"5\"".into()));
+        assert_eq!(parse("1.2.3s"), Err("time: missing unit in duration \"1.2.3s\"".into()));
+        for text in [".", "-.s", "1000000000000000000000000000000000000000s", "9223372036854775808ns"] {
+            assert_eq!(parse(text), Err(format!("time: invalid duration {}", crate::field::quote(text))));
+        }
         assert_eq!(parse("5x"), Err("time: unknown unit \"x\" in duration \"5x\"".into()));
         assert_eq!(parse(""), Err("time: invalid duration \"\"".into()));
     }

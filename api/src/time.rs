@@ -63,7 +63,13 @@ pub fn parse(text: &str) -> Option<Timestamp> {
             bytes.iter().skip(19).position(|byte| matches!(byte, b'Z' | b'+' | b'-')).map(|at| &bytes[19 + at..]);
         matches!(zone, Some([b'Z'] | [_, _, _, b':', _, _]))
     };
-    (head && zoned()).then(|| text.parse().ok())?
+    (head && zoned()).then(|| text.parse().ok())?.and_then(tellable)
+}
+
+/// A time that can be told. One before year 0, where an offset leads to, has no form in RFC 3339: what is written of it
+/// nobody could read again.
+pub fn tellable(at: Timestamp) -> Option<Timestamp> {
+    (Offset::UTC.to_datetime(at).year() >= 0).then_some(at)
 }
 
 #[cfg(test)]
@@ -78,6 +84,8 @@ mod tests {
         let early = parse("1969-12-31T23:59:59.5Z").expect("it is RFC 3339");
         assert_eq!(micros(early), "1969-12-31T23:59:59.500000Z");
         assert_eq!(parse("2026-01-02"), None);
+        assert_eq!(parse("0000-01-01T00:00:00Z").map(seconds).as_deref(), Some("0000-01-01T00:00:00Z"));
+        assert_eq!(parse("0000-01-01T00:00:00+01:00"), None, "the year before has no form");
         for wider in
             ["2026-01-02 03:04:05Z", "2026-01-02T03:04:60Z", "2026-01-02T03:04:05Z[UTC]", "2026-01-02T03:04:05+01"]
         {

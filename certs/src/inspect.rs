@@ -8,8 +8,9 @@ use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use x509_parser::{
     certification_request::X509CertificationRequest,
+    cri_attributes::ParsedCriAttribute,
     oid_registry,
-    prelude::{FromDer as _, GeneralName, X509Certificate},
+    prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate},
     x509::SubjectPublicKeyInfo,
 };
 
@@ -63,23 +64,19 @@ pub enum Kind {
     Other,
 }
 
-/// The next block and the text after it; what cannot be read is skipped. Upstream: encoding/pem Decode.
+const BEGIN: &[u8] = b"-----BEGIN ";
+const END: &[u8] = b"\n-----END ";
+const DASHES: &[u8] = b"-----";
+
+/// The next block and the text after it; what cannot be read is skipped. Each end is looked at once, and with it the last
+/// beginning before it, so that a text full of either takes no longer than another. Upstream: encoding/pem Decode.
 pub fn next_block(text: &[u8]) -> Option<(Block, &[u8])> {
     let mut rest = text;
     loop {
-        let start = find(rest, b"-----BEGIN ").filter(|&at| at == 0 || rest[at - 1] == b'\n');
-        let Some(at) = start else {
-            // A mark in the middle of a line opens nothing.
-            rest = rest.get(find(rest, b"-----BEGIN ")? + 1..)?;
-            continue;
-        };
-        rest = &rest[at + b"-----BEGIN ".len()..];
-        let Some((label, body)) = opening(rest) else { continue };
-        let end = format!("-----END {label}-----");
-        let Some(end_at) = find(body, end.as_bytes()) else { continue };
-        let after = &body[end_at + end.len()..];
-        if let Some(block) = block_of(label, &body[..end_at]) {
-            return Some((block, after));
+        let end = rest.windows(END.len()).position(|window| window == END)?;
+        let after = &rest[end + END.len()..];
+        if let Some(found) = ended(&rest[..end], after) {
+            return Some(found);
         }
         rest = after;
     }
@@ -99,11 +96,31 @@ pub fn blocks(text: &[u8]) -> Vec<Block> {
 /// Reads a certificate request; `None` when it is damaged.
 pub fn request(der: &[u8]) -> Option<Request<'_>> {
     let (rest, parsed) = X509CertificationRequest::from_der(der).ok()?;
-    if !rest.is_empty() {
+    if !rest.is_empty() || !asks_well(&parsed) {
         return None;
     }
     let key = key_of(&parsed.certification_request_info.subject_pki);
     Some(Request { parsed, key })
+}
+
+/// Whether the names that it asks for can stand in a certificate: the parser takes texts of any letters. Upstream:
+/// crypto/x509 parseSANExtension.
+fn asks_well(request: &X509CertificationRequest<'_>) -> bool {
+    let attributes = request.certification_request_info.iter_attributes();
+    let mut extensions = attributes.flat_map(|attribute| match attribute.parsed_attribute() {
+        ParsedCriAttribute::ExtensionRequest(asked) => asked.extensions.as_slice(),
+        _ => &[],
+    });
+    extensions.all(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectAlternativeName(names) => names.general_names.iter().all(|name| match name {
+            GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => text.is_ascii(),
+            GeneralName::IPAddress(octets) => matches!(octets.len(), 4 | 16),
+            // A mail address, a host or a URI that is no text; what else is damaged nobody looks at.
+            GeneralName::Invalid(tag, _) => !matches!(tag.0, 1 | 2 | 6),
+            _ => true,
+        }),
+        _ => extension.oid != oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
+    })
 }
 
 /// Reads one certificate; `None` when it is damaged or something follows it.
@@ -138,16 +155,22 @@ pub fn key(der: &[u8]) -> Option<Key> {
     rest.is_empty().then(|| key_of(&info))
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
-}
-
-/// The label that ends this line, and what follows the line.
-fn opening(text: &[u8]) -> Option<(&str, &[u8])> {
-    let end = text.iter().position(|&b| b == b'\n')?;
-    let line = text[..end].trim_ascii_end();
-    let label = std::str::from_utf8(line.strip_suffix(b"-----")?).ok()?;
-    Some((label, &text[end + 1..]))
+/// The block that ends where `before` does; `after` begins with what is said of the end.
+fn ended<'a>(before: &[u8], after: &'a [u8]) -> Option<(Block, &'a [u8])> {
+    let begin = before.windows(BEGIN.len()).rposition(|window| window == BEGIN)?;
+    // A mark in the middle of a line opens nothing.
+    if begin > 0 && before[begin - 1] != b'\n' {
+        return None;
+    }
+    let opened = &before[begin + BEGIN.len()..];
+    let line_len = opened.iter().position(|byte| *byte == b'\n').unwrap_or(opened.len());
+    let (line, body) = opened.split_at(line_len);
+    let label = std::str::from_utf8(line.trim_ascii_end().strip_suffix(DASHES)?).ok()?;
+    let left = after.strip_prefix(label.as_bytes())?.strip_prefix(DASHES)?;
+    let line_len = left.iter().position(|byte| *byte == b'\n').map_or(left.len(), |at| at + 1);
+    let (line, left) = left.split_at(line_len);
+    let block = block_of(label, body.get(1..).unwrap_or_default())?;
+    line.trim_ascii_end().is_empty().then_some((block, left))
 }
 
 fn block_of(label: &str, body: &[u8]) -> Option<Block> {

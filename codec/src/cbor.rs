@@ -316,8 +316,8 @@ impl Reader<'_> {
 
 /// Seconds since the epoch as JSON has them.
 fn time(seconds: i64) -> Result<String, Error> {
-    let at = jiff::Timestamp::from_second(seconds).map_err(|_| Error("cbor: a time is out of range".into()))?;
-    Ok(api::time::seconds(at))
+    let at = jiff::Timestamp::from_second(seconds).ok().and_then(api::time::tellable);
+    at.map(api::time::seconds).ok_or_else(|| Error("cbor: a time is out of range".into()))
 }
 
 fn ended() -> Error {

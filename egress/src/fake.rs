@@ -18,7 +18,7 @@ use streaming::{BoxedIo, tunnel};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream, UnixListener,
+        TcpListener, TcpStream, UnixListener, UnixStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::mpsc,
@@ -46,6 +46,9 @@ pub struct Known {
 pub struct Nobody;
 
 struct Service(Arc<Known>);
+
+/// Says the same packets to everybody, whatever it hears.
+struct Scripted(Vec<Packet>);
 
 // === impl Known ===
 
@@ -114,15 +117,22 @@ impl Fake {
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(ProxyServiceServer::new(Service(of.clone())));
-                connections.spawn(async move {
-                    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-                });
+                connections.spawn(speak_packets(stream, Service(of.clone())));
             }
         });
         Ok(Fake { known, serving })
     }
+}
+
+/// A proxy server's end of a connection, by which these packets come as soon as somebody dials, and then the end.
+pub async fn scripted(stream: UnixStream, packets: Vec<Packet>) {
+    speak_packets(stream, Scripted(packets)).await;
+}
+
+async fn speak_packets(stream: UnixStream, service: impl ProxyService) {
+    let service = TowerToHyperService::new(ProxyServiceServer::new(service));
+    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 impl Drop for Fake {
@@ -167,6 +177,15 @@ impl ProxyService for Service {
             Some((packets.recv().await?, packets))
         });
         Ok(Response::new(Box::pin(packets.map(Ok))))
+    }
+}
+
+#[tonic::async_trait]
+impl ProxyService for Scripted {
+    type ProxyStream = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
+
+    async fn proxy(&self, _: Request<Streaming<Packet>>) -> Result<Response<Self::ProxyStream>, Status> {
+        Ok(Response::new(Box::pin(stream::iter(self.0.clone()).map(Ok))))
     }
 }
 

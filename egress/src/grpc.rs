@@ -152,16 +152,22 @@ async fn dialled(
         closed()
     };
     let mut packets = call.await.map_err(broken)?.into_inner();
-    match packets.message().await.map_err(broken)?.and_then(|packet| packet.payload) {
-        Some(Payload::DialResponse(said)) if said.random == random => match said.error {
-            error if error.is_empty() => Ok(Opened { packets, id: said.connect_id }),
-            text => Err(Nowhere { text, reason: "endpoint" }),
-        },
-        Some(Payload::CloseDial(said)) if said.random == random => {
-            Err(Nowhere { text: "dial closed".into(), reason: "dialclosed" })
+    loop {
+        match packets.message().await.map_err(broken)?.ok_or_else(closed)?.payload {
+            Some(Payload::DialResponse(said)) if said.random == random => {
+                return match said.error {
+                    error if error.is_empty() => Ok(Opened { packets, id: said.connect_id }),
+                    text => Err(Nowhere { text, reason: "endpoint" }),
+                };
+            }
+            Some(Payload::CloseDial(said)) if said.random == random => {
+                return Err(Nowhere { text: "dial closed".into(), reason: "dialclosed" });
+            }
+            // Who answers another dial has mistaken the stream for another.
+            Some(Payload::DialResponse(_) | Payload::CloseDial(_)) => return Err(closed()),
+            // About connections that are none yet, or about the proxy server itself. Upstream: grpcTunnel.serve.
+            _ => {}
         }
-        // A packet about something else belongs to no stream of ours.
-        _ => Err(closed()),
     }
 }
 
@@ -205,6 +211,8 @@ async fn inward(mut packets: Streaming<Packet>, id: i64, mut writes: WriteHalf<D
                 is_read = writes.write_all(&said.data).await.is_ok();
             }
             Some(Payload::CloseResponse(said)) if said.connect_id == id => return,
+            // There is no dial any more that this could be about: as upstream, the tunnel ends.
+            Some(Payload::DialResponse(_) | Payload::CloseDial(_)) => return,
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ use streaming::{
 };
 use tokio::{net::UnixStream, time::Instant};
 
+pub use grpc::Tunnel;
 pub use tally::{Protocol, Stage, Tally, Transport};
 
 /// A proxy, and how it is spoken to.

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use konnectivity::{CloseDial, Data, DialResponse, Drain, Packet, packet::Payload};
 use parking_lot::Mutex;
 use streaming::dial::{Target, Way};
 use tempfile::TempDir;
@@ -197,4 +198,31 @@ async fn a_proxy_that_says_nothing_has_its_time() {
     }
     let words = place.refused(Proxy::Grpc(place.path()), "a:1").await;
     assert_eq!(words, "dial timeout, backstop");
+}
+
+/// What a dial comes to when the proxy server says this, and what is heard after it.
+async fn told(payloads: &[Payload]) -> Result<String, String> {
+    let packet = |payload: &Payload| Packet { r#type: 0, payload: Some(payload.clone()) };
+    let (near, far) = UnixStream::pair().expect("a pair");
+    tokio::spawn(fake::scripted(far, payloads.iter().map(packet).collect()));
+    let tunnel = Tunnel::open(near, Arc::new(fake::Nobody)).await.expect("it speaks");
+    let mut io = tunnel.dial("a:1", 42).await?;
+    let mut heard = String::new();
+    io.read_to_string(&mut heard).await.expect("it ends");
+    Ok(heard)
+}
+
+#[tokio::test]
+async fn packets_about_something_else_are_passed_over_or_end_the_tunnel() {
+    let dialled = |random| Payload::DialResponse(DialResponse { error: String::new(), connect_id: 7, random });
+    let data = |connect_id, text: &'static str| {
+        Payload::Data(Data { connect_id, error: String::new(), data: text.as_bytes().into() })
+    };
+    let early = [Payload::Drain(Drain {}), data(7, "x"), dialled(42), data(7, "a"), data(8, "x"), data(7, "b")];
+    assert_eq!(told(&early).await.as_deref(), Ok("ab"), "what came before the dial is of nobody");
+    let again = [dialled(42), data(7, "a"), dialled(42), data(7, "b")];
+    assert_eq!(told(&again).await.as_deref(), Ok("a"), "a second answer to a dial ends it");
+    let late = [dialled(42), data(7, "a"), Payload::CloseDial(CloseDial { random: 42 }), data(7, "b")];
+    assert_eq!(told(&late).await.as_deref(), Ok("a"));
+    assert_eq!(told(&[dialled(43), dialled(42)]).await, Err("tunnel closed".to_owned()));
 }

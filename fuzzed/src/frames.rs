@@ -30,7 +30,7 @@ impl AsyncRead for Drops<'_> {
 }
 
 /// What a future comes to that has nothing to wait for.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,
         Poll::Pending => panic!("bytes in memory are there"),

@@ -8,7 +8,7 @@
 
 mod answers;
 mod made;
-mod review;
+pub mod review;
 #[cfg(test)]
 mod tests;
 

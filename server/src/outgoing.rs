@@ -4,7 +4,7 @@
 //! endpoints, nobody is followed where he points, answers have a bound, and everything ends in time.
 //! Upstream: apiserver/pkg/util/webhook/client.go, client-go/rest/request.go.
 
-mod answer;
+pub mod answer;
 pub mod elsewhere;
 pub mod events;
 

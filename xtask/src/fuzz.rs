@@ -46,7 +46,9 @@ fn one(target: &str) -> Result<()> {
     // What is found lies beside the corpus, and the corpus goes on where the last run stopped.
     fuzzer.args(LIMITS).arg(format!("-artifact_prefix={}/", corpus.with_extension("found").display()));
     fs::create_dir_all(corpus.with_extension("found"))?;
-    run::run(fuzzer.arg(&corpus).arg(run::root().join("conformance/samples")))
+    fuzzer.arg(&corpus).arg(run::root().join("conformance/samples"));
+    let seeds = run::root().join("fuzz/seeds").join(target);
+    run::run(fuzzer.args(seeds.is_dir().then_some(seeds)))
 }
 
 fn targets() -> Result<Vec<String>> {

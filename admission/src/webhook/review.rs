@@ -36,7 +36,14 @@ pub fn version_of(offered: &[String]) -> Result<&'static str, String> {
 }
 
 /// An AdmissionReview about `request` as `seen`, with its objects in that version.
-pub fn question(version: &str, uid: &str, request: &Request<'_>, seen: &Seen, object: &Value, old: &Value) -> Value {
+pub(crate) fn question(
+    version: &str,
+    uid: &str,
+    request: &Request<'_>,
+    seen: &Seen,
+    object: &Value,
+    old: &Value,
+) -> Value {
     let mut asked =
         value!({"uid": uid, "kind": (kind(&seen.kind)), "resource": (resource(&seen.resource, &seen.version))});
     set(&mut asked, "subResource", request.subresource);

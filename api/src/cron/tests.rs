@@ -53,6 +53,14 @@ fn a_day_that_never_comes_has_no_next_time() {
 }
 
 #[test]
+fn a_list_of_nothing_never_comes() {
+    for text in [", * * * *", "* , * * *", "* * , , *", "* * * , *"] {
+        let schedule = parse(text).expect("upstream takes it");
+        assert_eq!(schedule.next(at("2026-01-01T00:00:00Z"), &TimeZone::UTC), None, "{text}");
+    }
+}
+
+#[test]
 fn clocks_that_change_are_followed() {
     let zone = time_zone("America/New_York").expect("it is a zone");
     let cases = [

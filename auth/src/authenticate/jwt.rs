@@ -279,7 +279,7 @@ impl Keys {
         let keys = Arc::new(keys);
         let mut known = self.known.lock();
         known.keys = keys.clone();
-        known.fresh_until = now + page.fresh_seconds;
+        known.fresh_until = now.saturating_add(page.fresh_seconds);
         known.reads += 1;
         Ok(keys)
     }

@@ -49,4 +49,21 @@ fn blocks_are_found_between_other_text() {
     assert_eq!(headed[0].der, b"one");
     assert!(blocks(b"-----BEGIN A-----\n???\n-----END A-----\n").is_empty());
     assert!(blocks(b"x -----BEGIN A-----\nb25l\n-----END A-----\n").is_empty());
+    assert!(blocks(b"-----BEGIN A-----\nb25l\n-----END A----- x\n").is_empty());
+    let last = blocks(b"-----BEGIN A-----\n-----BEGIN B-----\nb25l\n-----END B-----\n-----END A-----\n");
+    assert_eq!(last.iter().map(|block| block.label.as_str()).collect::<Vec<_>>(), ["B"]);
+    assert_eq!(blocks(b"-----BEGIN A-----\n-----END A-----")[0].der, b"");
+}
+
+#[test]
+fn a_text_full_of_beginnings_costs_no_more_than_another() {
+    // A megabyte that ends nowhere: what looks for each end anew would look at 30 GB.
+    let text = "-----BEGIN CERTIFICATE REQUEST-----\n".repeat(30_000);
+    assert!(next_block(text.as_bytes()).is_none());
+    let ended = text.clone() + &"-----END CERTIFICATE-----\n".repeat(30_000);
+    assert!(next_block(ended.as_bytes()).is_none());
+    let (block, rest) = next_block((text + "b25l\n-----END CERTIFICATE REQUEST-----\nx").as_bytes())
+        .map(|(block, rest)| (block, rest.to_vec()))
+        .expect("the last is one");
+    assert_eq!((block.der, rest), (b"one".to_vec(), b"x".to_vec()));
 }

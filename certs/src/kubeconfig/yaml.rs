@@ -23,6 +23,9 @@ fn block_mapping(text: &mut String, mapping: &Mapping, depth: usize) -> Result<(
         if index > 0 || text.is_empty() || text.ends_with('\n') {
             indent(text, depth);
         }
+        if matches!(key, Value::Mapping(_) | Value::Sequence(_)) {
+            return Err(Error::Kubeconfig("one of its names is no text".to_owned()));
+        }
         *text += &scalar(key)?;
         text.push(':');
         match value {
@@ -133,5 +136,13 @@ key: LS0tLS1CRUdJTg==
     fn a_tag_is_refused() {
         let tree: Mapping = yaml_serde::from_str("a: !thing x\n").expect("it is well-formed");
         assert!(write(&tree).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_a_tree_is_refused_and_not_lost() {
+        for text in ["{a: 1}: x\n", "? [a]\n: x\n"] {
+            let tree: Mapping = yaml_serde::from_str(text).expect("it is well-formed");
+            assert!(write(&tree).is_err(), "{text}");
+        }
     }
 }

@@ -106,3 +106,24 @@ fn a_request_that_its_key_did_not_sign_gets_nothing() {
     *request.der.last_mut().expect("it is not empty") ^= 1;
     assert!(authority.grant(&request, &POLICY, NOW).is_err());
 }
+
+#[test]
+fn names_that_no_certificate_can_hold_are_refused() {
+    let key = PrivateKey::generate().expect("keys can be made");
+    let subject = encode::subject(&Subject::user("a", &[]));
+    let read = |names: &[u8]| {
+        let info = encode::request_info(&subject, Some(names), key.public_der());
+        let der = encode::certificate(&info, key.kind(), &key.sign(&info).expect("it can be signed"));
+        Request::from_der(der)
+    };
+    assert_eq!(read(&[0x30, 4, 0x82, 2, b'a', b'b']).expect("it is one").dns_names, ["ab"]);
+    // Letters beyond ASCII, bytes that are no text, an address of one byte.
+    for wrong in [
+        &[0x30, 4, 0x82, 2, 0xc3, 0xa9][..],
+        &[0x30, 4, 0x81, 2, 0xc3, 0xa9],
+        &[0x30, 4, 0x82, 2, 0xff, 0xff],
+        &[0x30, 3, 0x87, 1, 1],
+    ] {
+        assert!(read(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -50,7 +50,8 @@ fn instant(bytes: &[u8]) -> Result<Option<jiff::Timestamp>, Error> {
             _ => {}
         }
     }
-    jiff::Timestamp::new(seconds, nanos).map(Some).map_err(|e| Error(format!("proto: a time that cannot be: {e}")))
+    let at = jiff::Timestamp::new(seconds, nanos).ok().and_then(time::tellable);
+    at.map(Some).ok_or_else(|| Error(format!("proto: a time that cannot be: {seconds} seconds")))
 }
 
 fn first_varint(bytes: &[u8]) -> Result<u64, Error> {

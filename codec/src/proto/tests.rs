@@ -37,3 +37,23 @@ fn bytes_of_which_there_are_none_arrive() {
     assert_eq!(bytes, [0x12, 0]);
     assert_eq!(super::read::message(&bytes, id, schemas).expect("it was written here"), value!({"caBundle": ""}));
 }
+
+#[test]
+fn a_time_that_nobody_could_write_is_none() {
+    let schemas = builtin();
+    let id = schemas.id("io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry").expect("it is a type");
+    let entry = |seconds: i64| {
+        let mut time = vec![0x08];
+        let mut rest = seconds as u64;
+        while rest >= 0x80 {
+            time.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        time.push(rest as u8);
+        [&[0x22, time.len() as u8], &time[..]].concat()
+    };
+    let first = -62_167_219_200;
+    let read = super::read::message(&entry(first), id, schemas).expect("year 0 has a form");
+    assert_eq!(read.str("time"), "0000-01-01T00:00:00Z");
+    assert!(super::read::message(&entry(first - 1), id, schemas).is_err());
+}

@@ -1,0 +1,4 @@
+//! Fuzzes [`fuzzed::authentication`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::authentication(data));

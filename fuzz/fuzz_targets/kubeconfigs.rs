@@ -1,0 +1,4 @@
+//! Fuzzes [`fuzzed::kubeconfigs`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::kubeconfigs(data));
