@@ -15,6 +15,7 @@ mod default_toleration_seconds;
 mod deny_service_external_ips;
 mod event_rate_limit;
 mod extended_resource_toleration;
+pub mod image_policy_webhook;
 mod limit_pod_hard_anti_affinity_topology;
 mod limit_ranger;
 mod mutating_admission_policy;
@@ -64,8 +65,7 @@ pub struct Entry {
     /// Which sides it has a say on: only those are counted.
     pub mutates: bool,
     pub validates: bool,
-    /// `None`: known, but not there yet. Left out where it is on by default; asking for it is an error.
-    pub make: Option<Make>,
+    pub make: Make,
 }
 
 /// Makes a plugin, or says what is wrong with its configuration.
@@ -86,6 +86,10 @@ pub struct Settings {
     pub suffix: Arc<dyn Fn() -> String + Send + Sync>,
     /// What the two webhook plugins need.
     pub webhooks: crate::webhook::Outside,
+    /// By which each of them calls, where it shows itself otherwise than the other.
+    pub calls: BTreeMap<&'static str, Arc<dyn crate::webhook::Call>>,
+    /// Finds the server that judges images.
+    pub image_policy: image_policy_webhook::Find,
     /// The plugins' own configurations, by name, as `--admission-control-config-file` has them.
     pub configurations: BTreeMap<String, Value>,
 }
@@ -100,8 +104,16 @@ impl Settings {
             composite_pod_group: false,
             suffix,
             webhooks: crate::webhook::Outside::default(),
+            calls: BTreeMap::new(),
+            image_policy: Arc::new(|_, _| Err("this server calls no webhooks".into())),
             configurations: BTreeMap::new(),
         }
+    }
+
+    /// What a plugin needs that calls webhooks.
+    fn outside(&self, name: &str) -> crate::webhook::Outside {
+        let call = self.calls.get(name).unwrap_or(&self.webhooks.call).clone();
+        crate::webhook::Outside { call, ..self.webhooks.clone() }
     }
 
     fn configuration(&self, name: &str) -> &Value {
@@ -110,17 +122,14 @@ impl Settings {
 }
 
 macro_rules! entry {
-    ($state:ident $side:ident $name:literal) => {
+    ($state:ident $side:ident $name:literal $make:expr) => {
         Entry {
             name: $name,
             default_on: entry!(@ $state),
             mutates: entry!(@ mutates $side),
             validates: entry!(@ validates $side),
-            make: None,
+            make: |settings| make($make, settings),
         }
-    };
-    ($state:ident $side:ident $name:literal $make:expr) => {
-        Entry { make: Some(|settings| make($make, settings)), ..entry!($state $side $name) }
     };
     (@ on) => { true };
     (@ off) => { false };
@@ -143,7 +152,10 @@ pub const ALL: &[Entry] = &[
     entry!(off mutates "NodeRestriction" |_| Ok(node_restriction::NodeRestriction)),
     entry!(on mutates "TaintNodesByCondition" |_| Ok(taint_nodes_by_condition::TaintNodesByCondition)),
     entry!(off both "AlwaysPullImages" |_| Ok(always_pull_images::AlwaysPullImages)),
-    entry!(off validates "ImagePolicyWebhook"),
+    entry!(off validates "ImagePolicyWebhook" |s| {
+        let configuration = s.configuration("ImagePolicyWebhook");
+        image_policy_webhook::ImagePolicyWebhook::new(configuration, &s.image_policy)
+    }),
     entry!(on validates "PodSecurity" |s| {
         let configuration = pod_security::Configuration::read(s.configuration("PodSecurity"))?;
         Ok(pod_security::PodSecurity { configuration, tally: s.webhooks.tally.clone() })
@@ -191,13 +203,13 @@ pub const ALL: &[Entry] = &[
         Ok(mutating_admission_policy::MutatingAdmissionPolicy::new(s.webhooks.tally.clone()))
     }),
     entry!(on mutates "MutatingAdmissionWebhook" |s| {
-        Ok(mutating_admission_webhook::MutatingAdmissionWebhook::new(s.webhooks.clone()))
+        Ok(mutating_admission_webhook::MutatingAdmissionWebhook::new(s.outside("MutatingAdmissionWebhook")))
     }),
     entry!(on validates "ValidatingAdmissionPolicy" |s| {
         Ok(validating_admission_policy::ValidatingAdmissionPolicy::new(s.webhooks.tally.clone()))
     }),
     entry!(on validates "ValidatingAdmissionWebhook" |s| {
-        Ok(validating_admission_webhook::ValidatingAdmissionWebhook::new(s.webhooks.clone()))
+        Ok(validating_admission_webhook::ValidatingAdmissionWebhook::new(s.outside("ValidatingAdmissionWebhook")))
     }),
     entry!(on validates "ResourceQuota" |s| resource_quota::ResourceQuota::new(s.configuration("ResourceQuota"))),
     entry!(off both "AlwaysDeny" |_| Ok(always_deny::AlwaysDeny)),
@@ -206,21 +218,32 @@ pub const ALL: &[Entry] = &[
 /// The chain of `--enable-admission-plugins` and `--disable-admission-plugins`; the error is upstream's text.
 pub fn chain(enable: &[String], disable: &[String], settings: &Settings) -> Result<Chain, String> {
     check(enable, disable)?;
-    let mut plugins = Vec::new();
-    for entry in ALL {
+    let made = enabled(enable, disable).map(|entry| {
+        (entry.make)(settings).map_err(|e| format!("couldn't init admission plugin {}: {e}", quote(entry.name)))
+    });
+    Ok(Chain::new(made.collect::<Result<_, _>>()?, settings.webhooks.tally.clone()))
+}
+
+/// The plugins of these flags.
+pub fn enabled(enable: &[String], disable: &[String]) -> impl Iterator<Item = &'static Entry> {
+    ALL.iter().filter(move |entry| {
         let said = |list: &[String]| list.iter().any(|name| name == entry.name);
-        let on = said(enable) || entry.default_on && !said(disable);
-        match entry.make {
-            Some(make) if on => plugins.push(
-                make(settings).map_err(|e| format!("couldn't init admission plugin {}: {e}", quote(entry.name)))?,
-            ),
-            None if said(enable) => {
-                return Err(format!("enable-admission-plugins plugin {} is not implemented", quote(entry.name)));
-            }
-            _ => {}
-        }
+        said(enable) || entry.default_on && !said(disable)
+    })
+}
+
+/// What `--admission-control` means by the other two flags: these, and no others. The error is upstream's text. Upstream:
+/// pkg/kubeapiserver/options/admission.go computePluginNames.
+pub fn of_names(names: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
+    let is_known = |name: &&String| ALL.iter().any(|entry| entry.name == **name);
+    let unknown = names.iter().filter(|name| !is_known(name));
+    let wrong: Vec<String> =
+        unknown.map(|name| format!("admission-control plugin {} is unknown", quote(name))).collect();
+    if !wrong.is_empty() {
+        return Err(crate::aggregate(&wrong));
     }
-    Ok(Chain::new(plugins, settings.webhooks.tally.clone()))
+    let others = ALL.iter().map(|entry| entry.name).filter(|name| !names.iter().any(|said| said == name));
+    Ok((names.to_vec(), others.map(str::to_owned).collect()))
 }
 
 /// Upstream: `AdmissionOptions.Validate`.
@@ -256,6 +279,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    /// Judges nothing.
+    struct Nobody;
+
+    #[async_trait::async_trait]
+    impl image_policy_webhook::Reviews for Nobody {
+        async fn review(&self, _: &Value) -> Result<Value, String> {
+            Err("nobody is asked".into())
+        }
+    }
 
     fn settings() -> Settings {
         Settings::new(Arc::new(|| "abcde".into()))
@@ -297,10 +330,13 @@ mod tests {
         let mut settings = settings();
         let limits = api::value!({"limits": [{"type": "Server", "qps": 1, "burst": 1}]});
         settings.configurations.insert("EventRateLimit".into(), limits);
+        settings.configurations.insert("ImagePolicyWebhook".into(), api::value!({"imagePolicy": {}}));
+        settings.image_policy = Arc::new(|_, _| {
+            let nobody: Arc<dyn image_policy_webhook::Reviews> = Arc::new(Nobody);
+            Ok(nobody)
+        });
         for entry in ALL {
-            if let Some(make) = entry.make {
-                assert_eq!(make(&settings).map(|plugin| plugin.name()).ok(), Some(entry.name));
-            }
+            assert_eq!((entry.make)(&settings).map(|plugin| plugin.name()).ok(), Some(entry.name));
         }
     }
 
@@ -322,6 +358,15 @@ mod tests {
     }
 
     #[test]
+    fn names_alone_are_all_that_runs() {
+        let said = ["ResourceQuota", "AlwaysDeny"].map(str::to_owned);
+        let (enable, disable) = of_names(&said).expect("they are known");
+        let chain = chain(&enable, &disable, &settings()).expect("they are known");
+        assert_eq!(chain.names().collect::<Vec<_>>(), ["ResourceQuota", "AlwaysDeny"]);
+        assert_eq!(of_names(&["None".into()]), Err("admission-control plugin \"None\" is unknown".into()));
+    }
+
+    #[test]
     fn wrong_flags_are_named_in_upstreams_words() {
         let cases: [(&[&str], &[&str], &str); 5] = [
             (&["None"], &[], "enable-admission-plugins plugin \"None\" is unknown"),
@@ -331,7 +376,11 @@ mod tests {
                 &["Priority"],
                 "[Priority] in enable-admission-plugins and disable-admission-plugins overlapped",
             ),
-            (&["ImagePolicyWebhook"], &[], "enable-admission-plugins plugin \"ImagePolicyWebhook\" is not implemented"),
+            (
+                &["ImagePolicyWebhook"],
+                &[],
+                "couldn't init admission plugin \"ImagePolicyWebhook\": no config specified",
+            ),
             (
                 &["EventRateLimit"],
                 &[],

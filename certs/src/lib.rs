@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod jws;
 pub mod key;
 pub mod kubeconfig;
+pub mod named;
 pub mod names;
 pub mod pem;
 pub mod pin;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use rustls::client::{ResolvesClientCert, danger::HandshakeSignatureValid};
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
     verify_tls13_signature_with_raw_key,
 };
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
@@ -49,7 +49,8 @@ pub enum OldestVersion {
 /// What a listener needs.
 #[derive(Debug)]
 pub struct ServerSettings {
-    pub certificate: Arc<KeyPair>,
+    /// What is shown: one pair, or one of several.
+    pub certificate: Arc<dyn ResolvesServerCert>,
     /// The authorities whose clients are welcome, as PEM: a client with several certificates picks by them. Empty text
     /// when there are none. Nothing is verified against them here.
     pub client_authorities_pem: String,
@@ -58,16 +59,29 @@ pub struct ServerSettings {
     pub http2: bool,
 }
 
-/// Settings for a listener: TLS 1.2 and 1.3, HTTP/2 and 1.1.
-pub fn server_config(settings: ServerSettings) -> Result<rustls::ServerConfig, Error> {
-    server_config_with(settings, &[])
+/// What a listener may speak, of all that it could.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Cipher suites of TLS 1.2, by their names as Go has them; all, when none is named. Those of 1.3 are not chosen, as in
+    /// Go.
+    pub suites: Vec<String>,
+    /// Groups of the key exchange by their numbers; those of the provider, when none is named.
+    pub groups: Vec<u16>,
 }
 
-/// The same with these cipher suites of TLS 1.2 alone, by their names as Go has them; all, when none is named. Those of
-/// 1.3 are not chosen, as in Go.
-pub fn server_config_with(settings: ServerSettings, suites: &[String]) -> Result<rustls::ServerConfig, Error> {
+/// Settings for a listener: TLS 1.2 and 1.3, HTTP/2 and 1.1.
+pub fn server_config(settings: ServerSettings) -> Result<rustls::ServerConfig, Error> {
+    server_config_with(settings, &Choice::default())
+}
+
+/// The same of one that speaks what is chosen alone.
+pub fn server_config_with(settings: ServerSettings, choice: &Choice) -> Result<rustls::ServerConfig, Error> {
     let ServerSettings { certificate, client_authorities_pem, oldest_version, http2 } = settings;
+    let Choice { suites, groups } = choice;
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if !groups.is_empty() {
+        provider.kx_groups = every_group().filter(|group| groups.contains(&number_of(*group))).collect();
+    }
     if !suites.is_empty() {
         let is_chosen = |name: &str| suites.iter().any(|suite| full_name(suite) == name);
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_chosen(&name_of(suite)));
@@ -88,6 +102,19 @@ pub fn server_config_with(settings: ServerSettings, suites: &[String]) -> Result
 /// Whether a listener can speak the cipher suite of this name, as Go has it.
 pub fn is_cipher_suite(name: &str) -> bool {
     provider().cipher_suites.iter().any(|suite| name_of(suite) == full_name(name))
+}
+
+/// Whether a listener can exchange keys by the group of this number.
+pub fn is_group(number: u16) -> bool {
+    every_group().any(|group| number_of(group) == number)
+}
+
+fn every_group() -> impl Iterator<Item = &'static dyn SupportedKxGroup> {
+    rustls::crypto::aws_lc_rs::ALL_KX_GROUPS.iter().copied()
+}
+
+fn number_of(group: &dyn SupportedKxGroup) -> u16 {
+    group.name().into()
 }
 
 /// IANA's name, which is Go's.

@@ -1,4 +1,4 @@
-//! An admission webhook in this process, which says yes or no to what it is shown.
+//! A webhook in this process, which says yes or no to what it is shown: objects of reviews of admission, or images.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -10,6 +10,7 @@ use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
@@ -20,8 +21,12 @@ pub struct Webhook {
     pub address: SocketAddr,
     /// The authority of its certificate, as PEM.
     pub authority: String,
+    heard: Heard,
     serving: JoinHandle<()>,
 }
+
+/// What stood in the Authorization of those who asked.
+type Heard = Arc<Mutex<Vec<String>>>;
 
 /// Whether an object may be.
 type Judge = Arc<dyn Fn(&Value) -> bool + Send + Sync>;
@@ -46,19 +51,29 @@ impl Webhook {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let allows: Judge = Arc::new(allows);
+        let (allows, heard): (Judge, Heard) = (Arc::new(allows), Heard::default());
+        let hears = heard.clone();
         let serving = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acceptor, allows) = (acceptor.clone(), allows.clone());
+                let (acceptor, allows, hears) = (acceptor.clone(), allows.clone(), hears.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(tcp).await else { return };
-                    let answer = service_fn(move |request| review(request, allows.clone(), words));
+                    let answer = service_fn(move |request: Request<Incoming>| {
+                        let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+                        hears.lock().push(shown.unwrap_or_default().to_owned());
+                        review(request, allows.clone(), words)
+                    });
                     // Who asks closes connections as he likes.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 });
             }
         });
-        Ok(Webhook { address, authority: authority.bundle_pem().to_owned(), serving })
+        Ok(Webhook { address, authority: authority.bundle_pem().to_owned(), heard, serving })
+    }
+
+    /// How those showed who they are that asked since the last time.
+    pub fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut self.heard.lock())
     }
 }
 
@@ -75,12 +90,17 @@ async fn review(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let asked = codec::json::any(&body).map(|decoded| decoded.value).unwrap_or_default();
-    let asked = asked.at("request");
-    let allowed = allows(asked.at("object"));
-    let answer = value!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "response": {"uid": (asked.str("uid")), "allowed": (allowed), "status": {"message": (words)}}
-    });
+    let answer = if asked.str("kind") == "ImageReview" {
+        let status = value!({"allowed": (allows(asked.at("spec"))), "reason": words});
+        value!({"apiVersion": (asked.str("apiVersion")), "kind": "ImageReview", "status": (status)})
+    } else {
+        let asked = asked.at("request");
+        let allowed = allows(asked.at("object"));
+        value!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "response": {"uid": (asked.str("uid")), "allowed": (allowed), "status": {"message": (words)}}
+        })
+    };
     let mut response = Response::new(Full::from(codec::json::to_string(&answer)));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     Ok(response)

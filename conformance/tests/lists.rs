@@ -17,18 +17,73 @@ pub type List = (&'static str, String);
 
 /// Every list, and what `make bench` writes of the figures that are kept.
 fn lists() -> Result<Vec<List>> {
-    let mut lists = vec![("conformance/lists/flags.tsv", flags()?), ("conformance/lists/resources.tsv", resources()?)];
+    let mut lists = vec![
+        (
+            "conformance/lists/controllers.tsv",
+            parts("Controllers of kube-controller-manager", CONTROLLERS, &controllers())?,
+        ),
+        ("conformance/lists/flags.tsv", flags()?),
+        ("conformance/lists/resources.tsv", resources()?),
+        ("conformance/lists/scheduler.tsv", parts("Plugins of kube-scheduler", PLUGINS, &plugins())?),
+    ];
     lists.extend(Record::read(&root().join(KEPT))?.files()?);
     Ok(lists)
 }
 
 const DISCOVERY: &str = include_str!("../../schema/facts/discovery.json");
 
+/// Upstream: cmd/kube-controller-manager/names/controller_names.go, without those of clouds.
+const CONTROLLERS: &str = "
+    bootstrap-signer-controller certificatesigningrequest-approving-controller certificatesigningrequest-cleaner-controller
+    certificatesigningrequest-signing-controller clusterrole-aggregation-controller cronjob-controller daemonset-controller
+    deployment-controller device-taint-eviction-controller disruption-controller endpoints-controller
+    endpointslice-controller endpointslice-mirroring-controller ephemeral-volume-controller garbage-collector-controller
+    horizontal-pod-autoscaler-controller job-controller kube-apiserver-serving-clustertrustbundle-publisher-controller
+    legacy-serviceaccount-token-cleaner-controller namespace-controller node-ipam-controller node-lifecycle-controller
+    persistentvolume-attach-detach-controller persistentvolume-binder-controller persistentvolume-expander-controller
+    persistentvolume-protection-controller persistentvolumeclaim-protection-controller pod-garbage-collector-controller
+    podcertificaterequest-cleaner-controller podgroup-protection-controller replicaset-controller
+    replicationcontroller-controller resourceclaim-controller resourcepoolstatusrequest-controller resourcequota-controller
+    root-ca-certificate-publisher-controller selinux-warning-controller service-cidr-controller serviceaccount-controller
+    serviceaccount-token-controller statefulset-controller storage-version-migrator-controller
+    storageversion-garbage-collector-controller taint-eviction-controller token-cleaner-controller ttl-after-finished-controller
+    ttl-controller validatingadmissionpolicy-status-controller volumeattributesclass-protection-controller
+";
+
+/// Upstream: pkg/scheduler/framework/plugins/names/names.go.
+const PLUGINS: &str = "
+    DefaultBinder DefaultPreemption DeferredPodScheduling DynamicResources GangScheduling ImageLocality InterPodAffinity
+    NodeAffinity NodeDeclaredFeatures NodeName NodePorts NodeResourcesBalancedAllocation NodeResourcesFit NodeUnschedulable
+    NodeVolumeLimits PodGroupPodsCount PodTopologySpread PrioritySort SchedulingGates TaintToleration
+    TopologyPlacementGenerator VolumeBinding VolumeRestrictions VolumeZone
+";
+
+/// What the scheduler does without a plugin: its queue, its last step, and what it does when nothing fits.
+const WITHOUT_PLUGIN: [&str; 4] = ["DefaultBinder", "DefaultPreemption", "PrioritySort", "SchedulingGates"];
+
+fn controllers() -> BTreeSet<&'static str> {
+    controllers::ALL.iter().map(|spec| spec.name).collect()
+}
+
+fn plugins() -> BTreeSet<&'static str> {
+    scheduler::plugins::ALL.iter().map(|(plugin, _)| plugin.name()).chain(WITHOUT_PLUGIN).collect()
+}
+
+/// Parts of upstream's by name: `works` where there is one here.
+fn parts(title: &str, upstreams: &str, ours: &BTreeSet<&str>) -> Result<String> {
+    let mut text = format!("# {title}\n");
+    for name in upstreams.split_whitespace() {
+        let state = if ours.contains(name) { "works" } else { "missing" };
+        writeln!(text, "{state}\t{name}")?;
+    }
+    Ok(text)
+}
+
 /// What of upstream's flags is refused by name.
 fn flags() -> Result<String> {
     let mut text = "# Flags of kube-apiserver that `skiff apiserver` does not take\n".to_owned();
-    for flag in skiff::flags::upstreams::MISSING {
-        writeln!(text, "refused\t--{flag}")?;
+    for (flag, why) in skiff::flags::upstreams::REFUSED {
+        writeln!(text, "refused\t--{flag}\t{why}")?;
     }
     Ok(text)
 }

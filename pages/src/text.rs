@@ -30,6 +30,8 @@ pub struct Page {
     families: Vec<(&'static str, String)>,
     /// How many rows there were of each stability, be they left out.
     rows: BTreeMap<&'static str, u32>,
+    /// Names of families that are left out, whatever they hold.
+    hidden: Vec<String>,
 }
 
 /// The lines of one family.
@@ -41,8 +43,16 @@ pub struct Family<'a> {
 // === impl Page ===
 
 impl Page {
+    /// A page without these families. Upstream: `--disabled-metrics`.
+    pub fn without(hidden: &[String]) -> Page {
+        Page { hidden: hidden.to_vec(), ..Page::default() }
+    }
+
     /// Adds a family; one without series is left out, as upstream's is.
     pub fn add<'a>(&mut self, row: &'a Row, fill: impl FnOnce(&mut Family<'a>)) {
+        if self.hidden.iter().any(|name| name == row.name) {
+            return;
+        }
         *self.rows.entry(row.stability).or_default() += 1;
         let mut family = Family { row, lines: Vec::new() };
         fill(&mut family);

@@ -18,6 +18,8 @@ pub struct Outside {
     pub api_audiences: Vec<String>,
     /// Tokens on request are good for no longer; 0: for as long as was asked.
     pub token_seconds_max: i64,
+    /// Tokens that pods have mounted live longer than they say.
+    pub extends_tokens: bool,
     pub index: Arc<Index>,
     /// The parts of the cluster beside this server.
     pub components: Vec<Component>,

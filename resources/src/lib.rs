@@ -83,3 +83,28 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
 pub fn defaults() -> impl Iterator<Item = &'static TypeDefault> {
     GROUPS.iter().flat_map(|(_, defaults)| defaults.iter())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Row, all, row::Subresource};
+
+    /// As upstream's OpenAPI of v1.37 has them: a proxy stands there once by itself and once with a path behind it.
+    #[test]
+    fn nothing_that_is_served_gets_lost() {
+        let versions = || all().flat_map(|row| row.versions.iter().map(move |version| (row, version)));
+        let groups: BTreeSet<_> = versions().map(|(row, version)| (row.group, version.name)).collect();
+        let resources: BTreeSet<_> = all().map(|row| (row.group, row.plural)).collect();
+        let below = |row: &Row| {
+            let paths = row.subresources.iter().map(|one| match one {
+                Subresource::Connect { with_path: true, .. } => 2,
+                _ => 1,
+            });
+            paths.sum::<usize>()
+        };
+        let subresources: usize = versions().map(|(row, _)| below(row)).sum();
+        assert_eq!((groups.len(), resources.len(), versions().count(), subresources), (36, 79, 100, 65));
+        assert_eq!(all().count(), resources.len(), "each stands once");
+    }
+}

@@ -27,7 +27,7 @@ use crate::{
     attributes::{self, Wanted},
     audited::{Panicked, Told},
     body::{Body, Sent},
-    discovery,
+    browsers, discovery,
     fairness::Place,
     flow::Seat,
     health, issuer, limits,
@@ -118,6 +118,7 @@ async fn reply(server: &Arc<Server>, sender: Sender<'_>, parts: Parts, body: Sen
     }
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    server.browsers.say(headers);
     if let Ok(id) = HeaderValue::from_str(&told.id) {
         headers.insert("audit-id", id);
     }
@@ -175,8 +176,21 @@ async fn in_time(server: &Arc<Server>, sender: Sender<'_>, received: Received) -
     limits::timed_out()
 }
 
-/// Who asks, is it their turn, may they; and what they asked for.
+/// What is asked, for a page of somebody else's as well. Upstream: `WithCORS`, before anybody is asked who he is.
 async fn handle(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
+    let Some(origin) = server.browsers.origin(&received.parts.headers) else {
+        return identify(server, sender, received).await;
+    };
+    let mut response = match received.parts.method {
+        http::Method::OPTIONS => respond::empty(204),
+        _ => Box::pin(identify(server, sender, received)).await,
+    };
+    browsers::allow(&mut response, origin);
+    response
+}
+
+/// Who asks, is it their turn, may they; and what they asked for.
+async fn identify(server: &Arc<Server>, sender: Sender<'_>, received: Received) -> Response<Body> {
     let Received { parts, query, wanted, body, at, told } = received;
     let plain = server.config.offer.plain(&parts.headers, &query);
     let overlooked = bearer::warning(&parts.headers).map(str::to_owned);

@@ -2,7 +2,11 @@
 //!
 //! Upstream: apiserver/pkg/server/healthz.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Response, header};
@@ -83,15 +87,16 @@ impl Asked {
 }
 
 /// All checks, in the order in which they are told.
-#[derive(Default)]
 pub struct Health {
     checks: RwLock<Vec<Check>>,
+    /// Until then `/livez` takes what is not well for what is still to be.
+    patient_until: Instant,
 }
 
 impl Health {
-    /// With the checks that always hold, as upstream's begins.
-    pub fn new() -> Health {
-        let health = Health::default();
+    /// With the checks that always hold, as upstream's begins. For the time of `grace` it is alive, whatever checks say.
+    pub fn new(grace: Duration) -> Health {
+        let health = Health { checks: RwLock::default(), patient_until: Instant::now() + grace };
         health.add(Check::new("ping", Asked::Everywhere, || Ok(())));
         health.add(Check::new("log", Asked::Everywhere, || Ok(())));
         health
@@ -99,6 +104,14 @@ impl Health {
 
     pub fn add(&self, check: Check) {
         self.checks.write().push(check);
+    }
+
+    /// What a check of a root says. Upstream: `delayedHealthCheck` of `--livez-grace-period`.
+    async fn outcome(&self, root: &str, check: &Check) -> Outcome {
+        match root == "livez" && Instant::now() < self.patient_until {
+            true => Ok(()),
+            false => check.outcome().await,
+        }
     }
 
     /// The checks of a root (`readyz`).
@@ -153,7 +166,7 @@ pub async fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Bod
     let Some(check) = checks.iter().find(|c| c.name == check) else {
         return Some(respond::text(404, "404 page not found\n"));
     };
-    Some(match check.outcome().await {
+    Some(match server.health.outcome(root, check).await {
         Ok(()) => {
             let mut response = respond::text(200, "ok");
             response.headers_mut().remove(header::X_CONTENT_TYPE_OPTIONS);
@@ -174,7 +187,7 @@ async fn all(server: &Server, root: &str, checks: &[Check], admitted: &Admitted)
             text += &format!("[+]{} excluded: ok\n", check.name);
             continue;
         }
-        let outcome = check.outcome().await;
+        let outcome = server.health.outcome(root, check).await;
         observe(&server.metrics, root, check.name, outcome.is_ok());
         match outcome {
             Ok(()) => text += &format!("[+]{} ok\n", check.name),
@@ -204,4 +217,22 @@ fn observe(metrics: &Metrics, root: &str, name: &str, well: bool) {
     let status = if well { "success" } else { "error" };
     metrics.checks.get([name, status, root], Counter::default).add(1);
     metrics.check.get([name, root], Default::default).set(f64::from(u8::from(well)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_starts_is_alive_for_its_grace() {
+        let sick = Check::new("sick", Asked::Everywhere, || Err("it is not well".into()));
+        let says = |grace: Duration, root: &'static str| {
+            let sick = sick.clone();
+            async move { Health::new(grace).outcome(root, &sick).await.is_ok() }
+        };
+        let hour = Duration::from_secs(3600);
+        assert!(says(hour, "livez").await);
+        assert!(!says(Duration::ZERO, "livez").await);
+        assert!(!says(hour, "readyz").await && !says(hour, "healthz").await);
+    }
 }

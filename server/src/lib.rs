@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod attributes;
 pub mod audited;
 pub mod body;
+pub mod browsers;
 pub mod discovery;
 pub mod door;
 pub mod fairness;
@@ -53,6 +54,9 @@ pub struct Server {
     pub outgoing: Arc<outgoing::Outgoing>,
     /// Groups and versions that others answer for.
     pub aggregate: aggregate::Aggregate,
+    pub browsers: browsers::Browsers,
+    /// Who is sent away; nobody, when there is none.
+    pub farewell: Option<listen::Farewell>,
     pub config: Config,
 }
 
@@ -71,4 +75,8 @@ pub struct Config {
     pub started: i64,
     /// Watches end after at least so long, at most twice that. Upstream: `--min-request-timeout`.
     pub watch_seconds_min: i64,
+    /// Requests that go on at a time on one connection of HTTP/2. Upstream: `--http2-max-streams-per-connection`.
+    pub streams_max: u32,
+    /// Families that `/metrics` leaves out. Upstream: `--disabled-metrics`.
+    pub hidden_metrics: Vec<String>,
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use auth::authenticate::Peer;
+use certs::named::Secured;
 use http::{Method, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
@@ -17,7 +18,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -45,18 +45,31 @@ const IDLE: Duration = Duration::from_secs(90);
 /// After this, what has not ended is dropped. Upstream: `--shutdown-watch-termination-grace-period` and its like.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Upstream: apiserver/pkg/server/secure_serving.go, where nobody sets `--http2-max-streams-per-connection`.
-const STREAMS_MAX: u32 = 100;
+pub const STREAMS_MAX: u32 = 100;
 /// As over HTTP/1.1; an answer is there before another stream's are all read. Upstream: `DefaultMaxHeaderBytes` of net/http.
 const HEADERS_LEN_MAX: u32 = 1 << 20;
 
 /// Over HTTP/1.1, where the parser wants to know. Upstream counts their bytes alone; who is in many groups has many.
 const HEADERS_MAX: usize = 1_000;
 
+/// Clients of HTTP/2 that are sent away now and then, so that they do not stay with one server of several.
+/// Upstream: apiserver/pkg/server/filters/goaway.go.
+pub struct Farewell {
+    /// Of so many of their requests, as a part of one.
+    pub chance: f64,
+    /// A number from 0 to 1, by chance.
+    pub draw: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+/// Stands beside an answer after which nothing new begins on its connection.
+#[derive(Clone, Copy)]
+struct SentAway;
+
 /// Serves until `stop` says so, then drains. A connection is secured by what `tls` has when it comes.
 pub async fn run(
     server: Arc<Server>,
     listener: TcpListener,
-    tls: watch::Receiver<Arc<ServerConfig>>,
+    tls: watch::Receiver<Arc<Secured>>,
     mut stop: watch::Receiver<bool>,
 ) {
     // Every write that is under way holds one, and every connection one of the other; nobody ever sends.
@@ -77,20 +90,22 @@ pub async fn run(
             }
         };
         let _ = tcp.set_nodelay(true);
-        let (server, acceptor) = (server.clone(), TlsAcceptor::from(tls.borrow().clone()));
+        let to = tcp.local_addr().ok().map(|to| to.ip());
+        let (server, acceptor) = (server.clone(), TlsAcceptor::from(tls.borrow().at(to).clone()));
         let (alive, open, stop) = (alive.clone(), open.clone(), stop.clone());
         tokio::spawn(async move {
             let _open = open;
             let Some(stream) = secured(&acceptor, tcp, &server.metrics.handshakes_failed).await else { return };
             let peer = stream.get_ref().1.peer_certificates().and_then(|c| Peer::new(c.to_vec()));
             let connection = Arc::new(Connection { peer });
+            let streams_max = server.config.streams_max;
             let answer = move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Remote(address.ip()));
                 serve(server.clone(), connection.clone(), request, alive.clone())
             };
             // The client said which it speaks.
             let is_shared = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            converse(stream, is_shared, answer, stop).await;
+            converse(stream, is_shared, streams_max, answer, stop).await;
         });
     }
     drop(listener);
@@ -110,6 +125,7 @@ pub async fn run(
 async fn converse<F: Future<Output = Response<Body>> + Send + 'static>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     is_shared: bool,
+    streams_max: u32,
     answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
     stop: watch::Receiver<bool>,
 ) {
@@ -121,13 +137,15 @@ async fn converse<F: Future<Output = Response<Body>> + Send + 'static>(
         let answering = answer(request);
         async move {
             let response = answering.await;
-            if is_shared && response.extensions().get::<door::Nobody>().is_some() {
+            let extensions = response.extensions();
+            let is_last = extensions.get::<door::Nobody>().is_some() || extensions.get::<SentAway>().is_some();
+            if is_shared && is_last {
                 told.enough.notify_one();
             }
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let builder = builder();
+    let builder = builder(streams_max);
     // Only HTTP/2 reads whenever it is polled.
     let served = match is_shared {
         true => {
@@ -220,7 +238,14 @@ async fn serve(
     alive: mpsc::Sender<()>,
 ) -> Response<Body> {
     let method = request.method().clone();
-    let serving = Box::pin(door::serve(server, connection, request));
+    let is_sent_away = server.farewell.as_ref().is_some_and(|farewell| (farewell.draw)() < farewell.chance);
+    let serving = Box::pin(async move {
+        let mut response = door::serve(server, connection, request).await;
+        if is_sent_away {
+            response.extensions_mut().insert(SentAway);
+        }
+        response
+    });
     match method {
         Method::GET => return serving.await,
         Method::HEAD => return without_body(serving.await),
@@ -243,13 +268,13 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(streams_max: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(1 << 20).max_headers(HEADERS_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(streams_max)
         .max_header_list_size(HEADERS_LEN_MAX)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(64)

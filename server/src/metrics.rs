@@ -93,7 +93,7 @@ impl Metrics {
     }
 
     fn page(&self, server: &Server) -> Page {
-        let mut page = Page::default();
+        let mut page = Page::without(&server.config.hidden_metrics);
         self.requests.write(&mut page);
         self.watch.write(&mut page);
         self.store.write(&mut page);
@@ -245,7 +245,7 @@ pub fn answer(server: &Server, admitted: &Admitted) -> Option<Response<Body>> {
         }
         "/metrics" => server.metrics.page(server).finish(),
         "/metrics/slis" => {
-            let mut page = Page::default();
+            let mut page = Page::without(&server.config.hidden_metrics);
             server.health.write(&server.metrics, &mut page);
             page.finish()
         }

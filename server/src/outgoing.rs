@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod elsewhere;
 pub mod events;
+pub mod introduced;
 
 pub use answer::any;
 #[cfg(test)]
@@ -35,6 +36,8 @@ use streaming::{
     egress::{Egress, Network},
     pool::{self, Pool, Reading},
 };
+
+use introduced::{Introduction, Introductions};
 
 /// Answers of webhooks that are longer are none: an object is 3 MiB at most, and a patch of it in base64 is in here.
 const ANSWER_LEN_MAX: usize = 8 << 20;
@@ -109,7 +112,8 @@ impl Outgoing {
         if let Some(known) = self.known.lock().get(&key) {
             return Ok(known.clone());
         }
-        let made = Arc::new(self.make(trust, as_front_proxy)?);
+        let shown = self.settings.front_proxy.clone().filter(|_| as_front_proxy);
+        let made = Arc::new(self.make(trust, shown)?);
         let mut known = self.known.lock();
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -117,8 +121,8 @@ impl Outgoing {
         Ok(known.entry(key).or_insert(made).clone())
     }
 
-    fn make(&self, trust: &Trust, as_front_proxy: bool) -> Result<ClientConfig, String> {
-        let shown = self.settings.front_proxy.clone().filter(|_| as_front_proxy);
+    /// Settings for who is believed, with what this server shows of itself.
+    fn make(&self, trust: &Trust, shown: Option<Arc<KeyPair>>) -> Result<ClientConfig, String> {
         let made = match trust {
             Trust::Anybody => careless::client_config_as(shown),
             Trust::Authorities(pem) if pem.is_empty() => tls::client_config(&self.settings.machine, shown, false),
@@ -127,11 +131,12 @@ impl Outgoing {
         made.map_err(|e| format!("unable to load root certificates: {e}"))
     }
 
-    async fn post(&self, to: &Asked, review: &Value) -> Result<Value, CallError> {
-        let target = self.target(to).map_err(|why| to.failed(&why))?;
+    async fn post(&self, to: &Asked, review: &Value, of: Option<&Introductions>) -> Result<Value, CallError> {
+        let shown = of.and_then(|of| of.of(&to.host, to.port));
+        let target = self.target(to, shown).map_err(|why| to.failed(&why))?;
         let text = Bytes::from(codec::json::to_string(review) + "\n");
         let once = || async {
-            let request = to.request(text.clone()).map_err(|why| to.failed(&why))?;
+            let request = to.request(text.clone(), shown).map_err(|why| to.failed(&why))?;
             Ok::<_, CallError>(self.pool.send(&target, request, DIAL).await)
         };
         let sent = match once().await? {
@@ -146,8 +151,12 @@ impl Outgoing {
         answer::decode(code, &body, &kind, review)
     }
 
-    fn target(&self, to: &Asked) -> Result<Target, String> {
-        let tls = self.tls(&Trust::Authorities(to.authorities.clone()), false)?;
+    fn target(&self, to: &Asked, shown: Option<&Introduction>) -> Result<Target, String> {
+        let trust = Trust::Authorities(to.authorities.clone());
+        let tls = match shown {
+            Some(shown) => shown.tls(self, &trust)?,
+            None => self.tls(&trust, false)?,
+        };
         match &to.service {
             Some((namespace, name, port)) => self.service((namespace, name, *port), tls),
             None => {
@@ -161,8 +170,21 @@ impl Outgoing {
 #[async_trait]
 impl Call for Outgoing {
     async fn call(&self, to: &Address, review: &Value, within: Duration) -> Result<Value, CallError> {
+        self.call_as(to, review, within, None).await
+    }
+}
+
+impl Outgoing {
+    /// A call by which this server says who it is, where that is known.
+    async fn call_as(
+        &self,
+        to: &Address,
+        review: &Value,
+        within: Duration,
+        of: Option<&Introductions>,
+    ) -> Result<Value, CallError> {
         let asked = Asked::of(to, within).map_err(CallError::Unreachable)?;
-        match tokio::time::timeout(within, self.post(&asked, review)).await {
+        match tokio::time::timeout(within, self.post(&asked, review, of)).await {
             Ok(said) => said,
             Err(_) => Err(asked.failed(answer::late(review))),
         }
@@ -217,13 +239,16 @@ impl Asked {
         }
     }
 
-    fn request(&self, text: Bytes) -> Result<Request<pool::Outgoing>, String> {
+    fn request(&self, text: Bytes, shown: Option<&Introduction>) -> Result<Request<pool::Outgoing>, String> {
         let body: pool::Outgoing = Full::new(text).map_err(|never| match never {}).boxed_unsync();
-        let request = Request::post(&self.path)
+        let mut request = Request::post(&self.path)
             .header(header::HOST, &self.authority)
             .header(header::USER_AGENT, AGENT)
             .header(header::ACCEPT, "application/json, */*")
             .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = shown.and_then(Introduction::authorization) {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
         request.body(body).map_err(|e| e.to_string())
     }
 

@@ -1,6 +1,7 @@
 //! `skiff apiserver`: from flags to a server that listens.
 
 mod act;
+mod admitting;
 pub mod auditing;
 mod components;
 mod configured;
@@ -20,16 +21,13 @@ mod outgoing;
 mod probe;
 mod process;
 mod ranges;
+mod serving;
 mod settings;
 mod storage;
 mod texts;
 mod upkeep;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use admission::Cluster;
 use anyhow::{Context, Result, bail};
@@ -107,7 +105,7 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     }
     let listener = match listener {
         Some(listener) => listener,
-        None => listen(&flags).await?,
+        None => serving::listen(&flags).await?,
     };
     let port = listener.local_addr()?.port();
     let clock: Arc<dyn Clock> = Arc::new(Wall);
@@ -137,7 +135,7 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     metrics.collect(process::collect);
     let offer = Offer { cbor: features.is_on(CBOR) };
     metrics.collect(process::features(features));
-    metrics.collect(storage::size(&store));
+    metrics.collect(storage::size(&store, settings::span(flags.etcd_db_metric_poll_interval)));
     let config =
         server::Config { flags: told.0, started: clock.now().as_second(), offer, ..config(&flags, advertise, port) };
     let (audit, lost) = auditing::of(&flags.audit, &clock, &outgoing)?;
@@ -147,7 +145,7 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
         authenticators,
         authorizer: registry.authorizer.clone(),
         clock: clock.clone(),
-        health: health::Health::new(),
+        health: health::Health::new(settings::span(flags.serving.livez_grace_period)),
         openapi: server::openapi::Documents::new(Arc::new(texts::Upstream)),
         metrics,
         bodies: Bodies::new(&config.limits),
@@ -156,13 +154,15 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
         ways: nodes::ways(&flags, &credentials, &egress)?,
         outgoing,
         aggregate: server::aggregate::Aggregate::default(),
+        browsers: serving::browsers(&flags.serving)?,
+        farewell: serving::farewell(&flags.serving),
         config,
         registry: registry.clone(),
     });
     let (leave, leaving) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(special::furniture::Progress::default());
-    upkeep::checks(&server.health, &registry, &progress, &leaving, encryption.as_ref());
+    upkeep::checks(&server.health, &registry, &progress, &leaving, encryption.as_ref(), &flags);
     let serving = tokio::spawn(server::listen::run(server.clone(), listener, credentials.tls(), stopped));
     let data_dir = flags.data_dir.clone();
     let administrator = move |pki: &Pki| identity::write_kubeconfig(&data_dir, pki, advertise, port);
@@ -191,19 +191,13 @@ pub async fn start(flags: Apiserver, told: Told, parts: Beside, listener: Option
     Ok(Running { registry, store, audit, service, delay, filling, serving, watched, leave, stop, kept })
 }
 
-async fn listen(flags: &Apiserver) -> Result<TcpListener> {
-    let port = u16::try_from(flags.secure_port).context("the port was checked")?;
-    let address = SocketAddr::new(flags.bind_address, port);
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{address} is taken or not ours to listen on; choose another with --secure-port or --bind-address")
-    })
-}
-
 /// What this server may be called: also by where others reach it when it listens everywhere.
 fn names(flags: &Apiserver, service_ip: IpAddr, advertise: IpAddr) -> Names {
     let reachable = upkeep::reachable(advertise).filter(|_| advertise.is_unspecified());
     let extra = [Some(advertise), Some(flags.bind_address), reachable].into_iter().flatten();
-    let extra: Vec<String> = extra.map(|address| address.to_string()).collect();
+    let mut extra: Vec<String> = extra.map(|address| address.to_string()).collect();
+    let said = &flags.serving.external_hostname;
+    extra.push(said.split_once(':').map_or(said.as_str(), |(name, _)| name).to_owned());
     Names::api_server(&[service_ip], crate::dns::DOMAIN, &extra)
 }
 
@@ -299,8 +293,7 @@ fn assemble(
         composite_pod_group: features.is_on("CompositePodGroup"),
         ..admission::plugins::Settings::new(Arc::new(|| Random.suffix()))
     };
-    let chain = admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &plugins)
-        .map_err(anyhow::Error::msg)?;
+    let chain = admitting::chain(flags, &outgoing, plugins)?;
     let ttl = flags.event_ttl.0 / 1_000_000_000;
     let config = registry::Config {
         prefix: flags.etcd_prefix.clone(),
@@ -322,7 +315,6 @@ fn assemble(
 }
 
 fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
-    let shown = SocketAddr::new(advertise, port);
     server::Config {
         version: value!({
             "major": "1", "minor": "37", "emulationMajor": "1", "emulationMinor": "37",
@@ -330,12 +322,14 @@ fn config(flags: &Apiserver, advertise: IpAddr, port: u16) -> server::Config {
             "gitVersion": concat!("v1.37.1+skiff-", env!("CARGO_PKG_VERSION")), "gitCommit": "", "gitTreeState": "clean",
             "buildDate": "", "goVersion": "", "compiler": "rustc", "platform": "linux/amd64"
         }),
-        advertise: shown.to_string(),
+        advertise: serving::shown(&flags.serving, advertise, port),
         limits: settings::limits(flags),
         offer: Offer::default(),
         flags: Vec::new(),
         started: 0,
         watch_seconds_min: flags.min_request_timeout,
+        streams_max: serving::streams_max(&flags.serving),
+        hidden_metrics: flags.serving.disabled_metrics.clone(),
     }
 }
 

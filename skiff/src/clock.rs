@@ -1,4 +1,4 @@
-//! The wall clock, fresh identifiers and the log: what the other crates are handed.
+//! The wall clock and fresh identifiers: what the other crates are handed.
 
 use std::io::Write;
 
@@ -78,20 +78,6 @@ fn letters(len: usize) -> String {
         }
     }
     text
-}
-
-/// Sets the log up: warnings by default, more with each step of verbosity.
-pub fn log(verbosity: u8) {
-    let level = match verbosity {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = tracing_subscriber::EnvFilter::new(format!(
-        "{level},h2=warn,hyper=warn,rustls=warn,hickory_server=warn,hickory_net=warn"
-    ));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
 /// Says to the person at the terminal why it did not work.

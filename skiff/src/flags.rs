@@ -5,12 +5,13 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
-    dns::Dns, envtest::etcd::Etcd, leadership::LeaderElect, node::Node, proxy::Proxy, scheduler::Scheduler,
+    dns::Dns, envtest::etcd::Etcd, leadership::LeaderElect, log, node::Node, proxy::Proxy, scheduler::Scheduler,
     token::Token,
 };
 
 pub mod access;
 pub mod go;
+pub mod serving;
 pub mod upstreams;
 
 use go::{Span, TlsVersion, address, boolean, integer, port};
@@ -82,6 +83,16 @@ impl Skiff {
     }
 }
 
+impl Skiff {
+    /// How the log is written.
+    pub fn log_format(&self) -> log::Format {
+        match &self.command {
+            Command::Apiserver(flags) => flags.serving.logging_format,
+            _ => log::Format::Text,
+        }
+    }
+}
+
 /// The command that was asked for, as its user would write it: `skiff up`.
 #[expect(clippy::disallowed_methods, reason = "arguments are read in this program, and nowhere else")]
 pub fn command() -> String {
@@ -150,6 +161,15 @@ pub struct Apiserver {
     /// How often what is older than one such interval is forgotten; 0s: never.
     #[arg(long, default_value = "5m0s")]
     pub etcd_compaction_interval: String,
+    /// How often the store's size is asked for; 0s: never.
+    #[arg(long, default_value = "30s", value_parser = Span::parse)]
+    pub etcd_db_metric_poll_interval: Span,
+    /// The store is well when it answers within this time, and so is whoever asks it.
+    #[arg(long, default_value = "2s", value_parser = Span::parse)]
+    pub etcd_healthcheck_timeout: Span,
+    /// The server is ready when the store answers within this time.
+    #[arg(long, default_value = "2s", value_parser = Span::parse)]
+    pub etcd_readycheck_timeout: Span,
     #[arg(long)]
     pub etcd_cafile: Option<PathBuf>,
     #[arg(long)]
@@ -178,8 +198,9 @@ pub struct Apiserver {
     pub service_cluster_ip_range: String,
     #[arg(long, default_value = "30000-32767")]
     pub service_node_port_range: String,
+    /// Who makes this server's tokens; may stand several times: the first makes them, all are believed.
     #[arg(long, default_value = "https://kubernetes.default.svc.cluster.local")]
-    pub service_account_issuer: String,
+    pub service_account_issuer: Vec<String>,
     #[arg(long)]
     pub service_account_signing_key_file: Option<PathBuf>,
     #[arg(long)]
@@ -204,6 +225,8 @@ pub struct Apiserver {
     pub authorization_mode: Vec<String>,
     #[command(flatten)]
     pub access: access::Access,
+    #[command(flatten)]
+    pub serving: serving::Serving,
     #[arg(long, default_value = "1h0m0s", value_parser = Span::parse)]
     pub event_ttl: Span,
     /// Seconds by which the store's leases are longer than what hangs on them, so that many events share one.

@@ -15,6 +15,7 @@ mod features;
 pub mod flags;
 mod kubeconfig;
 mod leadership;
+pub mod log;
 mod manifests;
 mod node;
 pub mod parts;
@@ -37,7 +38,7 @@ pub fn main() -> std::process::ExitCode {
             return std::process::ExitCode::FAILURE;
         }
     };
-    clock::log(flags.log_steps());
+    log::begin(flags.log_steps(), flags.log_format());
     let outcome = match flags.command {
         flags::Command::Up(up) => up::run(up),
         flags::Command::Apiserver(apiserver) => {

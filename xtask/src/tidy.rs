@@ -68,7 +68,8 @@ const LAWS: &[Law] = &[
 /// Everything that breaks a law in the workspace at `root`, in the order of paths and lines.
 pub fn check(root: &Path) -> Result<Vec<Finding>> {
     let tree = Tree::read(root)?;
-    let found: Vec<Finding> = LAWS.iter().flat_map(|law| law(&tree)).collect();
+    let mut found: Vec<Finding> = LAWS.iter().flat_map(|law| law(&tree)).collect();
+    found.extend(documents::readme(root)?);
     let mut left = Exceptions::read(root)?.apply(found);
     left.sort();
     Ok(left)

@@ -132,8 +132,9 @@ fn a_client_without_the_key_of_its_certificate_is_refused() {
 #[test]
 fn a_replaced_certificate_serves_the_next_connection() {
     let ours = Authority::generate("ours", now()).expect("made");
-    let settings = settings(&ours);
-    let certificate = settings.certificate.clone();
+    let first = serving(&ours);
+    let certificate = Arc::new(KeyPair::new(&first.certificate_pem, &first.key).expect("a pair"));
+    let settings = ServerSettings { certificate: certificate.clone(), ..settings(&ours) };
     let server = server_config(settings).expect("settings");
     let next = serving(&ours);
     certificate.replace(&next.certificate_pem, &next.key).expect("replaced");
@@ -190,5 +191,27 @@ fn clients_of_version_1_get_through_in_both_versions() {
             .with_client_cert_resolver(Arc::new(Fixed(pair)));
         let shaken = shake(client, server_config(settings(&ours)).expect("settings"));
         assert_eq!(shaken.is_ok(), honest, "{version:?}");
+    }
+}
+
+#[test]
+fn keys_are_exchanged_by_chosen_groups_alone() {
+    const P256: u16 = 23;
+    const X25519: u16 = 29;
+    assert!(is_group(P256) && is_group(X25519) && is_group(4588) && !is_group(25) && !is_group(1));
+    let ours = Authority::generate("ours", now()).expect("made");
+    for (groups, wanted) in [(vec![], true), (vec![P256], false), (vec![P256, X25519], true), (vec![X25519], true)] {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.kx_groups.retain(|group| number_of(*group) == X25519);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ours.certificate().clone()).expect("an authority");
+        let client = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let choice = Choice { groups: groups.clone(), ..Choice::default() };
+        let server = server_config_with(settings(&ours), &choice).expect("settings");
+        assert_eq!(shake(client, server).is_ok(), wanted, "{groups:?}");
     }
 }

@@ -45,8 +45,16 @@ impl Facts {
 }
 
 /// Groups with types and without a place among the server's: what is logged, configured or negotiated.
-const APART: &[&str] =
-    &["apidiscovery.k8s.io", "apiserver.config.k8s.io", "apiserver.k8s.io", "audit.k8s.io", "meta.k8s.io"];
+const APART: &[&str] = &[
+    "apidiscovery.k8s.io",
+    "apiserver.config.k8s.io",
+    "apiserver.k8s.io",
+    "audit.k8s.io",
+    "eventratelimit.admission.k8s.io",
+    "meta.k8s.io",
+    "pod-security.admission.config.k8s.io",
+    "podtolerationrestriction.admission.k8s.io",
+];
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()

@@ -235,7 +235,8 @@ fn issue(
         request.at("spec").list("audiences").iter().filter_map(Value::as_str).map(Into::into).collect();
     let asked = request.at("spec").int("expirationSeconds");
     // Old clients do not renew: their tokens live longer than they say, with a warning.
-    let extends = anchor.pod.is_some()
+    let extends = outside.extends_tokens
+        && anchor.pod.is_some()
         && asked == WARN_ONLY_SECONDS
         && audiences.iter().all(|a| outside.api_audiences.contains(a));
     let (expiration_seconds, warn_after_seconds) = if extends { (EXTENDED_SECONDS, asked) } else { (asked, 0) };

@@ -3,7 +3,7 @@
 use certs::{
     Authority, Names,
     authority::Profile,
-    tls::{KeyPair, OldestVersion, ServerSettings, server_config_with},
+    tls::{KeyPair, OldestVersion, ServerSettings, server_config},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
@@ -27,7 +27,7 @@ fn acceptor() -> TlsAcceptor {
         oldest_version: OldestVersion::Tls12,
         http2: true,
     };
-    TlsAcceptor::from(Arc::new(server_config_with(settings, &[]).expect("it is right")))
+    TlsAcceptor::from(Arc::new(server_config(settings).expect("it is right")))
 }
 
 #[tokio::test]
@@ -73,7 +73,8 @@ async fn many_headers_are_read() {
         let (_stop, stopped) = watch::channel(false);
         let answer = |_| async { Response::new(Body::Whole(None)) };
         let mut heard = String::new();
-        let (_, read) = tokio::join!(converse(server, false, answer, stopped), client.read_to_string(&mut heard));
+        let (_, read) =
+            tokio::join!(converse(server, false, STREAMS_MAX, answer, stopped), client.read_to_string(&mut heard));
         read.expect("it is text");
         heard.lines().next().unwrap_or_default().to_owned()
     };
@@ -88,7 +89,7 @@ async fn patience(said: &str, is_shared: bool) -> Duration {
     let answer = |_| async { Response::new(Body::Whole(None)) };
     let begun = Instant::now();
     let conversation = async {
-        converse(server, is_shared, answer, stopped).await;
+        converse(server, is_shared, STREAMS_MAX, answer, stopped).await;
         begun.elapsed()
     };
     let mut heard = Vec::new();
@@ -143,7 +144,45 @@ async fn who_has_asked_is_not_taken_for_silent() {
         drop(client);
         read
     };
-    let (read, ()) = tokio::join!(listening, converse(server, false, answer, stopped));
+    let (read, ()) = tokio::join!(listening, converse(server, false, STREAMS_MAX, answer, stopped));
     read.expect("it is answered");
     assert_eq!(&head, b"HTTP/1.1 200 OK");
+}
+
+/// Whether the server says that nothing new is to begin on a connection of HTTP/2 after one answer.
+async fn is_ended(with: Option<SentAway>) -> bool {
+    // GET / by the tables of HPACK: method, scheme, path and an authority of one letter.
+    const ASKED: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01x";
+    let said = [PRI.as_bytes(), SETTINGS.as_bytes(), ASKED].concat();
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    client.write_all(&said).await.expect("there is room");
+    let (_stop, stopped) = watch::channel(false);
+    let answer = move |_| async move {
+        let mut response = Response::new(Body::Whole(None));
+        if let Some(with) = with {
+            response.extensions_mut().insert(with);
+        }
+        response
+    };
+    let mut heard = Vec::new();
+    let reading = async {
+        // What is heard until the answer, and what comes at once after it.
+        let _ = tokio::time::timeout(PREFACE, client.read_to_end(&mut heard)).await;
+        drop(client);
+    };
+    tokio::join!(converse(server, true, STREAMS_MAX, answer, stopped), reading);
+    let mut rest = heard.as_slice();
+    let mut kinds = Vec::new();
+    while let [a, b, c, kind, _, _, _, _, _, more @ ..] = rest {
+        kinds.push(*kind);
+        rest = more.get(u32::from_be_bytes([0, *a, *b, *c]) as usize..).unwrap_or_default();
+    }
+    assert!(kinds.contains(&1), "it was answered: {kinds:?}");
+    kinds.contains(&7)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_sent_away_is_told_so() {
+    assert!(is_ended(Some(SentAway)).await);
+    assert!(!is_ended(None).await);
 }

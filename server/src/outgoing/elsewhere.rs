@@ -29,6 +29,8 @@ pub struct Webhook {
     pub within: Duration,
     /// Of all of them; for ever, when there is none.
     pub altogether: Option<Duration>,
+    /// How long it waits before it calls the second time.
+    pub first_wait: Duration,
 }
 
 /// Where a webhook is, and how this server shows who it is.
@@ -57,7 +59,7 @@ pub struct Documents {
 
 /// Calls until one counts. Upstream: DefaultAuthWebhookRetryBackoff.
 const TRIES: u32 = 5;
-const FIRST_WAIT_MS: u64 = 500;
+pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How often the other side may ask for the same once more.
 const ASKED_AGAIN_MAX: u32 = 10;
 const OVER: &str = "context deadline exceeded";
@@ -158,7 +160,7 @@ impl Reviewer for Webhook {
 impl Webhook {
     async fn tries(&self, review: &Value) -> Result<Value, NoAnswer> {
         let text = Bytes::from(codec::json::to_string(review) + "\n");
-        let mut wait_ms = FIRST_WAIT_MS;
+        let mut wait_ms = self.first_wait.as_millis() as u64;
         let mut tried = 1;
         loop {
             let failed = match self.call(&text, |answer| answer.review(review)).await {

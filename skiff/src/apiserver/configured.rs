@@ -33,17 +33,36 @@ pub struct Rows {
     info: Row,
 }
 
-const GROUP: &str = "apiserver.config.k8s.io";
+pub const GROUP: &str = "apiserver.config.k8s.io";
 /// As it was called at first.
 const LEGACY_GROUP: &str = "apiserver.k8s.io";
-/// Kinds with the versions that upstream reads; all have the form of the last.
-const KINDS: [(&str, &str, &[&str]); 6] = [
-    (GROUP, "AuthenticationConfiguration", &["v1alpha1", "v1beta1", "v1"]),
-    (GROUP, "AuthorizationConfiguration", &["v1alpha1", "v1beta1", "v1"]),
-    (GROUP, "TracingConfiguration", &["v1alpha1", "v1beta1", "v1"]),
-    (GROUP, "AdmissionConfiguration", &["v1"]),
-    (GROUP, "EncryptionConfiguration", &["v1"]),
-    (LEGACY_GROUP, "EgressSelectorConfiguration", &["v1alpha1", "v1beta1"]),
+/// A kind of which a file may be, and whose form it has.
+pub struct Form {
+    pub group: &'static str,
+    pub kind: &'static str,
+    /// Those that upstream reads.
+    pub versions: &'static [&'static str],
+    /// Group, version and kind.
+    pub is_of: (&'static str, &'static str, &'static str),
+}
+
+const V1: &[&str] = &["v1"];
+const SINCE_ALPHA: &[&str] = &["v1alpha1", "v1beta1", "v1"];
+
+/// All that are about the server itself. Upstream: apiserver/pkg/apis/apiserver/install.
+const FORMS: [Form; 7] = [
+    Form::new(GROUP, "AuthenticationConfiguration", SINCE_ALPHA, "v1"),
+    Form::new(GROUP, "AuthorizationConfiguration", SINCE_ALPHA, "v1"),
+    Form::new(GROUP, "TracingConfiguration", SINCE_ALPHA, "v1"),
+    Form::new(GROUP, "EncryptionConfiguration", V1, "v1"),
+    Form::new(GROUP, "AdmissionConfiguration", V1, "v1"),
+    Form {
+        group: LEGACY_GROUP,
+        kind: "AdmissionConfiguration",
+        versions: &["v1alpha1"],
+        is_of: (GROUP, "v1", "AdmissionConfiguration"),
+    },
+    Form::new(LEGACY_GROUP, "EgressSelectorConfiguration", &["v1alpha1", "v1beta1"], "v1beta1"),
 ];
 /// How often a file is looked at. Upstream is told by the system, and looks every minute.
 const LOOK: Duration = Duration::from_secs(1);
@@ -119,8 +138,13 @@ pub fn parse(text: &str, kind: &str) -> Result<Value> {
     }
 }
 
-/// Of which kind a file is, with the last version of that kind whose form it has.
+/// Of which kind a file is that is about the server itself, and whose form it has.
 pub fn known(text: &str) -> Result<Gvk> {
+    known_among(text, &FORMS)
+}
+
+/// The same of these kinds.
+pub fn known_among(text: &str, forms: &[Form]) -> Result<Gvk> {
     let loose = codec::yaml::any(text.as_bytes()).map_err(|e| anyhow!("{e}"))?;
     let (found, said) = (loose.str("kind"), loose.str("apiVersion"));
     match (found, said) {
@@ -129,24 +153,47 @@ pub fn known(text: &str) -> Result<Gvk> {
         _ => {}
     }
     let (group, version) = said.split_once('/').unwrap_or(("", said));
-    let is_it =
-        |(of, kind, versions): &&(&str, &str, &[&str])| *of == group && *kind == found && versions.contains(&version);
-    let Some((_, _, versions)) = KINDS.iter().find(is_it) else {
+    let is_it = |form: &&Form| form.group == group && form.kind == found && form.versions.contains(&version);
+    let Some(form) = forms.iter().find(is_it) else {
         let (found, said) = (api::field::quote(found), api::field::quote(said));
         bail!("no kind {found} is registered for version {said} in scheme \"pkg/runtime/scheme.go:111\"");
     };
-    Ok(Gvk::new(group, versions.last().copied().unwrap_or(version), found))
+    let (group, version, kind) = form.is_of;
+    Ok(Gvk::new(group, version, kind))
 }
 
-/// The tree of a file of a kind that is known.
+/// The tree of a file of a kind that is known, with nothing in it that nobody knows.
 pub fn strict(text: &str, kind: &Gvk) -> Result<Value> {
-    let schemas = schema::builtin();
-    let id = schemas.kind(kind).expect("the facts have the configurations of the API server");
-    let read = codec::yaml::object(text.as_bytes(), id, schemas).map_err(|e| anyhow!("{e}"))?;
+    let read = decoded(text, kind)?;
     if !read.strict.is_empty() {
         bail!("strict decoding error: {}", read.strict.join(", "));
     }
     Ok(read.value)
+}
+
+/// The same without what nobody knows.
+pub fn lenient(text: &str, kind: &Gvk) -> Result<Value> {
+    Ok(decoded(text, kind)?.value)
+}
+
+fn decoded(text: &str, kind: &Gvk) -> Result<codec::Decoded> {
+    let schemas = schema::builtin();
+    let id = schemas.kind(kind).expect("the facts have the configurations of the API server");
+    codec::yaml::object(text.as_bytes(), id, schemas).map_err(|e| anyhow!("{e}"))
+}
+
+// === impl Form ===
+
+impl Form {
+    /// One that has the form of a version of its own.
+    pub const fn new(
+        group: &'static str,
+        kind: &'static str,
+        versions: &'static [&'static str],
+        form: &'static str,
+    ) -> Form {
+        Form { group, kind, versions, is_of: (group, form, kind) }
+    }
 }
 
 // === impl Rows ===

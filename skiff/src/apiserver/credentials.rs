@@ -14,13 +14,15 @@ use anyhow::{Context, Result};
 use api::time::Clock;
 use auth::authenticate::x509::Authorities;
 use certs::{
-    Bundle, PrivateKey, pem,
+    Bundle, PrivateKey,
+    named::{ByName, Named, Secured},
+    pem,
     pki::Pki,
-    tls::{KeyPair, OldestVersion, ServerSettings},
+    tls::{Choice, KeyPair, OldestVersion, ServerSettings},
 };
 use parking_lot::{Mutex, RwLock};
 use registry::special::furniture::authentication;
-use rustls::ServerConfig;
+use rustls::server::ResolvesServerCert;
 use tokio::{sync::watch, time::interval};
 
 use super::identity::read;
@@ -35,12 +37,19 @@ pub struct Credentials {
     /// Whose clients, and whose front proxies, are believed.
     pub clients: Trusted,
     pub proxies: Trusted,
-    serving: Arc<KeyPair>,
-    suites: Vec<String>,
-    oldest_version: OldestVersion,
+    shown: Shown,
     /// How connections are secured from now on.
-    tls: watch::Sender<Arc<ServerConfig>>,
+    tls: watch::Sender<Arc<Secured>>,
     followed: Mutex<Vec<Followed>>,
+}
+
+/// What this server shows to its clients, and how it speaks.
+struct Shown {
+    serving: Arc<KeyPair>,
+    named: Vec<Named>,
+    choice: Choice,
+    oldest_version: OldestVersion,
+    http2: bool,
 }
 
 /// Authorities, and the text that they were read from.
@@ -118,28 +127,39 @@ impl Credentials {
             },
         };
         let serving = pair(named, &pki.serving.pair, "--tls-private-key-file")?;
+        let mut by_name = Vec::new();
+        for given in &flags.serving.tls_sni_cert_key {
+            let files = Some((given.certificate.clone(), given.key.clone()));
+            let pair = pair(files, &pki.serving.pair, "failed to load SNI cert and key")?;
+            by_name.push(Named { names: given.names.clone(), pair });
+        }
         let named = both(&flags.kubelet_client_certificate, &flags.kubelet_client_key);
         let kubelet_client = pair(named, &pki.kubelet_client.pair, "--kubelet-client-key")?;
         let named = both(&flags.proxy_client_cert_file, &flags.proxy_client_key_file);
         let front_proxy_client = pair(named, &pki.front_proxy_client.pair, "--proxy-client-key-file")?;
-        let (oldest_version, suites) = (flags.tls_min_version.0, flags.tls_cipher_suites.clone());
-        let tls = watch::Sender::new(secured(&serving, &clients, oldest_version, &suites)?);
+        let groups = flags.serving.tls_curve_preferences.iter().filter_map(|group| u16::try_from(*group).ok());
+        let shown = Shown {
+            serving,
+            named: by_name,
+            choice: Choice { suites: flags.tls_cipher_suites.clone(), groups: groups.collect() },
+            oldest_version: flags.tls_min_version.0,
+            http2: !flags.serving.disable_http2_serving,
+        };
+        let tls = watch::Sender::new(Arc::new(shown.secured(&clients)?));
         Ok(Credentials {
             clients: trusted.0,
             proxies: trusted.1,
             pki,
             kubelet_client,
             front_proxy_client,
-            serving,
-            suites,
-            oldest_version,
+            shown,
             tls,
             followed: Mutex::new(followed),
         })
     }
 
     /// How connections are secured: the last that was sent counts.
-    pub fn tls(&self) -> watch::Receiver<Arc<ServerConfig>> {
+    pub fn tls(&self) -> watch::Receiver<Arc<Secured>> {
         self.tls.subscribe()
     }
 
@@ -189,35 +209,57 @@ impl Credentials {
 
     fn take(&self, of: &Part, paths: &[PathBuf], texts: &[String]) -> Result<()> {
         match of {
-            Part::Pair(pair) => pair.replace(&texts[0], &PrivateKey::from_pem(&texts[1])?)?,
+            Part::Pair(pair) => {
+                pair.replace(&texts[0], &PrivateKey::from_pem(&texts[1])?)?;
+                // It may have other names.
+                if self.shown.named.iter().any(|named| Arc::ptr_eq(&named.pair, pair)) {
+                    self.secure(&self.clients.pem.read())?;
+                }
+            }
             Part::Proxies => self.proxies.replace(&texts[0], PROXIES, paths.first())?,
             Part::Clients => {
                 self.clients.replace(&texts[0], CLIENTS, paths.first())?;
-                self.tls.send_replace(secured(&self.serving, &texts[0], self.oldest_version, &self.suites)?);
+                self.secure(&texts[0])?;
             }
         }
         Ok(())
+    }
+
+    /// Connections are secured so from now on.
+    fn secure(&self, clients: &str) -> Result<()> {
+        self.tls.send_replace(Arc::new(self.shown.secured(clients)?));
+        Ok(())
+    }
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// How connections are secured; clients are asked for certificates of these authorities.
+    fn secured(&self, clients: &str) -> Result<Secured> {
+        let with = |certificate: Arc<dyn ResolvesServerCert>| {
+            let settings = ServerSettings {
+                certificate,
+                client_authorities_pem: clients.to_owned(),
+                oldest_version: self.oldest_version,
+                http2: self.http2,
+            };
+            certs::tls::server_config_with(settings, &self.choice)
+        };
+        if self.named.is_empty() {
+            return Ok(with(self.serving.clone())?.into());
+        }
+        let by_name = ByName::new(&self.serving, &self.named);
+        let mut secured = Secured::from(with(Arc::new(by_name.clone()))?);
+        for (address, by_name) in by_name.by_address() {
+            secured.by_address.insert(address, Arc::new(with(Arc::new(by_name))?));
+        }
+        Ok(secured)
     }
 }
 
 fn pair_of(texts: &[String]) -> Result<KeyPair> {
     Ok(KeyPair::new(&texts[0], &PrivateKey::from_pem(&texts[1])?)?)
-}
-
-/// How connections are secured; clients are asked for certificates of these authorities.
-fn secured(
-    serving: &Arc<KeyPair>,
-    clients: &str,
-    oldest_version: OldestVersion,
-    suites: &[String],
-) -> Result<Arc<ServerConfig>> {
-    let settings = ServerSettings {
-        certificate: serving.clone(),
-        client_authorities_pem: clients.to_owned(),
-        oldest_version,
-        http2: true,
-    };
-    Ok(Arc::new(certs::tls::server_config_with(settings, suites)?))
 }
 
 /// The certificate and the key in a directory of certificates. Where there is neither, those that this server made are put

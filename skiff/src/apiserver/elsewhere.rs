@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/util/webhook/webhook.go LoadKubeconfig.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::Value;
@@ -13,7 +13,8 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use server::outgoing::{
     Outgoing, Trust,
-    elsewhere::{Documents, Place, Webhook},
+    elsewhere::{Documents, FIRST_WAIT, Place, Webhook},
+    introduced::{Introduction, Introductions},
 };
 use streaming::{dial::Way, egress::Network};
 
@@ -34,22 +35,57 @@ pub fn webhook(
     altogether: Option<Duration>,
 ) -> Result<Webhook> {
     let place = read(path, Place::new)?;
-    Ok(Webhook { outgoing: outgoing.clone(), place, within, altogether })
+    Ok(Webhook { outgoing: outgoing.clone(), place, within, altogether, first_wait: FIRST_WAIT })
 }
 
 /// The same of one that takes events of the audit, over plain HTTP as well.
 pub fn events(path: &Path, outgoing: &Arc<Outgoing>) -> Result<Webhook> {
     let place = read(path, Place::even_plain)?;
-    Ok(Webhook { outgoing: outgoing.clone(), place, within: EVENTS_WITHIN, altogether: None })
+    let (within, first_wait) = (EVENTS_WITHIN, FIRST_WAIT);
+    Ok(Webhook { outgoing: outgoing.clone(), place, within, altogether: None, first_wait })
+}
+
+/// As whom this server shows itself to users' webhooks: each user of a kubeconfig is for the webhooks that his name fits.
+pub fn introductions(path: &Path) -> Result<Introductions> {
+    let config = tree(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut users = BTreeMap::new();
+    for user in config.list("users") {
+        let (name, user) = (user.str("name"), user.at("user"));
+        for member in ["exec", "auth-provider", "as"] {
+            if user.has(member) {
+                bail!(
+                    "{}: its user {} says who he is by {member}, which is not supported here",
+                    path.display(),
+                    api::field::quote(name)
+                );
+            }
+        }
+        users.insert(name.to_owned(), Introduction::new(shown(user, folder)?, authorization(user, folder)?));
+    }
+    let current = config.list("contexts").iter().find(|context| context.str("name") == config.str("current-context"));
+    Ok(Introductions::new(users, current.map_or("", |context| context.at("context").str("user"))))
+}
+
+fn tree(path: &Path) -> Result<Value> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| anyhow!("stat {shown}: {}", why_not(&error)))?;
+    server::outgoing::any(text.as_bytes())
+        .map_err(|why| anyhow!("error loading config file {}: {why}", api::field::quote(&shown.to_string())))
 }
 
 fn read(path: &Path, make: Making) -> Result<Place> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| anyhow!("stat {shown}: {}", why_not(&error)))?;
-    let config = server::outgoing::any(text.as_bytes())
-        .map_err(|why| anyhow!("error loading config file {}: {why}", api::field::quote(&shown.to_string())))?;
-    let place = place(&config, path.parent().unwrap_or(Path::new(".")), make);
-    place.with_context(|| format!("{shown} is no kubeconfig of a webhook"))
+    let place = place(&tree(path)?, path.parent().unwrap_or(Path::new(".")), make);
+    place.with_context(|| format!("{} is no kubeconfig of a webhook", path.display()))
+}
+
+/// The certificate by which a user of a kubeconfig shows who he is.
+fn shown(user: &Value, folder: &Path) -> Result<Option<Arc<KeyPair>>> {
+    match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
+        (Some(certificate), Some(key)) => Ok(Some(Arc::new(KeyPair::new(&certificate, &PrivateKey::from_pem(&key)?)?))),
+        (None, None) => Ok(None),
+        _ => bail!("its user has a certificate without a key, or the other way round"),
+    }
 }
 
 /// How the documents of an issuer are read: its server is believed by its authorities, or as this machine does, and
@@ -70,11 +106,7 @@ fn place(config: &Value, folder: &Path, make: Making) -> Result<Place> {
         "" => &nobody,
         name => entry(config, "users", "user", name)?,
     };
-    let shown = match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
-        (Some(certificate), Some(key)) => Some(Arc::new(KeyPair::new(&certificate, &PrivateKey::from_pem(&key)?)?)),
-        (None, None) => None,
-        _ => bail!("its user has a certificate without a key, or the other way round"),
-    };
+    let shown = shown(user, folder)?;
     let config = match (cluster.bool("insecure-skip-tls-verify"), material(cluster, "certificate-authority", folder)?) {
         (true, Some(_)) => bail!("specifying a root certificates file with the insecure flag is not allowed"),
         (true, None) => careless::client_config_as(shown)?,

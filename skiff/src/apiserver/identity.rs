@@ -50,7 +50,7 @@ pub fn authenticators(
     metrics: &Metrics,
 ) -> Result<Chain> {
     let api_audiences = match flags.api_audiences.as_slice() {
-        [] => vec![flags.service_account_issuer.clone()],
+        [] => flags.service_account_issuer.clone(),
         given => given.to_vec(),
     };
     let proxy = settings::front_proxy(flags);
@@ -69,7 +69,7 @@ pub fn authenticators(
         tokens.push(Box::new(TokenFile::parse(&name, &read(path)?, api_audiences.clone())?));
     }
     let keys = Arc::new(token_keys(flags, &credentials.pki)?);
-    let issuers = vec![flags.service_account_issuer.clone()];
+    let issuers = flags.service_account_issuer.clone();
     let lookup = Arc::new(Bound(registry.clone()));
     tokens.push(Box::new(LegacyTokens {
         keys: keys.clone(),
@@ -129,8 +129,13 @@ fn token_keys(flags: &Apiserver, pki: &Pki) -> Result<KeySet> {
 /// What others need to verify tokens by themselves; none, and why in the log, when it cannot be published.
 pub fn documents(flags: &Apiserver, pki: &Pki, address: &str) -> Result<Option<Documents>> {
     let keys = token_keys(flags, pki)?;
-    let made = Documents::new(&flags.service_account_issuer, flags.service_account_jwks_uri.as_deref(), address, &keys);
+    let made = Documents::new(first_issuer(flags), flags.service_account_jwks_uri.as_deref(), address, &keys);
     Ok(made.inspect_err(|why| tracing::warn!("the issuer of tokens is not published: {why}")).ok())
+}
+
+/// In whose name tokens are made.
+fn first_issuer(flags: &Apiserver) -> &str {
+    flags.service_account_issuer.first().map_or("", String::as_str)
 }
 
 /// What the registry needs to make and to tell tokens.
@@ -149,7 +154,8 @@ pub fn outside(
     Ok(Outside {
         api_audiences: authenticators.api_audiences.clone(),
         authenticators: authenticators.clone(),
-        issuer: Issuer::new(flags.service_account_issuer.clone(), key),
+        issuer: Issuer::new(first_issuer(flags).to_owned(), key),
+        extends_tokens: flags.serving.service_account_extend_token_expiration,
         token_seconds_max: flags.service_account_max_token_expiration.0 / 1_000_000_000,
         index: index.clone(),
         components,

@@ -64,7 +64,7 @@ pub fn open(
         clock: clock.clone(),
         tally: metrics.auth.clone(),
         api_audiences: api_audiences.to_vec(),
-        own_issuers: vec![flags.service_account_issuer.clone()],
+        own_issuers: flags.service_account_issuer.clone(),
         algorithms: ALGORITHMS.map(str::to_owned).to_vec(),
     };
     let Some(path) = &flags.access.authentication_config else {

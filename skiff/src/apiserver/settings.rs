@@ -49,6 +49,7 @@ pub fn check(flags: &Apiserver) -> Result<Features> {
     if flags.enable_priority_and_fairness && flags.max_requests_inflight + flags.max_mutating_requests_inflight == 0 {
         wrong.push("--max-requests-inflight and --max-mutating-requests-inflight: priority and fairness share out their sum, which is 0".into());
     }
+    wrong.extend(super::serving::check(flags));
     for suite in flags.tls_cipher_suites.iter().filter(|suite| !certs::tls::is_cipher_suite(suite)) {
         wrong.push(format!("Cipher suite {suite} not supported or doesn't exist"));
     }

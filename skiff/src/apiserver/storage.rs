@@ -24,7 +24,6 @@ use streaming::{
 
 use crate::flags::{Apiserver, Kept};
 
-const MEASURE_EVERY: Duration = Duration::from_secs(15);
 /// Who compacts etcd next: the key that upstream's servers agree by.
 const COMPACTION: &str = "compact_rev_key";
 
@@ -82,12 +81,15 @@ fn not_emptied(database: &Path, way_in: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes how large the store is, as it was a little while ago.
-pub fn size(store: &Arc<dyn Store>) -> impl Fn(&mut Page) + Send + Sync + use<> {
+/// Writes how large the store is, as it was a little while ago; nothing, when `every` is none.
+pub fn size(store: &Arc<dyn Store>, every: Duration) -> impl Fn(&mut Page) + Send + Sync + use<> {
     let (store, known) = (store.clone(), Arc::new(AtomicU64::new(0)));
     let heard = known.clone();
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(MEASURE_EVERY);
+        if every.is_zero() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(every);
         loop {
             ticks.tick().await;
             if let Ok(bytes) = store.size_bytes().await {
@@ -97,6 +99,9 @@ pub fn size(store: &Arc<dyn Store>) -> impl Fn(&mut Page) + Send + Sync + use<> 
     });
     move |page| {
         let bytes = known.load(Ordering::Relaxed) as f64;
+        if every.is_zero() {
+            return;
+        }
         page.add(&rows::STORE_SIZE, |family| family.number(&["etcd-0"], bytes));
     }
 }

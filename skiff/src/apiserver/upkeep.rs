@@ -23,9 +23,14 @@ use server::{
     flow::Flow,
     health::{Asked, Check, Health},
 };
+use store::Store;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-use super::{credentials::Credentials, encryption::Encryption, settings::front_proxy};
+use super::{
+    credentials::Credentials,
+    encryption::Encryption,
+    settings::{front_proxy, span},
+};
 use crate::{address, clock::Random, flags::Apiserver};
 
 /// Upstream: `IdentityLeaseRenewIntervalPeriod`, `DefaultEndpointReconcilerInterval`.
@@ -80,22 +85,16 @@ pub fn checks(
     progress: &Arc<Progress>,
     stopped: &watch::Receiver<bool>,
     encryption: Option<&Arc<Encryption>>,
+    flags: &Apiserver,
 ) {
-    let answers = Arc::new(AtomicBool::new(true));
-    let (asked, heard) = (registry.store.clone(), answers.clone());
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(PING_EVERY);
-        loop {
-            ticks.tick().await;
-            let answer = tokio::time::timeout(PING_EVERY, asked.revision()).await;
-            heard.store(matches!(answer, Ok(Ok(_))), Ordering::Relaxed);
-        }
-    });
-    let of_store =
-        move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) };
+    let of_store = |within: Duration| {
+        let answers = answers(&registry.store, within);
+        move || if answers.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) }
+    };
+    let (well, ready) = (span(flags.etcd_healthcheck_timeout), span(flags.etcd_readycheck_timeout));
     health.add(Check::new("loopback-serving-certificate", Asked::Alive, || Ok(())));
-    health.add(Check::new("etcd", Asked::Everywhere, of_store.clone()));
-    health.add(Check::new("etcd-readiness", Asked::Ready, of_store));
+    health.add(Check::new("etcd", Asked::Everywhere, of_store(well)));
+    health.add(Check::new("etcd-readiness", Asked::Ready, of_store(ready)));
     if let Some(encryption) = encryption.filter(|encryption| encryption.is_checked()).cloned() {
         let ask = move || {
             let encryption = encryption.clone();
@@ -119,6 +118,21 @@ pub fn checks(
     let stopped = stopped.clone();
     let ask = move || if *stopped.borrow() { Err("process is shutting down".into()) } else { Ok(()) };
     health.add(Check::new("shutdown", Asked::Ready, ask));
+}
+
+/// Whether the store answered within this time when it was last asked.
+fn answers(store: &Arc<dyn Store>, within: Duration) -> Arc<AtomicBool> {
+    let answers = Arc::new(AtomicBool::new(true));
+    let (asked, heard) = (store.clone(), answers.clone());
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(PING_EVERY);
+        loop {
+            ticks.tick().await;
+            let answer = tokio::time::timeout(within, asked.revision()).await;
+            heard.store(matches!(answer, Ok(Ok(_))), Ordering::Relaxed);
+        }
+    });
+    answers
 }
 
 /// Makes the furniture. Where a plugin that keeps keys is not well yet it is tried again: it may start beside this

@@ -53,6 +53,10 @@ pub fn float(text: &str) -> Result<f32, String> {
     text.parse().map_err(|_| format!("strconv.ParseFloat: parsing {}: invalid syntax", api::field::quote(text)))
 }
 
+pub fn double(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| format!("strconv.ParseFloat: parsing {}: invalid syntax", api::field::quote(text)))
+}
+
 pub fn boolean(text: &str) -> Result<bool, String> {
     go_bool(text).ok_or_else(|| format!("strconv.ParseBool: parsing {}: invalid syntax", api::field::quote(text)))
 }
@@ -88,8 +92,9 @@ pub fn words(error: &clap::Error, command: &str) -> Option<String> {
             let given = text(ContextKind::InvalidSubcommand).unwrap_or_default();
             format!("unknown command {} for {}", api::field::quote(&given), api::field::quote(command))
         }
-        ErrorKind::UnknownArgument if upstreams::is_missing(flag) => {
-            format!("{flag} is a flag of kube-apiserver that is not supported here")
+        ErrorKind::UnknownArgument if upstreams::refused(flag).is_some() => {
+            let why = upstreams::refused(flag).unwrap_or_default();
+            format!("{flag} is a flag of kube-apiserver that is not supported here: {why}")
         }
         ErrorKind::UnknownArgument if flag.starts_with("--") => format!("unknown flag: {flag}"),
         ErrorKind::UnknownArgument if flag.starts_with('-') => {

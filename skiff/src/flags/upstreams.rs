@@ -27,6 +27,8 @@ enum Kind {
     Text,
     /// `5s`, `1m0s`
     Span,
+    /// Any span: what is to be done within it is done at once.
+    Within,
 }
 
 const fn row(name: &'static str, kind: Kind, honoured: &'static [&'static str], why: &'static str) -> Row {
@@ -38,21 +40,29 @@ const ROWS: &[Row] = &[
     row("allow-privileged", Kind::Switch, &["true"], "what pods may be is PodSecurity's to say"),
     row("contention-profiling", Kind::Switch, &["false"], "there is no profiler"),
     row("delete-collection-workers", Kind::Text, &["1"], "collections are deleted one by one"),
-    row("disable-http2-serving", Kind::Switch, &["false"], "HTTP/2 is always spoken"),
     row("enable-aggregator-routing", Kind::Switch, &["true"], "requests to other servers go to their endpoints"),
     row("enable-garbage-collector", Kind::Switch, &["true"], "what hangs on an object goes with it"),
     row("enable-logs-handler", Kind::Switch, &["false"], "logs are not served"),
+    row("emulated-version", Kind::Text, &["1.37", "kube=1.37", ""], "no other version is emulated"),
+    row("emulation-forward-compatible", Kind::Switch, &["false"], "no other version is emulated"),
     row("endpoint-reconciler-type", Kind::Text, &["lease"], "servers know of each other by leases"),
-    row("goaway-chance", Kind::Text, &["0"], "clients are never sent away"),
-    row("http2-max-streams-per-connection", Kind::Text, &["0", "100"], "a connection has 100 streams"),
+    row("etcd-count-metric-poll-period", Kind::Within, &["1m0s"], "objects are counted as they change"),
     row("kubernetes-service-node-port", Kind::Text, &["0"], "the service of the API has no port of nodes"),
-    row("livez-grace-period", Kind::Span, &["0s"], "a server that starts is alive when it says so"),
-    row("logging-format", Kind::Text, &["text"], "the log is text"),
+    row("log-flush-frequency", Kind::Within, &["5s"], "the log is written as it comes"),
+    row("log-json-info-buffer-size", Kind::Text, &["0"], "the log is written as it comes"),
+    row("log-json-split-stream", Kind::Switch, &["false"], "the log is one stream"),
+    row("log-text-info-buffer-size", Kind::Text, &["0"], "the log is written as it comes"),
+    row("log-text-split-stream", Kind::Switch, &["false"], "the log is one stream"),
     row("max-connection-bytes-per-sec", Kind::Text, &["0"], "connections are not slowed down"),
-    row("permit-address-sharing", Kind::Switch, &["false"], "an address is one server's"),
-    row("permit-port-sharing", Kind::Switch, &["false"], "a port is one server's"),
+    row("min-compatibility-version", Kind::Text, &["1.36", "kube=1.36", ""], "no other version is kept company with"),
+    row(
+        "permit-address-sharing",
+        Kind::Switch,
+        &["true", "false"],
+        "addresses are always shared with sockets that end",
+    ),
     row("profiling", Kind::Switch, &["false"], "there is no profiler"),
-    row("service-account-extend-token-expiration", Kind::Switch, &["true"], "tokens of pods are extended"),
+    row("runtime-config-emulation-forward-compatible", Kind::Switch, &["false"], "no other version is emulated"),
     row("service-account-lookup", Kind::Switch, &["true"], "what a token is bound to is always looked up"),
     row("shutdown-send-retry-after", Kind::Switch, &["false"], "a server that stops takes no more connections"),
     row("shutdown-watch-termination-grace-period", Kind::Span, &["0s"], "watches end with the server"),
@@ -60,49 +70,29 @@ const ROWS: &[Row] = &[
     row("watch-cache", Kind::Switch, &["true"], "watches are always served from memory"),
 ];
 
-/// What upstream's server has and this one does not. Taking one and doing nothing would be a lie.
-pub const MISSING: &[&str] = &[
-    "admission-control",
-    "admission-control-config-file",
-    "allow-metric-labels",
-    "allow-metric-labels-manifest",
-    "coordinated-leadership-lease-duration",
-    "coordinated-leadership-renew-deadline",
-    "coordinated-leadership-retry-period",
-    "cors-allowed-origins",
-    "debug-socket-path",
-    "disabled-metrics",
-    "emulated-version",
-    "emulation-forward-compatible",
-    "etcd-count-metric-poll-period",
-    "etcd-db-metric-poll-interval",
-    "etcd-healthcheck-timeout",
-    "etcd-readycheck-timeout",
-    "etcd-servers-overrides",
-    "external-hostname",
-    "log-flush-frequency",
-    "log-json-info-buffer-size",
-    "log-json-split-stream",
-    "log-text-info-buffer-size",
-    "log-text-split-stream",
-    "min-compatibility-version",
-    "peer-advertise-ip",
-    "peer-advertise-port",
-    "peer-ca-file",
-    "runtime-config-emulation-forward-compatible",
-    "service-account-signing-endpoint",
-    "show-hidden-metrics-for-version",
-    "storage-initialization-timeout",
-    "strict-transport-security-directives",
-    "tls-curve-preferences",
-    "tls-sni-cert-key",
-    "tracing-config-file",
-    "vmodule",
-    "watch-cache-sizes",
+/// What upstream's server has and this one does not, and why. Taking one and doing nothing would be a lie.
+pub const REFUSED: &[(&str, &str)] = &[
+    ("allow-metric-labels", "families of metrics have all their labels"),
+    ("allow-metric-labels-manifest", "families of metrics have all their labels"),
+    ("coordinated-leadership-lease-duration", "leaders are not chosen for others"),
+    ("coordinated-leadership-renew-deadline", "leaders are not chosen for others"),
+    ("coordinated-leadership-retry-period", "leaders are not chosen for others"),
+    ("debug-socket-path", "there is no profiler"),
+    ("etcd-servers-overrides", "all objects are in one store, whose revisions order them"),
+    ("peer-advertise-ip", "requests are not passed on to servers of other versions"),
+    ("peer-advertise-port", "requests are not passed on to servers of other versions"),
+    ("peer-ca-file", "requests are not passed on to servers of other versions"),
+    ("service-account-signing-endpoint", "tokens are signed with a key in a file"),
+    ("show-hidden-metrics-for-version", "families of metrics that upstream hides are not counted"),
+    ("storage-initialization-timeout", "the server listens when the store has been read"),
+    ("tracing-config-file", "spans are not recorded"),
+    ("vmodule", "the log is not chosen by files of Go"),
 ];
-/// Whether upstream's server has such a flag, which is none here: `--vmodule`.
-pub fn is_missing(flag: &str) -> bool {
-    MISSING.contains(&flag.trim_start_matches('-'))
+
+/// Why there is no such flag of upstream's server here: `--vmodule`.
+pub fn refused(flag: &str) -> Option<&'static str> {
+    let name = flag.trim_start_matches('-');
+    REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, why)| *why)
 }
 
 /// Whether `skiff apiserver` knows a flag: it takes it, or refuses it by name.
@@ -111,7 +101,7 @@ pub fn is_known(name: &str) -> bool {
     super::Skiff::command()
         .find_subcommand("apiserver")
         .is_some_and(|server| server.get_arguments().any(|taken| taken.get_long() == Some(name)))
-        || is_missing(name)
+        || refused(name).is_some()
 }
 
 // === impl Row ===
@@ -122,9 +112,11 @@ impl Row {
             Kind::Switch => go_bool(given) == go_bool(honoured),
             Kind::Span => api::duration::parse(given).ok() == api::duration::parse(honoured).ok(),
             Kind::Text => given == *honoured,
+            Kind::Within => api::duration::parse(given).is_ok_and(|span| span > 0),
         };
         let values: Vec<&str> = self.honoured.iter().filter(|value| !value.is_empty()).copied().collect();
         match self.honoured.iter().find(|honoured| same(honoured)) {
+            Some(_) if self.kind == Kind::Within => Ok(given.to_owned()),
             Some(honoured) => Ok((*honoured).to_owned()),
             None => Err(format!("{}; leave it out, or say {}", self.why, values.join(" or "))),
         }
@@ -138,7 +130,7 @@ impl Row {
             .value_parser(move |given: &str| self.check(given));
         match self.kind {
             Kind::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            Kind::Text | Kind::Span => argument,
+            Kind::Text | Kind::Span | Kind::Within => argument,
         }
     }
 }
@@ -169,7 +161,7 @@ impl FromArgMatches for Upstreams {
 mod tests {
     use clap::Parser;
 
-    use super::{ROWS, is_missing};
+    use super::{Kind, REFUSED, ROWS};
     use crate::flags::{Skiff, go};
 
     fn refused(flag: &str) -> Option<String> {
@@ -183,11 +175,14 @@ mod tests {
             for value in row.honoured {
                 assert_eq!(refused(&format!("--{}={value}", row.name)), None);
             }
-            let words = refused(&format!("--{}=7h", row.name)).unwrap_or_default();
-            let begins = format!("invalid argument \"7h\" for \"--{}\" flag: {}; leave it out", row.name, row.why);
+            let wrong = if row.kind == Kind::Within { "0s" } else { "7h" };
+            let words = refused(&format!("--{}={wrong}", row.name)).unwrap_or_default();
+            let begins = format!("invalid argument \"{wrong}\" for \"--{}\" flag: {}; leave it out", row.name, row.why);
             assert!(words.starts_with(&begins), "{words}");
         }
         assert_eq!(refused("--allow-privileged"), None);
+        assert_eq!(refused("--log-flush-frequency=1h"), None);
+        assert_eq!(refused("--emulated-version=kube=1.37"), None);
         assert_eq!(refused("--shutdown-watch-termination-grace-period=0h0m0s"), None);
         assert_eq!(
             refused("--profiling").as_deref(),
@@ -199,11 +194,11 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named_so() {
-        for flag in ["--vmodule=f", "--tls-sni-cert-key=a,b", "--tracing-config-file=f"] {
-            let words = refused(flag).unwrap_or_default();
-            assert!(words.ends_with("is a flag of kube-apiserver that is not supported here"), "{words}");
+        for (name, why) in REFUSED {
+            let words = refused(&format!("--{name}=1")).unwrap_or_default();
+            assert_eq!(words, format!("--{name} is a flag of kube-apiserver that is not supported here: {why}"));
         }
-        assert!(!is_missing("--nosuch"));
+        assert!(REFUSED.is_sorted() && super::refused("--nosuch").is_none());
     }
 
     /// As kubeadm v1.37 writes its static pod.

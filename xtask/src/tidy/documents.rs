@@ -1,7 +1,12 @@
-//! Documents and other text: the map fits 300 lines, a page about a recurring change one screen, and nothing names a place
-//! on somebody's machine.
+//! Documents and other text: the map fits 300 lines, a page about a recurring change one screen, the README says what the
+//! lists say, and nothing names a place on somebody's machine.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 use super::{Finding, Tree};
+use crate::readme;
 
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
@@ -18,6 +23,14 @@ pub fn is_text(path: &str) -> bool {
     let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix);
     matches!(suffix, Some("md" | "toml" | "txt" | "sh" | "py" | "go" | "mod" | "js"))
         || matches!(name, "Makefile" | "run")
+}
+
+/// What the README says of what works is what the lists say that tests keep.
+pub fn readme(root: &Path) -> Result<Option<Finding>> {
+    let written = std::fs::read_to_string(root.join("README.md")).context("README.md")?;
+    let message = "it does not say what the lists say; `cargo xtask lists` writes it";
+    let is_stale = readme::current(root)? != written;
+    Ok(is_stale.then(|| Finding::new("readme", "README.md", 0, message.to_owned())))
 }
 
 pub fn documents(tree: &Tree) -> Vec<Finding> {

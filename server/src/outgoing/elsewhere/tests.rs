@@ -25,7 +25,7 @@ async fn told(port: u16, authority: &[u8], altogether: Option<Duration>) -> Resu
     let outgoing = Arc::new(client(0));
     let tls = outgoing.tls(&Trust::Authorities(authority.to_vec()), false).expect("settings");
     let place = Place::new(&format!("https://127.0.0.1:{port}/tokens"), None, tls, None).expect("an address");
-    let reviewer = Arc::new(Webhook { outgoing, place, within: WITHIN, altogether });
+    let reviewer = Arc::new(Webhook { outgoing, place, within: WITHIN, altogether, first_wait: FIRST_WAIT });
     let tokens = Tokens { reviewer, version: "v1".into(), api_audiences: Vec::new() };
     let found = tokens.authenticate(&Token { text: TOKEN, audiences: &[], now: 0 }).await;
     found.map(|found| found.map(|identity| identity.user.name)).map_err(|refusal| refusal.to_string())

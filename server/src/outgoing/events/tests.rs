@@ -89,7 +89,13 @@ fn events(address: &str) -> Events {
     let token = HeaderValue::from_static("Bearer abc");
     let place = Place::even_plain(address, None, tls, Some(token)).expect("an address");
     let outgoing = Arc::new(Outgoing::new(settings));
-    let webhook = Webhook { outgoing, place, within: Duration::from_secs(30), altogether: None };
+    let webhook = Webhook {
+        outgoing,
+        place,
+        within: Duration::from_secs(30),
+        altogether: None,
+        first_wait: crate::outgoing::elsewhere::FIRST_WAIT,
+    };
     Events::new(webhook, Duration::from_millis(1))
 }
 

@@ -14,11 +14,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
+	policyconfigv1 "k8s.io/apiserver/pkg/admission/plugin/policy/config/apis/policyconfig/v1"
+	resourcequotav1 "k8s.io/apiserver/pkg/admission/plugin/resourcequota/apis/resourcequota/v1"
+	webhookadmissionv1 "k8s.io/apiserver/pkg/admission/plugin/webhook/config/apis/webhookadmission/v1"
 	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
 	apiserverv1beta1 "k8s.io/apiserver/pkg/apis/apiserver/v1beta1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	eventratelimitv1alpha1 "k8s.io/kubernetes/plugin/pkg/admission/eventratelimit/apis/eventratelimit/v1alpha1"
+	podtolerationrestrictionv1alpha1 "k8s.io/kubernetes/plugin/pkg/admission/podtolerationrestriction/apis/podtolerationrestriction/v1alpha1"
+	podsecurityv1 "k8s.io/pod-security-admission/admission/api/v1"
 )
 
 const metaPackage = "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +41,9 @@ func roots() []root {
 	for _, add := range []func(*runtime.Scheme) error{
 		clientscheme.AddToScheme, apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme, apidiscoveryv2.AddToScheme,
 		admissionv1.AddToScheme, admissionv1beta1.AddToScheme, imagepolicyv1alpha1.AddToScheme, auditv1.AddToScheme, apiserverv1.AddToScheme, metav1.AddMetaToScheme,
+		// What admission plugins are configured by; versions before the last have the same form.
+		podsecurityv1.AddToScheme, eventratelimitv1alpha1.AddToScheme, podtolerationrestrictionv1alpha1.AddToScheme,
+		resourcequotav1.AddToScheme, webhookadmissionv1.AddToScheme, policyconfigv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err)

@@ -79,6 +79,7 @@ var special = map[string]string{
 	"k8s.io/apimachinery/pkg/api/resource.Quantity":                                         "quantity",
 	"k8s.io/apimachinery/pkg/util/intstr.IntOrString":                                       "intorstring",
 	"k8s.io/apimachinery/pkg/runtime.RawExtension":                                          "raw",
+	"k8s.io/apimachinery/pkg/runtime.Unknown":                                               "raw",
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSON":                         "json",
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrArray":       "jsonschemaorarray",
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrBool":        "jsonschemaorbool",
