@@ -122,7 +122,7 @@ async fn who_asks_for_a_name_is_shown_its_certificate() -> Result<()> {
 async fn connections_are_as_they_are_said_to_be() -> Result<()> {
     let cluster = Cluster::builder().flag("--http2-max-streams-per-connection=7").start()?;
     let mut stream = connected(&cluster, &authority_of(&cluster)?, "localhost").await?;
-    ensure!(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+    ensure!(stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice()));
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
     stream.flush().await?;
     let mut head = [0; 9];
@@ -135,7 +135,7 @@ async fn connections_are_as_they_are_said_to_be() -> Result<()> {
 
     let cluster = Cluster::builder().flag("--disable-http2-serving").start()?;
     let stream = connected(&cluster, &authority_of(&cluster)?, "localhost").await?;
-    ensure!(stream.get_ref().1.alpn_protocol() == Some(b"http/1.1"));
+    ensure!(stream.get_ref().1.alpn_protocol() == Some(b"http/1.1".as_slice()));
     Ok(())
 }
 
