@@ -26,7 +26,11 @@ pub struct Named {
 pub struct ByName {
     /// For who asks for none that is known.
     otherwise: Arc<KeyPair>,
+    /// For who asks for none at all.
+    unasked: Arc<KeyPair>,
     by_name: BTreeMap<String, Arc<KeyPair>>,
+    /// By what stands in the certificates, which is looked at last.
+    by_certificate: BTreeMap<String, Arc<KeyPair>>,
 }
 
 /// How connections are secured: all, and those to addresses that have a pair of their own.
@@ -43,25 +47,30 @@ impl ByName {
     pub fn new(otherwise: &Arc<KeyPair>, named: &[Named]) -> ByName {
         let mut by_name = BTreeMap::new();
         for one in named.iter().rev().filter(|one| one.names.is_empty()) {
-            by_name.extend(names_in(&one.pair).into_iter().map(|name| (name, one.pair.clone())));
+            by_name.extend(names_in(&one.pair, true).into_iter().map(|name| (name, one.pair.clone())));
         }
         for one in named.iter().rev() {
             by_name.extend(one.names.iter().map(|name| (name.clone(), one.pair.clone())));
         }
-        ByName { otherwise: otherwise.clone(), by_name }
+        let mut by_certificate = BTreeMap::new();
+        for pair in named.iter().rev().map(|one| &one.pair).chain([otherwise]) {
+            by_certificate.extend(names_in(pair, false).into_iter().map(|name| (name.to_lowercase(), pair.clone())));
+        }
+        ByName { otherwise: otherwise.clone(), unasked: otherwise.clone(), by_name, by_certificate }
     }
 
     /// The same for connections to each address that stands among the names: who asks for no name is shown that pair.
     pub fn by_address(&self) -> Vec<(IpAddr, ByName)> {
         let addresses = self.by_name.iter().filter_map(|(name, pair)| Some((name.parse().ok()?, pair)));
-        addresses.map(|(address, pair)| (address, ByName { otherwise: pair.clone(), ..self.clone() })).collect()
+        addresses.map(|(address, pair)| (address, ByName { unasked: pair.clone(), ..self.clone() })).collect()
     }
 
     /// The whole name, or with `*` for its first part.
     fn of(&self, name: Option<&str>) -> &Arc<KeyPair> {
-        let Some(name) = name.map(str::to_lowercase) else { return &self.otherwise };
+        let Some(name) = name.map(str::to_lowercase) else { return &self.unasked };
         let wild = name.split_once('.').map_or_else(|| "*".to_owned(), |(_, rest)| format!("*.{rest}"));
-        self.by_name.get(&name).or_else(|| self.by_name.get(&wild)).unwrap_or(&self.otherwise)
+        let found = [&self.by_name, &self.by_certificate].into_iter().find_map(|all| all.get(&name).or(all.get(&wild)));
+        found.unwrap_or(&self.otherwise)
     }
 }
 
@@ -92,14 +101,15 @@ impl From<ServerConfig> for Secured {
     }
 }
 
-/// The names of a pair's certificate, without its addresses. Upstream: `getCertificateNames`.
-fn names_in(pair: &KeyPair) -> Vec<String> {
+/// The names of a pair's certificate, without its addresses; with its subject's for what is told by it.
+/// Upstream: `getCertificateNames`. Go: `SupportsCertificate`, which does not look at the subject.
+fn names_in(pair: &KeyPair, with_subject: bool) -> Vec<String> {
     let chain = pair.chain();
     let Some((_, certificate)) = chain.first().and_then(|der| X509Certificate::from_der(der).ok()) else {
         return Vec::new();
     };
     let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-    let mut names: Vec<String> = common.filter(|name| is_domain(name)).map(str::to_owned).collect();
+    let mut names: Vec<String> = common.filter(|name| with_subject && is_domain(name)).map(str::to_owned).collect();
     if let Ok(Some(others)) = certificate.subject_alternative_name() {
         names.extend(others.value.general_names.iter().filter_map(|name| match name {
             GeneralName::DNSName(name) => Some((*name).to_owned()),
@@ -161,9 +171,9 @@ mod tests {
             (Some("first.example"), "first"),
             (Some("FIRST.example"), "first"),
             (Some("second.example"), "second"),
-            // What is said goes before what a certificate has, and takes the place of all that it has.
+            // What is said goes before what a certificate has, which is looked at last then.
             (Some("also.example"), "third"),
-            (Some("third.example"), "own"),
+            (Some("third.example"), "third"),
             (Some("a.wild.example"), "second"),
             (Some("a.b.wild.example"), "own"),
             (Some("wild.example"), "own"),

@@ -79,7 +79,7 @@ plugins:
   configuration:
     apiVersion: apiserver.config.k8s.io/v1
     kind: ResourceQuotaConfiguration
-    limitedResources: [{{resource: services, matchContains: [services]}}]
+    limitedResources: [{{resource: persistentvolumeclaims, matchContains: [persistentvolumeclaims]}}]
 - name: PodTolerationRestriction
   configuration:
     apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1
@@ -137,10 +137,13 @@ async fn each_plugin_is_told_what_the_file_says() -> Result<()> {
     hook.heard();
 
     // ResourceQuota.
-    let service =
-        value!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
-    let (code, said) = created(&client, "/api/v1/namespaces/strict/services", &service).await?;
-    ensure!(code == 403 && said.str("message").contains("insufficient quota to consume: services"), "{said:?}");
+    let claim = value!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    });
+    let (code, said) = created(&client, "/api/v1/namespaces/strict/persistentvolumeclaims", &claim).await?;
+    let words = "insufficient quota to consume: persistentvolumeclaims";
+    ensure!(code == 403 && said.str("message").contains(words), "{said:?}");
 
     // EventRateLimit.
     let event = |name: &str| {

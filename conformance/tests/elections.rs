@@ -62,6 +62,8 @@ async fn a_leader_that_is_killed_or_stopped_is_replaced_and_two_never_act() -> R
     let skiff = Skiff::start(&program, &directory.path().join("data"), &["--parts", "apiserver"])?;
     let client = Client::from_kubeconfig(&skiff.kubeconfig).await?;
     let start = |name: &str| candidate(&program, &skiff.kubeconfig, directory.path(), name);
+    // The server makes it by itself, a moment after it answers.
+    client.until("/api/v1/namespaces", "default", |namespace| namespace.is_some()).await?;
     let account = value!({"metadata": {"name": "default"}});
     send(&client, "POST", "/api/v1/namespaces/default/serviceaccounts", JSON, &account).await?;
     let from = send(&client, "GET", PODS, &[], Value::NULL).await?.at("metadata").str("resourceVersion").to_owned();

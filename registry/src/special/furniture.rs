@@ -120,7 +120,13 @@ pub async fn make(registry: &Arc<Registry>, settings: &Settings, progress: &Prog
     let (identity, service, authentication) =
         (settings.identity.clone(), settings.service.clone(), settings.authentication.clone());
     spawn(&mut second, registry, |registry| async move { identity.renew(&registry).await });
-    spawn(&mut second, registry, |registry| async move { service::keep(&registry, &service).await });
+    spawn(&mut second, registry, |registry| async move {
+        // It is tried again as long as the server runs. Upstream: kubernetesservice Controller.Run.
+        if let Err(error) = service::keep(&registry, &service).await {
+            tracing::warn!(%error, "unable to sync kubernetes service");
+        }
+        Ok(())
+    });
     spawn(&mut second, registry, |registry| async move { authentication::keep(&registry, &authentication).await });
     spawn(&mut second, registry, |registry| async move { authentication::track_tokens(&registry).await });
     finish(second).await?;
