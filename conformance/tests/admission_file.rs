@@ -142,7 +142,7 @@ async fn each_plugin_is_told_what_the_file_says() -> Result<()> {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     });
     let (code, said) = created(&client, "/api/v1/namespaces/strict/persistentvolumeclaims", &claim).await?;
-    let words = "insufficient quota to consume: persistentvolumeclaims";
+    let words = "insufficient quota to consume: count/persistentvolumeclaims,persistentvolumeclaims";
     ensure!(code == 403 && said.str("message").contains(words), "{said:?}");
 
     // EventRateLimit.

@@ -16,7 +16,7 @@ const ADMISSION: &str = "AdmissionReview";
 const CONVERSION: &str = "ConversionReview";
 
 /// Reviews by kind and version, with their types.
-const REVIEWS: [(&str, &str, &str); 8] = [
+const REVIEWS: [(&str, &str, &str); 9] = [
     (ADMISSION, "admission.k8s.io/v1", "io.k8s.api.admission.v1.AdmissionReview"),
     (ADMISSION, "admission.k8s.io/v1beta1", "io.k8s.api.admission.v1beta1.AdmissionReview"),
     (
@@ -29,6 +29,7 @@ const REVIEWS: [(&str, &str, &str); 8] = [
         "apiextensions.k8s.io/v1beta1",
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1beta1.ConversionReview",
     ),
+    ("ImageReview", "imagepolicy.k8s.io/v1alpha1", "io.k8s.api.imagepolicy.v1alpha1.ImageReview"),
     ("TokenReview", "authentication.k8s.io/v1", "io.k8s.api.authentication.v1.TokenReview"),
     ("TokenReview", "authentication.k8s.io/v1beta1", "io.k8s.api.authentication.v1beta1.TokenReview"),
     ("SubjectAccessReview", "authorization.k8s.io/v1", "io.k8s.api.authorization.v1.SubjectAccessReview"),
