@@ -26,7 +26,10 @@ fn read(data: &[u8]) -> HeaderMap {
 
 fn without(headers: &HeaderMap, prefix: &str) -> Vec<(HeaderName, HeaderValue)> {
     let others = headers.iter().filter(|(name, _)| !name.as_str().starts_with(prefix));
-    others.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut others: Vec<_> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+    // What is taken out may leave names in another order; that of a name's values stays.
+    others.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    others
 }
 
 /// What a front proxy says. Nothing of it is left when it is taken out, and everything else is.

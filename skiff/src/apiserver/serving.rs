@@ -39,7 +39,7 @@ pub fn check(flags: &Apiserver) -> Vec<String> {
         wrong.push("--goaway-chance can not be less than 0 or greater than 0.02".into());
     }
     wrong.extend(aggregate(
-        serving.strict_transport_security_directives.iter().filter_map(|said| wrong_directive(said)),
+        listed(&serving.strict_transport_security_directives).iter().filter_map(|said| wrong_directive(said)),
     ));
     wrong.extend(aggregate(listed(&serving.cors_allowed_origins).iter().filter_map(|said| wrong_origin(said))));
     let mut seen: Vec<i64> = Vec::new();
@@ -185,7 +185,7 @@ mod tests {
         let origin =
             |why: &str| format!("--cors-allowed-origins has an invalid regular expression: {why}, help: {ORIGINS}");
         let directive = "--strict-transport-security-directives invalid, allowed values: max-age=expireTime, includeSubDomains, preload. see https://tools.ietf.org/html/rfc6797#section-6.1 for more information";
-        let cases: [(&[&str], &[String]); 15] = [
+        let cases: [(&[&str], &[String]); 16] = [
             (
                 &["--admission-control=Priority", "--disable-admission-plugins=Priority"],
                 &["admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive".into()],
@@ -195,7 +195,12 @@ mod tests {
             (&["--goaway-chance=-0.1"], &["--goaway-chance can not be less than 0 or greater than 0.02".into()]),
             (&["--cors-allowed-origins=example.com"], &[origin(unpinned)]),
             (&["--cors-allowed-origins=//example.com"], &[origin(unpinned)]),
-            (&["--cors-allowed-origins="], &[format!("empty value in --cors-allowed-origins, help: {ORIGINS}")]),
+            // Nothing is a list of nothing.
+            (&["--cors-allowed-origins="], &[]),
+            (
+                &["--cors-allowed-origins=//a$,"],
+                &[format!("empty value in --cors-allowed-origins, help: {ORIGINS}")],
+            ),
             (&["--cors-allowed-origins=//a(:|$),//b$", "--strict-transport-security-directives="], &[]),
             (&["--strict-transport-security-directives=max-age"], &[directive.into()]),
             (

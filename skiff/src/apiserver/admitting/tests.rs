@@ -130,8 +130,8 @@ fn what_is_wrong_is_said_in_upstreams_words() {
         ),
         (
             "PodTolerationRestriction",
-            "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, default: [{key: a, operator: Equal, value: b, effect: No}]}".to_owned(),
-            "invalid config: [podtolerationrestriction.default[0].effect: Unsupported value: \"No\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"]",
+            "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, default: [{key: a, operator: Equal, value: b, effect: Never}]}".to_owned(),
+            "invalid config: [podtolerationrestriction.default[0].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"]",
         ),
         (
             "ValidatingAdmissionPolicy",
